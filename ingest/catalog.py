@@ -1,0 +1,59 @@
+"""The catalog: one DuckDB file, one writing process at a time, everybody else read-only."""
+
+import time
+from pathlib import Path
+
+import duckdb
+
+from ingest.files import writable
+from ingest.types import DataError
+
+SCHEMA_VERSION = 1
+_SCHEMA = Path(__file__).with_name("schema.sql")
+
+
+def connect(path: Path | str, read_only: bool = True, *, wait_s: float = 60.0) -> duckdb.DuckDBPyConnection:
+    """Open the catalog at `path`; created from schema.sql when opened for writing and absent.
+
+    Another process that holds the file is waited for, up to wait_s seconds. Raises DataError when the file
+    is absent (read_only), is not a catalog, is newer than this code, or stays in use.
+    """
+    path = Path(path)
+    if read_only and not path.exists():
+        raise DataError(f"{path} does not exist; ingest a corpus first: python -m ingest CORPUS --root DIR")
+    with writable(path.parent):
+        if not read_only:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        con = _open(path, read_only, wait_s)
+    con.execute("SET enable_progress_bar = false")
+    if not read_only:
+        con.execute(_SCHEMA.read_text())
+        con.execute("INSERT INTO meta SELECT ? WHERE NOT EXISTS (FROM meta)", [SCHEMA_VERSION])
+    try:
+        (version,) = con.execute("SELECT schema_version FROM meta").fetchone()
+    except duckdb.CatalogException:
+        raise DataError(f"{path} is not a Siren catalog") from None
+    if version > SCHEMA_VERSION:
+        raise DataError(
+            f"{path} has schema version {version}, this code reads up to {SCHEMA_VERSION}; update Siren"
+        )
+    return con
+
+
+def _open(path: Path, read_only: bool, wait_s: float) -> duckdb.DuckDBPyConnection:
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            return duckdb.connect(str(path), read_only=read_only)
+        except duckdb.IOException as error:
+            message = str(error)
+            if "lock" in message.lower() and time.monotonic() < deadline:
+                time.sleep(0.2)
+            elif "lock" in message.lower():
+                raise DataError(f"{path} is in use by another process; wait for it to end") from None
+            elif "Permission denied" in message or "Read-only" in message:
+                raise DataError(f"{path} is not writable; pass another folder as DATA=") from None
+            else:
+                raise DataError(
+                    f"{path} is not a DuckDB file that can be read ({message.splitlines()[0]})"
+                ) from None

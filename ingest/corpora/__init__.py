@@ -1,0 +1,1 @@
+"""Ten corpora, one parser file each; the file name is the registration."""

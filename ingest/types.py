@@ -1,0 +1,97 @@
+"""The words of the catalog as types: Corpus, Utterance, and the error that tells a user what to do."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+LABELS = ("bonafide", "spoof", "unknown")
+
+# The accepted spellings of each label, lower case; whatever is not here is kept as `unknown`.
+LABEL_WORDS = {
+    "bonafide": "bonafide", "bona-fide": "bonafide", "real": "bonafide", "genuine": "bonafide",
+    "spoof": "spoof", "deepfake": "spoof", "fake": "spoof",
+}  # fmt: skip
+
+
+class DataError(Exception):
+    """Bad data or wrong usage: one line that says who, how many, which first, where and what to do.
+
+    `ingest.cli.run` prints it without a traceback and ends with exit code 2.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """One published audio file; the twin of table `utterance` in `schema.sql` (a test compares the two).
+
+    `path` is relative to the corpus root with forward slashes. Columns a corpus does not publish are None.
+    """
+
+    utt_id: str
+    corpus: str
+    partition: str | None
+    path: str
+    label: str
+    attack: str | None
+    attack_raw: str | None
+    source_id: str
+    speaker: str | None
+    language: str | None
+    domain: str
+    codec: str | None
+    codec_class: str | None
+    transmission: str | None
+    vocoder: str | None
+    source_corpus: str | None
+    gender: str | None
+    song: str | None
+    condition: str | None
+    trim: str | None
+    audio_present: bool
+    audio_status: str
+    duration_s: float | None
+    rate_hz: int | None
+    channels: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many rows of one label the complete corpus has in one partition (and group, where given).
+
+    grade is that of `corpora.md`: V counted, S stated, A arithmetic, U unverified (never fails an ingest).
+    `group` is a (column, value) pair of the catalog that narrows the partition, e.g. ("language", "en").
+    """
+
+    partition: str | None
+    label: str
+    rows: int
+    source: str
+    grade: str = "S"
+    group: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """What is known of a corpus before any of its files is read; the constant of every parser file."""
+
+    name: str
+    title: str
+    domain: str  # speech | singing
+    licence: str
+    citation: str
+    counts: tuple[Count, ...]
+    markers: tuple[str, ...]  # globs below ROOT; all must match for a folder to be the root
+    audio: tuple[str, ...]  # globs of folders below the root that hold audio
+    rate_hz: int | None  # nominal rate; None where it differs by folder or is undocumented
+    stem_unique: bool = False  # a stem names one file in the whole corpus, whatever folder it lies in
+    aliases: Mapping[str, str] = field(default_factory=dict)  # published attack word -> canonical word
+    stems: Mapping[str, str] = field(default_factory=dict)  # partition -> regular expression of its stems
+    archives: Mapping[str, str] = field(default_factory=dict)  # partition or folder -> download to unpack
+
+
+def nearest(word: str, known: Iterable[str], *, what: str) -> DataError:
+    """The error for an unknown name, with the nearest known ones: raise nearest(word, names, what="seed")."""
+    known = sorted(known)
+    close = difflib.get_close_matches(word, known, n=3, cutoff=0.5)
+    hint = f"did you mean {', '.join(close)}?" if close else f"known: {', '.join(known)}"
+    return DataError(f"unknown {what} {word!r}; {hint}")
