@@ -10,7 +10,7 @@ from ingest.types import DataError
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose help keeps the layout of its examples and whose errors are one line, exit 2."""
+    """An argument parser whose help keeps its examples as written and whose errors are one line, exit 2."""
 
     def __init__(self, *args, **kwargs):
         kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)

@@ -1,0 +1,74 @@
+# Siren. `make` alone lists the targets; Python does the work. See README.md.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+BASE_PYTHON ?= python3
+DATA        ?= data
+VENV        ?= .venv
+export DATA PYTHONHASHSEED := 0
+
+# .venv/ready-<hash> names the lock that the environment was made from: a changed lock makes a new one.
+LOCK_HASH := $(shell cat requirements.lock requirements-setup.lock | sha256sum | cut -c1-16)
+READY     := $(VENV)/ready-$(LOCK_HASH)
+PYTHON    := $(VENV)/bin/python
+
+CORPORA := $(filter-out _%,$(basename $(notdir $(wildcard ingest/corpora/*.py))))
+INGEST_FLAGS = $(if $(PARTIAL),--partial) $(if $(LJSPEECH),--ljspeech "$(LJSPEECH)") $(if $(JSUT),--jsut "$(JSUT)")
+
+.PHONY: help setup demo test lint bench benchmark leaderboard sql all-corpora lock $(CORPORA)
+
+help:  ## this list
+	@grep -hE '^[$$a-z0-9_() -]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^\$$\(CORPORA\):[^#]*## /<corpus> /; s/:[^#]*## /  /' | \
+	  awk '{name=$$1; $$1=""; printf "  make %-14s%s\n", name, $$0}'
+	@echo "  <corpus> is one of: $(CORPORA)"
+
+setup: $(READY)  ## make .venv from the lock, once per lock
+$(READY):
+	@$(BASE_PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 13) else \
+	  f"Siren needs Python 3.11 or 3.12, {sys.executable} is {sys.version.split()[0]}: make BASE_PYTHON=python3.12 ...")'
+	rm -rf $(VENV)
+	$(BASE_PYTHON) -m venv $(VENV)
+	$(PYTHON) -m pip install --quiet --require-hashes --no-deps -r requirements-setup.lock
+	$(VENV)/bin/uv pip sync --quiet --python $(PYTHON) --require-hashes --compile-bytecode requirements.lock
+	@touch $(READY)
+
+demo: $(READY)  ## ingest to leaderboard on corpora that it makes itself, in DATA/demo
+	$(PYTHON) -m benchmark demo --data "$(DATA)/demo"
+
+test: $(READY)  ## the tests
+	$(PYTHON) -m pytest -n 2 --dist worksteal
+
+lint: $(READY)  ## ruff: lint and format
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+bench: $(READY)  ## every speed figure beside its limit or peer; writes docs/performance.md
+	$(PYTHON) -m reports bench
+
+$(CORPORA): $(READY)  ## catalog, shards, features of one corpus: make wavefake ROOT=~/corpora/WaveFake [PARTIAL=1]
+	@test -n "$(ROOT)" || { echo "make $@: pass the folder of the corpus: make $@ ROOT=/path/to/corpus" >&2; exit 2; }
+	$(PYTHON) -m ingest $@ --root "$(ROOT)" --data "$(DATA)" $(INGEST_FLAGS)
+	$(PYTHON) -m shards $@ --data "$(DATA)"
+	$(PYTHON) -m features $@ --data "$(DATA)"
+
+all-corpora: $(READY)  ## every corpus found below ROOT, each in a folder that holds its official layout
+	@test -n "$(ROOT)" || { echo "make $@: pass the folder that holds the corpora: make $@ ROOT=/path/to/corpora" >&2; exit 2; }
+	$(PYTHON) -m ingest all --root "$(ROOT)" --data "$(DATA)" $(INGEST_FLAGS)
+	$(PYTHON) -m shards --all --data "$(DATA)"
+	$(PYTHON) -m features --all --data "$(DATA)"
+
+benchmark: $(READY)  ## every protocol the catalog can run: [PROTOCOLS=..] [DETECTORS=..] [SEEDS=3]
+	$(PYTHON) -m benchmark run --data "$(DATA)" $(if $(PROTOCOLS),--protocol $(PROTOCOLS)) \
+	  $(if $(DETECTORS),--detector $(DETECTORS)) $(if $(SEEDS),--seeds $(SEEDS))
+
+leaderboard: $(READY)  ## DATA/reports/leaderboard.md from the results catalog
+	$(PYTHON) -m reports leaderboard --data "$(DATA)"
+
+sql: $(READY)  ## a read-only query: make sql Q="SELECT * FROM leaderboard"
+	@test -n "$$Q" || { echo 'make sql: pass the query: make sql Q="SELECT * FROM leaderboard"' >&2; exit 2; }
+	@$(PYTHON) -m reports sql "$$Q" --data "$(DATA)"
+
+lock: $(READY)  ## write requirements.lock anew from pyproject.toml
+	$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	  --group dev pyproject.toml -o requirements.lock
+export Q
