@@ -1,0 +1,116 @@
+"""Make corpora: render the takes in parallel, write beside the target, rename when whole."""
+
+import contextlib
+import dataclasses
+import fcntl
+import importlib
+import json
+import os
+import shutil
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import joblib
+
+from ingest.files import writable
+from ingest.progress import Progress
+from ingest.simulate import MARKER, Made, names
+from ingest.simulate.plan import File, Layout, Take
+from ingest.types import DataError, nearest
+
+RECIPE = 1  # raise it whenever the audio or the layouts change: older corpora are then made again
+CHUNK = 4  # takes per piece of work
+
+
+def make(
+    out: Path, *, seed: int, corpora: Sequence[str] | None, speech: Path | None, jobs: int | None
+) -> dict[str, Made]:
+    """The work behind `ingest.simulate.simulate`, which documents it."""
+    chosen = list(corpora) if corpora is not None else names()
+    for name in chosen:
+        if name not in names():
+            raise nearest(name, names(), what="corpus")
+    layouts = {name: layout(name, seed) for name in names()}
+    note = {"seed": seed, "recipe": RECIPE, "speech": None}
+    if speech is not None:
+        from ingest.simulate.recordings import assign
+
+        note |= assign(layouts, speech, seed)
+    jobs = jobs or len(os.sched_getaffinity(0))
+    with writable(out):
+        out.mkdir(parents=True, exist_ok=True)
+        with _alone(out):
+            return {name: _corpus(out, name, layouts[name], note, jobs) for name in chosen}
+
+
+def layout(name: str, seed: int) -> Layout:
+    """The plan of one simulated corpus."""
+    return importlib.import_module(f"ingest.simulate.layouts.{name}").layout(seed)
+
+
+@contextlib.contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Wait until no other process simulates into `out`; a killed one's lock is free at once."""
+    handle = os.open(out, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _corpus(out: Path, name: str, plan: Layout, note: dict, jobs: int) -> Made:
+    root, part = out / name, out / f".{name}.part"
+    marker = json.dumps(marker_content(plan, note), indent=1, sort_keys=True) + "\n"
+    shutil.rmtree(part, ignore_errors=True)  # what a killed process left
+    found = root / MARKER
+    if found.is_file() and found.read_text() == marker:
+        return _made(root, made=False)
+    if root.exists() and not found.is_file() and any(root.iterdir()):
+        raise DataError(f"{root} exists and was not made by simulate; pass another folder as --out")
+    _render(part, name, plan, note["seed"], jobs)
+    for path, text in plan.texts.items():
+        file = part / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(text.encode())
+    for folder in plan.roots:
+        (part / folder / MARKER).write_text(marker)
+    shutil.rmtree(root, ignore_errors=True)
+    part.rename(root)
+    return _made(root, made=True)
+
+
+def marker_content(plan: Layout, note: dict) -> dict:
+    """What `.siren-simulated` says."""
+    rows = sorted(plan.counts.items(), key=lambda item: (item[0][0] or "", item[0][1]))
+    return {"counts": [[partition, label, count] for (partition, label), count in rows], **note}
+
+
+def _made(root: Path, *, made: bool) -> Made:
+    files = [path for path in root.rglob("*") if path.is_file()]
+    audio = sum(path.suffix in (".wav", ".flac") for path in files)
+    return Made(root, audio, sum(path.stat().st_size for path in files), made)
+
+
+def _render(part: Path, name: str, plan: Layout, seed: int, jobs: int) -> None:
+    by_take: dict[Take, list[File]] = defaultdict(list)
+    for file in plan.files:
+        by_take[file.take].append(file)
+        (part / file.path).parent.mkdir(parents=True, exist_ok=True)
+    takes = list(by_take.values())
+    pieces = [takes[start : start + CHUNK] for start in range(0, len(takes), CHUNK)]
+    from ingest.simulate.render import write_files
+
+    with Progress(f"simulate {name}", total=len(plan.files), unit="file") as progress:
+        work = joblib.Parallel(n_jobs=min(jobs, len(pieces)), return_as="generator")
+        for count in work(joblib.delayed(write_files)(part, piece, seed) for piece in pieces):
+            progress.add(count)
+
+
+def with_segments(plan: Layout, segments: dict[Take, object]) -> None:
+    """Put the user's recordings in the place of the synthetic voice, in the plan itself."""
+    plan.files = [
+        dataclasses.replace(file, take=dataclasses.replace(file.take, segment=segments[file.take]))
+        for file in plan.files
+    ]
