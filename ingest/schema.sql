@@ -21,12 +21,20 @@ CREATE TABLE IF NOT EXISTS corpus (
     fingerprint VARCHAR NOT NULL                       -- sha256 over the sorted utterance rows
 );
 
+CREATE TABLE IF NOT EXISTS place (                     -- folders outside the root: WaveFake's originals
+    corpus VARCHAR NOT NULL,
+    place  VARCHAR NOT NULL,
+    root   VARCHAR NOT NULL,                           -- absolute folder on this machine; read-only
+    PRIMARY KEY (corpus, place)
+);
+
 CREATE TABLE IF NOT EXISTS utterance (
     utt_id        VARCHAR PRIMARY KEY                  -- <corpus>/<folder or protocol file>/<stem>, or <corpus>/<stem>
                   CHECK (utt_id NOT LIKE '%.%'),       -- a dot would end the WebDataset key
     corpus        VARCHAR NOT NULL,
     "partition"   VARCHAR,                             -- the official word; NULL where the corpus has none
-    path          VARCHAR NOT NULL,                    -- relative to the corpus root
+    place         VARCHAR,                             -- folder of table place; NULL: the corpus root
+    path          VARCHAR NOT NULL,                    -- relative to the corpus root or to its place
     label         VARCHAR NOT NULL CHECK (label IN ('bonafide', 'spoof', 'unknown')),  -- unknown: kept, in no protocol
     attack        VARCHAR,                             -- canonical word; `unknown` if unpublished; NULL when bona fide
     attack_raw    VARCHAR,                             -- the published word
@@ -111,3 +119,10 @@ CREATE OR REPLACE VIEW trial_pool AS                   -- what protocol predicat
 SELECT *, fold_of(source_id) AS fold
 FROM   utterance
 WHERE  label <> 'unknown';
+
+CREATE OR REPLACE VIEW audio_file AS                   -- where each utterance's audio lies on this machine
+SELECT u.utt_id, u.corpus, coalesce(p.root, c.root) || '/' || u.path AS path
+FROM   utterance u
+JOIN   corpus c USING (corpus)
+LEFT   JOIN place p ON p.corpus = u.corpus AND p.place = u.place
+WHERE  u.audio_present;

@@ -24,12 +24,14 @@ class DataError(Exception):
 class Utterance:
     """One published audio file; the twin of table `utterance` in `schema.sql` (a test compares the two).
 
-    `path` is relative to the corpus root with forward slashes. Columns a corpus does not publish are None.
+    `path` is relative to the corpus root, or to the folder of `place` where that is not None, with forward
+    slashes. Columns a corpus does not publish are None.
     """
 
     utt_id: str
     corpus: str
     partition: str | None
+    place: str | None
     path: str
     label: str
     attack: str | None
@@ -87,6 +89,7 @@ class Corpus:
     aliases: Mapping[str, str] = field(default_factory=dict)  # published attack word -> canonical word
     stems: Mapping[str, str] = field(default_factory=dict)  # partition -> regular expression of its stems
     archives: Mapping[str, str] = field(default_factory=dict)  # partition or folder -> download to unpack
+    places: tuple[str, ...] = ()  # names of folders that the user may keep outside the root
 
 
 def nearest(word: str, known: Iterable[str], *, what: str) -> DataError:

@@ -1,1 +1,66 @@
-"""Ten corpora, one parser file each; the file name is the registration."""
+"""The corpora: one parser file each, and the file name is the registration.
+
+A parser file `ingest/corpora/<name>.py` states
+
+- `CORPUS`, an ingest.types.Corpus whose name is the file name;
+- `tables(root)`, a generator of Arrow tables of rows as described in ingest/rows.py; if CORPUS.places is not
+  empty it is `tables(root, places)`, with places a mapping from place to the folder the user named;
+- optionally `asv_scores(root)`, an Arrow table (partition, attack, key, score) or None.
+
+Files whose names begin with an underscore are shared by several parsers and are no corpus.
+"""
+
+import importlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import pyarrow as pa
+
+from ingest import rows
+from ingest.types import Corpus, Utterance, nearest
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One corpus: what is known of it beforehand, and its files as rows."""
+
+    module: ModuleType
+
+    @property
+    def corpus(self) -> Corpus:
+        """What is known of the corpus before any of its files is read."""
+        return self.module.CORPUS
+
+    def tables(self, root: Path, places: Mapping[str, Path] | None = None) -> Iterator[pa.Table]:
+        """The rows of the protocol files below `root`, as the parser gives them; see ingest/rows.py."""
+        if self.corpus.places:
+            yield from self.module.tables(Path(root), places or {})
+        else:
+            yield from self.module.tables(Path(root))
+
+    def utterances(self, root: Path, places: Mapping[str, Path] | None = None) -> Iterator[Utterance]:
+        """The rows as objects, checked one by one, before any audio was looked for."""
+        for table in self.tables(root, places):
+            complete = rows.complete(table, self.corpus)
+            for row in complete.select(rows.UTTERANCE_COLUMNS).to_pylist():
+                yield Utterance(**row)
+
+    def asv_scores(self, root: Path) -> pa.Table | None:
+        """The organisers' speaker verification scores (partition, attack, key, score), where shipped."""
+        read = getattr(self.module, "asv_scores", None)
+        return read(Path(root)) if read else None
+
+
+def names() -> list[str]:
+    """The names of all corpora, in alphabetical order."""
+    files = Path(__file__).parent.glob("[!_]*.py")
+    return sorted(file.stem for file in files)
+
+
+def get(name: str) -> Source:
+    """The corpus of this name; raises DataError with the nearest names if there is none."""
+    if name not in names():
+        raise nearest(name, names(), what="corpus")
+    return Source(importlib.import_module(f"ingest.corpora.{name}"))

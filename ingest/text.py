@@ -1,0 +1,171 @@
+"""Protocol files as published -> Arrow tables: exact in what they accept, fast, errors with file and line."""
+
+import csv
+import gzip
+import io
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+
+from ingest.types import LABEL_WORDS, DataError
+
+_BLANKS = b"\t\v\f\r"  # blanks other than the space; CR is one, so CRLF is a trailing blank
+_TO_SPACE = bytes.maketrans(_BLANKS, b" " * len(_BLANKS))
+_IRREGULAR = (*(bytes([blank]) for blank in _BLANKS), b"  ", b" \n", b"\n ", b"\n\n")
+_BLOCK_BYTES = 1 << 24  # one parse block, so also the longest line
+
+
+def fields(path: Path | str, columns: Sequence[str]) -> pa.Table:
+    """Read a file of blank-separated fields: string `columns`, and int64 `line` counted from 1.
+
+    A UTF-8 BOM, CRLF, a missing final newline, blank lines, and leading, trailing or repeated blanks are
+    accepted; a `.gz` file is read through. There is no header and no quoting. Raises DataError naming file
+    and line when a line has another number of fields or is not UTF-8 text, and when the file cannot be read
+    or holds no line at all.
+    """
+    path, data = Path(path), _read(Path(path))
+    data, line = _regular(data)
+    if not data:
+        raise DataError(f"{path}: holds no line; expected {_columns(columns)}")
+    try:
+        table = pyarrow.csv.read_csv(
+            pa.BufferReader(data),
+            read_options=pyarrow.csv.ReadOptions(
+                use_threads=False, block_size=_BLOCK_BYTES, column_names=list(columns)
+            ),
+            parse_options=pyarrow.csv.ParseOptions(
+                delimiter=" ", quote_char=False, escape_char=False, newlines_in_values=False
+            ),
+            convert_options=pyarrow.csv.ConvertOptions(
+                column_types={name: pa.string() for name in columns}, strings_can_be_null=False
+            ),
+        )
+    except pa.ArrowInvalid as error:
+        raise _first_fault(path, data, line, columns) or DataError(f"{path}: {error}") from None
+    if line is None:
+        line = np.arange(1, table.num_rows + 1)
+    return table.append_column("line", pa.array(line))
+
+
+def width(path: Path | str) -> int:
+    """The number of fields on the first line of `path` that is not blank; 0 if there is none."""
+    data, _ = _regular(_read(Path(path)))
+    return len(data.split(b"\n", 1)[0].split())
+
+
+def csv_rows(path: Path | str, header: Sequence[str]) -> pa.Table:
+    """Read a comma-separated file with quoting: string columns `header`, and int64 `line` counted from 1.
+
+    The first row must name every column of `header`, in any order; other columns are left out. Cells lose
+    leading and trailing blanks; `line` is the line on which the row begins. BOM, CRLF, a missing final
+    newline and blank lines are accepted. Raises DataError naming file and line when a name is absent, a row
+    has another number of cells, a quote stays open, or the bytes are not UTF-8 text.
+    """
+    path = Path(path)
+    text = _decode(path, _read(path))
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    rows, lines, begin = [], [], 1
+    try:
+        for row in reader:
+            if any(cell.strip() for cell in row):
+                rows.append([cell.strip() for cell in row])
+                lines.append(begin)
+            begin = reader.line_num + 1
+    except csv.Error as error:
+        raise DataError(f"{path} line {begin}: not a CSV row ({error})") from None
+    if not rows:
+        raise DataError(f"{path}: holds no line; expected the header {','.join(header)}")
+    absent = [name for name in header if name not in rows[0]]
+    if absent:
+        raise DataError(
+            f"{path} line {lines[0]}: the header {_quote(','.join(rows[0]))} lacks {', '.join(absent)}; "
+            f"expected {','.join(header)}"
+        )
+    for row, line in zip(rows, lines):
+        if len(row) != len(rows[0]):
+            raise DataError(
+                f"{path} line {line}: {len(row)} cells where the header has {len(rows[0])} "
+                f"({_quote(','.join(row))})"
+            )
+    columns = {name: [row[rows[0].index(name)] for row in rows[1:]] for name in header}
+    table = pa.table({name: pa.array(cells, pa.string()) for name, cells in columns.items()})
+    return table.append_column("line", pa.array(lines[1:], pa.int64()))
+
+
+def translate(words: pa.ChunkedArray, meaning: Mapping[str, str | None]) -> pa.ChunkedArray:
+    """Replace each word that is a key of `meaning` by its value (None becomes null); keep all others."""
+    coded = pc.dictionary_encode(words.combine_chunks() if isinstance(words, pa.ChunkedArray) else words)
+    coded = coded.combine_chunks() if isinstance(coded, pa.ChunkedArray) else coded
+    said = pa.array([meaning.get(word, word) for word in coded.dictionary.to_pylist()], pa.string())
+    return pa.chunked_array([pc.take(said, coded.indices)])
+
+
+def labels(words: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Published label words -> `bonafide` / `spoof`, whatever their case; other words stay as they are."""
+    found = [word for word in pc.unique(words).to_pylist() if word is not None]
+    return translate(words, {word: LABEL_WORDS.get(word.lower(), word) for word in found})
+
+
+def _read(path: Path) -> bytes:
+    try:
+        data = path.read_bytes()
+        data = gzip.decompress(data) if path.suffix == ".gz" else data
+    except (OSError, EOFError) as error:
+        raise DataError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
+    if b"\0" in data:
+        line = data.count(b"\n", 0, data.index(b"\0")) + 1
+        raise DataError(f"{path} line {line}: not a text file in UTF-8 (holds a NUL byte)")
+    return data.removeprefix(b"\xef\xbb\xbf")
+
+
+def _decode(path: Path, data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise DataError(f"{path} line {line}: not a text file in UTF-8 ({error.reason})") from None
+
+
+def _regular(data: bytes) -> tuple[bytes, np.ndarray | None]:
+    """The lines with single spaces only, and their original numbers (None: 1, 2, 3, ...)."""
+    if not any(blank in data for blank in _IRREGULAR) and data[:1] not in (b" ", b"\n"):
+        return data.rstrip(b" "), None
+    data = re.sub(rb" {2,}", b" ", data.translate(_TO_SPACE))
+    data = data.replace(b" \n", b"\n").replace(b"\n ", b"\n").strip(b" ")
+    if b"\n\n" not in data and not data.startswith(b"\n"):
+        return data, None
+    lines = data.split(b"\n")
+    kept = np.flatnonzero(np.fromiter(map(len, lines), np.int64, len(lines)))
+    return b"\n".join(filter(None, lines)), kept + 1
+
+
+def _first_fault(
+    path: Path, data: bytes, line: np.ndarray | None, columns: Sequence[str]
+) -> DataError | None:
+    for index, row in enumerate(data.rstrip(b"\n").split(b"\n")):
+        number = index + 1 if line is None else int(line[index])
+        try:
+            text = row.decode()
+        except UnicodeDecodeError as error:
+            return DataError(f"{path} line {number}: not a text file in UTF-8 ({error.reason})")
+        found = row.count(b" ") + 1
+        if found != len(columns):
+            return DataError(
+                f"{path} line {number}: {found} fields where {_columns(columns)} are due ({_quote(text)})"
+            )
+        if len(row) >= _BLOCK_BYTES:
+            return DataError(f"{path} line {number}: {len(row)} bytes on one line; this is no protocol file")
+    return None
+
+
+def _columns(columns: Sequence[str]) -> str:
+    return f"{len(columns)} ({' '.join(columns)})"
+
+
+def _quote(text: str) -> str:
+    return repr(text if len(text) <= 100 else text[:97] + "...")
