@@ -16,8 +16,8 @@ class Batch:
     x: (batch, ...) float32, what the detector's feature extractor gives for the waves.
     target: (batch,) int64, 1 = bona fide, 0 = spoof.
     utt_id: the utterance behind each row.
-    extra: one list or tensor of length batch per column; always attack, domain, language, corpus, speaker (words or
-        None), and what the detector's `INPUT` or training recipe adds.
+    extra: one list or tensor of length batch per column; always attack, domain, language, corpus, speaker
+        (words or None), and what the training recipe adds.
     """
 
     x: torch.Tensor

@@ -1,0 +1,133 @@
+"""Cells of the benchmark: protocol x detector x seed, resolved to settings, training key and run id."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+import protocols
+from benchmark import settings
+from benchmark.settings import Settings
+from ingest.types import DataError
+
+ROOT = Path(__file__).resolve().parents[1]
+SCORE_COLUMNS = (
+    "role", "subset", "utt_id", "label", "attack", "speaker", "corpus", "codec", "vocoder", "language",
+    "variant",
+)  # fmt: skip
+# What decides a score beside the detector's own file: a change here makes new runs.
+SHARED_SOURCES = (
+    "benchmark/batch.py", "benchmark/loader.py", "benchmark/score.py", "benchmark/train.py",
+    "shards/reader.py", "features/extractors/_*.py", "benchmark/detectors/_*.py",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Trials:
+    """One protocol on this catalog: its rows, and how complete they are."""
+
+    protocol: Any
+    rows: pa.Table  # SCORE_COLUMNS, domain, weight, reference
+    missing: int  # trials left out because their audio is missing or corrupt
+    partial: bool
+    simulated: bool
+    train_fingerprint: str
+    fingerprint: str
+
+    def role(self, role: str) -> pa.Table:
+        """The rows of one role: train, dev or test."""
+        return self.rows.filter(pa.compute.equal(self.rows["role"], role))
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One run to be: everything that names it is in run_id and train_key."""
+
+    protocol: str
+    detector: str
+    seed: int
+    settings: Settings
+    train_key: str  # cells with the same key share one training
+    run_id: str
+    trained: bool  # False: the weights are scored as they are
+
+
+def trials(con: duckdb.DuckDBPyConnection, name: str) -> Trials:
+    """The trials of protocol `name` on the catalog; raises DataError naming a corpus that is not there."""
+    protocol = protocols.load(name)
+    table = protocols.trials(con, protocol)
+    con.register("protocol_rows", table)
+    have = set(table.column_names)
+    extra = ", ".join(f"u.{column}" for column in ("codec", "vocoder") if column not in have)
+    rows = con.sql(
+        f"SELECT r.*{', ' + extra if extra else ''} FROM protocol_rows r JOIN utterance u USING (utt_id) "
+        "ORDER BY r.role, r.subset NULLS FIRST, r.utt_id"
+    ).to_arrow_table()
+    corpora = con.sql(
+        "SELECT coalesce(bool_or(partial), false), coalesce(bool_or(simulated), false) FROM corpus "
+        "WHERE corpus IN (SELECT DISTINCT corpus FROM protocol_rows)"
+    ).fetchone()
+    con.unregister("protocol_rows")
+    missing = protocols.missing(con, protocol)
+    return Trials(
+        protocol=protocol,
+        rows=rows,
+        missing=missing,
+        partial=corpora[0] or missing > 0,
+        simulated=corpora[1],
+        train_fingerprint=protocols.fingerprint(table, roles=("train", "dev")),
+        fingerprint=protocols.fingerprint(table, roles=("train", "dev", "test")),
+    )
+
+
+def resolve(
+    found: Mapping[str, Trials], detectors: Sequence[str], seeds: Iterable[int], *,
+    assignments: Mapping[str, Mapping[str, Any]], weights: str | None = None, trained: bool = True,
+) -> list[Cell]:  # fmt: skip
+    """Every cell of the grid, in a fixed order. weights: sha256 of the file to start from or score with."""
+    cells = []
+    for name, on in found.items():
+        for detector in detectors:
+            how = settings.resolve(detector, assignments, clip=on.protocol.clip, weights=weights)
+            for seed in seeds:
+                cells.append(_cell(name, on, how, seed, trained))
+    return cells
+
+
+def _cell(protocol: str, on: Trials, how: Settings, seed: int, trained: bool) -> Cell:
+    about = {
+        "settings": how.as_json(),
+        "seed": seed,
+        "code": code_version(how.detector, how.input["feature"]),
+    }
+    if trained:
+        if not on.role("train").num_rows or not on.role("dev").num_rows:
+            raise DataError(
+                f"{protocol} has no training trials; score a trained detector on it: "
+                f"python -m benchmark score --protocol {protocol} --detector {how.detector} --weights FILE"
+            )
+        about["train"] = on.train_fingerprint
+    train_key = f"{how.detector}-s{seed}-{_digest(about)}"
+    run = _digest({**about, "protocol": protocol, "trials": on.fingerprint})
+    run_id = f"{protocol.replace('/', '-')}-{how.detector}-s{seed}-{run}"
+    return Cell(protocol, how.detector, seed, how, train_key, run_id, trained)
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
+
+
+@cache
+def code_version(detector: str, feature: str) -> str:
+    """Hash of the sources that decide this detector's scores: its file, its feature, and what all share."""
+    patterns = (*SHARED_SOURCES, f"benchmark/detectors/{detector}.py", f"features/extractors/{feature}.py")
+    digest = hashlib.sha256()
+    for path in sorted(path for pattern in patterns for path in ROOT.glob(pattern)):
+        digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]

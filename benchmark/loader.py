@@ -1,0 +1,157 @@
+"""Trials to batches: crops, balance and order depend on the seed alone, never on the number of workers."""
+
+import hashlib
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from benchmark.batch import Batch, targets
+
+EXTRA = ("attack", "domain", "language", "corpus", "speaker")
+BLOCK = 4  # batches in one block of similar length, for detectors that read whole utterances
+
+
+def derive(seed: int, *names: object) -> int:
+    """A 63-bit seed for one named purpose, the same on every machine: derive(0, "epoch", 3)."""
+    text = "/".join(str(part) for part in (seed, *names))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def fit(wave: np.ndarray, samples: int, *, crop: str, short: str, u: float = 0.0) -> np.ndarray:
+    """Cut or fill (sample,) to exactly `samples`.
+
+    Longer: crop "random" starts at floor(u (n - samples + 1)) for u in [0, 1), "first" at 0, "middle" at
+    floor((n - samples) / 2). Shorter: "repeat" tiles the clip with itself, "zero" appends zeros.
+    """
+    surplus = wave.size - samples
+    if surplus >= 0:
+        start = {"random": int(u * (surplus + 1)), "first": 0, "middle": surplus // 2}[crop]
+        return wave[start : start + samples]
+    if short == "repeat":
+        return np.tile(wave, -(-samples // wave.size))[:samples]
+    return np.pad(wave, (0, -surplus))
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """One row of a batch: which trial, and where in [0, 1) its random crop starts."""
+
+    row: int
+    u: float
+
+
+class Loader:
+    """Batches of one role of a protocol.
+
+    rows: pyarrow table of trials (utt_id, label; variant, weight and the EXTRA columns where it has them).
+    spec: the detector's input as a dict (feature, params, samples, train_crop, test_crop, short).
+    Training batches are balanced and shuffled per epoch; scoring batches keep the row order.
+    """
+
+    def __init__(
+        self, reader: Any, rows: pa.Table, spec: dict[str, Any], extractor: torch.nn.Module, *,
+        batch_size: int, seed: int, train: bool, balance: str = "none", drop_last: bool = False,
+        device: str = "cpu", workers: int = 2,
+    ):  # fmt: skip
+        self.reader, self.spec, self.extractor, self.device = reader, spec, extractor, torch.device(device)
+        self.batch_size, self.seed, self.train, self.balance = batch_size, seed, train, balance
+        self.drop_last, self.workers = drop_last, workers
+        self.utt_id = rows["utt_id"].to_pylist()
+        self.label = rows["label"].to_pylist()
+        self.variant = rows["variant"].to_pylist() if "variant" in rows.column_names else ["original"] * len(rows)
+        self.extra = {name: rows[name].to_pylist() for name in EXTRA if name in rows.column_names}
+        self.weight = rows["weight"].to_numpy() if "weight" in rows.column_names else None
+        self.samples: int | None = spec["samples"]
+        self._lengths: np.ndarray | None = None
+
+    def epoch(self, number: int = 0, *, start: int = 0) -> Iterator[Batch]:
+        """The batches of one epoch, from batch `start` on; the same whatever `workers` is."""
+        plan = self.plan(number)[start:]
+        with ThreadPoolExecutor(max(1, self.workers)) as pool:
+            ahead: deque = deque()
+            for draws in plan:
+                ahead.append((draws, pool.submit(self._waves, draws)))
+                if len(ahead) > self.workers + 1:
+                    yield self._batch(*ahead.popleft())
+            while ahead:
+                yield self._batch(*ahead.popleft())
+
+    def plan(self, number: int = 0) -> list[list[Draw]]:
+        """Which trials make which batch in epoch `number`."""
+        if not self.train:
+            return self._scoring_plan()
+        random = np.random.default_rng(derive(self.seed, "epoch", number))
+        order = random.permutation(self._balanced(random))
+        if self.samples is None:
+            order = self._by_length(order, random)
+        draws = [Draw(int(row), float(u)) for row, u in zip(order, random.random(order.size), strict=True)]
+        batches = self._cut(draws)
+        if self.drop_last and len(batches) > 1 and len(batches[-1]) < self.batch_size:
+            batches.pop()
+        return batches
+
+    def _balanced(self, random: np.random.Generator) -> np.ndarray:
+        rows = np.arange(len(self.utt_id))
+        if self.weight is not None and np.ptp(self.weight) > 0:
+            return random.choice(rows, size=rows.size, p=self.weight / self.weight.sum())
+        if self.balance != "oversample":
+            return rows
+        bonafide = rows[np.array(self.label) == "bonafide"]
+        spoof = rows[np.array(self.label) == "spoof"]
+        fewer, more = sorted((bonafide, spoof), key=len)
+        return np.concatenate([rows, random.choice(fewer, size=len(more) - len(fewer))])
+
+    def _by_length(self, order: np.ndarray, random: np.random.Generator) -> np.ndarray:
+        """Sorted by length, shuffled inside blocks of BLOCK batches, batches shuffled: little padding."""
+        order = order[np.argsort(self.lengths[order], kind="stable")]
+        size = BLOCK * self.batch_size
+        blocks = [random.permutation(order[i : i + size]) for i in range(0, order.size, size)]
+        batches = [block[i : i + self.batch_size] for block in blocks for i in range(0, block.size, self.batch_size)]
+        whole = [b for b in batches if b.size == self.batch_size]
+        rest = [b for b in batches if b.size < self.batch_size]
+        return np.concatenate([whole[i] for i in random.permutation(len(whole))] + rest)
+
+    def _scoring_plan(self) -> list[list[Draw]]:
+        draws = [Draw(row, 0.0) for row in range(len(self.utt_id))]
+        if self.samples is not None:
+            return self._cut(draws)
+        by_length: dict[int, list[Draw]] = {}
+        for draw, length in zip(draws, self.lengths, strict=True):
+            by_length.setdefault(int(length), []).append(draw)
+        return [batch for group in by_length.values() for batch in self._cut(group)]
+
+    def _cut(self, draws: list[Draw]) -> list[list[Draw]]:
+        return [draws[i : i + self.batch_size] for i in range(0, len(draws), self.batch_size)]
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Samples of every trial, from the member index (no audio is read)."""
+        if self._lengths is None:
+            self._lengths = np.array([self.reader.length(*row) for row in zip(self.utt_id, self.variant)])
+        return self._lengths
+
+    def _waves(self, draws: list[Draw]) -> np.ndarray:
+        waves = [self.reader.wave(self.utt_id[draw.row], self.variant[draw.row]) for draw in draws]
+        if self.samples is None:  # whole utterances: only the end is filled, with silence
+            samples, crop, short = max(wave.size for wave in waves), "first", "zero"
+        else:
+            samples, short = self.samples, self.spec["short"]
+            crop = self.spec["train_crop" if self.train else "test_crop"]
+        return np.stack([fit(w, samples, crop=crop, short=short, u=d.u) for w, d in zip(waves, draws)])
+
+    def _batch(self, draws: list[Draw], waves: Any) -> Batch:
+        rows = [draw.row for draw in draws]
+        with torch.no_grad():
+            x = self.extractor.extract(torch.from_numpy(waves.result()).to(self.device, non_blocking=True))
+        return Batch(
+            x=x,
+            target=targets([self.label[row] for row in rows]).to(self.device),
+            utt_id=[self.utt_id[row] for row in rows],
+            extra={name: [column[row] for row in rows] for name, column in self.extra.items()},
+        )

@@ -1,0 +1,322 @@
+"""Cells to score files: train once per training key, then score every cell that shares it."""
+
+import json
+import os
+import platform
+import resource
+import subprocess
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import joblib
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from benchmark import cells as grid
+from benchmark.cells import Cell, Trials
+from ingest import catalog
+from ingest.files import atomic, lock
+from ingest.progress import Progress
+from ingest.types import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Where cells run: device word (auto, cpu, cuda, cuda:1), threads per cell, cells at once."""
+
+    device: str = "auto"
+    threads: int = 1
+    jobs: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A cell that did not end: its name and the reason in one line."""
+
+    run_id: str
+    reason: str
+
+
+def run_folder(data: Path, cell: Cell) -> Path:
+    """Where a cell's files lie; run.json is written last and says that the cell is done."""
+    return data / "scores" / cell.run_id
+
+
+def model_folder(data: Path, cell: Cell) -> Path:
+    """Where the training that a cell shares with others is kept."""
+    return data / "models" / cell.train_key
+
+
+def done(data: Path, cell: Cell) -> bool:
+    """Has the cell been run?"""
+    return (run_folder(data, cell) / "run.json").exists()
+
+
+def run(
+    data: Path,
+    cells: Sequence[Cell],
+    on: Mapping[str, Trials],
+    machine: Machine,
+    *,
+    weights: Path | None = None,
+) -> list[Failure]:
+    """Run every cell that is not done; a failed one never stops the others. Returns the failures."""
+    groups: dict[str, list[Cell]] = {}
+    for cell in cells:
+        if not done(data, cell):
+            groups.setdefault(cell.train_key, []).append(cell)
+    failures: list[Failure] = []
+    if not groups:
+        return failures
+    jobs = [
+        joblib.delayed(_group)(data, group, {c.protocol: on[c.protocol] for c in group}, machine, weights)
+        for group in groups.values()
+    ]
+    parallel = joblib.Parallel(n_jobs=min(machine.jobs, len(jobs)), return_as="generator_unordered")
+    with Progress("benchmark", total=len(jobs), unit="training") as progress:
+        for group in parallel(jobs):
+            failures += group
+            progress.add()
+    return sorted(failures, key=lambda failure: failure.run_id)
+
+
+def _group(
+    data: Path, group: Sequence[Cell], on: Mapping[str, Trials], machine: Machine, weights: Path | None
+) -> list[Failure]:
+    """Train what the cells share, then score each; failures are written beside the results and returned."""
+    try:
+        with lock(model_folder(data, group[0]) / "lock"):
+            _train_and_score(data, [cell for cell in group if not done(data, cell)], on, machine, weights)
+    except DataError as error:
+        return [_failed(data, cell, str(error)) for cell in group if not done(data, cell)]
+    except Exception as error:  # a bug in one detector must not cost the others their night
+        trace = traceback.format_exc()
+        reason = f"{type(error).__name__}: {error}"
+        return [_failed(data, cell, reason, trace) for cell in group if not done(data, cell)]
+    return []
+
+
+def _failed(data: Path, cell: Cell, reason: str, trace: str = "") -> Failure:
+    record = {"run_id": cell.run_id, "protocol": cell.protocol, "detector": cell.detector, "seed": cell.seed,
+              "reason": " ".join(reason.split()), "traceback": trace}  # fmt: skip
+    with atomic(run_folder(data, cell) / "failed.json") as temporary:
+        temporary.write_text(json.dumps(record, indent=1, sort_keys=True))
+    return Failure(cell.run_id, record["reason"])
+
+
+def _train_and_score(
+    data: Path, cells: Sequence[Cell], on: Mapping[str, Trials], machine: Machine, weights: Path | None
+) -> None:
+    import torch
+    from shards.reader import Reader
+
+    if not cells:
+        return
+    device = _device(machine.device)
+    torch.set_num_threads(machine.threads)
+    first = cells[0]
+    with Reader(data) as reader:
+        detector, training = _trained(data, first, on[first.protocol], reader, device, weights)
+        scored: dict[tuple[str, str], float] = {}
+        for cell in cells:
+            started = time.perf_counter()
+            _score_new(detector, cell, on[cell.protocol], reader, device, scored)
+            seconds = time.perf_counter() - started
+            _write(data, cell, on[cell.protocol], scored, {**training, "score_s": seconds}, detector, device)
+
+
+def _trained(data: Path, cell: Cell, on: Trials, reader: Any, device: str, weights: Path | None) -> tuple[Any, dict]:
+    """The detector with its final weights, from disk when the training is finished, else trained now."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    from benchmark.loader import derive
+    from benchmark.train import train
+
+    folder = model_folder(data, cell)
+    torch.manual_seed(derive(cell.seed, "weights"))
+    detector = _build(cell, on).to(device)
+    if weights is not None:
+        detector.load_weights(weights)
+    if not cell.trained:
+        return detector, {"train_s": 0.0, "best_epoch": None, "epochs": 0, "curve": []}
+    if (folder / "train.json").exists():
+        detector.load_state_dict(load_file(folder / "model.safetensors"))
+        return detector.to(device), json.loads((folder / "train.json").read_text())
+    started = time.perf_counter()
+    how = cell.settings.training
+    result = train(
+        detector,
+        _loader(detector, on.role("train"), cell, reader, device, train=True, balance=_balance(how, on)),
+        _loader(detector, on.role("dev"), cell, reader, device),
+        how,
+        seed=cell.seed,
+        checkpoint=folder / "state.pt",
+        name=f"{cell.protocol} {cell.detector} seed {cell.seed}",
+    )
+    result["train_s"] = time.perf_counter() - started
+    with atomic(folder / "model.safetensors") as temporary:
+        save_file({key: value.contiguous() for key, value in detector.state_dict().items()}, temporary)
+    with atomic(folder / "train.json") as temporary:
+        temporary.write_text(json.dumps(result, indent=1, sort_keys=True))
+    (folder / "state.pt").unlink(missing_ok=True)
+    return detector, result
+
+
+def _build(cell: Cell, on: Trials) -> Any:
+    from benchmark import detectors
+
+    own, config = detectors.settings(cell.detector), dict(cell.settings.config)
+    if "attacks" in own and "attacks" not in config:
+        config["attacks"] = sorted(set(pc.drop_null(on.role("train")["attack"]).to_pylist()))
+    if "seed" in own:
+        config.setdefault("seed", cell.seed)
+    return detectors.build(cell.detector, **config)
+
+
+def _balance(how: Any, on: Trials) -> str:
+    return on.protocol.balance if how.balance == "protocol" else how.balance
+
+
+def _loader(detector: Any, rows: pa.Table, cell: Cell, reader: Any, device: str, **options: Any) -> Any:
+    from benchmark.loader import Loader
+    from features import extractors
+
+    spec, how = cell.settings.input, cell.settings.training
+    train = options.pop("train", False)
+    return Loader(
+        reader, rows, spec, extractors.get(spec["feature"], **spec["params"]).to(device),
+        batch_size=how.batch_size, seed=cell.seed, train=train, drop_last=how.drop_last and train,
+        device=device, **options,
+    )  # fmt: skip
+
+
+def _score_new(detector: Any, cell: Cell, on: Trials, reader: Any, device: str, scored: dict) -> None:
+    """Add the scores of dev and test trials that no other cell of this training has had scored."""
+    from benchmark.score import score
+
+    rows = pa.concat_tables([on.role("dev"), on.role("test")])
+    keys = list(zip(rows["utt_id"].to_pylist(), rows["variant"].to_pylist(), strict=True))
+    new = {key: index for index, key in enumerate(keys) if key not in scored}  # one row per trial, however shared
+    if new:
+        loader = _loader(detector, rows.take(list(new.values())), cell, reader, device)
+        values = score(detector, loader, what=f"{cell.protocol} {cell.detector} scores")
+        scored.update(zip(new, values.tolist(), strict=True))
+
+
+def _write(
+    data: Path, cell: Cell, on: Trials, scored: Mapping[tuple[str, str], float], training: dict,
+    detector: Any, device: str,
+) -> None:  # fmt: skip
+    from benchmark.results import asv_file
+
+    folder = run_folder(data, cell)
+    rows = pa.concat_tables([on.role("dev"), on.role("test")]).select(list(grid.SCORE_COLUMNS))
+    keys = zip(rows["utt_id"].to_pylist(), rows["variant"].to_pylist(), strict=True)
+    scores = pa.array([scored[key] for key in keys], pa.float64())
+    with atomic(folder / "scores.parquet") as temporary:
+        pq.write_table(rows.append_column("score", scores), temporary, compression="zstd")
+    curve = list(zip(*training["curve"], strict=True)) or [[], [], []]
+    with atomic(folder / "curve.parquet") as temporary:
+        types = (("epoch", pa.int64()), ("name", pa.string()), ("value", pa.float64()))
+        table = pa.table({name: pa.array(list(c), kind) for (name, kind), c in zip(types, curve, strict=True)})
+        pq.write_table(table, temporary, compression="zstd")
+    with catalog.connect(data / "catalog.duckdb") as con, atomic(folder / "asv.json") as temporary:
+        temporary.write_text(json.dumps(asv_file(con, rows, on.protocol.metrics), indent=1, sort_keys=True))
+    (folder / "failed.json").unlink(missing_ok=True)
+    with atomic(folder / "run.json") as temporary:  # last: it says that the cell is done
+        record = _record(cell, on, training, detector, device)
+        temporary.write_text(json.dumps(record, indent=1, sort_keys=True))
+
+
+def _record(cell: Cell, on: Trials, training: dict, detector: Any, device: str) -> dict[str, Any]:
+    protocol = on.protocol
+    return {
+        "run_id": cell.run_id,
+        "train_key": cell.train_key,
+        "protocol": cell.protocol,
+        "scenario": protocol.scenario,
+        "title": protocol.title,
+        "detector": cell.detector,
+        "seed": cell.seed,
+        "config": cell.settings.as_json(),
+        "trained": cell.trained,
+        "code_version": grid.code_version(cell.detector, cell.settings.input["feature"]),
+        **git_state(),
+        "train_fingerprint": on.train_fingerprint,
+        "trials_fingerprint": on.fingerprint,
+        "catalog_version": catalog.SCHEMA_VERSION,
+        "simulated": on.simulated,
+        "partial": on.partial,
+        "missing_trials": on.missing,
+        "parameters": sum(p.numel() for p in detector.parameters()),
+        "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "train_s": training["train_s"],
+        "score_s": training["score_s"],
+        "best_epoch": training["best_epoch"],
+        "epochs": training["epochs"],
+        "metrics": list(protocol.metrics),
+        "averages": {name: list(subsets) for name, subsets in protocol.averages.items()},
+        "pooled": {name: list(subsets) for name, subsets in protocol.pooled.items()},
+        "device": device_name(device),
+        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "versions": versions(),
+    }
+
+
+def _device(word: str) -> str:
+    import torch
+
+    if word == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if word.startswith("cuda") and not torch.cuda.is_available():
+        raise DataError(f"--device {word}: no CUDA device is visible here; use --device cpu")
+    return word
+
+
+def device_name(device: str) -> str:
+    """A GPU's product name, or the processor's."""
+    import torch
+
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else ():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+@cache
+def git_state() -> dict[str, Any]:
+    """The commit this code is at, and whether it was changed since; None outside a checkout."""
+
+    def ask(*words: str) -> str | None:
+        try:
+            answer = subprocess.run(["git", *words], cwd=grid.ROOT, capture_output=True, text=True, timeout=20)
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return answer.stdout.strip() if answer.returncode == 0 else None
+
+    commit = ask("rev-parse", "HEAD") if (grid.ROOT / ".git").exists() else None
+    dirty = bool(ask("status", "--porcelain", "--untracked-files=no")) if commit else None
+    return {"git_commit": commit, "git_dirty": dirty}
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Versions of what a score depends on."""
+    from importlib.metadata import version
+
+    names = ("torch", "torchaudio", "transformers", "numpy", "duckdb", "pyarrow", "soundfile", "scikit-learn")
+    return {"python": platform.python_version(), **{name: version(name) for name in names}}
+
+
+def cores() -> int:
+    """Processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,50 @@
+"""Scores of trials: one float64 per trial, higher = more bona fide, in the order of the rows."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import nn
+
+from benchmark.loader import Loader
+from ingest.files import atomic
+from ingest.progress import Progress
+from ingest.types import DataError
+
+
+def score(detector: nn.Module, loader: Loader, *, what: str | None = None) -> np.ndarray:
+    """(trial,) float64 scores of every row of the loader, in row order.
+
+    The detector is left in evaluation mode. Raises DataError naming the first utterance whose score is not
+    finite.
+    """
+    detector.eval()
+    order = [draw.row for batch in loader.plan() for draw in batch]
+    scores = np.full(len(order), np.nan)
+    done = 0
+    with Progress(what or "score", total=len(order), unit="trial") as progress, torch.inference_mode():
+        for batch in loader.epoch():
+            values = detector.score(batch.x).double().cpu().numpy()
+            scores[order[done : done + values.size]] = values
+            done += values.size
+            progress.add(values.size)
+    wrong = np.flatnonzero(~np.isfinite(scores))
+    if wrong.size:
+        raise DataError(
+            f"{wrong.size} of {scores.size} scores are not finite (first: {loader.utt_id[wrong[0]]}); "
+            "the training diverged: lower lr or set clip_norm"
+        )
+    return scores
+
+
+def write(path: Path, rows: pa.Table, scores: dict[str, Any]) -> None:
+    """Write scores.parquet: the trial rows with a float64 column `score`, the same bytes for the same scores.
+
+    rows: utt_id and whatever columns describe a trial; scores: utt_id -> score. Every row must have one.
+    """
+    column = pa.array([scores[utt_id] for utt_id in rows["utt_id"].to_pylist()], pa.float64())
+    with atomic(path) as temporary:
+        pq.write_table(rows.append_column("score", column), temporary, compression="zstd")

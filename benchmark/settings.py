@@ -1,0 +1,136 @@
+"""One run's settings, resolved: training.toml, then the detector's TRAINING, then what the user set."""
+
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from benchmark import detectors
+from ingest.types import DataError, nearest
+
+_DEFAULTS = tomllib.loads(Path(__file__).with_name("training.toml").read_text())
+INPUT_KEYS = ("samples", "train_crop", "test_crop", "short")
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """How a detector is trained; every field is explained in training.toml."""
+
+    optimizer: str
+    lr: float
+    weight_decay: float
+    batch_size: int
+    epochs: int
+    selection: str
+    patience: int
+    min_delta: float
+    stop_above: float
+    schedule: Any
+    clip_norm: float
+    accumulate: int
+    drop_last: bool
+    balance: str
+    swa: bool
+    precision: str
+    phases: list
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that decides a run beside its protocol and seed: stored whole in run.config."""
+
+    detector: str
+    config: dict[str, Any]  # constructor arguments that differ from the defaults
+    input: dict[str, Any]  # feature, params, samples, crops, as used
+    training: Training
+    weights: str | None  # sha256 of the file the training started from, or that is scored
+
+    def as_json(self) -> dict[str, Any]:
+        """The settings as plain JSON values."""
+        return asdict(self)
+
+
+def parse(assignments: Iterable[str], known_detectors: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """["lr=1e-3", "lfcc_gmm.components=32"] -> {"": {"lr": 0.001}, "lfcc_gmm": {"components": 32}}.
+
+    Values are JSON where they parse as JSON, words otherwise. Raises DataError on a malformed assignment or
+    an unknown detector in front of the dot.
+    """
+    parsed: dict[str, dict[str, Any]] = {}
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals or not key.strip():
+            raise DataError(f"--set {assignment!r} is not key=value, e.g. --set lr=3e-4")
+        scope, _, name = key.strip().rpartition(".")
+        if scope and scope not in set(known_detectors):
+            raise nearest(scope, known_detectors, what="detector in --set")
+        try:
+            value = json.loads(text)
+        except json.JSONDecodeError:
+            value = text
+        parsed.setdefault(scope, {})[name] = value
+    return parsed
+
+
+def resolve(
+    name: str, assignments: Mapping[str, Mapping[str, Any]], *, clip: int | None, weights: str | None
+) -> Settings:
+    """Settings of detector `name`; `clip` is the protocol's clip length in samples, None where it fixes none.
+
+    Raises DataError for an unknown detector, key, or a value of the wrong kind, with the nearest known names.
+    """
+    chosen = {**assignments.get("", {}), **assignments.get(name, {})}
+    own = detectors.settings(name)
+    known = {f.name for f in fields(Training)} | set(INPUT_KEYS) | set(own)
+    for key in chosen:
+        if key not in known:
+            raise nearest(key, known, what=f"setting of {name}")
+    config = {key: value for key, value in chosen.items() if key in own}
+    laid_out = _lay_out(name, config, own)
+    if clip is not None and not laid_out.input.fixed and "samples" not in chosen:
+        chosen = {"samples": clip, "train_crop": "random", "test_crop": "middle", "short": "repeat", **chosen}
+        if "samples" in own:
+            config["samples"] = clip
+            laid_out = _lay_out(name, config, own)
+    spec = replace(laid_out.input, **{key: chosen[key] for key in INPUT_KEYS if key in chosen})
+    training = {**_DEFAULTS, **laid_out.TRAINING, **{k: v for k, v in chosen.items() if k in _DEFAULTS}}
+    return Settings(name, config, asdict(spec), _typed(name, training), weights)
+
+
+def _lay_out(name: str, config: Mapping[str, Any], own: Mapping[str, Any]) -> Any:
+    """The detector without its weights in memory: what input and recipe this configuration has."""
+    import torch
+
+    offline = {key: value for key, value in detectors.get(name).OFFLINE.items() if key not in config}
+    classes = {"attacks": ["a", "b"]} if "attacks" in own and "attacks" not in config else {}
+    with torch.device("meta"):
+        return detectors.build(name, **offline, **classes, **config)
+
+
+def _typed(name: str, values: Mapping[str, Any]) -> Training:
+    for field in fields(Training):
+        value, default = values[field.name], _DEFAULTS[field.name]
+        if field.name == "schedule":
+            ok = isinstance(value, str | Mapping)
+        elif isinstance(default, bool):
+            ok = isinstance(value, bool)
+        elif isinstance(default, float):
+            ok = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+        elif isinstance(default, int):
+            ok = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+        else:
+            ok = isinstance(value, type(default))
+        if not ok:
+            kind = type(default).__name__
+            raise DataError(f"{name}: {field.name} = {value!r} is not a {kind}; see benchmark/training.toml")
+    unknown = set(values) - {f.name for f in fields(Training)}
+    if unknown:
+        raise nearest(min(unknown), (f.name for f in fields(Training)), what=f"training key of {name}")
+    words = {"optimizer": ("adam", "adamw", "sgd"), "selection": ("auc", "eer", "accuracy", "loss"),
+             "balance": ("protocol", "oversample", "none"), "precision": ("float32", "bfloat16")}  # fmt: skip
+    for key, allowed in words.items():
+        if values[key] not in allowed:
+            raise nearest(str(values[key]), allowed, what=f"{key} of {name}")
+    return Training(**values)
