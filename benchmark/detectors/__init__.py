@@ -1,0 +1,84 @@
+"""Every detector of the benchmark, one file each, found by its file name and imported only when asked for."""
+
+import importlib
+import inspect
+import pkgutil
+from typing import TYPE_CHECKING, Any
+
+from ingest.types import DataError, nearest
+
+if TYPE_CHECKING:
+    from ._base import Detector
+
+
+def names() -> list[str]:
+    """The ids of all detectors, sorted: the names of the files here that do not start with an underscore."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+
+
+def get(name: str) -> type:
+    """The class of the detector `name`; nothing else is imported.
+
+    DataError with the nearest names if unknown.
+    """
+    if name not in (known := names()):
+        raise nearest(name, known, what="detector")
+    return importlib.import_module(f"{__name__}.{name}").build
+
+
+def settings(name: str) -> dict[str, Any]:
+    """The settings that `build(name, ...)` takes, with their defaults."""
+    found: dict[str, Any] = {}
+    for cls in get(name).__mro__:  # a variant passes what it does not fix on to the class it varies
+        if "__init__" not in vars(cls):
+            continue
+        parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
+        for parameter in parameters:
+            if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
+                found.setdefault(parameter.name, parameter.default)
+        if not any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters):
+            break
+    return found
+
+
+def build(name: str, **config: Any) -> "Detector":
+    """A new detector `name` with `config` over its paper's defaults.
+
+    Raises DataError with the nearest names for an unknown detector or setting; values are checked by the
+    detector.
+    """
+    cls = get(name)
+    known = settings(name)
+    for key in config:
+        if key not in known:
+            raise (
+                nearest(key, known, what=f"setting of {name}")
+                if known
+                else DataError(f"{name} has no settings, so {key!r} cannot be set")
+            )
+    return cls(**config)
+
+
+def describe(name: str) -> dict[str, Any]:
+    """What the zoo's listing says of one detector.
+
+    Keys: id, paper, year, citation, input, parameters, weights, eer. input is the `Input`; parameters counts
+    all (trainable or fixed by training) parameters at the default settings; weights names the published
+    weight files that `load_weights` takes; eer maps a test set to the published EER in percent. The network
+    is laid out on the meta device, so that no memory is filled and no file is read.
+    """
+    import torch  # heavy, and `names()` must stay light
+
+    cls = get(name)
+    with torch.device("meta"):
+        model = build(name, **cls.OFFLINE)
+    return {
+        "id": name,
+        "paper": cls.PAPER,
+        "year": cls.YEAR,
+        "citation": cls.CITATION,
+        "input": model.input,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "weights": cls.WEIGHTS,
+        "eer": dict(cls.EER),
+    }

@@ -1,0 +1,164 @@
+"""What a detector is.
+
+A network with an input, a score, a loss, a training recipe and a way to load weights.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from benchmark.batch import Batch
+from ingest.types import DataError
+
+RATE_HZ = 16_000
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """What a detector is fed with.
+
+    feature, params: the extractor (`features.extractors.get(feature, **params)`) and its settings.
+    samples: length of the wave at 16 kHz before extraction; None = the whole utterance.
+    train_crop, test_crop: where a longer utterance is cut (random, first or middle; test never random).
+    short: what is done with a shorter one: tiled from its start, followed by zeros, or left as it is.
+    fixed: the length is built into the network, so that a protocol's own clip length cannot replace it.
+    """
+
+    feature: str = "raw"
+    params: Mapping[str, Any] = field(default_factory=dict)
+    samples: int | None = 48_000
+    train_crop: str = "random"
+    test_crop: str = "first"
+    short: str = "repeat"
+    fixed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LoadReport:
+    """What happened to the entries of a weight file.
+
+    How many were loaded, which were missing or unexpected.
+    """
+
+    loaded: int
+    missing: tuple[str, ...] = ()
+    unexpected: tuple[str, ...] = ()
+
+
+class Detector(nn.Module):
+    """A system that gives one score per utterance; every file of this folder defines one.
+
+    Class constants: INPUT; PAPER (source and section), YEAR, CITATION (a key); TRAINING, what differs from
+    `training.toml`; WEIGHTS, the published files that `load_weights` takes; EER, published figures in percent
+    by test set; OFFLINE, settings with which it can be built at full size without any file; SMALL, settings
+    for a quick check. A configuration that changes the input or the recipe sets `self.input` or
+    `self.TRAINING` on the instance.
+
+    `fast` chooses between the plain form, operation by operation as published, and an equal one that is
+    quicker where a detector has it. Both compute the same function; tests state within which tolerance.
+    """
+
+    INPUT: ClassVar[Input] = Input()
+    PAPER: ClassVar[str] = ""
+    YEAR: ClassVar[int | None] = None
+    CITATION: ClassVar[str] = ""
+    TRAINING: dict[str, Any] = {}
+    WEIGHTS: ClassVar[str] = ""
+    EER: ClassVar[Mapping[str, float]] = {}
+    OFFLINE: ClassVar[Mapping[str, Any]] = {}
+    SMALL: ClassVar[Mapping[str, Any]] = {}
+
+    def __init__(self):
+        super().__init__()
+        self.input = type(self).INPUT
+        self.fast = True
+
+    def score(self, x: torch.Tensor) -> torch.Tensor:
+        """(batch, ...) features -> (batch,) scores on no fixed scale, higher = more bona fide."""
+        raise TypeError(f"{type(self).__name__} does not say how it scores")
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The score, so that wrappers that call the module (compilers, parallel training) reach it."""
+        return self.score(x)
+
+    def loss(self, batch: Batch) -> torch.Tensor:
+        """Scalar training loss: binary cross entropy of the score taken as a logit, target 1 = bona fide."""
+        return functional.binary_cross_entropy_with_logits(self.score(batch.x), batch.target.float())
+
+    def map_weights(self, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Rename the entries of a published file to ours.
+
+        The identity unless a detector has another naming.
+        """
+        return state
+
+    def load_weights(self, path: Path | str) -> LoadReport:
+        """Load a published or own weight file; every entry must fit.
+
+        Raises DataError, and changes nothing, if the file cannot be read safely or an entry is missing, left
+        over or of another shape.
+        """
+        path = Path(path)
+        state = self.map_weights(plain_names(read_state(path)))
+        own = self.state_dict()
+        missing = tuple(key for key in own if key not in state)
+        unexpected = tuple(key for key in state if key not in own)
+        shapes = [key for key in own if key in state and own[key].shape != state[key].shape]
+        if missing or unexpected or shapes:
+            problems = [
+                f"{len(keys)} {word} (first: {keys[0]})"
+                for keys, word in (
+                    (missing, "missing"),
+                    (unexpected, "unexpected"),
+                    (shapes, "of another shape"),
+                )
+                if keys
+            ]
+            raise DataError(
+                f"{path} does not fit {type(self).__name__}: of {len(own)} entries {', '.join(problems)}; "
+                "check the detector and its settings"
+            )
+        self.load_state_dict(state)
+        return LoadReport(loaded=len(state))
+
+
+# A detector that is not trained by gradient has `fit(batches)`; each call of `batches` starts the corpus
+# anew.
+Batches = Callable[[], Iterable[Batch]]
+
+
+def read_state(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a PyTorch or safetensors file, on the CPU; nothing in the file is executed.
+
+    A dictionary that holds the weights under `state_dict`, `model_state_dict` or `model` is opened. DataError
+    if the file is absent, unreadable, or holds anything but tensors by name.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: no such weight file; give the file itself with --weights")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path, device="cpu")
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # every way in which a foreign file can be broken
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise DataError(f"{path} cannot be read as a weight file: {reason}") from error
+    for key in ("state_dict", "model_state_dict", "model"):
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise DataError(f"{path} is not a state dict: it must map names to tensors")
+    return dict(state)
+
+
+def plain_names(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The entries without the `module.` that parallel training puts in front of every name."""
+    if state and all(key.startswith("module.") for key in state):
+        return {key.removeprefix("module."): value for key, value in state.items()}
+    return dict(state)

@@ -1,0 +1,63 @@
+"""Losses and gradient tools that several detectors share."""
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+
+def weighted_cross_entropy(logits: torch.Tensor, target: torch.Tensor, weights: tuple[float, ...]) -> torch.Tensor:
+    """Cross entropy of (batch, class) logits: the mean over rows, each weighted by its class."""
+    return functional.cross_entropy(logits, target, torch.tensor(weights, dtype=logits.dtype, device=logits.device))
+
+
+class OcSoftmax(nn.Module):
+    """One-class softmax (Zhang et al., arXiv 2010.13995, equation 6): bona fide lies near one direction.
+
+    Scores are cosines in [-1, 1]; bona fide is pulled above `margin_bonafide`, spoof pushed below
+    `margin_spoof`.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        *,
+        margin_bonafide: float = 0.5,
+        margin_spoof: float = 0.2,
+        scale: float = 20.0,
+    ):
+        super().__init__()
+        self.margin_bonafide, self.margin_spoof, self.scale = margin_bonafide, margin_spoof, scale
+        self.center = nn.Parameter(torch.empty(1, dim))
+        nn.init.kaiming_uniform_(self.center, a=0.25)
+
+    def score(self, embedding: torch.Tensor) -> torch.Tensor:
+        """(batch, dim) -> (batch,) cosine with the direction."""
+        direction = functional.normalize(self.center, dim=1)
+        return (functional.normalize(embedding, dim=1) @ direction.T).squeeze(1)
+
+    def forward(self, embedding: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Mean of softplus(scale * gap).
+
+        Margin - cosine for bona fide (target 1), cosine - margin for spoof.
+        """
+        cosine = self.score(embedding)
+        gap = torch.where(target == 1, self.margin_bonafide - cosine, cosine - self.margin_spoof)
+        return functional.softplus(self.scale * gap).mean()
+
+
+class _Reverse(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, strength: float):
+        ctx.strength = strength
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor):
+        return -ctx.strength * gradient, None
+
+
+def reverse_gradient(x: torch.Tensor, strength: float) -> torch.Tensor:
+    """x unchanged; its gradient times -strength (Ganin and Lempitsky, arXiv 1409.7495)."""
+    return _Reverse.apply(x, strength)

@@ -1,0 +1,60 @@
+"""Residual blocks on a filter x time map, shared by AASIST, RawGAT-ST and the systems built on them."""
+
+import torch
+from torch import nn
+
+
+class ResidualBlock2d(nn.Module):
+    """Two convolutions (2, 3) around one BatchNorm and SELU, a shortcut, and max pooling over time.
+
+    Every block but the first owns a `bn1` whose SELU output the published networks discard: it is in the
+    state dict, its statistics follow the data in training, and nothing else depends on it. Undoing that
+    breaks published weights.
+
+    shortcut: a convolution (1, 3) where the channel count changes, the identity elsewhere; with
+    broadcast=True (the first block of the official RawGAT-ST) the one input channel is added to every output
+    channel. spare: also own the unused `conv_1` that every later block of the official RawGAT-ST holds;
+    `conv1` is then called `conv_1` in the first block. pool: factor over time (1 = none).
+    """
+
+    def __init__(
+        self,
+        channels_in: int,
+        channels_out: int,
+        *,
+        first: bool = False,
+        broadcast: bool = False,
+        spare: bool = False,
+        pool: int = 3,
+    ):
+        super().__init__()
+        self.first_name = "conv_1" if first and spare else "conv1"
+        if not first:
+            self.bn1 = nn.BatchNorm2d(channels_in)
+        setattr(self, self.first_name, nn.Conv2d(channels_in, channels_out, (2, 3), padding=(1, 1)))
+        if spare and not first:
+            self.conv_1 = nn.Conv2d(1, channels_out, (2, 3), padding=(1, 1))
+        self.selu = nn.SELU()
+        self.bn2 = nn.BatchNorm2d(channels_out)
+        self.conv2 = nn.Conv2d(channels_out, channels_out, (2, 3), padding=(0, 1))
+        if channels_in != channels_out and not broadcast:
+            self.conv_downsample = nn.Conv2d(channels_in, channels_out, (1, 3), padding=(0, 1))
+        self.pool = nn.MaxPool2d((1, pool)) if pool > 1 else nn.Identity()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(batch, channels_in, filter, time) -> (batch, channels_out, filter, time // pool)."""
+        if self.training and hasattr(self, "bn1"):
+            with torch.no_grad():
+                self.bn1(x)  # for its statistics only
+        y = getattr(self, self.first_name)(x)  # one filter row more
+        y = self.conv2(self.selu(self.bn2(y)))
+        shortcut = self.conv_downsample(x) if hasattr(self, "conv_downsample") else x
+        return self.pool(y + shortcut)
+
+
+def aasist_encoder(channels: tuple[int, ...] = (32, 32, 64, 64, 64, 64), *, pool: int = 3) -> nn.Sequential:
+    """The blocks of AASIST's encoder, named `0.0`, `1.0` ... as in its state dict; input one channel."""
+    blocks = []
+    for index, (before, after) in enumerate(zip((1, *channels), channels)):
+        blocks.append(nn.Sequential(ResidualBlock2d(before, after, first=index == 0, pool=pool)))
+    return nn.Sequential(*blocks)
