@@ -1,0 +1,48 @@
+"""Settings: who overrides whom, and what a mistyped --set is told."""
+
+import pytest
+
+from benchmark import detectors, settings
+from ingest.types import DataError
+
+
+def resolve(name="mean_pool", clip=None, **chosen):
+    return settings.resolve(name, {"": chosen}, clip=clip, weights=None)
+
+
+def test_the_user_overrides_the_detector_overrides_the_defaults():
+    assert resolve().training.batch_size == 64  # training.toml
+    assert resolve().training.lr == detectors.get("mean_pool").TRAINING["lr"]
+    assert resolve(lr=0.5).training.lr == 0.5
+
+
+def test_the_protocol_fixes_the_clip_unless_the_user_does():
+    assert resolve("aasist").input["samples"] == 64_600
+    assert resolve("aasist", clip=48_000).input["samples"] == 48_000
+    assert resolve("aasist", clip=48_000).input["test_crop"] == "middle"
+    assert resolve("aasist", clip=48_000, samples=32_000).input["samples"] == 32_000
+
+
+@pytest.mark.parametrize(("chosen", "message"), [
+    ({"lrr": 1}, "unknown setting of mean_pool 'lrr'; did you mean lr"),
+    ({"lr": "fast"}, "lr = 'fast' is not a float"),
+    ({"epochs": -1}, "epochs = -1 is not a int"),
+    ({"optimizer": "adan"}, "did you mean adam"),
+])  # fmt: skip
+def test_bad_settings_are_named(chosen, message):
+    with pytest.raises(DataError, match=message):
+        resolve(**chosen)
+
+
+def test_parse_scopes_and_values():
+    parsed = settings.parse(["lr=1e-3", "lfcc_gmm.components=32", "optimizer=adam", "swa=true"], ["lfcc_gmm"])
+    assert parsed == {"": {"lr": 1e-3, "optimizer": "adam", "swa": True}, "lfcc_gmm": {"components": 32}}
+    with pytest.raises(DataError, match="not key=value"):
+        settings.parse(["lr"], [])
+    with pytest.raises(DataError, match="did you mean lfcc_gmm"):
+        settings.parse(["lfc_gmm.components=3"], ["lfcc_gmm"])
+
+
+@pytest.mark.parametrize("name", detectors.names())
+def test_every_recipe_is_known_to_the_training_loop(name):
+    assert resolve(name).training.batch_size > 0

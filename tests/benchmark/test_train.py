@@ -1,0 +1,145 @@
+"""The training loop: killed at any batch it ends with the same weights; schedules by hand; phases; bad losses."""
+
+import math
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from torch import nn
+
+from benchmark import settings
+from benchmark.detectors._base import Detector
+from benchmark.loader import Loader
+from benchmark.train import learning_rate, train
+from features import extractors
+from ingest.types import DataError
+
+
+class Tones:
+    """A reader of noisy tones: bona fide at 500 Hz, spoof at 900 Hz."""
+
+    def length(self, utt_id, variant):
+        return 4000
+
+    def wave(self, utt_id, variant):
+        random = np.random.default_rng(int(utt_id[1:]))
+        hz = 500 if utt_id[0] == "b" else 900
+        tone = np.sin(2 * np.pi * hz * np.arange(4000) / 16000 + random.uniform(0, 6))
+        return (0.1 * tone + 0.3 * random.standard_normal(4000)).astype(np.float32)
+
+
+class Small(Detector):
+    """Dropout, batch norm and a linear layer: everything that has a random or a running state."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(80, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.3))
+        self.head = nn.Linear(8, 1)
+
+    def score(self, x):
+        return self.head(self.body(x.mean(1))).squeeze(-1)
+
+
+def loaders(seed=5):
+    ids = [f"b{i}" for i in range(12)] + [f"s{i}" for i in range(30)]
+    table = pa.table({"utt_id": ids, "label": ["bonafide"] * 12 + ["spoof"] * 30})
+    spec = {"feature": "logmel", "params": {}, "samples": 3000, "train_crop": "random", "test_crop": "middle",
+            "short": "repeat"}  # fmt: skip
+    common = {"batch_size": 6, "seed": seed}
+    feature = extractors.get("logmel")
+    return (Loader(Tones(), table, spec, feature, train=True, balance="oversample", **common),
+            Loader(Tones(), table, spec, feature, train=False, **common))  # fmt: skip
+
+
+def how(**changes):
+    wanted = {"": {"epochs": 3, "patience": 0, "stop_above": 0.0, "lr": 0.01, **changes}}
+    return settings.resolve("mean_pool", wanted, clip=None, weights=None).training
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nothing in the loop may catch it."""
+
+
+def fit(tmp_path, *, die_at=None, **changes):
+    torch.manual_seed(0)
+    detector = Small()
+    if die_at is not None:
+        loss, seen = detector.loss, iter(range(die_at))
+
+        def dying(batch):
+            if next(seen, None) is None:
+                raise Killed
+            return loss(batch)
+
+        detector.loss = dying
+    result = train(detector, *loaders(), how(**changes), seed=1, checkpoint=tmp_path / "state.pt",
+                   name="test", save_every_s=0.0)  # fmt: skip
+    return detector.state_dict(), result
+
+
+RECIPES = {
+    "plain": {},
+    "accumulate": {"accumulate": 4},
+    "swa": {"swa": True},
+    "phases": {
+        "phases": [{"name": "head", "epochs": 2, "lr": 0.1, "trainable": ["head"]}, {"name": "all", "epochs": 2}]
+    },
+    "schedule": {"schedule": {"name": "warmup_linear", "warmup": 0.2}, "optimizer": "adamw", "clip_norm": 1.0},
+}
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("die_at", [1, 10, 17, 25])
+def test_killed_and_resumed_equals_undisturbed(tmp_path, recipe, die_at):
+    expected, about = fit(tmp_path / "whole", **RECIPES[recipe])
+    with pytest.raises(Killed):
+        fit(tmp_path / "killed", die_at=die_at, **RECIPES[recipe])
+    got, again = fit(tmp_path / "killed", **RECIPES[recipe])
+    assert all(torch.equal(expected[key], got[key]) for key in expected)
+    assert again == about
+
+
+def test_phases_train_only_what_they_name(tmp_path):
+    torch.manual_seed(0)
+    before = Small().state_dict()
+    after, _ = fit(tmp_path, phases=[{"name": "head", "trainable": ["head"]}])
+    assert torch.equal(before["body.0.weight"], after["body.0.weight"])
+    assert not torch.equal(before["head.weight"], after["head.weight"])
+
+
+def test_training_finds_the_tones_and_reports_its_curve(tmp_path):
+    _, result = fit(tmp_path, epochs=12)
+    values = {name: value for epoch, name, value in result["curve"] if epoch == result["best_epoch"]}
+    assert values["dev_eer"] < 0.2 and values["dev_auc"] > 0.9
+    assert result["epochs"] == 12
+
+
+def test_patience_ends_training(tmp_path):
+    _, result = fit(tmp_path, epochs=50, patience=2, min_delta=10.0)
+    assert result["epochs"] == 3  # the first epoch always gains, the next two do not
+
+
+def test_a_loss_that_is_not_finite_is_an_error(tmp_path):
+    with pytest.raises(DataError, match=r"training loss is (nan|inf)"):
+        fit(tmp_path, lr=1e30, optimizer="sgd")
+
+
+def test_an_unknown_phase_prefix_is_an_error(tmp_path):
+    with pytest.raises(DataError, match="no parameter of Small starts with haed"):
+        fit(tmp_path, phases=[{"name": "head", "trainable": ["haed"]}])
+
+
+def test_schedules_by_hand():
+    at = {"total": 100, "epoch": 0}
+    cosine = {"name": "cosine_per_step", "min_lr": 5e-6}
+    assert learning_rate(cosine, 1e-4, step=0, **at) == pytest.approx(1e-4)
+    assert learning_rate(cosine, 1e-4, step=50, **at) == pytest.approx(5.25e-5)
+    assert learning_rate(cosine, 1e-4, step=100, **at) == pytest.approx(5e-6)
+    assert learning_rate(cosine | {"steps": 200}, 1e-4, step=100, **at) == pytest.approx(5.25e-5)
+    halving = {"name": "step", "every": 10, "factor": 0.5}
+    assert learning_rate(halving, 1.0, step=0, total=1, epoch=25) == 0.25
+    warm = {"name": "warmup_linear", "warmup": 0.1}
+    assert learning_rate(warm, 1.0, step=4, **at) == pytest.approx(0.5)
+    assert learning_rate(warm, 1.0, step=55, **at) == pytest.approx(0.5)
+    assert math.isclose(learning_rate("constant", 0.3, step=9, **at), 0.3)
