@@ -1,0 +1,79 @@
+"""Features, one file each: a function of a waveform, found by its file name.
+
+get("lfcc", preset="lcnn2021").extract(wave) turns (batch, sample) at 16 kHz into (batch, frame, dim).
+"""
+
+import functools
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from features.extractors._base import Extractor, source_hash
+from ingest.types import DataError, nearest
+
+__all__ = ["Extractor", "defaults", "get", "names", "presets"]
+
+
+@functools.cache
+def _names() -> tuple[str, ...]:
+    return tuple(sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_")))
+
+
+def names() -> list[str]:
+    """The features that exist, sorted: every file of this folder that does not start with an underscore."""
+    return list(_names())
+
+
+def _module(name: str) -> Any:
+    if name not in _names():
+        raise nearest(name, _names(), what="feature")
+    return importlib.import_module(f"{__name__}.{name}")
+
+
+def presets(name: str) -> dict[str, dict[str, Any]]:
+    """The named settings of one feature: preset -> the parameters that differ from the defaults."""
+    return {preset: dict(changes) for preset, changes in _module(name).PRESETS.items()}
+
+
+def defaults(name: str) -> dict[str, Any]:
+    """Every parameter of one feature with its default value."""
+    return {p.name: p.default for p in inspect.signature(_module(name).build).parameters.values()}
+
+
+def get(name: str, preset: str | None = None, **params: Any) -> Extractor:
+    """The extractor `name` with a preset's settings, then `params` on top.
+
+    The result carries .name, .params (every parameter, resolved), .dim, .rate_hz and .key, the sha256 over
+    name, params, the source of the extractor and, where it has any, its weights. Raises DataError with the
+    nearest names for an unknown feature, preset or parameter, and for a value that cannot be.
+    """
+    module = _module(name)
+    known = defaults(name)
+    if preset is not None and preset not in module.PRESETS:
+        raise nearest(preset, module.PRESETS, what=f"preset of {name}")
+    for key in params:
+        if key not in known:
+            raise nearest(key, known, what=f"parameter of {name}")
+    resolved = {**known, **(module.PRESETS[preset] if preset else {}), **params}
+    _check_types(name, known, resolved)
+    try:
+        extractor = module.build(**resolved)
+    except ValueError as error:
+        raise DataError(f"{name}: {error}") from None
+    extractor.identify(name, resolved, source_hash(Path(module.__file__)))
+    return extractor.eval()
+
+
+def _check_types(name: str, known: Mapping[str, Any], resolved: Mapping[str, Any]) -> None:
+    for key, value in resolved.items():
+        default = known[key]
+        if default is None or value is None:
+            continue
+        wanted = (int, float) if isinstance(default, float) else (type(default),)
+        if not isinstance(value, wanted) or (isinstance(value, bool) and not isinstance(default, bool)):
+            raise DataError(
+                f"{name}: parameter {key} takes {type(default).__name__}, not {value!r} (default {default!r})"
+            )

@@ -1,0 +1,99 @@
+"""What all extractors share: one way to call them, and the key that names their output."""
+
+import abc
+import ast
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ingest.types import DataError
+
+
+class Extractor(nn.Module, abc.ABC):
+    """A feature of a waveform. A subclass sets dim and defines features(wave).
+
+    Constants it needs (window, filter bank, DCT) are buffers outside the state dict, so `.to(device)` moves
+    them and no checkpoint carries them.
+    """
+
+    name: str
+    params: dict[str, Any]
+    key: str
+    dim: int
+    rate_hz = 16_000
+    min_samples = 1  # a shorter clip is tiled up to this length: the shortest that the framing can take
+    clips_per_block = 1  # on a CPU one clip's spectrum fills the cache; larger batches are slower per clip
+    weights_hash = ""
+
+    def identify(self, name: str, params: dict[str, Any], source: str) -> None:
+        """Set name, params and key; called once by `get`."""
+        self.name, self.params = name, params
+        text = json.dumps([name, params, source, self.weights_hash], sort_keys=True)
+        self.key = hashlib.sha256(text.encode()).hexdigest()
+
+    def constant(self, name: str, value: Tensor) -> None:
+        """Register a fixed tensor that follows the module to its device and stays out of checkpoints."""
+        self.register_buffer(name, value, persistent=False)
+
+    @abc.abstractmethod
+    def features(self, wave: Tensor) -> Tensor:
+        """(batch, sample) float32 -> (batch, frame, dim); clips do not see each other."""
+
+    def over_batch(self, x: Tensor) -> Tensor:
+        """What is done on the whole batch at once; only for settings that reproduce batch-wide code."""
+        return x
+
+    @torch.no_grad()
+    def extract(self, wave: Tensor) -> Tensor:
+        """(batch, sample) float32 in [-1, 1] at rate_hz -> (batch, frame, dim) float32, same device.
+
+        A clip shorter than min_samples is tiled to that length. Raises DataError for an empty clip or
+        another shape or type.
+        """
+        if wave.ndim != 2 or not wave.is_floating_point() or 0 in wave.shape:
+            raise DataError(
+                f"{type(self).__name__} takes waves (batch, sample) of floats, at least one sample; "
+                f"got shape {tuple(wave.shape)} of {wave.dtype}"
+            )
+        wave = wave.float()
+        if wave.shape[1] < self.min_samples:
+            wave = wave.repeat(1, -(-self.min_samples // wave.shape[1]))[:, : self.min_samples]
+        with torch.autocast(wave.device.type, enabled=False):
+            if wave.device.type == "cpu" and wave.shape[0] > self.clips_per_block:
+                blocks = wave.split(self.clips_per_block)
+                first = self.features(blocks[0])
+                x = first.new_empty(wave.shape[0], *first.shape[1:])
+                x[: len(first)] = first
+                for i, block in enumerate(blocks[1:], start=1):
+                    x[i * self.clips_per_block : i * self.clips_per_block + len(block)] = self.features(block)
+            else:
+                x = self.features(wave)
+            return self.over_batch(x)
+
+    def forward(self, wave: Tensor) -> Tensor:
+        """The same as `extract`."""
+        return self.extract(wave)
+
+
+def source_hash(path: Path) -> str:
+    """sha256 over the source file of an extractor and the files of its folder that it imports."""
+    waiting, seen = [path.stem], set()
+    while waiting:
+        stem = waiting.pop()
+        file = path.with_name(f"{stem}.py")
+        if stem in seen or not file.exists():
+            continue
+        seen.add(stem)
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module == "features.extractors":
+                waiting += [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("features.extractors."):
+                waiting.append(node.module.rsplit(".", 1)[1])
+    digest = hashlib.sha256()
+    for stem in sorted(seen):
+        digest.update(stem.encode() + b"\0" + path.with_name(f"{stem}.py").read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,172 @@
+"""Framed power spectra, filter banks, cosine transforms and deltas: the arithmetic of the cepstral features.
+
+Frames lie along the second axis, (batch, frame, bin): contiguous for the FFT and for the matrix products.
+"""
+
+import functools
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+RATE_HZ = 16_000
+WINDOWS = {
+    "hann": torch.hann_window,
+    "hamming": torch.hamming_window,
+    "hamming_symmetric": functools.partial(torch.hamming_window, periodic=False),
+}
+CENTRES = ("reflect", "zero", "none", "partial")
+
+
+class Power(nn.Module):
+    """Power spectrum |rFFT|^2 of windowed frames.
+
+    win <= n_fft samples are windowed and zero padded to n_fft. centre: `reflect` or `zero` put frame t on
+    sample t * hop by padding both ends; `none` takes whole frames only; `partial` starts at sample 0 and pads
+    the last frame with zeros (as MATLAB's buffer does). normalised divides by the window's energy.
+    `bins` keeps the first so many of the n_fft // 2 + 1. double computes in float64.
+    """
+
+    def __init__(
+        self, n_fft: int, win: int, hop: int, *, window: str = "hann", centre: str = "reflect",
+        normalised: bool = False, bins: int | None = None, double: bool = False,
+    ):  # fmt: skip
+        super().__init__()
+        if not 0 < win <= n_fft or hop < 1:
+            raise ValueError(f"window {win} must lie in 1..n_fft ({n_fft}) and hop {hop} be positive")
+        if window not in WINDOWS or centre not in CENTRES:
+            raise ValueError(f"window {window!r} is not in {list(WINDOWS)} or centre {centre!r} not in {CENTRES}")
+        self.n_fft, self.win, self.hop, self.centre = n_fft, win, hop, centre
+        self.bins = n_fft // 2 + 1 if bins is None else bins
+        self.dtype = torch.float64 if double else torch.float32
+        values = WINDOWS[window](win, dtype=self.dtype)
+        if normalised:
+            values = values / values.square().sum().sqrt()
+        if centre != "partial":  # in the middle of n_fft, where torch.stft has it: equal rounding
+            left = (n_fft - win) // 2
+            values = F.pad(values, (left, n_fft - win - left))
+        self.register_buffer("window", values, persistent=False)
+
+    @property
+    def min_samples(self) -> int:
+        """The shortest clip that gives a frame under this kind of padding."""
+        if self.centre == "reflect":
+            return self.n_fft // 2 + 1
+        return self.n_fft if self.centre == "none" else 1
+
+    def frames(self, wave: Tensor) -> Tensor:
+        """(batch, sample) -> (batch, frame, window) view of the padded signal, not windowed."""
+        wave, half = wave.to(self.dtype), self.n_fft // 2
+        if self.centre == "reflect":
+            wave = F.pad(wave[:, None], (half, half), mode="reflect")[:, 0]
+        elif self.centre == "zero":
+            wave = F.pad(wave, (half, half))
+        elif self.centre == "partial":
+            count = max(math.ceil((wave.shape[1] - self.win) / self.hop), 0) + 1
+            wave = F.pad(wave, (0, (count - 1) * self.hop + self.win - wave.shape[1]))
+        return wave.unfold(-1, len(self.window), self.hop)
+
+    def forward(self, wave: Tensor) -> Tensor:
+        """(batch, sample) -> (batch, frame, bin) power."""
+        spectrum = torch.fft.rfft(self.frames(wave) * self.window, n=self.n_fft)
+        real, imaginary = torch.view_as_real(spectrum[..., : self.bins]).unbind(-1)
+        return torch.addcmul(real * real, imaginary, imaginary)
+
+
+class Bank(nn.Module):
+    """A filter bank: (…, bin) @ (bin, band), skipping the corners that are zero.
+
+    Bands are taken in groups, each multiplied with only the bins that it touches: a matrix of triangles is
+    mostly zeros.
+    """
+
+    GROUPS = 4
+
+    def __init__(self, weight: Tensor):
+        super().__init__()
+        self.bands = weight.shape[1]
+        self.spans: list[tuple[int, int]] = []
+        for i, columns in enumerate(weight.tensor_split(min(self.GROUPS, self.bands), dim=1)):
+            touched = columns.abs().sum(1).nonzero()[:, 0]
+            low, high = (int(touched[0]), int(touched[-1]) + 1) if len(touched) else (0, 1)
+            self.spans.append((low, high))
+            self.register_buffer(f"group{i}", columns[low:high].contiguous(), persistent=False)
+
+    def forward(self, power: Tensor) -> Tensor:
+        """(…, bin) -> (…, band)."""
+        groups = [power[..., low:high] @ getattr(self, f"group{i}") for i, (low, high) in enumerate(self.spans)]
+        return torch.cat(groups, dim=-1)
+
+
+def triangles(frequencies_hz: Tensor, edges_hz: Tensor) -> Tensor:
+    """Unit-peak triangles at `frequencies_hz` (bin,): band b rises from edges[b] and ends at edges[b + 2]."""
+    width = edges_hz.diff()
+    distance = edges_hz[None, :] - frequencies_hz[:, None]
+    rising, falling = -distance[:, :-2] / width[:-1], distance[:, 2:] / width[1:]
+    return torch.minimum(rising, falling).clamp(min=0)
+
+
+def linear_bank(bins: int, high_hz: float, filters: int) -> Tensor:
+    """(bin, filter) float64: triangles evenly spaced over 0..high_hz; the last bin lies at high_hz."""
+    grid = torch.linspace(0, high_hz, bins, dtype=torch.float64)
+    return triangles(grid, torch.linspace(0, high_hz, filters + 2, dtype=torch.float64))
+
+
+def mel_bank(n_fft: int, bands: int, low_hz: float, high_hz: float, *, slaney_norm: bool) -> Tensor:
+    """(bin, band) float64: triangles evenly spaced on the HTK mel scale; area-normalised if slaney_norm."""
+    grid = torch.linspace(0, RATE_HZ // 2, n_fft // 2 + 1, dtype=torch.float64)
+    low, high = (2595 * math.log10(1 + hz / 700) for hz in (low_hz, high_hz))
+    edges = 700 * (10 ** (torch.linspace(low, high, bands + 2, dtype=torch.float64) / 2595) - 1)
+    weight = triangles(grid, edges)
+    return weight * (2 / (edges[2:] - edges[:-2])) if slaney_norm else weight
+
+
+def dct(size: int, coefficients: int) -> Tensor:
+    """(size, coefficients) float64: orthonormal DCT-II as a right factor. Rows beyond `size` mirror."""
+    n = torch.arange(size, dtype=torch.float64)[:, None]
+    k = torch.arange(coefficients, dtype=torch.float64)[None, :]
+    matrix = torch.cos(math.pi / size * (n + 0.5) * k) * math.sqrt(2 / size)
+    matrix[:, 0] /= math.sqrt(2)
+    return matrix
+
+
+def decibels(power: Tensor, top_db: float | None, *, over: str = "clip") -> Tensor:
+    """10 log10(max(power, 1e-10)), not below the maximum minus top_db of its clip (or of the whole batch)."""
+    level = power.clamp(min=1e-10).log10().mul_(10)
+    if top_db is None:
+        return level
+    peak = level.amax() if over == "batch" else level.amax(dim=(-2, -1), keepdim=True)
+    return torch.maximum(level, peak - top_db)
+
+
+def difference(x: Tensor, scale: float = 1.0) -> Tensor:
+    """scale * (x[t + 1] - x[t - 1]) along frames (batch, frame, dim), edges replicated."""
+    padded = torch.cat([x[:, :1], x, x[:, -1:]], dim=1)
+    return (padded[:, 2:] - padded[:, :-2]).mul_(scale)
+
+
+def regression(x: Tensor, half: int) -> Tensor:
+    """Slope over 2 half + 1 frames: sum n (x[t + n] - x[t - n]) / (2 sum n^2), edges replicated."""
+    frames = x.shape[1]
+    padded = torch.cat([x[:, :1].expand(-1, half, -1), x, x[:, -1:].expand(-1, half, -1)], dim=1)
+    slope = sum(
+        n * (padded[:, half + n : half + n + frames] - padded[:, half - n : half - n + frames])
+        for n in range(1, half + 1)
+    )
+    return slope / (2 * sum(n * n for n in range(1, half + 1)))
+
+
+def pre_emphasis(wave: Tensor, factor: float, *, reflect: bool = False) -> Tensor:
+    """y[n] = x[n] - factor x[n-1]; before the first sample lies 0, or with `reflect` the second sample."""
+    first = wave[:, :1] - factor * wave[:, 1:2] if reflect and wave.shape[1] > 1 else wave[:, :1]
+    return torch.cat([first, torch.sub(wave[:, 1:], wave[:, :-1], alpha=factor)], dim=1)
+
+
+def standardise(x: Tensor, floor: float, *, add: bool) -> Tensor:
+    """Zero mean and unit (unbiased) deviation over frames and bands of each clip.
+
+    add: divide by deviation + floor; else by the deviation, but not less than floor.
+    """
+    deviation, mean = torch.std_mean(x, dim=(-2, -1), keepdim=True)
+    return (x - mean) / (deviation + floor if add else deviation.clamp(min=floor))

@@ -1,0 +1,243 @@
+"""Every extractor keeps the contract; each agrees with published or hand-made numbers."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+import torchaudio
+from shared_data import shared
+
+from features import extractors
+from features.extractors import _base, _spectrum
+from ingest.types import DataError
+
+CHEAP = [name for name in extractors.names() if name != "ssl"]
+SETTINGS = [(name, preset) for name in CHEAP for preset in [None, *extractors.presets(name)]]
+
+
+def tone(hz, samples=16_000, level=0.3):
+    return level * torch.sin(2 * math.pi * hz * torch.arange(samples) / 16_000)[None]
+
+
+def waves():
+    generator = torch.Generator().manual_seed(3)
+    return 0.1 * torch.randn(3, 20_000, generator=generator)
+
+
+@pytest.mark.parametrize(("name", "preset"), SETTINGS)
+def test_every_setting_gives_finite_frames_of_its_dimension(name, preset):
+    extractor = extractors.get(name, preset=preset)
+    x = extractor.extract(waves())
+    assert x.dtype == torch.float32
+    assert torch.isfinite(x).all()
+    assert x.shape == ((3, 20_000) if name == "raw" else (3, x.shape[1], extractor.dim))
+    assert extractor.name == name and extractor.rate_hz == 16_000
+    assert set(extractor.params) == set(extractors.defaults(name))
+
+
+@pytest.mark.parametrize(("name", "preset"), [s for s in SETTINGS if s[1] != "wav2clip_batch"])
+def test_a_clip_gives_the_same_alone_and_among_others(name, preset):
+    extractor, batch = extractors.get(name, preset=preset), waves()
+    batch[1] *= 20  # a loud neighbour moves whatever is taken over the batch
+    together = extractor.extract(batch)
+    extractor.clips_per_block = 8
+    torch.testing.assert_close(extractor.extract(batch), together, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(extractor.extract(batch[2:])[0], together[2], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", CHEAP)
+def test_a_clip_of_one_sample_is_tiled_and_an_empty_one_refused(name):
+    extractor = extractors.get(name)
+    assert torch.isfinite(extractor.extract(torch.full((1, 1), 0.25))).all()
+    for bad in (torch.zeros(1, 0), torch.zeros(5), torch.zeros(1, 400, dtype=torch.int16)):
+        with pytest.raises(DataError, match="takes waves"):
+            extractor.extract(bad)
+
+
+@pytest.mark.parametrize("name", CHEAP)
+def test_silence_is_finite(name):
+    assert torch.isfinite(extractors.get(name).extract(torch.zeros(2, 8000))).all()
+
+
+def test_the_key_follows_name_parameters_and_nothing_else():
+    keys = {
+        (name, preset, tuple(extractors.get(name, preset=preset).params.items())): extractors.get(
+            name, preset=preset
+        ).key
+        for name, preset in SETTINGS
+    }
+    by_setting = {(name, params): key for (name, _, params), key in keys.items()}
+    assert len(set(by_setting.values())) == len(by_setting)
+    assert extractors.get("logmel").key == extractors.get("logmel", bands=80).key
+    assert extractors.get("logmel").key != extractors.get("logmel", bands=64).key
+
+
+def test_a_change_of_one_source_file_changes_that_key_only(tmp_path):
+    for file in Path(_base.__file__).parent.glob("*.py"):
+        (tmp_path / file.name).write_text(file.read_text())
+
+    def key(stem):
+        return _base.source_hash(tmp_path / f"{stem}.py")
+
+    before = {stem: key(stem) for stem in ("logmel", "mfcc", "raw")}
+    (tmp_path / "logmel.py").write_text((tmp_path / "logmel.py").read_text() + "\n# changed\n")
+    assert key("logmel") != before["logmel"]
+    assert (key("mfcc"), key("raw")) == (before["mfcc"], before["raw"])
+    (tmp_path / "_spectrum.py").write_text((tmp_path / "_spectrum.py").read_text() + "\n# changed\n")
+    assert key("mfcc") != before["mfcc"]
+    assert key("raw") == before["raw"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("logmell", None, {}), "unknown feature 'logmell'; did you mean logmel"),
+        (("lfcc", "lcnn2012", {}), "unknown preset of lfcc 'lcnn2012'; did you mean lcnn2021"),
+        (("logmel", None, {"band": 3}), "unknown parameter of logmel 'band'; did you mean bands"),
+        (("logmel", None, {"bands": "many"}), "bands takes int, not 'many'"),
+        (("logmel", None, {"log": "log2"}), "logmel: log 'log2'"),
+        (("logspec", None, {"hop": 0}), "logspec: .*hop 0"),
+    ],
+)
+def test_wrong_names_and_values_are_one_clear_line(arguments, message):
+    name, preset, params = arguments
+    with pytest.raises(DataError, match=message):
+        extractors.get(name, preset=preset, **params)
+
+
+def test_buffers_move_with_the_module_and_stay_out_of_the_state_dict():
+    for name in CHEAP:
+        extractor = extractors.get(name)
+        assert not extractor.state_dict()
+        assert all(b.device.type == "meta" for b in extractor.to("meta").buffers())
+
+
+def test_logmel_peaks_where_the_tone_is():
+    x = extractors.get("logmel").extract(tone(1000.0))[0]
+    edges = torch.linspace(0, 2595 * math.log10(1 + 8000 / 700), 82)
+    band = int((edges[1:-1] - 2595 * math.log10(1 + 1000 / 700)).abs().argmin())
+    assert x.shape == (101, 80)
+    assert int(x.mean(0).argmax()) == band
+
+
+def test_log_spectrogram_of_a_tone_by_hand():
+    """A sine on bin 32 (1 kHz) has |X| = level * sum(window) / 2 there: sum of Hann(512) is 256."""
+    x = extractors.get("logspec").extract(tone(1000.0, 48_000))
+    assert x.shape == (1, 257, 257)
+    assert math.isclose(x[0, 128, 32].item(), math.log((0.3 * 256 / 2) ** 2 + 1e-7), abs_tol=1e-4)
+
+
+def test_triangles_by_hand():
+    bank = _spectrum.linear_bank(bins=7, high_hz=6.0, filters=2)  # edges 0 2 4 6
+    assert bank.T.tolist() == [[0, 0.5, 1, 0.5, 0, 0, 0], [0, 0, 0, 0.5, 1, 0.5, 0]]
+
+
+def test_deltas_by_hand():
+    x = torch.tensor([[[1.0], [2.0], [4.0], [7.0]]])
+    assert _spectrum.difference(x).flatten().tolist() == [1, 3, 5, 3]
+    assert _spectrum.difference(x, 0.5).flatten().tolist() == [0.5, 1.5, 2.5, 1.5]
+    assert _spectrum.regression(torch.arange(9.0)[None, :, None], 3)[0, 3:6, 0].tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("name", ["logmel", "logspec", "mfcc", "lfcc"])
+def test_torchaudio_agrees(name):
+    wave = waves()
+    spectrum = {"n_fft": 512, "win_length": 400, "hop_length": 160}
+    if name == "logmel":
+        peer = torchaudio.transforms.MelSpectrogram(16_000, n_mels=80, **spectrum)
+        want, got = peer(wave).clamp(min=1e-10).log(), extractors.get(name).extract(wave)
+    elif name == "logspec":
+        peer = torchaudio.transforms.Spectrogram(512, hop_length=187, power=2)
+        want, got = (peer(wave) + 1e-7).log(), extractors.get(name).extract(wave)
+    elif name == "mfcc":
+        peer = torchaudio.transforms.MFCC(16_000, melkwargs={"n_mels": 80, **spectrum})
+        want, got = torch.stack([peer(w) for w in wave]), extractors.get(name).extract(wave)
+    else:
+        kwargs = {"n_fft": 400, "hop_length": 160, "center": False}
+        peer = torchaudio.transforms.LFCC(16_000, n_lfcc=60, speckwargs=kwargs)
+        want = torch.stack([peer(w) for w in wave])
+        got = extractors.get(name, preset="lcnn_s").extract(wave)
+    torch.testing.assert_close(got.transpose(1, 2), want, rtol=1e-4, atol=2e-3)
+
+
+# ------------------------------------------------------------------ published numbers
+
+GMM = {
+    "lfcc57_2021": ("lfcc", None, {}, 1e-4),
+    "lfcc60_2019cfg": ("lfcc", "asvspoof2019_gmm", {}, 1e-4),
+    "cqcc60_2021": ("cqcc", None, {}, 1e-3),
+    "cqcc60_96bpo": ("cqcc", "asvspoof2019", {"coefficients": 20}, 1e-3),
+}
+LCNN = {"lfcc60_2021": "lcnn2021", "lfcc60_2019mega": "lcnn_fft512"}
+
+
+def golden_wave(name):
+    if name == "speech":
+        path = shared("golden", "detectors", "speech", "asvspoof2015_D18_1000001.flac")
+        return torch.from_numpy(soundfile.read(path, dtype="float32")[0])[None]
+    file = {"noise": "input_noise_seed0_64600.npy", "harmonic": "input_harmonic_64600.npy"}[name]
+    return torch.from_numpy(np.load(shared("golden", "detectors", file)))[None]
+
+
+@pytest.mark.parametrize("key", GMM)
+def test_front_ends_of_the_gmm_baselines(key):
+    golden = np.load(shared("golden", "detectors", "GMM_frontends_golden.npz"))
+    name, preset, params, tolerance = GMM[key]
+    cases = [case for case in golden if case.rpartition("_")[0] == key]
+    assert cases
+    for case in cases:
+        x = extractors.get(name, preset=preset, **params).extract(golden_wave(case.rpartition("_")[2]))[0]
+        np.testing.assert_allclose(x.numpy(), golden[case], rtol=0, atol=tolerance, err_msg=case)
+
+
+def test_constant_q_power():
+    golden = np.load(shared("golden", "detectors", "GMM_frontends_golden.npz"))
+    x = extractors.get("cqcc").log_power(golden_wave("noise"))[0, :, :100].T
+    np.testing.assert_allclose(x, golden["cqt_logpower_noise_first100frames"], rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("key", LCNN)
+def test_front_ends_of_the_lcnn_baselines(key):
+    golden = np.load(shared("golden", "detectors", "LFCC-LCNN_frontend_golden.npz"))
+    cases = [case for case in golden if case.rpartition("_")[0] == key]
+    assert cases
+    for case in cases:
+        x = extractors.get("lfcc", preset=LCNN[key]).extract(golden_wave(case.rpartition("_")[2]))[0]
+        np.testing.assert_allclose(x.numpy(), golden[case], rtol=0, atol=1e-4, err_msg=case)
+    kind = key.split("_")[1]
+    bins, high_hz = (256, 4000.0) if kind == "2021" else (257, 8000.0)
+    np.testing.assert_allclose(_spectrum.linear_bank(bins, high_hz, 20), golden[f"fb_{kind}"], atol=1e-5)
+
+
+@pytest.mark.parametrize(("preset", "file"), [("lcnn_s", "LCNN-S_golden.npz"), ("asdg_s", "ASDG-S_golden.npz")])
+def test_decibel_front_ends(preset, file):
+    golden = np.load(shared("golden", "detectors", file))["lfcc_noise"]
+    x = extractors.get("lfcc", preset=preset).extract(golden_wave("noise")[:, :48_000])[0]
+    np.testing.assert_allclose(x.numpy().T, golden, rtol=0, atol=1e-2)
+
+
+PART_B = [
+    ("logspec", "fd_add", {}, "48000", "fd_add/logspec_persample_norm.npy", (slice(None, None, 8),) * 2),
+    ("logspec", "wav2clip_batch", {}, "48000", "wav2clip/logspec_batchnorm.npy", (slice(None, None, 4), slice(None, None, 8))),
+    ("logmel", "uniaudio", {}, "64000", "uniaudio/logmel_every_16th_frame.npy", (slice(None, None, 16), slice(None))),
+    ("mfcc", "uniaudio", {}, "64000", "uniaudio/mfcc_single_every_16th_frame.npy", (slice(None, None, 16), slice(None))),
+    ("mfcc", "uniaudio", {"top_db_over": "batch"}, "64000", "uniaudio/mfcc_every_16th_frame.npy", (slice(None, None, 16), slice(None))),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "preset", "params", "samples", "file", "taken"), PART_B)
+def test_front_ends_of_part_b(name, preset, params, samples, file, taken):
+    wave = np.load(shared("golden", "detectors-b", "inputs", f"wave_{samples}_x2.npy"))
+    golden = np.load(shared("golden", "detectors-b", *file.split("/")))[:, 0]
+    x = extractors.get(name, preset=preset, **params).extract(torch.from_numpy(wave))
+    np.testing.assert_allclose(x[(slice(None), *taken)].transpose(1, 2), golden, rtol=1e-4, atol=1e-4)
+
+
+def test_front_end_of_singfake():
+    wave = np.load(shared("golden", "detectors-b", "inputs", "wave_64000_x2.npy"))
+    golden = np.load(shared("golden", "detectors-b", "singfake_lfcc_resnet", "lfcc_every_16th_frame.npy"))
+    x = extractors.get("lfcc", preset="singfake").extract(torch.from_numpy(wave))[:, ::16]
+    np.testing.assert_allclose(x, golden, rtol=1e-4, atol=1e-4)
