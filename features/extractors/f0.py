@@ -1,0 +1,83 @@
+"""Fundamental frequency by YIN (de Cheveigné and Kawahara, JASA 2002), 0 where a frame is not periodic."""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from features.extractors._base import Extractor
+
+PRESETS = {
+    "sfatnet": {},  # detectors-b 6: frame t on sample 250 t, as the frames of logspec's sfatnet preset
+    # the authors' setting: 192 frames of 48,000 samples from a stride of 0.01513 s without padding
+    "sfatnet_authors": {"hop": 242, "low_hz": 20.0, "high_hz": 9000.0, "centre": False, "interpolate": False},
+}
+
+
+class F0(Extractor):
+    """Pitch in Hz per frame, (batch, frame, 1).
+
+    The difference function of equation 6 over a window of one longest period, its cumulative mean (equation
+    8), the first dip below `threshold` between the periods of high_hz and low_hz, and a parabola through
+    the dip (interpolate). A frame without such a dip gives 0. centre puts frame t on sample t * hop; else
+    frames start at t * hop and only whole ones are kept.
+    """
+
+    def __init__(
+        self, hop: int = 250, low_hz: float = 50.0, high_hz: float = 550.0, threshold: float = 0.1,
+        centre: bool = True, interpolate: bool = True,
+    ):  # fmt: skip
+        super().__init__()
+        if not 0 < low_hz < high_hz or hop < 1:
+            raise ValueError(f"0 < low_hz ({low_hz}) < high_hz ({high_hz}) and hop ({hop}) >= 1 must hold")
+        self.shortest = max(int(self.rate_hz / high_hz), 1)  # lags, in samples
+        self.longest = math.ceil(self.rate_hz / low_hz)
+        self.span = 2 * self.longest + 2  # window and lags; two more for the neighbours of the last dip
+        self.hop, self.threshold, self.centre, self.interpolate = hop, threshold, centre, interpolate
+        self.dim, self.clips_per_block = 1, 4
+        self.min_samples = 1 if centre else 2 * self.longest
+
+    def features(self, wave: Tensor) -> Tensor:
+        """(batch, sample) -> (batch, frame, 1) Hz."""
+        aperiodicity = self._aperiodicity(self._frames(wave.double()))
+        low, high = self.shortest, self.longest
+        lag = torch.arange(low, high + 1, device=wave.device)
+        inside, after = aperiodicity[..., low : high + 1], aperiodicity[..., low + 1 : high + 2]
+        crossed = (inside < self.threshold).cumsum(-1) > 0  # from the first lag below the threshold on
+        bottom = crossed & (inside <= after)
+        dip = lag[bottom.int().argmax(-1)]
+        period = dip.double()
+        if self.interpolate:
+            left, mid, right = (aperiodicity.gather(-1, (dip + d).clamp(min=0)[..., None])[..., 0] for d in (-1, 0, 1))
+            bend = left - 2 * mid + right
+            shift = torch.where(bend > 0, 0.5 * (left - right) / bend, 0.0)
+            period = period + shift.clamp(-0.5, 0.5)
+        hz = torch.where(bottom.any(-1), self.rate_hz / period, 0.0)
+        return hz[..., None].float()
+
+    def _frames(self, wave: Tensor) -> Tensor:
+        if self.centre:
+            count = 1 + (wave.shape[1] - 1) // self.hop
+            wave = F.pad(wave, (self.longest, self.longest + self.hop + 2))
+        else:
+            count = 1 + (wave.shape[1] - 2 * self.longest) // self.hop
+            wave = F.pad(wave, (0, 2))
+        return wave.unfold(-1, self.span, self.hop)[:, :count]
+
+    def _aperiodicity(self, frames: Tensor) -> Tensor:
+        """(…, span) -> (…, longest + 2): cumulative mean normalised difference at each lag."""
+        window, size = self.longest, 1 << (2 * self.span - 1).bit_length()
+        head = torch.fft.rfft(frames[..., :window], n=size)
+        correlation = torch.fft.irfft(head.conj() * torch.fft.rfft(frames, n=size), n=size)[..., : window + 2]
+        energy = F.pad(frames.square().cumsum(-1), (1, 0))
+        energy = energy[..., window : 2 * window + 2] - energy[..., : window + 2]
+        difference = (energy[..., :1] + energy - 2 * correlation).clamp(min=0)
+        lag = torch.arange(1, window + 2, dtype=frames.dtype, device=frames.device)
+        mean = difference[..., 1:].cumsum(-1) / lag
+        silent = energy[..., :1] < 1e-10
+        ratio = torch.where(silent | (mean <= 0), 1.0, difference[..., 1:] / mean.clamp(min=1e-12))
+        return F.pad(ratio, (1, 0), value=1.0)
+
+
+build = F0
