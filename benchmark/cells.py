@@ -113,13 +113,14 @@ def _cell(protocol: str, on: Trials, how: Settings, seed: int, trained: bool) ->
                 f"python -m benchmark score --protocol {protocol} --detector {how.detector} --weights FILE"
             )
         about["train"] = on.train_fingerprint
-    train_key = f"{how.detector}-s{seed}-{_digest(about)}"
-    run = _digest({**about, "protocol": protocol, "trials": on.fingerprint})
+    train_key = f"{how.detector}-s{seed}-{digest(about)}"
+    run = digest({**about, "protocol": protocol, "trials": on.fingerprint})
     run_id = f"{protocol.replace('/', '-')}-{how.detector}-s{seed}-{run}"
     return Cell(protocol, how.detector, seed, how, train_key, run_id, trained)
 
 
-def _digest(value: Any) -> str:
+def digest(value: Any) -> str:
+    """12 hex digits that name a JSON value."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -2,25 +2,20 @@
 
 import json
 import os
-import platform
-import resource
-import subprocess
 import time
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import joblib
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from benchmark import cells as grid
+from benchmark import record
 from benchmark.cells import Cell, Trials
-from ingest import catalog
 from ingest.files import atomic, lock
 from ingest.progress import Progress
 from ingest.types import DataError
@@ -43,11 +38,6 @@ class Failure:
     reason: str
 
 
-def run_folder(data: Path, cell: Cell) -> Path:
-    """Where a cell's files lie; run.json is written last and says that the cell is done."""
-    return data / "scores" / cell.run_id
-
-
 def model_folder(data: Path, cell: Cell) -> Path:
     """Where the training that a cell shares with others is kept."""
     return data / "models" / cell.train_key
@@ -55,7 +45,7 @@ def model_folder(data: Path, cell: Cell) -> Path:
 
 def done(data: Path, cell: Cell) -> bool:
     """Has the cell been run?"""
-    return (run_folder(data, cell) / "run.json").exists()
+    return (record.folder(data, cell.run_id) / "run.json").exists()
 
 
 def run(
@@ -103,11 +93,17 @@ def _group(
 
 
 def _failed(data: Path, cell: Cell, reason: str, trace: str = "") -> Failure:
-    record = {"run_id": cell.run_id, "protocol": cell.protocol, "detector": cell.detector, "seed": cell.seed,
-              "reason": " ".join(reason.split()), "traceback": trace}  # fmt: skip
-    with atomic(run_folder(data, cell) / "failed.json") as temporary:
-        temporary.write_text(json.dumps(record, indent=1, sort_keys=True))
-    return Failure(cell.run_id, record["reason"])
+    failed = {
+        "run_id": cell.run_id,
+        "protocol": cell.protocol,
+        "detector": cell.detector,
+        "seed": cell.seed,
+        "reason": " ".join(reason.split()),
+        "traceback": trace,
+    }
+    with atomic(record.folder(data, cell.run_id) / "failed.json") as temporary:
+        temporary.write_text(json.dumps(failed, indent=1, sort_keys=True))
+    return Failure(cell.run_id, failed["reason"])
 
 
 def _train_and_score(
@@ -128,7 +124,8 @@ def _train_and_score(
             started = time.perf_counter()
             _score_new(detector, cell, on[cell.protocol], reader, device, scored)
             seconds = time.perf_counter() - started
-            _write(data, cell, on[cell.protocol], scored, {**training, "score_s": seconds}, detector, device)
+            facts = _facts(cell, {**training, "score_s": seconds}, detector, device)
+            record.write_run(data, cell.run_id, on[cell.protocol], scored, curve=training["curve"], facts=facts)
 
 
 def _trained(data: Path, cell: Cell, on: Trials, reader: Any, device: str, weights: Path | None) -> tuple[Any, dict]:
@@ -210,63 +207,18 @@ def _score_new(detector: Any, cell: Cell, on: Trials, reader: Any, device: str, 
         scored.update(zip(new, values.tolist(), strict=True))
 
 
-def _write(
-    data: Path, cell: Cell, on: Trials, scored: Mapping[tuple[str, str], float], training: dict,
-    detector: Any, device: str,
-) -> None:  # fmt: skip
-    from benchmark.results import asv_file
-
-    folder = run_folder(data, cell)
-    rows = pa.concat_tables([on.role("dev"), on.role("test")]).select(list(grid.SCORE_COLUMNS))
-    keys = zip(rows["utt_id"].to_pylist(), rows["variant"].to_pylist(), strict=True)
-    scores = pa.array([scored[key] for key in keys], pa.float64())
-    with atomic(folder / "scores.parquet") as temporary:
-        pq.write_table(rows.append_column("score", scores), temporary, compression="zstd")
-    curve = list(zip(*training["curve"], strict=True)) or [[], [], []]
-    with atomic(folder / "curve.parquet") as temporary:
-        types = (("epoch", pa.int64()), ("name", pa.string()), ("value", pa.float64()))
-        table = pa.table({name: pa.array(list(c), kind) for (name, kind), c in zip(types, curve, strict=True)})
-        pq.write_table(table, temporary, compression="zstd")
-    with catalog.connect(data / "catalog.duckdb") as con, atomic(folder / "asv.json") as temporary:
-        temporary.write_text(json.dumps(asv_file(con, rows, on.protocol.metrics), indent=1, sort_keys=True))
-    (folder / "failed.json").unlink(missing_ok=True)
-    with atomic(folder / "run.json") as temporary:  # last: it says that the cell is done
-        record = _record(cell, on, training, detector, device)
-        temporary.write_text(json.dumps(record, indent=1, sort_keys=True))
-
-
-def _record(cell: Cell, on: Trials, training: dict, detector: Any, device: str) -> dict[str, Any]:
-    protocol = on.protocol
+def _facts(cell: Cell, training: dict, detector: Any, device: str) -> dict[str, Any]:
+    """What the record of a run says beside its protocol and provenance."""
     return {
-        "run_id": cell.run_id,
         "train_key": cell.train_key,
-        "protocol": cell.protocol,
-        "scenario": protocol.scenario,
-        "title": protocol.title,
         "detector": cell.detector,
         "seed": cell.seed,
         "config": cell.settings.as_json(),
         "trained": cell.trained,
         "code_version": grid.code_version(cell.detector, cell.settings.input["feature"]),
-        **git_state(),
-        "train_fingerprint": on.train_fingerprint,
-        "trials_fingerprint": on.fingerprint,
-        "catalog_version": catalog.SCHEMA_VERSION,
-        "simulated": on.simulated,
-        "partial": on.partial,
-        "missing_trials": on.missing,
         "parameters": sum(p.numel() for p in detector.parameters()),
-        "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "train_s": training["train_s"],
-        "score_s": training["score_s"],
-        "best_epoch": training["best_epoch"],
-        "epochs": training["epochs"],
-        "metrics": list(protocol.metrics),
-        "averages": {name: list(subsets) for name, subsets in protocol.averages.items()},
-        "pooled": {name: list(subsets) for name, subsets in protocol.pooled.items()},
-        "device": device_name(device),
-        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-        "versions": versions(),
+        "device": record.device_name(device),
+        **{key: training[key] for key in ("train_s", "score_s", "best_epoch", "epochs")},
     }
 
 
@@ -278,43 +230,6 @@ def _device(word: str) -> str:
     if word.startswith("cuda") and not torch.cuda.is_available():
         raise DataError(f"--device {word}: no CUDA device is visible here; use --device cpu")
     return word
-
-
-def device_name(device: str) -> str:
-    """A GPU's product name, or the processor's."""
-    import torch
-
-    if device.startswith("cuda"):
-        return torch.cuda.get_device_name(device)
-    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else ():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-@cache
-def git_state() -> dict[str, Any]:
-    """The commit this code is at, and whether it was changed since; None outside a checkout."""
-
-    def ask(*words: str) -> str | None:
-        try:
-            answer = subprocess.run(["git", *words], cwd=grid.ROOT, capture_output=True, text=True, timeout=20)
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        return answer.stdout.strip() if answer.returncode == 0 else None
-
-    commit = ask("rev-parse", "HEAD") if (grid.ROOT / ".git").exists() else None
-    dirty = bool(ask("status", "--porcelain", "--untracked-files=no")) if commit else None
-    return {"git_commit": commit, "git_dirty": dirty}
-
-
-@cache
-def versions() -> dict[str, str]:
-    """Versions of what a score depends on."""
-    from importlib.metadata import version
-
-    names = ("torch", "torchaudio", "transformers", "numpy", "duckdb", "pyarrow", "soundfile", "scikit-learn")
-    return {"python": platform.python_version(), **{name: version(name) for name in names}}
 
 
 def cores() -> int:

@@ -1,0 +1,121 @@
+"""What a run leaves: scores, curve, ASV rates, and a record of everything its numbers depend on."""
+
+import json
+import platform
+import resource
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from benchmark import cells as grid
+from benchmark.cells import Trials
+from ingest import catalog
+from ingest.files import atomic
+
+
+def folder(data: Path, run_id: str) -> Path:
+    """Where a run's files lie; run.json is written last and says that the run is done."""
+    return data / "scores" / run_id
+
+
+def write_run(
+    data: Path, run_id: str, on: Trials, scored: Mapping[tuple[str, str], float], *,
+    curve: Sequence[Sequence], facts: Mapping[str, Any],
+) -> None:  # fmt: skip
+    """Write the files of one finished run.
+
+    scored: (utt_id, variant) -> score for every dev and test trial; curve: (epoch, name, value) points; facts:
+    detector, seed, config, parameters, costs. The same scores give the same bytes of scores.parquet.
+    """
+    from benchmark.results import asv_file
+
+    where = folder(data, run_id)
+    rows = pa.concat_tables([on.role("dev"), on.role("test")]).select(list(grid.SCORE_COLUMNS))
+    keys = zip(rows["utt_id"].to_pylist(), rows["variant"].to_pylist(), strict=True)
+    scores = pa.array([scored[key] for key in keys], pa.float64())
+    with atomic(where / "scores.parquet") as temporary:
+        pq.write_table(rows.append_column("score", scores), temporary, compression="zstd")
+    columns = list(zip(*curve, strict=True)) or [[], [], []]
+    with atomic(where / "curve.parquet") as temporary:
+        types = (("epoch", pa.int64()), ("name", pa.string()), ("value", pa.float64()))
+        points = {name: pa.array(list(c), kind) for (name, kind), c in zip(types, columns, strict=True)}
+        pq.write_table(pa.table(points), temporary, compression="zstd")
+    with catalog.connect(data / "catalog.duckdb") as con:
+        _write_json(where / "asv.json", asv_file(con, rows, on.protocol.metrics))
+    (where / "failed.json").unlink(missing_ok=True)
+    _write_json(where / "run.json", {"run_id": run_id, **_about(on), **_provenance(), **facts})
+
+
+def _write_json(path: Path, value: Any) -> None:
+    with atomic(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
+
+
+def _about(on: Trials) -> dict[str, Any]:
+    protocol = on.protocol
+    return {
+        "protocol": protocol.name,
+        "scenario": protocol.scenario,
+        "title": protocol.title,
+        "metrics": list(protocol.metrics),
+        "averages": {name: list(subsets) for name, subsets in protocol.averages.items()},
+        "pooled": {name: list(subsets) for name, subsets in protocol.pooled.items()},
+        "train_fingerprint": on.train_fingerprint,
+        "trials_fingerprint": on.fingerprint,
+        "simulated": on.simulated,
+        "partial": on.partial,
+        "missing_trials": on.missing,
+    }
+
+
+def _provenance() -> dict[str, Any]:
+    return {
+        **git_state(),
+        "catalog_version": catalog.SCHEMA_VERSION,
+        "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "versions": versions(),
+    }
+
+
+def device_name(device: str) -> str:
+    """A GPU's product name, or the processor's."""
+    import torch
+
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else ():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+@cache
+def git_state() -> dict[str, Any]:
+    """The commit this code is at, and whether it was changed since; None outside a checkout."""
+
+    def ask(*words: str) -> str | None:
+        try:
+            answer = subprocess.run(["git", *words], cwd=grid.ROOT, capture_output=True, text=True, timeout=20)
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return answer.stdout.strip() if answer.returncode == 0 else None
+
+    commit = ask("rev-parse", "HEAD") if (grid.ROOT / ".git").exists() else None
+    dirty = bool(ask("status", "--porcelain", "--untracked-files=no")) if commit else None
+    return {"git_commit": commit, "git_dirty": dirty}
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Versions of what a score depends on."""
+    from importlib.metadata import version
+
+    names = ("torch", "torchaudio", "transformers", "numpy", "duckdb", "pyarrow", "soundfile", "scikit-learn")
+    return {"python": platform.python_version(), **{name: version(name) for name in names}}

@@ -1,0 +1,133 @@
+"""Shortcut probes: what duration, silence, loudness or band width alone can tell, without hearing any synthesis.
+
+Each property that ingest measured becomes a score, and a small gradient-boosted tree uses all of them. A detector
+that does not beat these rows of the leaderboard has not been shown to have learned anything about synthesis.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from benchmark import cells as grid
+from benchmark import metrics, record
+from benchmark.cells import Trials
+from ingest.types import DataError
+
+NUMBERS = (
+    "duration_s", "leading_silence_s", "trailing_silence_s", "loudness_db", "peak", "dc", "noise_floor_db",
+    "bandwidth_hz", "tilt_db_per_octave", "zero_crossing_hz", "clipped_share", "rate_hz", "channels", "bitrate_bps",
+)  # fmt: skip
+WORDS = ("container", "subtype")
+PREFIX = "shortcut_"
+
+
+def names() -> list[str]:
+    """The probes' names as they stand in the leaderboard."""
+    return [PREFIX + name for name in (*NUMBERS, *WORDS, "tree")]
+
+
+def run(data: Path, con: duckdb.DuckDBPyConnection, on: Mapping[str, Trials], *, seed: int = 0) -> int:
+    """Score every probe on every protocol that has training trials; returns how many runs were made (not skipped)."""
+    made = 0
+    for protocol, trials in on.items():
+        pending = {probe: _run_id(protocol, probe, trials, seed) for probe in names()}
+        pending = {p: i for p, i in pending.items() if not (record.folder(data, i) / "run.json").exists()}
+        if not pending or not trials.role("train").num_rows:
+            continue
+        started = time.perf_counter()
+        scored = probe_scores(trials.role("train"), _properties(con, trials), seed=seed)
+        seconds = time.perf_counter() - started
+        keys = set(zip(trials.rows["utt_id"].to_pylist(), trials.rows["variant"].to_pylist(), strict=True))
+        for probe, run_id in pending.items():
+            scores = {key: scored[probe][key[0]] for key in keys}
+            record.write_run(data, run_id, trials, scores, curve=[], facts=_facts(probe, seed, seconds))
+        made += len(pending)
+    return made
+
+
+def _run_id(protocol: str, probe: str, trials: Trials, seed: int) -> str:
+    code = Path(__file__).read_text()
+    digest = grid.digest({"code": code, "trials": trials.fingerprint, "probe": probe, "seed": seed})
+    return f"{protocol.replace('/', '-')}-{probe}-s{seed}-{digest}"
+
+
+def _facts(probe: str, seed: int, seconds: float) -> dict[str, Any]:
+    return {
+        "detector": probe, "seed": seed, "config": {"probe": probe}, "trained": True, "train_key": probe,
+        "code_version": grid.digest(Path(__file__).read_text()), "parameters": 0, "device": record.device_name("cpu"),
+        "train_s": seconds, "score_s": 0.0, "best_epoch": None, "epochs": 0,
+    }  # fmt: skip
+
+
+def _properties(con: duckdb.DuckDBPyConnection, trials: Trials) -> dict[str, dict[str, Any]]:
+    """utt_id -> property -> value, for every utterance of the protocol."""
+    wanted = pa.table({"utt_id": pa.compute.unique(trials.rows["utt_id"])})
+    con.register("wanted", wanted)
+    try:
+        measured = con.sql("SELECT * FROM measurement LIMIT 0").columns
+        columns = [f"m.{name}" if name in measured else f"u.{name}" for name in (*NUMBERS, *WORDS)]
+        rows = con.sql(
+            f"SELECT u.utt_id, {', '.join(columns)} FROM wanted JOIN utterance u USING (utt_id) "
+            "LEFT JOIN measurement m USING (utt_id)"
+        ).to_arrow_table()
+    finally:
+        con.unregister("wanted")
+    if not rows.num_rows:
+        raise DataError(f"{trials.protocol.name}: no measured utterances; ingest the corpora again")
+    return {row["utt_id"]: row for row in rows.to_pylist()}
+
+
+def probe_scores(
+    train: pa.Table, properties: Mapping[str, Mapping[str, Any]], *, seed: int
+) -> dict[str, dict[str, float]]:
+    """Scores of every probe for every utterance: probe -> utt_id -> score.
+
+    train: the training trials (utt_id, label). A number is a score as it is or negated, whichever separates train
+    better; a word scores the smoothed share of bona fide trials that carry it in train; a missing value takes the
+    training median. Test trials decide nothing.
+    """
+    ids = list(properties)
+    index = {utt_id: row for row, utt_id in enumerate(ids)}
+    rows = np.array([index[utt_id] for utt_id in train["utt_id"].to_pylist()])
+    bonafide = np.array([label == "bonafide" for label in train["label"].to_pylist()])
+    columns = [_number([properties[i][name] for i in ids], rows) for name in NUMBERS]
+    columns += [_word([properties[i][name] for i in ids], rows, bonafide) for name in WORDS]
+    scores = {}
+    for name, values in zip((*NUMBERS, *WORDS), columns, strict=True):
+        known = values[rows]
+        sign = -1.0 if metrics.auc(known[bonafide], known[~bonafide]) < 0.5 else 1.0
+        scores[PREFIX + name] = sign * values
+    scores[PREFIX + "tree"] = _tree(np.stack(columns, axis=1), rows, bonafide, seed)
+    return {probe: dict(zip(ids, values.tolist(), strict=True)) for probe, values in scores.items()}
+
+
+def _number(values: Sequence[float | None], train: np.ndarray) -> np.ndarray:
+    column = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+    known = column[train][np.isfinite(column[train])]
+    return np.where(np.isfinite(column), column, np.median(known) if known.size else 0.0)
+
+
+def _word(values: Sequence[str | None], train: np.ndarray, bonafide: np.ndarray) -> np.ndarray:
+    words = np.array([value or "" for value in values])
+    scores = np.full(words.size, 0.5)
+    for word in np.unique(words[train]):
+        seen = bonafide[words[train] == word]
+        scores[words == word] = (seen.sum() + 1) / (seen.size + 2)
+    return scores
+
+
+def _tree(columns: np.ndarray, train: np.ndarray, bonafide: np.ndarray, seed: int) -> np.ndarray:
+    """Log-odds of 100 boosted trees of depth 3, classes weighted equally."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    tree = HistGradientBoostingClassifier(
+        max_iter=100, max_depth=3, learning_rate=0.1, min_samples_leaf=5, early_stopping=False,
+        class_weight="balanced", random_state=seed,
+    )  # fmt: skip
+    tree.fit(columns[train], bonafide)
+    return tree.decision_function(columns)
