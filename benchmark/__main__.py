@@ -50,6 +50,7 @@ def _add_grid(command: Parser) -> None:
     command.add_argument("--seeds", type=int, metavar="N", help="seeds 0 to N-1")
     command.add_argument("--set", **many, default=[], metavar="KEY=VALUE", help="a setting; DETECTOR.KEY=VALUE for one")
     command.add_argument("--weights", type=Path, metavar="FILE", help="run: start from it; score: score with it")
+    command.add_argument("--partial", action="store_true", help="run protocols of which a part is missing")
     command.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N (default: auto)")
     command.add_argument("--jobs", type=int, help="cells at once (default: one per core, or one on a GPU)")
     command.add_argument("--threads", type=int, default=1, help="CPU threads per cell (default: 1)")
@@ -68,7 +69,7 @@ def _run(arguments) -> int:  # noqa: ANN001
     assignments = settings.parse(arguments.set, detectors.names())
     seeds = arguments.seed or list(range(arguments.seeds or 1))
     with catalog.connect(arguments.data / "catalog.duckdb") as con:
-        on, skipped = _protocols(con, arguments.protocol, trained)
+        on, skipped = _protocols(con, arguments, trained)
     cells = grid.resolve(on, names, seeds, assignments=assignments, weights=weights, trained=trained)
     todo = sum(not run.done(arguments.data, cell) for cell in cells)
     print(f"{len(cells)} cells, {len(cells) - todo} done before, {todo} to run")
@@ -85,17 +86,18 @@ def _run(arguments) -> int:  # noqa: ANN001
     return 1 if failures else 0
 
 
-def _protocols(con, wanted: Sequence[str] | None, trained: bool) -> tuple[dict, dict[str, str]]:  # noqa: ANN001
+def _protocols(con, arguments, trained: bool) -> tuple[dict, dict[str, str]]:  # noqa: ANN001
     """The trials of every wanted protocol, else of all the catalog can run; and why the others cannot."""
     import protocols
     from benchmark import cells as grid
 
-    if wanted:
-        return {name: grid.trials(con, name) for name in dict.fromkeys(wanted)}, {}
+    partial = arguments.partial
+    if arguments.protocol:
+        return {name: grid.trials(con, name, partial=partial) for name in dict.fromkeys(arguments.protocol)}, {}
     found, skipped = {}, {}
     for name in protocols.names():
         try:
-            on = grid.trials(con, name)
+            on = grid.trials(con, name, partial=partial)
         except DataError as error:
             skipped[name] = str(error)
             continue
@@ -143,7 +145,8 @@ def _detectors(_) -> int:  # noqa: ANN001
 
     for name in detectors.names():
         about = detectors.describe(name)
-        print(f"{name:22s} {about['parameters']:>12,d}  {about['input']:32s} {about['paper']}")
+        length = about["input"].samples or "whole utterance"
+        print(f"{name:22s} {about['parameters']:>12,d}  {about['input'].feature:8s} {length!s:16s} {about['paper']}")
     return 0
 
 

@@ -58,29 +58,32 @@ class Cell:
     trained: bool  # False: the weights are scored as they are
 
 
-def trials(con: duckdb.DuckDBPyConnection, name: str) -> Trials:
-    """The trials of protocol `name` on the catalog; raises DataError naming a corpus that is not there."""
+def trials(con: duckdb.DuckDBPyConnection, name: str, *, partial: bool = False) -> Trials:
+    """The trials of protocol `name` on the catalog.
+
+    Raises DataError naming a corpus that is not there, unless partial=True says that it is meant.
+    """
     protocol = protocols.load(name)
-    table = protocols.trials(con, protocol)
+    table = protocols.trials(con, protocol, partial=partial)
     con.register("protocol_rows", table)
-    have = set(table.column_names)
-    extra = ", ".join(f"u.{column}" for column in ("codec", "vocoder") if column not in have)
-    rows = con.sql(
-        f"SELECT r.*{', ' + extra if extra else ''} FROM protocol_rows r JOIN utterance u USING (utt_id) "
-        "ORDER BY r.role, r.subset NULLS FIRST, r.utt_id"
-    ).to_arrow_table()
-    corpora = con.sql(
-        "SELECT coalesce(bool_or(partial), false), coalesce(bool_or(simulated), false) FROM corpus "
-        "WHERE corpus IN (SELECT DISTINCT corpus FROM protocol_rows)"
-    ).fetchone()
-    con.unregister("protocol_rows")
-    missing = protocols.missing(con, protocol)
+    try:
+        rows = con.sql(
+            "SELECT r.* EXCLUDE (subset), coalesce(r.subset, r.role) AS subset, u.codec, u.vocoder "
+            "FROM protocol_rows r JOIN utterance u USING (utt_id) ORDER BY r.role, r.subset, r.utt_id, r.variant"
+        ).to_arrow_table()
+        partial_corpus, simulated = con.sql(
+            "SELECT coalesce(bool_or(partial), false), coalesce(bool_or(simulated), false) FROM corpus "
+            "WHERE corpus IN (SELECT corpus FROM protocol_rows)"
+        ).fetchone()
+    finally:
+        con.unregister("protocol_rows")
+    short = protocols.shortfalls(table)
     return Trials(
         protocol=protocol,
         rows=rows,
-        missing=missing,
-        partial=corpora[0] or missing > 0,
-        simulated=corpora[1],
+        missing=sum(s.trials or 0 for s in short),
+        partial=partial_corpus or bool(short),
+        simulated=simulated,
         train_fingerprint=protocols.fingerprint(table, roles=("train", "dev")),
         fingerprint=protocols.fingerprint(table, roles=("train", "dev", "test")),
     )
