@@ -97,7 +97,8 @@ def resolve(
     cells = []
     for name, on in found.items():
         for detector in detectors:
-            how = settings.resolve(detector, assignments, clip=on.protocol.clip, weights=weights)
+            clip = on.protocol.clip if trained else None  # trained weights are scored at their own length
+            how = settings.resolve(detector, assignments, clip=clip, weights=weights)
             for seed in seeds:
                 cells.append(_cell(name, on, how, seed, trained))
     return cells
