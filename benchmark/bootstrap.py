@@ -1,0 +1,413 @@
+"""How sure a metric is: bootstrap intervals over speakers or trials, paired differences, spread over seeds.
+
+Cluster bootstrap: speakers (or sources) are drawn with replacement, then as many trials as they hold inside
+each of them. Stratified bootstrap: each class is resampled by itself. Trial bootstrap: all trials together.
+Trials of one speaker resemble each other, so the cluster interval is the honest one (about twice as wide as
+the trial interval on ASVspoof 5); Bisani & Ney 2004, Ferrer & Riera (confidence intervals for ML).
+
+A replicate of the EER does not need all its trials: how many drawn trials fall below, inside and above a
+window of scores around the crossing is binomial per speaker, and only those inside are drawn one by one.
+A replicate whose crossing leaves the window resolves the other part instead, so the law is exact.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from benchmark.ranked import Ranked
+
+BLOCK = 50  # replicates that share a generator: results do not depend on the number of threads
+MIN_CLUSTERS = 5  # fewer speakers than this cannot stand for a population
+WINDOW_SD = 6.0  # half width of the window, in standard deviations of P_fa - P_miss at the crossing
+SMALL = 4_000  # trials up to which the window is everything
+CONFIDENCE = 0.95
+NORMAL_QUANTILE = 1.959963984540054
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A 95 % interval and how it was made: `method` names the resampled unit and the replicates."""
+
+    low: float
+    high: float
+    method: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Region:
+    """A range of ranks, and where each cell's trials of that range lie in `_Sample.by_cell`."""
+
+    first: int
+    last: int
+    start: np.ndarray
+    size: np.ndarray
+
+
+class _Sample:
+    """Trials in official order with their cells (cluster x class), ready to be resampled."""
+
+    def __init__(self, bonafide: ArrayLike, spoof: ArrayLike, clusters: tuple[ArrayLike, ArrayLike] | None):
+        Ranked(bonafide, spoof)  # refuses empty classes and scores that are not finite
+        scores = np.concatenate([np.asarray(bonafide, np.float64), np.asarray(spoof, np.float64)])
+        self.n_bonafide, self.n_spoof = len(bonafide), len(spoof)
+        order = np.argsort(scores, kind="stable")
+        self.is_bonafide = order < self.n_bonafide
+        if clusters is None:
+            code = np.zeros(scores.size, np.int64)
+        else:
+            code = np.unique(np.concatenate([np.asarray(c) for c in clusters]), return_inverse=True)[1]
+            if code.size != scores.size:
+                raise ValueError(f"{scores.size} scores but {code.size} cluster names")
+        self.n_clusters = int(code.max()) + 1
+        cell = code[order] * 2 + self.is_bonafide  # even: spoof, odd: bona fide
+        self.by_cell = np.argsort(cell, kind="stable")  # ranks, grouped by cell, ascending inside
+        self.size = np.bincount(cell, minlength=2 * self.n_clusters)
+        self.start = np.concatenate([[0], np.cumsum(self.size)[:-1]])
+        self.cell = cell
+
+    def region(self, first: int, last: int) -> _Region:
+        """Ranks first .. last - 1."""
+        below = np.bincount(self.cell[:first], minlength=self.size.size)
+        inside = np.bincount(self.cell[first:last], minlength=self.size.size)
+        return _Region(first, last, self.start + below, inside)
+
+    def draws(self, rng: np.random.Generator, scheme: str) -> np.ndarray:
+        """How many trials one replicate draws from each cell."""
+        if scheme == "stratified":
+            return self.size
+        per_cluster = self.size.reshape(-1, 2)
+        times = np.bincount(rng.integers(self.n_clusters, size=self.n_clusters), minlength=self.n_clusters)
+        total = times * per_cluster.sum(1)
+        genuine = rng.binomial(total, per_cluster[:, 1] / per_cluster.sum(1))
+        return np.stack([total - genuine, genuine], 1).reshape(-1)
+
+    def weights(self, rng: np.random.Generator, region: _Region, drawn: np.ndarray) -> np.ndarray:
+        """How often each rank of `region` was drawn, given the number drawn from each cell."""
+        picked = np.flatnonzero(drawn)
+        drawn = drawn[picked]
+        within = rng.random(int(drawn.sum())) * np.repeat(region.size[picked], drawn)
+        where = np.repeat(region.start[picked], drawn) + within.astype(np.int64)
+        return np.bincount(self.by_cell[where] - region.first, minlength=region.last - region.first)
+
+    def window(self, clustered: bool) -> tuple[int, int]:
+        """Ranks around the crossing that nearly every replicate crosses in."""
+        total = self.is_bonafide.size
+        if total <= SMALL:
+            return 0, total
+        i = np.concatenate([[0], np.cumsum(self.is_bonafide)])
+        miss = i / self.n_bonafide
+        gap = (self.n_spoof - (np.arange(total + 1) - i)) / self.n_spoof - miss
+        crossing = int(np.argmax(gap <= 0))
+        rate = miss[crossing]
+        variance = rate * (1 - rate) * (1 / self.n_bonafide + 1 / self.n_spoof)
+        if clustered:
+            rejected = np.bincount(self.cell[:crossing], minlength=self.size.size).reshape(-1, 2)
+            size = self.size.reshape(-1, 2)
+            spoof = (rejected[:, 0] - (1 - rate) * size[:, 0]) / self.n_spoof
+            genuine = (rejected[:, 1] - rate * size[:, 1]) / self.n_bonafide
+            variance += float(((spoof + genuine) ** 2).sum())
+        width = WINDOW_SD * math.sqrt(variance) + 8 / min(self.n_bonafide, self.n_spoof)
+        first = max(int(np.searchsorted(-gap, -width)) - 1, 0)
+        return first, min(int(np.searchsorted(-gap, width, "right")) + 1, total)
+
+
+def eer_replicates(
+    bonafide: ArrayLike,
+    spoof: ArrayLike,
+    *,
+    clusters: tuple[ArrayLike, ArrayLike] | None = None,
+    scheme: str = "stratified",
+    replicates: int = 1000,
+    seed: int = 0,
+    threads: int = 2,
+) -> np.ndarray:
+    """Official EERs of resampled trial sets: (replicates,), NaN where a replicate drew one class only.
+
+    bonafide (n,), spoof (m,): scores. clusters: the speaker of every trial, in the same order; then speakers
+    are resampled and `scheme` is ignored. scheme: "stratified" keeps n and m, "trial" draws from both
+    together. The result depends on the seed, not on `threads`.
+    """
+    if scheme not in ("stratified", "trial"):
+        raise ValueError(f"scheme is 'stratified' or 'trial', not {scheme!r}")
+    sample = _Sample(bonafide, spoof, clusters)
+    scheme = "stratified" if clusters is None and scheme == "stratified" else "cluster"
+    first, last = sample.window(clusters is not None)
+    total = sample.is_bonafide.size
+    regions = [sample.region(0, first), sample.region(first, last), sample.region(last, total)]
+
+    def block(rng: np.random.Generator, count: int) -> list[float]:
+        return [_eer_replicate(sample, regions, rng, sample.draws(rng, scheme)) for _ in range(count)]
+
+    return np.array(_in_blocks(block, replicates, seed, threads))
+
+
+def _in_blocks(
+    block: Callable[[np.random.Generator, int], Iterable[float]], replicates: int, seed: int, threads: int
+) -> list[float]:
+    """block(generator, count) for every block of replicates, in order."""
+    counts = [min(BLOCK, replicates - done) for done in range(0, replicates, BLOCK)]
+    rngs = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(len(counts))]
+    if threads == 1 or len(counts) == 1:
+        parts = map(block, rngs, counts)
+        return [value for part in parts for value in part]
+    with ThreadPoolExecutor(threads) as pool:
+        return [value for part in pool.map(block, rngs, counts) for value in part]
+
+
+def _eer_replicate(sample: _Sample, regions: list[_Region], rng: np.random.Generator, drawn: np.ndarray) -> float:
+    """The EER of one replicate that draws `drawn` trials from each cell."""
+    n, m = int(drawn[1::2].sum()), int(drawn[0::2].sum())
+    if not (n and m):
+        return math.nan
+    i = j = 0  # rejected bona fide and spoof at the start of the region
+    left, left_size = drawn, sample.size
+    for region in regions:
+        if region.last == sample.is_bonafide.size:
+            inside = left  # whatever has not fallen below lies here
+        else:
+            inside = rng.binomial(left, np.divide(region.size, left_size, where=left_size > 0, out=np.zeros(left.size)))
+        i_end, j_end = i + int(inside[1::2].sum()), j + int(inside[0::2].sum())
+        if (m - j_end) * n <= i_end * m and region.last > region.first:
+            return _crossing(sample, region, sample.weights(rng, region, inside), (i, j), (n, m))
+        left, left_size, i, j = left - inside, left_size - region.size, i_end, j_end
+    raise AssertionError("P_fa is 0 and P_miss 1 after the last trial")
+
+
+def _crossing(
+    sample: _Sample, region: _Region, weight: np.ndarray, start: tuple[int, int], total: tuple[int, int]
+) -> float:
+    """Official EER of weighted trials, given that the crossing lies in `region`."""
+    n, m = total
+    genuine = weight * sample.is_bonafide[region.first : region.last]
+    i = start[0] + np.cumsum(genuine)
+    j = start[1] + np.cumsum(weight - genuine)
+    k = int(np.argmax((m - j) * n <= i * m))  # the trial whose rejections end P_fa > P_miss
+    copies = int(weight[k])
+    i, j = int(i[k]), int(j[k])
+    if sample.is_bonafide[region.first + k]:
+        i = max(-(-(m - j) * n // m), i - copies)  # of equal copies the first that reaches it
+        before = (i - 1, j)
+    else:
+        j = max(-(-(n - i) * m // n), j - copies)
+        before = (i, j - 1)
+    rates = [(a / n, (m - b) / m) for a, b in (before, (i, j)) if a >= 0 and b >= 0]
+    return sum(min(rates, key=lambda r: abs(r[0] - r[1]))) / 2
+
+
+def cost_replicates(
+    bonafide: ArrayLike,
+    spoof: ArrayLike,
+    *,
+    weights: tuple[float, float, float],
+    clusters: tuple[ArrayLike, ArrayLike] | None = None,
+    replicates: int = 1000,
+    seed: int = 0,
+    threads: int = 2,
+) -> np.ndarray:
+    """Least of c0 + c1 P_miss + c2 P_fa over all thresholds in resampled trial sets: (replicates,).
+
+    weights = (c0, c1, c2), already normalised: (0, 1.9, 1) is minDCF of ASVspoof 5. Resampled like
+    `eer_replicates`, every trial drawn (the least cost can lie anywhere).
+    """
+    sample = _Sample(bonafide, spoof, clusters)
+    scheme = "stratified" if clusters is None else "cluster"
+    region = sample.region(0, sample.is_bonafide.size)
+    c0, c1, c2 = weights
+
+    def one(rng: np.random.Generator) -> float:
+        drawn = sample.draws(rng, scheme)
+        n, m = int(drawn[1::2].sum()), int(drawn[0::2].sum())
+        if not (n and m):
+            return math.nan
+        weight = sample.weights(rng, region, drawn)
+        step = np.where(sample.is_bonafide, weight * (c1 / n), weight * (-c2 / m))
+        return c0 + c2 + min(0.0, float(np.cumsum(step).min()))
+
+    def block(rng: np.random.Generator, count: int) -> list[float]:
+        return [one(rng) for _ in range(count)]
+
+    return np.array(_in_blocks(block, replicates, seed, threads))
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """EER of the first detector minus EER of the second on the same resampled trials."""
+
+    value: float
+    low: float
+    high: float
+    p_first_better: float  # share of replicates in which the first has the lower EER
+    method: str
+
+
+def paired_difference(
+    first: tuple[ArrayLike, ArrayLike],
+    second: tuple[ArrayLike, ArrayLike],
+    *,
+    clusters: tuple[ArrayLike, ArrayLike] | None = None,
+    replicates: int = 1000,
+    seed: int = 0,
+    threads: int = 2,
+) -> Difference:
+    """Compare two detectors on the same trials: first, second are (bonafide, spoof) scores, trial by trial.
+
+    Every replicate gives both detectors the same drawn trials. An interval that holds 0 means that these
+    trials do not separate the two. Raises ValueError when the trial counts differ.
+    """
+    if [len(s) for s in first] != [len(s) for s in second]:
+        raise ValueError("paired differences need the same trials for both detectors")
+    samples = [_Sample(*scores, clusters) for scores in (first, second)]
+    trials = [np.concatenate(scores).argsort(kind="stable") for scores in (first, second)]
+    place = np.empty_like(trials[0])
+    place[trials[0]] = np.arange(place.size)  # trial -> rank under the first detector
+    to_second = place[trials[1]]  # rank under the second -> rank under the first
+    regions = [s.region(0, s.is_bonafide.size) for s in samples]
+    scheme = "stratified" if clusters is None else "cluster"
+
+    def block(rng: np.random.Generator, count: int) -> Iterator[float]:
+        for _ in range(count):
+            drawn = samples[0].draws(rng, scheme)
+            total = int(drawn[1::2].sum()), int(drawn[0::2].sum())
+            if not all(total):
+                yield math.nan
+                continue
+            weight = samples[0].weights(rng, regions[0], drawn)
+            yield (
+                _crossing(samples[0], regions[0], weight, (0, 0), total)
+                - _crossing(samples[1], regions[1], weight[to_second], (0, 0), total)
+            )
+
+    deltas = np.array(_in_blocks(block, replicates, seed, threads))
+    deltas = deltas[np.isfinite(deltas)]
+    low, high = percentile_interval(deltas)
+    value = Ranked(*first).equal_error()[0] - Ranked(*second).equal_error()[0]
+    method = f"paired_{'cluster' if clusters is not None else 'stratified'}_bootstrap_{replicates}"
+    return Difference(value, low, high, float(np.mean(deltas < 0)), method)
+
+
+def percentile_interval(values: np.ndarray, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """The central `confidence` share of the finite values; (NaN, NaN) when there are none."""
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        return math.nan, math.nan
+    tail = 50 * (1 - confidence)
+    low, high = np.percentile(finite, [tail, 100 - tail])
+    return float(low), float(high)
+
+
+def usable_clusters(speakers: tuple[ArrayLike, ArrayLike] | None) -> bool:
+    """Whether every trial has a speaker and there are enough of them to resample."""
+    if speakers is None:
+        return False
+    names = np.concatenate([np.asarray(s, dtype=object) for s in speakers])
+    return all(name is not None for name in names) and len(set(names)) >= MIN_CLUSTERS
+
+
+def eer_interval(
+    bonafide: ArrayLike,
+    spoof: ArrayLike,
+    *,
+    speakers: tuple[ArrayLike, ArrayLike] | None = None,
+    replicates: int = 1000,
+    seed: int = 0,
+    threads: int = 2,
+) -> Interval:
+    """95 % percentile interval of the official EER: over speakers where every trial has one (at least
+    `MIN_CLUSTERS` of them), else over trials inside each class."""
+    clusters = speakers if usable_clusters(speakers) else None
+    values = eer_replicates(bonafide, spoof, clusters=clusters, replicates=replicates, seed=seed, threads=threads)
+    return Interval(*percentile_interval(values), _method(clusters, replicates))
+
+
+def _method(clusters: object, replicates: int) -> str:
+    return f"{'stratified' if clusters is None else 'speaker'}_bootstrap_{replicates}"
+
+
+def cost_interval(
+    bonafide: ArrayLike,
+    spoof: ArrayLike,
+    *,
+    weights: tuple[float, float, float],
+    speakers: tuple[ArrayLike, ArrayLike] | None = None,
+    replicates: int = 1000,
+    seed: int = 0,
+    threads: int = 2,
+) -> Interval:
+    """95 % percentile interval of a least cost (see `cost_replicates`), resampled like `eer_interval`."""
+    clusters = speakers if usable_clusters(speakers) else None
+    values = cost_replicates(
+        bonafide, spoof, weights=weights, clusters=clusters, replicates=replicates, seed=seed, threads=threads
+    )
+    return Interval(*percentile_interval(values), _method(clusters, replicates))
+
+
+def auc_interval(
+    bonafide: ArrayLike, spoof: ArrayLike, *, speakers: tuple[ArrayLike, ArrayLike] | None = None
+) -> Interval:
+    """95 % interval of the AUC, symmetric in its logit, from placement values summed over speakers.
+
+    DeLong et al. 1988; with speakers Obuchowski 1997. At AUC 0 or 1 the interval has no width.
+    """
+    scores = Ranked(bonafide, spoof)
+    bonafide, spoof = np.asarray(bonafide, np.float64), np.asarray(spoof, np.float64)
+    n, m = bonafide.size, spoof.size
+    won = _share_below(scores.spoof, bonafide)
+    lost = 1 - _share_below(scores.bonafide, spoof)
+    area = float(won.mean())
+    if usable_clusters(speakers):
+        code = np.unique(np.concatenate([np.asarray(s) for s in speakers]).astype(str), return_inverse=True)[1]
+        units, method = int(code.max()) + 1, "speaker_delong"
+        parts = (
+            np.bincount(code[:n], won - area, units) / n,
+            np.bincount(code[n:], lost - area, units) / m,
+        )
+        variance = units / (units - 1) * float(((parts[0] + parts[1]) ** 2).sum())
+    else:
+        method = "delong"
+        variance = sum(float(((v - area) ** 2).sum()) / v.size / max(v.size - 1, 1) for v in (won, lost))
+    if not 0 < area < 1:
+        return Interval(area, area, method)
+    logit, width = math.log(area / (1 - area)), NORMAL_QUANTILE * math.sqrt(variance) / (area * (1 - area))
+    return Interval(_logistic(logit - width), _logistic(logit + width), method)
+
+
+def _share_below(ordered: np.ndarray, values: np.ndarray) -> np.ndarray:
+    both = np.searchsorted(ordered, values) + np.searchsorted(ordered, values, "right")
+    return both / (2 * ordered.size)
+
+
+def _logistic(x: float) -> float:
+    return 1 / (1 + math.exp(-x)) if x > -700 else 0.0
+
+
+def normal_half_width(rate: float, n_bonafide: int, n_spoof: int) -> float:
+    """Half of the 95 % interval of an EER known only as a number (Bengio & Mariethoz 2004, HTER form)."""
+    spread = rate * (1 - rate)
+    return 1.96 * 0.5 * math.sqrt(spread / n_bonafide + spread / n_spoof)
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """One metric over seeds. sd is the sample deviation (n - 1), None for a single run."""
+
+    n: int
+    mean: float
+    sd: float | None
+    median: float
+    low: float
+    high: float
+
+
+def spread(values: ArrayLike) -> Spread:
+    """Mean, sample deviation, median and range; raises ValueError when there are no values."""
+    values = np.asarray(values, np.float64)
+    if not values.size:
+        raise ValueError("no values to summarise")
+    sd = float(values.std(ddof=1)) if values.size > 1 else None
+    return Spread(
+        values.size, float(values.mean()), sd, float(np.median(values)), float(values.min()), float(values.max())
+    )
