@@ -1,0 +1,11 @@
+"""Who trains and who is tested: experiments as TOML files, and the trial rows they select from a catalog."""
+
+from protocols.load import load, names
+from protocols.references import add_reference
+from protocols.trials import SCHEMA, Shortfall, absent_corpora, counts, fingerprint, select, shortfalls, trials
+from protocols.types import ROLES, Count, Protocol, Reference, Role
+
+__all__ = [
+    "ROLES", "SCHEMA", "Count", "Protocol", "Reference", "Role", "Shortfall", "absent_corpora", "add_reference",
+    "counts", "fingerprint", "load", "names", "select", "shortfalls", "trials",
+]  # fmt: skip

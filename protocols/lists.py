@@ -1,0 +1,78 @@
+"""Fixed trial lists: files of the user's that name utterances, such as the splits a paper's authors published.
+
+They are not ours to pass on, so a protocol names the file and the user puts it into the folder `lists` of
+DATA (or --lists DIR), plain or gzipped.
+"""
+
+import csv
+import gzip
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+from ingest.types import DataError
+from protocols.types import TrialList
+
+
+def find(entry: TrialList, folders: Sequence[Path], protocol: str) -> Path:
+    """The list's file in the first folder that has it; DataError tells where it was looked for."""
+    for folder in folders:
+        for name in (entry.file, f"{entry.file}.gz"):
+            if (folder / name).is_file():
+                return folder / name
+    places = ", ".join(str(folder) for folder in folders)
+    raise DataError(
+        f"{protocol} needs the trial list {entry.file}, which is not part of Siren; put it (or {entry.file}.gz) "
+        f"into {places or 'a folder'} or name its folder with --lists DIR"
+    )
+
+
+def values(entry: TrialList, path: Path) -> list[str]:
+    """The distinct entries of the list in their order; file names lose folder and extension for id = "stem"."""
+    found = (_cell(row, entry.column, path, line) for line, row in _rows(path, entry.column))
+    if entry.id == "stem":
+        found = (Path(value).name.split(".")[0] for value in found)
+    return list(dict.fromkeys(found))
+
+
+def enrolment(entry: TrialList, path: Path) -> pa.Table:
+    """Columns speaker, stem: the clips of column `members` (comma-joined) for the speaker of column `column`."""
+    pairs = [
+        (_cell(row, entry.column, path, line), stem.strip())
+        for line, row in _rows(path, entry.column)
+        for stem in _cell(row, entry.members, path, line).split(",")
+    ]
+    return pa.table({
+        "speaker": pa.array([speaker for speaker, _ in pairs], pa.string()),
+        "stem": pa.array([stem for _, stem in pairs], pa.string()),
+    })  # fmt: skip
+
+
+def _rows(path: Path, column: str | int) -> Iterator[tuple[int, dict | list[str]]]:
+    """(line, row): a dict by header word where `column` is a word, else the fields of a line without header."""
+    try:
+        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        text = raw.decode("utf-8-sig")
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read as a trial list ({error})") from None
+    if isinstance(column, str):
+        reader = csv.DictReader(io.StringIO(text, newline=""))
+        yield from enumerate(reader, start=2)
+        return
+    for line, fields in enumerate((row.split() for row in text.splitlines()), start=1):
+        if fields:
+            yield line, fields
+
+
+def _cell(row: dict | list[str], column: str | int, path: Path, line: int) -> str:
+    if isinstance(row, dict):
+        value = row.get(column)
+        if value is None:
+            known = ", ".join(str(word) for word in row if word)
+            raise DataError(f"{path} line {line} has no column {column!r}; its columns: {known}")
+        return value
+    if not 1 <= column <= len(row):
+        raise DataError(f"{path} line {line} has {len(row)} fields, column {column} is needed")
+    return row[column - 1]

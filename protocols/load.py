@@ -1,0 +1,337 @@
+"""TOML files -> Protocol: finds them by file name, expands templates, refuses unknown keys."""
+
+import functools
+import itertools
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from ingest.types import DataError, nearest
+from protocols import predicate
+from protocols.types import (
+    BALANCES,
+    METRICS,
+    OVERLAPS,
+    PAIRS,
+    REFERENCE_MODES,
+    SCENARIOS,
+    Count,
+    Declared,
+    Limit,
+    Part,
+    Protocol,
+    Reference,
+    Role,
+    TrialList,
+)  # fmt: skip
+
+_HERE = Path(__file__).parent
+_TOP = {
+    "title", "scenario", "source", "note", "metrics", "averages", "pooled", "balance", "clip", "lists",
+    "declares", "like", "for", "train", "dev", "test",
+}  # fmt: skip
+_PART = {"where", "bonafide", "spoof", "variant", "share", "limit", "in", "not_in", "min_duration_s"}
+_ROLE = _PART | {"part", "equal", "reference", "count", "about", "mean_over"}
+_LABELS = ("bonafide", "spoof")
+
+
+def names(folder: Path | None = None) -> list[str]:
+    """Every protocol id, sorted: `folder/stem` of the files of this package and of the user's `folder`."""
+    return sorted(_files(folder))
+
+
+def load(name: str, folder: Path | None = None) -> Protocol:
+    """The protocol of that id, from the user's `folder` (same layout as this package) or from this package.
+
+    Raises DataError for an unknown id (with the nearest ones) and for whatever is wrong in the file, naming
+    file and table.
+    """
+    files = _files(folder)
+    if name not in files:
+        raise nearest(name, files, what="protocol")
+    path, values = files[name]
+    return _protocol(name, path, _fill(_table(path, folder), values))
+
+
+def _files(folder: Path | None) -> dict[str, tuple[Path, dict]]:
+    """Id -> file and the values of its template; the user's files win over those of the package."""
+    found = {}
+    for root in (_HERE, folder):
+        if root is not None and not root.is_dir():
+            raise DataError(f"{root} is not a folder of protocols (inner/, cross_method/, ... with *.toml)")
+        for scenario in SCENARIOS if root else ():
+            for path in sorted((root / scenario).glob("*.toml")):
+                for values in _values(path):
+                    stem = _fill(path.stem, values)
+                    found[f"{scenario}/{stem}"] = (path, values)
+    return found
+
+
+def _values(path: Path) -> list[dict]:
+    """The assignments of a template: every combination of the lists of [for], or the tables of [[for]]."""
+    if "{" not in path.stem:
+        return [{}]
+    return _assignments(_read(path).get("for"), _place(path))
+
+
+def _assignments(given: object, place: str) -> list[dict]:
+    if isinstance(given, list) and given and all(isinstance(item, dict) for item in given):
+        tables = given
+    elif isinstance(given, dict) and given and all(isinstance(item, list) for item in given.values()):
+        tables = [dict(zip(given, row)) for row in itertools.product(*given.values())]
+    else:
+        raise DataError(f"{place}: a template needs [for] with lists of values, or [[for]] with one table each")
+    return tables
+
+
+def _fill(value: object, values: Mapping[str, object]) -> object:
+    """Put the template's values for {word}, in keys and strings at any depth; "{word}" alone may be no string."""
+    if isinstance(value, str):
+        for word, filling in values.items():
+            if value == "{" + word + "}":
+                return filling
+            value = value.replace("{" + word + "}", str(filling))
+        return value
+    if isinstance(value, dict):
+        return {_fill(key, values): _fill(item, values) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_fill(item, values) for item in value]
+    return value
+
+
+@functools.lru_cache(maxsize=512)
+def _parsed(path: Path, _mtime_ns: int) -> dict:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{_place(path)}: not valid TOML: {error}") from None
+
+
+def _read(path: Path) -> dict:
+    return _parsed(path, path.stat().st_mtime_ns)
+
+
+def _table(path: Path, folder: Path | None, seen: tuple[Path, ...] = ()) -> dict:
+    """The file's table over that of the protocol it is `like`: a key given here replaces the other's whole."""
+    table = _read(path)
+    if "like" not in table:
+        return table
+    if path in seen:
+        raise DataError(f"{_place(path)}: `like` goes round in a circle")
+    files = _files(folder)
+    if table["like"] not in files:
+        raise DataError(f"{_place(path)}: {nearest(str(table['like']), files, what='protocol')}")
+    base, values = files[table["like"]]
+    return _fill(_table(base, folder, (*seen, path)), values) | table
+
+
+def _place(path: Path) -> str:
+    return f"{path.parent.name}/{path.name}"
+
+
+def _known(table: Mapping, known: set[str], place: str) -> None:
+    for key in table:
+        if key not in known:
+            raise DataError(f"{place}: {nearest(key, known, what='key')}")
+
+
+def _protocol(name: str, path: Path, table: dict) -> Protocol:
+    place = _place(path)
+    _known(table, _TOP, place)
+    for key in ("title", "scenario", "source"):
+        if not str(table.get(key, "")).strip():
+            raise DataError(f"{place}: needs a {key}")
+    if table["scenario"] != name.split("/")[0]:
+        raise DataError(f"{place}: scenario is {table['scenario']!r} but the file lies in {name.split('/')[0]}/")
+    for key in ("train", "dev", "test"):
+        if not isinstance(table.get(key), dict) or not table[key]:
+            raise DataError(f"{place}: needs a table [{key}]")
+    lists = _lists(table.get("lists", {}), place)
+    test = tuple(_subsets(table["test"], place, lists))
+    subsets = [role.subset for role in test]
+    clip = table.get("clip")
+    if not (clip is None or (isinstance(clip, int) and clip > 0)):
+        raise DataError(f"{place}: clip is a number of samples, not {clip!r}")
+    return Protocol(
+        name=name, title=table["title"], scenario=table["scenario"], source=table["source"],
+        note=table.get("note", ""), path=path,
+        train=_role("train", None, table["train"], place, lists),
+        dev=_role("dev", None, table["dev"], place, lists),
+        test=test,
+        metrics=tuple(_one_of(word, METRICS, "metric", place) for word in table.get("metrics", ["eer", "auc"])),
+        averages=_groups(table.get("averages", {}), subsets, f"{place} [averages]"),
+        pooled=_groups(table.get("pooled", {}), subsets, f"{place} [pooled]"),
+        balance=_one_of(table.get("balance", "none"), BALANCES, "balance", place),
+        clip=clip, dev_mean_over=_column(table["dev"].get("mean_over"), f"{place} [dev]"),
+        lists=lists, declares=tuple(_declared(text, subsets, place) for text in table.get("declares", [])),
+    )  # fmt: skip
+
+
+def _subsets(table: dict, place: str, lists: Mapping[str, TrialList]) -> Iterator[Role]:
+    """[test] holds defaults; each table in it is a subset, or several where it has a `for`."""
+    reserved = ("limit", "reference")
+    defaults = {key: value for key, value in table.items() if not isinstance(value, dict) or key in reserved}
+    named = {key: value for key, value in table.items() if key not in defaults}
+    _known(defaults, _ROLE, f"{place} [test]")
+    if not named:
+        raise DataError(f"{place} [test]: needs at least one subset, e.g. [test.eval]")
+    for key, given in named.items():
+        given = dict(given)
+        loop = given.pop("for", None)
+        for values in [{}] if loop is None else _assignments(loop, f"{place} [test.{key}]"):
+            subset, own = _fill(key, values), _fill(given, values)
+            both = [item["where"] for item in (defaults, own) if "where" in item]
+            yield _role("test", subset, defaults | own | ({"where": both} if both else {}), place, lists)
+
+
+def _role(role: str, subset: str | None, table: dict, place: str, lists: Mapping[str, TrialList]) -> Role:
+    where = f"{place} [{role if subset is None else f'{role}.{subset}'}]"
+    _known(table, _ROLE if role == "dev" else _ROLE - {"mean_over"}, where)
+    shared = {key: value for key, value in table.items() if key in _PART}
+    parts = []
+    for given in table.get("part", [{}]):
+        _known(given, _PART, f"{where} part")
+        conditions = [*_strings(shared.get("where", [])), *_strings(given.get("where", []))]
+        parts.append(_part(shared | given | {"where": conditions}, where, lists))
+    if len({part.share is None for part in parts}) > 1:
+        raise DataError(f"{where}: either every part has a share or none")
+    equal = tuple(_column(word, where) for word in _strings(table.get("equal", [])))
+    return Role(
+        role, subset, tuple(parts), equal, _reference(table.get("reference"), where, lists),
+        _count(table, where),
+    )  # fmt: skip
+
+
+def _part(table: dict, place: str, lists: Mapping[str, TrialList]) -> Part:
+    if not table["where"] and not any(label in table for label in _LABELS):
+        raise DataError(f"{place}: needs `where`, `bonafide` or `spoof`")
+    wanted, refused = frozenset(), frozenset()
+    keyed = [("where", text) for text in table["where"]]
+    for key, text in keyed:
+        found, shut = predicate.check(_text(text, f"{place} {key}"), f"{place} {key}")
+        wanted = wanted & found if wanted and found else wanted | found
+        refused |= shut
+    labels = frozenset()
+    for label in _LABELS:
+        if label in table:
+            found, shut = predicate.check(_text(table[label], f"{place} {label}"), f"{place} {label}")
+            labels |= found - shut
+    wanted = wanted & labels if wanted and labels else wanted | labels
+    share = table.get("share")
+    if share is not None and not (isinstance(share, int | float) and share > 0):
+        raise DataError(f"{place}: share is a positive number, not {share!r}")
+    if not table["where"] and not all(label in table for label in _LABELS):
+        missing = next(label for label in _LABELS if label not in table)
+        table = table | {missing: "false"}
+    return Part(
+        where=tuple(table["where"]), bonafide=table.get("bonafide"), spoof=table.get("spoof"),
+        variant=table.get("variant", "original"), share=share, limit=_limit(table.get("limit"), place),
+        within=_listed(table.get("in", []), lists, place),
+        outside=_listed(table.get("not_in", []), lists, place),
+        min_duration_s=table.get("min_duration_s"), needs=wanted - refused,
+    )  # fmt: skip
+
+
+def _limit(table: dict | None, place: str) -> Limit | None:
+    if table is None:
+        return None
+    _known(table, {"bonafide", "spoof", "by", "seed"}, f"{place} limit")
+    for label in _LABELS:
+        value = table.get(label)
+        share = isinstance(value, float) and 0 < value < 1
+        number = isinstance(value, int) and not isinstance(value, bool) and value > 0
+        if not (value is None or share or number or value in _LABELS):
+            raise DataError(f"{place} limit: {label} is a number, a share below 1, bonafide or spoof, not {value!r}")
+    return Limit(
+        table.get("bonafide"), table.get("spoof"), _column(table.get("by"), f"{place} limit"),
+        int(table.get("seed", 0)),
+    )  # fmt: skip
+
+
+def _reference(table: dict | None, place: str, lists: Mapping[str, TrialList]) -> Reference | None:
+    if table is None:
+        return None
+    _known(table, {"mode", "seed", "list"}, f"{place} reference")
+    mode = _one_of(table.get("mode", "real"), REFERENCE_MODES, "reference mode", place)
+    if (mode == "enrolled") != ("list" in table):
+        raise DataError(f"{place} reference: mode enrolled and `list` go together")
+    if "list" in table:
+        _one_of(table["list"], lists, "list", place)
+    return Reference(mode, int(table.get("seed", 0)), table.get("list"))
+
+
+def _count(table: dict, place: str) -> Count | None:
+    if "count" not in table and "about" not in table:
+        return None
+    value = table.get("count", table.get("about"))
+    if not (isinstance(value, list) and len(value) == 2 and all(isinstance(n, int) for n in value)):
+        raise DataError(f"{place}: a count is [bona fide, spoof], not {value!r}")
+    return Count(value[0], value[1], exact="count" in table)
+
+
+def _lists(tables: dict, place: str) -> dict[str, TrialList]:
+    found = {}
+    for name, table in tables.items():
+        where = f"{place} [lists.{name}]"
+        _known(table, {"file", "column", "id", "members"}, where)
+        if "file" not in table or "column" not in table:
+            raise DataError(f"{where}: needs `file` and `column`")
+        kind = _one_of(table.get("id", "utt_id"), ("utt_id", "source_id", "stem", "speaker"), "id", where)
+        found[name] = TrialList(name, table["file"], table["column"], kind, table.get("members"))
+    return found
+
+
+def _listed(given: Sequence[str], lists: Mapping[str, TrialList], place: str) -> tuple[tuple[str, str], ...]:
+    return tuple((name, lists[_one_of(name, lists, "list", place)].id) for name in _strings(given))
+
+
+def _groups(table: dict, subsets: Sequence[str], place: str) -> dict[str, tuple[str, ...]]:
+    """Name -> subsets; a member may be a pattern such as `wavefake_*`, in the order of the file."""
+    groups = {}
+    for name, members in table.items():
+        found = []
+        for member in _strings(members):
+            hits = [subset for subset in subsets if fnmatchcase(subset, member)]
+            if not hits:
+                raise DataError(f"{place} {name}: {nearest(member, subsets, what='subset')}")
+            found += [subset for subset in hits if subset not in found]
+        groups[name] = tuple(found)
+        if name in subsets:
+            raise DataError(f"{place} {name}: is also the name of a subset")
+    return groups
+
+
+def _declared(text: str, subsets: Sequence[str], place: str) -> Declared:
+    """`[pair or subset] kind, kind: reason`, e.g. `train/test source: unseen attacks are tested whole`."""
+    head, colon, reason = text.partition(":")
+    words = head.replace(",", " ").split()
+    pair = subset = None
+    if words and words[0] in PAIRS:
+        pair = words.pop(0)
+    elif words and words[0].startswith("test."):
+        subset = _one_of(words.pop(0).removeprefix("test."), subsets, "subset", f"{place} declares")
+    if not colon or not reason.strip() or not words:
+        raise DataError(f"{place} declares: write `kind: reason` or `train/test kind: reason`, not {text!r}")
+    kinds = tuple(_one_of(word, OVERLAPS, "kind of overlap", f"{place} declares") for word in words)
+    return Declared(pair, subset, kinds, reason.strip())
+
+
+def _one_of(word: str, known: Sequence[str] | Mapping, what: str, place: str) -> str:
+    if word not in known:
+        raise DataError(f"{place}: {nearest(str(word), known, what=what)}")
+    return word
+
+
+def _column(word: str | None, place: str) -> str | None:
+    return word if word is None else _one_of(word, predicate.columns(), "column", place)
+
+
+def _strings(value: object) -> list[str]:
+    return [value] if isinstance(value, str) else list(value)
+
+
+def _text(value: object, place: str) -> str:
+    if not isinstance(value, str):
+        raise DataError(f"{place}: a predicate is a string of SQL, not {value!r}")
+    return value

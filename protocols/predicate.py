@@ -1,0 +1,113 @@
+"""Predicates of protocol files: SQL that may only compare columns of `trial_pool`, checked before it runs.
+
+A protocol may come from anywhere, so a predicate is parsed by DuckDB and its syntax tree is walked: one
+boolean expression, known columns, functions from a short list; no subquery, no table, no file.
+"""
+
+import functools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+
+import ingest
+from ingest.types import DataError, nearest
+
+_EXPRESSIONS = {
+    "COLUMN_REF", "CONSTANT", "COMPARISON", "CONJUNCTION", "OPERATOR", "FUNCTION", "CASE", "CAST", "BETWEEN",
+}  # fmt: skip
+_FUNCTIONS = {
+    "~~", "!~~", "~~*", "!~~*", "+", "-", "*", "/", "%", "||", "abs", "ceil", "coalesce", "contains",
+    "ends_with", "floor", "fold_of", "left", "length", "lower", "regexp_extract", "regexp_full_match",
+    "regexp_matches", "replace", "right", "round", "split_part", "starts_with", "substring", "suffix",
+    "prefix", "upper",
+}  # fmt: skip
+
+
+@functools.cache
+def _catalog() -> duckdb.DuckDBPyConnection:
+    """An empty catalog in memory, to parse and bind against; it can neither read nor write a file."""
+    con = duckdb.connect()
+    con.execute((Path(ingest.__file__).parent / "schema.sql").read_text())
+    con.execute("SET enable_external_access = false")
+    return con
+
+
+@functools.cache
+def columns() -> frozenset[str]:
+    """The columns that a predicate may use: those of view trial_pool."""
+    return frozenset(row[0] for row in _catalog().execute("DESCRIBE trial_pool").fetchall())
+
+
+@functools.lru_cache(maxsize=4096)
+def check(predicate: str, place: str) -> tuple[frozenset[str], frozenset[str]]:
+    """The corpora that the predicate asks for and those that it shuts out (`corpus <> 'x'`).
+
+    Raises DataError when it is not one boolean expression over trial_pool; `place` is the file, role and
+    key for the message, e.g. "inner/decro_en.toml [train] spoof".
+    """
+    tree = _parse(predicate, place)
+    wanted, refused = set(), set()
+    for node in _expressions(tree):
+        if node["class"] not in _EXPRESSIONS:
+            raise DataError(f"{place}: {node['class'].lower()} is not allowed in a predicate: {predicate}")
+        if node["class"] == "FUNCTION" and node["function_name"] not in _FUNCTIONS:
+            raise DataError(f"{place}: function {node['function_name']!r} is not allowed in a predicate: {predicate}")
+        if node["class"] == "COLUMN_REF" and node["column_names"][-1] not in columns():
+            raise DataError(f"{place}: {nearest(node['column_names'][-1], columns(), what='column')}")
+        _corpora(node, wanted, refused)
+    _bind(predicate, place)
+    return frozenset(wanted), frozenset(refused)
+
+
+def _parse(predicate: str, place: str) -> dict:
+    text = f"SELECT ({predicate})"
+    (answer,) = _catalog().execute("SELECT json_serialize_sql(?)", [text]).fetchone()
+    answer = json.loads(answer)
+    if answer["error"]:
+        raise DataError(f"{place}: not valid SQL ({answer['error_message']}): {predicate}")
+    statements = answer["statements"]
+    node = statements[0]["node"] if len(statements) == 1 else {"type": None}
+    plain = node["type"] == "SELECT_NODE" and len(node["select_list"]) == 1
+    plain = plain and node["from_table"]["type"] == "EMPTY" and not node["modifiers"]
+    if not plain or any(node[key] for key in ("where_clause", "group_expressions", "having", "qualify")):
+        raise DataError(f"{place}: a predicate is one condition, not a statement: {predicate}")
+    return node["select_list"][0]
+
+
+def _expressions(tree: object) -> Iterator[dict]:
+    """Every node of the tree that is an expression, the root first."""
+    if isinstance(tree, list):
+        for item in tree:
+            yield from _expressions(item)
+    elif isinstance(tree, dict):
+        if "class" in tree:
+            yield tree
+        for item in tree.values():
+            yield from _expressions(item)
+
+
+def _bind(predicate: str, place: str) -> None:
+    try:
+        kind = _catalog().execute(f"DESCRIBE SELECT ({predicate}) AS it FROM trial_pool").fetchone()[1]
+    except duckdb.Error as error:
+        raise DataError(f"{place}: {str(error).splitlines()[0]}: {predicate}") from None
+    if kind != "BOOLEAN":
+        raise DataError(f"{place}: a predicate is true or false, this one is {kind}: {predicate}")
+
+
+def _corpora(node: dict, wanted: set[str], refused: set[str]) -> None:
+    """Add the corpora that one comparison asks for (`corpus = 'x'`, `corpus IN (...)`) or refuses (`<>`)."""
+    if node["class"] == "COMPARISON":
+        sides = [node["left"], node["right"]]
+    else:
+        sides = node.get("children", [])
+    names = [side["column_names"][-1] for side in sides if side.get("class") == "COLUMN_REF"]
+    if "corpus" not in names:
+        return
+    words = {str(side["value"]["value"]) for side in sides if side.get("class") == "CONSTANT"}
+    if node["type"] in ("COMPARE_EQUAL", "COMPARE_IN"):
+        wanted |= words
+    elif node["type"] in ("COMPARE_NOTEQUAL", "COMPARE_NOT_IN"):
+        refused |= words

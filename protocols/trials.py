@@ -1,0 +1,252 @@
+"""Protocol and catalog -> trial rows: predicates, lists, limits, weights and references, in one fixed order."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ingest.types import DataError
+from protocols import lists as trial_lists
+from protocols.references import add_reference
+from protocols.statements import statements
+from protocols.types import Part, Protocol, Role
+
+SCHEMA = pa.schema([
+    ("role", pa.string()), ("subset", pa.string()), ("utt_id", pa.string()), ("label", pa.string()),
+    ("corpus", pa.string()), ("attack", pa.string()), ("speaker", pa.string()), ("language", pa.string()),
+    ("domain", pa.string()), ("partition", pa.string()), ("variant", pa.string()), ("weight", pa.float64()),
+    ("reference", pa.string()), ("reference_mode", pa.string()),
+])  # fmt: skip
+_ORDER = [("role", "ascending"), ("subset", "ascending"), ("utt_id", "ascending"), ("variant", "ascending")]
+_NOTES = b"siren.shortfall"
+# A stem is what a list of file names can give; the catalog keeps the path.
+_LISTED = {
+    "utt_id": "utt_id", "source_id": "source_id",
+    "stem": r"regexp_extract(path, '([^/]*?)(\.[^./]*)?$', 1)",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Shortfall:
+    """Trials that a protocol names and the table lacks. label None: whatever the corpus would give.
+
+    `why` is a sentence part: "audio missing or corrupt", "corpus asvspoof5 not ingested", ...
+    """
+
+    role: str
+    subset: str | None
+    label: str | None
+    trials: int | None
+    why: str
+
+
+def trials(
+    con: duckdb.DuckDBPyConnection, protocol: Protocol, *, partial: bool = False,
+    lists: Path | None = None, seed: int = 0,
+) -> pa.Table:  # fmt: skip
+    """One row per trial with SCHEMA's columns, sorted by role, subset, utterance and variant.
+
+    Only utterances whose audio is there enter; `shortfalls(table)` tells what was left out. A corpus that is not
+    in the catalog is an error, with partial=True a shortfall. `lists` is the folder of the user's trial lists
+    (default: `lists` beside the catalog), `seed` redraws references. weight is the relative chance to be drawn,
+    mean 1 in each role or subset.
+    Raises DataError for a role without trials of one label, a test utterance that is also in train or dev, a dev
+    utterance that is also in train, and an utterance that two parts of a role select.
+    """
+    absent = absent_corpora(con, protocol)
+    if absent and not partial:
+        raise DataError(
+            f"{protocol.name} needs {', '.join(absent)}, not in this catalog; ingest it first: "
+            f"python -m ingest {absent[0]} --root DIR (or run on what is there with --partial)"
+        )
+    rows, found = select(con, protocol, lists=lists, seed=seed)
+    found += [
+        Shortfall(role.role, role.subset, None, None, f"corpus {corpus} not ingested")
+        for role in protocol.roles for corpus in sorted(role.needs & set(absent))
+    ]  # fmt: skip
+    _refuse_overlaps(rows, protocol)
+    _refuse_empty(rows, protocol, found)
+    notes = json.dumps([[s.role, s.subset, s.label, s.trials, s.why] for s in found]).encode()
+    return rows.replace_schema_metadata({_NOTES: notes})
+
+
+def shortfalls(table: pa.Table) -> list[Shortfall]:
+    """What `trials` left out of this table (the schema carries it through filters and slices)."""
+    notes = (table.schema.metadata or {}).get(_NOTES, b"[]")
+    return [Shortfall(*row) for row in json.loads(notes)]
+
+
+def counts(table: pa.Table) -> dict[tuple[str, str | None], tuple[int, int]]:
+    """(role, subset) -> (bona fide, spoof) trials."""
+    grouped = table.group_by(["role", "subset", "label"]).aggregate([([], "count_all")])
+    found: dict[tuple[str, str | None], list[int]] = {}
+    for row in grouped.to_pylist():
+        found.setdefault((row["role"], row["subset"]), [0, 0])[row["label"] == "spoof"] = row["count_all"]
+    return {key: (value[0], value[1]) for key, value in sorted(found.items(), key=str)}
+
+
+def fingerprint(table: pa.Table, roles: Sequence[str] = ("train", "dev")) -> str:
+    """Hex sha256 of the trials of these roles: equal for protocols that can share one training."""
+    kept = table.filter(pc.is_in(table["role"], pa.array(roles)))
+    columns = ["role", "subset", "utt_id", "label", "variant", "weight", "reference", "reference_mode"]
+    texts = [pc.cast(kept[name], pa.string()) for name in columns]
+    lines = pc.binary_join_element_wise(*texts, "\t", null_handling="replace", null_replacement="\\N")
+    digest = hashlib.sha256()
+    for chunk in lines.chunks if isinstance(lines, pa.ChunkedArray) else [lines]:
+        digest.update("".join(f"{line}\n" for line in chunk.to_pylist()).encode())
+    return digest.hexdigest()
+
+
+def absent_corpora(con: duckdb.DuckDBPyConnection, protocol: Protocol) -> list[str]:
+    """The corpora that the protocol names and the catalog lacks, sorted."""
+    there = {row[0] for row in con.execute("SELECT corpus FROM corpus").fetchall()}
+    return sorted(protocol.needs - there)
+
+
+def select(
+    con: duckdb.DuckDBPyConnection, protocol: Protocol, *, lists: Path | None = None, seed: int = 0
+) -> tuple[pa.Table, list[Shortfall]]:
+    """The trial rows and what has no audio, refusing nothing: what `show` and the audit look at."""
+    tables, found = [], []
+    with con.cursor() as cursor:
+        listed = _register_lists(cursor, protocol, folders(con, protocol, lists))
+        for role in protocol.roles:
+            rows = pa.concat_tables(_part(cursor, part, index) for index, part in enumerate(role.parts))
+            kept = rows.filter(pc.equal(rows["audio_status"], "ok"))
+            found += _without_audio(role, rows)
+            kept = kept.append_column("weight", pa.array(_weights(role, kept)))
+            kept = add_reference(cursor, kept, role.reference, seed=seed, enrolled=listed)
+            tables.append(_columns(role, kept))
+    return pa.concat_tables(tables).sort_by(_ORDER), found
+
+
+def folders(con: duckdb.DuckDBPyConnection, protocol: Protocol, lists: Path | None) -> list[Path]:
+    """Where lists are looked for: the given folder, `lists` beside the catalog, the protocol's own folder."""
+    (catalog,) = con.execute("SELECT path FROM duckdb_databases() WHERE NOT internal LIMIT 1").fetchone()
+    beside = [Path(catalog).parent / "lists"] if catalog else []
+    return [*([lists] if lists else []), *beside, protocol.path.parent]
+
+
+def _register_lists(
+    cursor: duckdb.DuckDBPyConnection, protocol: Protocol, places: Sequence[Path]
+) -> dict[str, pa.Table]:
+    """Make every list of the protocol a view `list_<name>`; enrolment lists come back as tables."""
+    enrolled = {}
+    for name, entry in protocol.lists.items():
+        path = trial_lists.find(entry, places, protocol.name)
+        if entry.members is not None:
+            enrolled[name] = trial_lists.enrolment(entry, path)
+        else:
+            cursor.register(f"list_{name}", pa.table({"key": trial_lists.values(entry, path)}))
+    return enrolled
+
+
+def _part(cursor: duckdb.DuckDBPyConnection, part: Part, index: int) -> pa.Table:
+    condition = "\n  AND ".join(f"({text})" for text in _conditions(part))
+    if part.limit is None:
+        query = statements()["part"].format(condition=condition)
+    else:
+        by = f'"{part.limit.by}"' if part.limit.by else "NULL"
+        query = statements()["limited_part"].format(
+            condition=condition, by=by, seed=part.limit.seed,
+            cap_bonafide=_cap(part.limit.bonafide), cap_spoof=_cap(part.limit.spoof),
+        )  # fmt: skip
+    rows = cursor.execute(query).to_arrow_table()
+    rows = rows.append_column("part", pa.array(np.full(len(rows), index)))
+    return rows.append_column("variant", pa.array([part.variant] * len(rows), pa.string()))
+
+
+def _conditions(part: Part) -> list[str]:
+    by_label = [
+        f"label = '{label}'" + (f" AND ({text})" if text is not None else "")
+        for label, text in (("bonafide", part.bonafide), ("spoof", part.spoof))
+    ]
+    floor = part.min_duration_s
+    return [
+        *part.where,
+        f"({by_label[0]}) OR ({by_label[1]})",
+        *(f"{_LISTED[kind]} IN (SELECT key FROM list_{name})" for name, kind in part.within),
+        *(f"{_LISTED[kind]} NOT IN (SELECT key FROM list_{name})" for name, kind in part.outside),
+        *([f"duration_s IS NULL OR duration_s >= {float(floor)}"] if floor is not None else []),
+    ]
+
+
+def _cap(limit: int | float | str | None) -> str:
+    """The largest row number that a limit keeps, as SQL."""
+    if limit is None:
+        return "in_group"
+    if isinstance(limit, str):
+        return f"all_{limit}"
+    return str(limit) if isinstance(limit, int) else f"round({limit} * in_group)"
+
+
+def _weights(role: Role, rows: pa.Table) -> np.ndarray:
+    """Relative chance of each row to be drawn, mean 1: parts by their share, groups of `equal` alike."""
+    shares = np.array([1.0 if part.share is None else part.share for part in role.parts])
+    part = rows["part"].to_numpy()
+    if len(rows) == 0 or (role.parts[0].share is None and not role.equal):
+        return np.ones(len(rows))
+    group = np.zeros(len(rows), int)
+    for column in role.equal:
+        codes = rows[column].combine_chunks().dictionary_encode().indices.fill_null(-1).to_numpy()
+        group = np.unique(np.stack([group, codes]), axis=1, return_inverse=True)[1]
+    if role.parts[0].share is None:  # only `equal`: the parts are one pool
+        part = np.zeros_like(part)
+    cell = np.unique(np.stack([part, group]), axis=1, return_inverse=True)[1]
+    cells_of_part = {p: len(np.unique(cell[part == p])) for p in np.unique(part)}
+    mass = np.array([shares[p] / cells_of_part[p] for p in part]) / np.bincount(cell)[cell]
+    return mass * len(rows) / mass.sum()
+
+
+def _columns(role: Role, rows: pa.Table) -> pa.Table:
+    """The part's rows under SCHEMA, with the role and subset they are trials of."""
+    fixed = {"role": role.role, "subset": role.subset}
+    columns = [
+        pa.array([fixed[field.name]] * len(rows), field.type) if field.name in fixed
+        else pc.cast(rows[field.name], field.type)
+        for field in SCHEMA
+    ]  # fmt: skip
+    return pa.table(columns, schema=SCHEMA)
+
+
+def _without_audio(role: Role, rows: pa.Table) -> list[Shortfall]:
+    lost = rows.filter(pc.not_equal(rows["audio_status"], "ok"))
+    return [
+        Shortfall(role.role, role.subset, label, n, "audio missing or corrupt")
+        for label in ("bonafide", "spoof")
+        if (n := pc.sum(pc.equal(lost["label"], label)).as_py())
+    ]
+
+
+def _refuse_overlaps(rows: pa.Table, protocol: Protocol) -> None:
+    con = duckdb.connect()
+    con.register("trial", rows)
+    checks = {
+        "shared_with_test": "test utterances are also in train or dev",
+        "shared_with_dev": "dev utterances are also in train",
+        "twice": "utterances are selected twice for one role",
+    }
+    for name, what in checks.items():
+        number, first = con.execute(statements()[name]).fetchone()
+        if number:
+            raise DataError(
+                f"{protocol.name}: {number} {what} (first: {first}); correct the predicates in {protocol.path}"
+            )
+
+
+def _refuse_empty(rows: pa.Table, protocol: Protocol, found: Sequence[Shortfall]) -> None:
+    there = counts(rows)
+    for role in (protocol.train, protocol.dev):
+        for label, number in zip(("bonafide", "spoof"), there.get((role.role, None), (0, 0))):
+            if number == 0:
+                lost = sum(s.trials or 0 for s in found if s.role == role.role and s.label == label)
+                raise DataError(
+                    f"{protocol.name}: no {label} trial for {role.role} in this catalog ({lost} named ones have no "
+                    f"audio); see what is there with: python -m protocols show {protocol.name}"
+                )

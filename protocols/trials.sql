@@ -1,0 +1,96 @@
+-- name: part
+-- The rows of one part of one role; its condition is made of predicates that predicate.py has checked.
+SELECT utt_id, label, corpus, attack, speaker, language, domain, "partition", audio_status
+FROM   trial_pool
+WHERE  {condition}
+
+-- name: limited_part
+-- The same, sub-sampled by md5 of utterance and seed: the same rows on every machine. Missing audio does not
+-- change the draw: the limit is applied to the published list, and what has no audio falls out afterwards.
+WITH chosen AS (
+    SELECT *, count(*) FILTER (label = 'bonafide') OVER () AS all_bonafide,
+              count(*) FILTER (label = 'spoof') OVER () AS all_spoof,
+              count(*) OVER (PARTITION BY label, {by}) AS in_group
+    FROM   trial_pool
+    WHERE  {condition}
+)
+SELECT utt_id, label, corpus, attack, speaker, language, domain, "partition", audio_status
+FROM   chosen
+QUALIFY row_number() OVER (PARTITION BY label, {by} ORDER BY md5(concat(utt_id, ':', {seed})), utt_id)
+        <= CASE label WHEN 'bonafide' THEN {cap_bonafide} ELSE {cap_spoof} END
+
+-- name: same_speaker
+-- One bona fide clip of the trial's speaker, corpus and partition, never the trial itself; NULL if there is none.
+WITH pool AS (
+    SELECT corpus, "partition", speaker, list(utt_id ORDER BY utt_id) AS clips
+    FROM   trial_pool
+    WHERE  label = 'bonafide' AND audio_status = 'ok' AND speaker IS NOT NULL
+    GROUP  BY ALL
+),
+paired AS (
+    SELECT row, utt_id, clips, coalesce(list_position(clips, utt_id), 0) AS own,
+           len(clips) - (own > 0)::INTEGER AS others
+    FROM   trial LEFT JOIN pool
+           ON trial.corpus = pool.corpus AND trial.speaker = pool.speaker
+              AND trial."partition" IS NOT DISTINCT FROM pool."partition"
+),
+drawn AS (
+    SELECT *, (md5_number_upper(concat(utt_id, ':', $seed)) % greatest(others, 1)::UBIGINT)::BIGINT + 1 AS draw
+    FROM   paired
+)
+SELECT CASE WHEN others > 0 THEN clips[draw + (own > 0 AND draw >= own)::INTEGER] END AS reference
+FROM   drawn
+ORDER  BY row
+
+-- name: other_speaker
+-- One bona fide clip of another speaker of the same corpus and partition.
+WITH pool AS (
+    SELECT corpus, "partition", utt_id, speaker,
+           row_number() OVER (PARTITION BY corpus, "partition" ORDER BY speaker, utt_id) - 1 AS place
+    FROM   trial_pool
+    WHERE  label = 'bonafide' AND audio_status = 'ok' AND speaker IS NOT NULL
+),
+size AS (SELECT corpus, "partition", count(*) AS clips FROM pool GROUP BY ALL),
+block AS (SELECT corpus, "partition", speaker, min(place) AS start, count(*) AS own FROM pool GROUP BY ALL),
+drawn AS (
+    SELECT trial.row, trial.corpus, trial."partition", coalesce(start, 0) AS start, coalesce(own, 0) AS own,
+           clips - coalesce(own, 0) AS others,
+           (md5_number_upper(concat(trial.utt_id, ':', $seed)) % greatest(others, 1)::UBIGINT)::BIGINT AS draw
+    FROM   trial
+           LEFT JOIN size  ON trial.corpus = size.corpus
+                              AND trial."partition" IS NOT DISTINCT FROM size."partition"
+           LEFT JOIN block ON trial.corpus = block.corpus AND trial.speaker = block.speaker
+                              AND trial."partition" IS NOT DISTINCT FROM block."partition"
+)
+SELECT pool.utt_id AS reference
+FROM   drawn LEFT JOIN pool
+       ON others > 0 AND drawn.corpus = pool.corpus
+          AND drawn."partition" IS NOT DISTINCT FROM pool."partition"
+          AND place = draw + CASE WHEN draw >= start THEN own ELSE 0 END
+ORDER  BY row
+
+-- name: enrolled
+-- One of the clips that a list of the user enrols for the trial's speaker; NULL for a speaker without one.
+WITH pool AS (
+    SELECT corpus, enrolment.speaker, list(utt_id ORDER BY utt_id) AS clips
+    FROM   enrolment JOIN utterance ON utt_id = concat(corpus, '/', stem)
+    WHERE  audio_status = 'ok'
+    GROUP  BY ALL
+)
+SELECT clips[(md5_number_upper(concat(trial.utt_id, ':', $seed)) % len(clips)::UBIGINT)::BIGINT + 1] AS reference
+FROM   trial LEFT JOIN pool ON trial.corpus = pool.corpus AND trial.speaker = pool.speaker
+ORDER  BY row
+
+-- name: shared_with_test
+SELECT count(DISTINCT utt_id), min(utt_id)
+FROM   trial
+WHERE  role = 'test' AND utt_id IN (SELECT utt_id FROM trial WHERE role IN ('train', 'dev'))
+
+-- name: shared_with_dev
+SELECT count(DISTINCT utt_id), min(utt_id)
+FROM   trial
+WHERE  role = 'dev' AND utt_id IN (SELECT utt_id FROM trial WHERE role = 'train')
+
+-- name: twice
+SELECT coalesce(sum(rows - 1), 0)::BIGINT, min(utt_id)
+FROM  (SELECT utt_id, count(*) AS rows FROM trial GROUP BY role, subset, utt_id, variant HAVING rows > 1)

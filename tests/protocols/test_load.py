@@ -1,0 +1,121 @@
+"""Protocol files: every one loads and names its source; what is wrong in one is said with its place."""
+
+import pytest
+
+import protocols
+from ingest.types import DataError
+
+GOOD = """
+title = "t"
+scenario = "inner"
+source = "s"
+[train]
+where = "corpus = 'decro' AND partition = 'train'"
+[dev]
+where = "corpus = 'decro' AND partition = 'dev'"
+[test]
+where = "corpus = 'decro' AND partition = 'eval'"
+[test.eval]
+"""
+
+
+def load(folder, text, stem="mine", name=None):
+    (folder / "inner").mkdir(exist_ok=True)
+    (folder / "inner" / f"{stem}.toml").write_text(text)
+    return protocols.load(name or f"inner/{stem}", folder)
+
+
+@pytest.mark.parametrize("name", protocols.names())
+def test_every_protocol_loads_and_names_its_source(name):
+    protocol = protocols.load(name)
+    assert protocol.name == name and protocol.source and protocol.title
+    assert "{" not in protocol.title + protocol.note + protocol.source
+    assert protocol.needs, "no condition names a corpus"
+    assert len({role.subset for role in protocol.test}) == len(protocol.test)
+
+
+def test_the_issue_set_is_there():
+    assert {
+        "inner/librisevoc", "inner/wavefake", "inner/decro_en", "inner/decro_zh", "cross_method/librisevoc",
+        "cross_method/wavefake", "cross_dataset/librisevoc", "cross_language/wavefake_en_ja",
+        "cross_language/decro_zh_en", "cross_language/decro_en_zh", "official/asvspoof2019_la",
+    } <= set(protocols.names())  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("[dev]", "[deb]"), r"inner/mine\.toml: unknown key 'deb'; did you mean dev"),
+        (("source = ", "sourc = "), r"unknown key 'sourc'; did you mean source"),
+        (('source = "s"', ""), r"inner/mine\.toml: needs a source"),
+        (('"inner"', '"joint"'), r"scenario is 'joint' but the file lies in inner/"),
+        (("partition = 'dev'", "partiton = 'dev'"), r"\[dev\] where: unknown column 'partiton'; did you mean partition"),
+        (("partition = 'dev'", "partition = "), r"\[dev\] where: not valid SQL"),
+        (("\"corpus = 'decro' AND partition = 'dev'\"", '"length(corpus)"'), r"true or false, this one is BIGINT"),
+        (("partition = 'dev'", "utt_id IN (SELECT utt_id FROM utterance)"), r"subquery is not allowed"),
+        (("partition = 'dev'", "getenv('HOME') = 'x'"), r"function 'getenv' is not allowed"),
+        (("partition = 'dev'", "true) FROM read_csv('/etc/passwd') WHERE (true"), r"one condition, not a statement"),
+        (("partition = 'dev'", "true); DROP TABLE utterance; SELECT (true"), r"\[dev\] where: not valid SQL"),
+        (("partition = 'dev'", "true); SELECT (true"), r"one condition, not a statement"),
+        (("[train]", "[train]\nequal = ['corpos']"), r"\[train\]: unknown column 'corpos'; did you mean corpus"),
+        (("[train]", "[train]\nmean_over = 'corpus'"), r"\[train\]: unknown key 'mean_over'"),
+        (("[train]", "[train]\nlimit = { spoof = 1.5 }"), r"\[train\] limit: spoof is a number"),
+        (("[train]", "[train]\nin = ['held']"), r"\[train\]: unknown list 'held'"),
+        (("[train]", "[train]\ncount = [1]"), r"\[train\]: a count is \[bona fide, spoof\]"),
+        (("[train]", "balance = 'over'\n[train]"), r"unknown balance 'over'; did you mean oversample"),
+        (("[train]", "metrics = ['err']\n[train]"), r"unknown metric 'err'; did you mean eer"),
+        (("[train]", "declares = ['sorce: x']\n[train]"), r"unknown kind of overlap 'sorce'; did you mean source"),
+        (("[train]", "[averages]\naverage = ['evil']\n[train]"), r"\[averages\] average: unknown subset 'evil'"),
+        (("[train]", "[train"), r"inner/mine\.toml: not valid TOML"),
+        (("title = ", "like = 'inner/librisevok'\ntitle = "), r"unknown protocol 'inner/librisevok'; did you mean inner/lib"),
+        (("title = ", "like = 'inner/mine'\ntitle = "), r"goes round in a circle"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said_with_its_place(tmp_path, change, message):
+    assert change[0] in GOOD
+    with pytest.raises(DataError, match=message):
+        load(tmp_path, GOOD.replace(*change))
+
+
+def test_an_unknown_name_gets_the_nearest():
+    with pytest.raises(DataError, match=r"unknown protocol 'inner/librisvoc'; did you mean .*inner/librisevoc"):
+        protocols.load("inner/librisvoc")
+
+
+def test_a_template_makes_one_protocol_for_each_value(tmp_path):
+    text = GOOD.replace("[train]", "[for]\nattack = ['vits', 'nvcnet']\npart = ['dev', 'eval']\n[train]").replace(
+        "partition = 'eval'", "partition = '{part}' AND (label = 'bonafide' OR attack = '{attack}')"
+    )
+    protocol = load(tmp_path, text, stem="of_{attack}_{part}", name="inner/of_nvcnet_dev")
+    assert {"inner/of_vits_dev", "inner/of_vits_eval", "inner/of_nvcnet_eval"} <= set(protocols.names(tmp_path))
+    assert "partition = 'dev' AND" in protocol.test[0].parts[0].where[0]
+    assert "attack = 'nvcnet'" in protocol.test[0].parts[0].where[0]
+
+
+def test_subsets_come_from_a_list_and_groups_from_patterns(tmp_path):
+    text = GOOD.replace("[test.eval]", """[test."of_{attack}"]
+for = { attack = ['vits', 'nvcnet'] }
+spoof = "attack = '{attack}'"
+[averages]
+mean = "of_*"
+""")  # fmt: skip
+    protocol = load(tmp_path, text)
+    assert [role.subset for role in protocol.test] == ["of_vits", "of_nvcnet"]
+    assert protocol.averages == {"mean": ("of_vits", "of_nvcnet")}
+
+
+def test_like_takes_what_is_not_given_from_the_other(tmp_path):
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "other.toml").write_text(GOOD)
+    test = "[test.zh]\nwhere = \"corpus = 'decro' AND language = 'zh' AND partition = 'eval'\"\n"
+    protocol = load(tmp_path, f"like = 'inner/other'\ntitle = 'changed'\n{test}")
+    assert protocol.title == "changed" and protocol.source == "s"
+    assert [role.subset for role in protocol.test] == ["zh"]
+    assert protocol.train == protocols.load("inner/other", tmp_path).train
+
+
+def test_a_protocol_needs_the_corpora_its_conditions_name(tmp_path):
+    text = GOOD.replace(
+        "corpus = 'decro' AND partition = 'dev'", "corpus IN ('ctrsvdd', 'wavefake') AND corpus <> 'wavefake'"
+    )
+    assert load(tmp_path, text).needs == {"decro", "ctrsvdd"}

@@ -1,0 +1,225 @@
+"""Trial rows: counts worked out apart from the code, disjoint roles, seeded draws, refusals."""
+
+import hashlib
+from pathlib import Path
+
+import duckdb
+import pyarrow.compute as pc
+import pytest
+import synthetic_catalog
+
+import protocols
+from ingest.types import DataError
+
+LISTED = {name for name in protocols.names() if protocols.load(name).lists}
+
+
+@pytest.fixture(scope="module")
+def con():
+    return synthetic_catalog.connect()
+
+
+def fold(source_id: str) -> float:
+    """53 bits of md5 as a share of 1, by Python: the first eight bytes, least significant first."""
+    return (int.from_bytes(hashlib.md5(source_id.encode()).digest()[:8], "little") >> 11) / 2**53
+
+
+def write(folder: Path, text: str, name: str = "inner/mine") -> protocols.Protocol:
+    path = folder / f"{name}.toml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f'title = "t"\nscenario = "{path.parent.name}"\nsource = "s"\n{text}')
+    return protocols.load(name, folder)
+
+
+ROLES = """
+[train]
+where = "corpus = 'asvspoof2019_la' AND partition = 'train'"
+[dev]
+where = "corpus = 'asvspoof2019_la' AND partition = 'dev'"
+[test.eval]
+where = "corpus = 'asvspoof2019_la' AND partition = 'eval'"
+"""
+
+
+@pytest.mark.parametrize("name", sorted(set(protocols.names()) - LISTED))
+def test_every_protocol_selects_both_labels_and_keeps_its_roles_apart(con, name):
+    protocol = protocols.load(name)
+    table = protocols.trials(con, protocol)
+    found = protocols.counts(table)
+    for role in protocol.roles:
+        bonafide, spoof = found.get((role.role, role.subset), (0, 0))
+        assert bonafide and spoof, f"{role.label}: {bonafide} bona fide, {spoof} spoof"
+    seen = {role: set(table.filter(pc.equal(table["role"], role))["utt_id"].to_pylist()) for role in protocols.ROLES}
+    assert not seen["train"] & seen["dev"]
+    assert not (seen["train"] | seen["dev"]) & seen["test"]
+    assert table.schema.names == protocols.SCHEMA.names
+    assert "unknown" not in table["label"].to_pylist()
+
+
+def test_inner_counts_follow_the_fold(con):
+    table = protocols.trials(con, protocols.load("inner/librisevoc"))
+    folds = [fold(f"{number % 9}_{number:03}_000000_000000") for number in range(60)]
+    train, dev = sum(f < 0.6 for f in folds), sum(0.6 <= f < 0.8 for f in folds)
+    found = protocols.counts(table)
+    assert found[("train", None)] == (train, 6 * train)
+    assert found[("dev", None)] == (dev, 6 * dev)
+    assert found[("test", "eval")] == (60 - train - dev, 6 * (60 - train - dev))
+    assert found[("test", "wavernn")] == (60 - train - dev, 60 - train - dev)
+
+
+def test_cross_method_counts_by_hand(con):
+    folds = [fold(f"LJ001-{number:04}") for number in range(60)]
+    seen, late = sum(f < 0.8 for f in folds), sum(f >= 0.8 for f in folds)
+    found = protocols.counts(protocols.trials(con, protocols.load("cross_method/wavefake")))
+    assert found[("train", None)] == (sum(f < 0.6 for f in folds), 2 * seen)
+    assert found[("dev", None)] == (sum(0.6 <= f < 0.8 for f in folds), 2 * late)
+    assert found[("test", "hifigan")] == (late, 60)
+    assert found[("test", "tts")] == (late, 60)
+    strict = protocols.counts(protocols.trials(con, protocols.load("cross_method/wavefake_strict")))
+    assert strict[("test", "hifigan")] == (late, late)
+
+
+def test_strict_tests_no_source_of_train_or_dev(con):
+    table = protocols.trials(con, protocols.load("cross_method/librisevoc_strict"))
+    source = {True: set(), False: set()}
+    for role, utt_id in zip(table["role"].to_pylist(), table["utt_id"].to_pylist()):
+        source[role == "test"].add(utt_id.rpartition("/")[2].removesuffix("_gen"))
+    assert source[True] and not source[True] & source[False]
+
+
+def test_cross_dataset_counts_all_originals_in_every_subset(con):
+    found = protocols.counts(protocols.trials(con, protocols.load("cross_dataset/librisevoc")))
+    assert found[("test", "wavefake_waveglow")] == (60, 60)
+    assert found[("test", "in_the_wild")] == (40, 20)
+    assert found[("test", "decro_zh")] == (15, 60)
+
+
+def test_inner_and_cross_language_share_their_training(con):
+    marks = {
+        name: protocols.fingerprint(protocols.trials(con, protocols.load(name)))
+        for name in ("inner/decro_en", "cross_language/decro_en_zh", "inner/decro_zh", "cross_language/decro_zh_en")
+    }
+    assert marks["inner/decro_en"] == marks["cross_language/decro_en_zh"]
+    assert marks["inner/decro_zh"] == marks["cross_language/decro_zh_en"]
+    assert marks["inner/decro_en"] != marks["inner/decro_zh"]
+
+
+def test_rows_come_sorted_and_the_same_from_a_file_read_only(con, tmp_path):
+    synthetic_catalog.connect(tmp_path / "catalog.duckdb").close()
+    with duckdb.connect(str(tmp_path / "catalog.duckdb"), read_only=True) as again:
+        table = protocols.trials(again, protocols.load("cross_method/librisevoc"))
+    assert table.equals(protocols.trials(con, protocols.load("cross_method/librisevoc")))
+    keys = list(zip(*(table[name].to_pylist() for name in ("role", "subset", "utt_id"))))
+    assert keys == sorted(keys, key=lambda key: (key[0], key[1] or "", key[2]))
+
+
+def test_missing_audio_leaves_the_trials_and_is_counted(tmp_path):
+    con = synthetic_catalog.connect()
+    con.execute(
+        "UPDATE utterance SET audio_present = false, audio_status = 'missing' "
+        "WHERE utt_id IN ('librisevoc/gt/0_000_000000_000000', 'librisevoc/melgan/0_000_000000_000000_gen')"
+    )
+    protocol = protocols.load("inner/librisevoc")
+    short = protocols.shortfalls(protocols.trials(con, protocol))
+    role = "train" if fold("0_000_000000_000000") < 0.6 else "dev"
+    mine = {(s.role, s.label): s.trials for s in short if s.subset is None}
+    assert mine == {(role, "bonafide"): 1, (role, "spoof"): 1}
+
+
+def test_an_absent_corpus_is_named_and_partial_goes_on_without_it():
+    con = synthetic_catalog.connect()
+    con.execute("DELETE FROM corpus WHERE corpus = 'in_the_wild'")
+    con.execute("DELETE FROM utterance WHERE corpus = 'in_the_wild'")
+    protocol = protocols.load("cross_dataset/librisevoc")
+    with pytest.raises(DataError, match=r"needs in_the_wild.*python -m ingest in_the_wild"):
+        protocols.trials(con, protocol)
+    table = protocols.trials(con, protocol, partial=True)
+    assert ("test", "in_the_wild") not in protocols.counts(table)
+    assert [s.subset for s in protocols.shortfalls(table)] == ["in_the_wild"]
+
+
+def test_a_test_utterance_in_train_is_refused(con, tmp_path):
+    protocol = write(tmp_path, ROLES.replace("AND partition = 'eval'", "AND partition IN ('eval', 'train')"))
+    with pytest.raises(DataError, match=r"90 test utterances are also in train or dev .first: asvspoof2019_la/LA_T_1"):
+        protocols.trials(con, protocol)
+
+
+def test_a_role_without_one_label_is_refused(con, tmp_path):
+    protocol = write(tmp_path, ROLES.replace("[dev]\n", "[dev]\nbonafide = 'false'\n"))
+    with pytest.raises(DataError, match="no bonafide trial for dev"):
+        protocols.trials(con, protocol)
+
+
+def test_parts_have_exact_shares_and_equal_groups_equal_mass(con, tmp_path):
+    protocol = write(tmp_path, """
+[train]
+equal = ["label"]
+[[train.part]]
+share = 0.25
+where = "corpus = 'librisevoc' AND fold < 0.6"
+[[train.part]]
+share = 0.75
+where = "corpus = 'ctrsvdd' AND partition = 'train'"
+[dev]
+where = "corpus = 'ctrsvdd' AND partition = 'dev'"
+[test.eval]
+where = "corpus = 'ctrsvdd' AND partition = 'test'"
+""")  # fmt: skip
+    train = protocols.trials(con, protocol).to_pylist()
+    train = [row for row in train if row["role"] == "train"]
+    mass = {}
+    for row in train:
+        mass[row["corpus"], row["label"]] = mass.get((row["corpus"], row["label"]), 0) + row["weight"] / len(train)
+    assert mass == pytest.approx({
+        ("librisevoc", "bonafide"): 0.125, ("librisevoc", "spoof"): 0.125,
+        ("ctrsvdd", "bonafide"): 0.375, ("ctrsvdd", "spoof"): 0.375,
+    })  # fmt: skip
+
+
+def test_a_limit_draws_by_md5_of_utterance_and_seed(con, tmp_path):
+    protocol = write(tmp_path, ROLES + "limit = { spoof = 5, seed = 3 }\n")
+    table = protocols.trials(con, protocol)
+    drawn = {r["utt_id"] for r in table.to_pylist() if r["role"] == "test" and r["label"] == "spoof"}
+    names = [f"asvspoof2019_la/LA_E_{1_000_030 + n}" for n in range(130)]
+    assert drawn == set(sorted(names, key=lambda name: hashlib.md5(f"{name}:3".encode()).hexdigest())[:5])
+
+
+def test_a_limit_can_follow_the_bona_fide_in_every_group(con, tmp_path):
+    protocol = write(tmp_path, ROLES + 'bonafide = "utt_id < \'asvspoof2019_la/LA_E_1000004\'"\n'
+                                       'limit = { spoof = "bonafide", by = "attack" }\n')  # fmt: skip
+    assert protocols.counts(protocols.trials(con, protocol))[("test", "eval")] == (4, 13 * 4)
+
+
+def test_a_list_of_the_user_selects_and_shuts_out(con, tmp_path):
+    protocol = write(tmp_path, ROLES.replace("[dev]", 'not_in = ["held"]\n[dev]') + """
+[lists.held]
+file = "held.csv"
+column = "file"
+id = "stem"
+""")  # fmt: skip
+    with pytest.raises(DataError, match=r"needs the trial list held\.csv.*--lists DIR"):
+        protocols.trials(con, protocol)
+    (tmp_path / "held.csv").write_text("n,file\n0,wav/LA_T_1000000.wav\n1,wav/LA_T_1000001.wav\n")
+    table = protocols.trials(con, protocol, lists=tmp_path)
+    assert protocols.counts(table)[("train", None)] == (28, 60)
+
+
+def test_references_are_of_the_same_speaker_and_never_the_trial(con, tmp_path):
+    protocol = write(tmp_path, ROLES + 'reference = { mode = "real", seed = 1 }\n')
+    rows = protocols.trials(con, protocol).to_pylist()
+    speaker = {row["utt_id"]: row["speaker"] for row in rows if row["label"] == "bonafide"}
+    test = [row for row in rows if row["role"] == "test"]
+    assert all(row["reference"] is None for row in rows if row["role"] != "test")
+    assert all(speaker[row["reference"]] == row["speaker"] for row in test)
+    assert all(row["reference"] != row["utt_id"] for row in test)
+    assert len({row["reference"] for row in test}) > 20  # 30 bona fide clips of 5 speakers
+    again = protocols.trials(con, protocol, seed=1).to_pylist()
+    assert [row["reference"] for row in again if row["role"] == "test"] != [row["reference"] for row in test]
+
+
+def test_a_mismatched_reference_is_of_another_speaker_of_the_partition(con, tmp_path):
+    protocol = write(tmp_path, ROLES + 'reference = { mode = "mismatch" }\n')
+    rows = [row for row in protocols.trials(con, protocol).to_pylist() if row["role"] == "test"]
+    speaker = {row["utt_id"]: row["speaker"] for row in rows if row["label"] == "bonafide"}
+    assert all(speaker[row["reference"]] != row["speaker"] for row in rows)
+    assert len({speaker[row["reference"]] for row in rows}) == 5
