@@ -1,0 +1,67 @@
+"""Columns of rows, whole columns at a time: what several parsers need to turn protocol words into ours."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ingest import text
+from ingest.types import DataError
+
+Column = pa.ChunkedArray | pa.Array
+
+
+def first_file(root: Path, *patterns: str) -> Path | None:
+    """The first file below `root` that matches one of the glob `patterns`, tried in their order."""
+    for pattern in patterns:
+        for path in sorted(root.glob(pattern)):
+            if path.is_file():
+                return path
+    return None
+
+
+def joined(*parts: Column | str) -> Column:
+    """Concatenate columns and constant strings row by row: joined("flac/", stem, ".flac")."""
+    return pc.binary_join_element_wise(*parts, "")
+
+
+def constant(word: str | None, rows: int) -> pa.Array:
+    """One word (or null) in every row."""
+    return pa.repeat(pa.scalar(word, pa.string()), rows)
+
+
+def without_dash(column: Column) -> Column:
+    """The column with the published `-` (nothing to say) as null."""
+    return text.translate(column, {"-": None})
+
+
+def words(table: pa.Table, name: str, meaning: Mapping[str, str | None], *, file: str) -> Column:
+    """Translate column `name` by `meaning`, which knows every word that may occur there.
+
+    Raises DataError naming file, line, the word and the known ones for the first other word.
+    """
+    column = table[name]
+    odd = pc.invert(pc.is_in(column, pa.array(list(meaning), pa.string())))
+    if pc.any(odd).as_py():
+        index = pc.index(odd, True).as_py()
+        raise DataError(
+            f"{file} line {table['line'][index].as_py()}: {name} {column[index].as_py()!r} is none of "
+            f"{', '.join(meaning)}"
+        )
+    return text.translate(column, meaning)
+
+
+def numbers(table: pa.Table, name: str, *, file: str) -> Column:
+    """Column `name` as float64; raises DataError naming file, line and the word for the first that is none."""
+    column = table[name]
+    odd = pc.invert(pc.match_substring_regex(column, r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"))
+    if pc.any(odd).as_py():
+        index = pc.index(odd, True).as_py()
+        raise DataError(f"{file} line {table['line'][index].as_py()}: {name} {column[index].as_py()!r} is not a number")
+    return pc.cast(column, pa.float64())
+
+
+def same(names: Iterable[str]) -> dict[str, str]:
+    """The mapping of every name to itself: published words that are canonical already."""
+    return {name: name for name in names}

@@ -1,0 +1,68 @@
+"""The key files of ASVspoof 2021 (LA and DF): where they lie, what they are, the trial list beside them."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ingest import text
+from ingest.corpora._columns import first_file
+from ingest.types import DataError
+
+SUBSETS = {"progress": "progress", "eval": "eval", "hidden": "hidden", "hidden_track": "hidden"}
+TRIM = {"notrim": "notrim", "trim": "trim", "-": None}
+NAME = "trial_metadata.txt"
+
+
+def markers(track: str) -> tuple[str, ...]:
+    """Where the CM key of a track (LA, DF) may lie below the root: full package, stage 1, unpacked aside."""
+    places = (f"keys/{track}/CM", f"*/keys/{track}/CM", f"{track}/CM", "keys/CM", "*/keys/CM")
+    return tuple(f"{place}/{NAME}" for place in places)
+
+
+def find(root: Path, track: str) -> Path:
+    """The CM key of a track; raises DataError that names the package to unpack if there is none."""
+    for pattern in markers(track):
+        path = first_file(root, pattern)
+        if path and (track in path.relative_to(root).parts or _is_of(path, track)):
+            return path
+    raise DataError(
+        f"{root} holds no keys/{track}/CM/{NAME}: the audio package has no labels; unpack "
+        f"{track}-keys-full.tar.gz there"
+    )
+
+
+def refuse_asv_key(table: pa.Table, path: Path) -> None:
+    """Raise DataError if column `key` speaks of target and nontarget: the ASV key, of the same file name."""
+    asv = pc.is_in(table["key"], pa.array(["target", "nontarget"]))
+    if pc.any(asv).as_py():
+        index = pc.index(asv, True).as_py()
+        raise DataError(
+            f"{path} line {table['line'][index].as_py()}: key {table['key'][index].as_py()!r}: this is the ASV "
+            f"key; the detection key of the same name lies in the folder CM"
+        )
+
+
+def cross_check(root: Path, track: str, table: pa.Table, key: Path) -> None:
+    """Raise DataError if the key names trials that the official trial list, where it is there, does not."""
+    name = f"ASVspoof2021.{track}.cm.eval.trl.txt"
+    path = first_file(root, f"ASVspoof2021_{track}_eval/{name}", f"*/ASVspoof2021_{track}_eval/{name}", name)
+    if path is None:
+        return
+    strange = pc.invert(pc.is_in(table["stem"], value_set=trial_list(path)))
+    if pc.any(strange).as_py():
+        index = pc.index(strange, True).as_py()
+        raise DataError(
+            f"{key} line {table['line'][index].as_py()}: {table['stem'][index].as_py()} is not in {path}, nor "
+            f"are {pc.sum(strange).as_py() - 1} more; one of the two files belongs to another corpus"
+        )
+
+
+def trial_list(path: Path) -> pa.Array:
+    """The stems of an official trial list: one per line, no labels."""
+    return text.fields(path, ("stem",))["stem"].combine_chunks()
+
+
+def _is_of(path: Path, track: str) -> bool:
+    with open(path, "rb") as file:
+        return f" {track}_E_".encode() in file.read(4096)

@@ -1,0 +1,111 @@
+"""ASVspoof 2019 LA: CM protocols of five columns, FLAC per partition, the organisers' ASV scores."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+
+from ingest import text
+from ingest.corpora._columns import constant, first_file, joined, numbers, same, without_dash, words
+from ingest.types import Corpus, Count, DataError
+
+ATTACKS = [f"A{number:02}" for number in range(1, 20)]  # A01-A06 in train and dev, A07-A19 in eval
+PARTITIONS = {"train": "T", "dev": "D", "eval": "E"}
+_FOLDER = "ASVspoof2019_LA_cm_protocols"
+_COLUMNS = ("speaker", "stem", "environment", "attack", "key")  # LA_0039 LA_E_2834763 - A11 spoof
+
+CORPUS = Corpus(
+    name="asvspoof2019_la",
+    title="ASVspoof 2019 LA",
+    domain="speech",
+    licence="ODC-BY 1.0",
+    citation="Wang et al., ASVspoof 2019: a large-scale public database of synthesized, converted and "
+    "replayed speech, Computer Speech and Language 64, 2020",
+    counts=(
+        Count("train", "bonafide", 2580, "ASVspoof2019.LA.cm.train.trn.txt", "V"),
+        Count("train", "spoof", 22800, "ASVspoof2019.LA.cm.train.trn.txt", "V"),
+        Count("dev", "bonafide", 2548, "ASVspoof2019.LA.cm.dev.trl.txt", "V"),
+        Count("dev", "spoof", 22296, "ASVspoof2019.LA.cm.dev.trl.txt", "V"),
+        Count("eval", "bonafide", 7355, "ASVspoof2019.LA.cm.eval.trl.txt", "V"),
+        Count("eval", "spoof", 63882, "ASVspoof2019.LA.cm.eval.trl.txt", "V"),
+    ),
+    markers=(f"{_FOLDER}/ASVspoof2019.LA.cm.*.txt",),
+    audio=tuple(f"ASVspoof2019_LA_{partition}/flac" for partition in PARTITIONS),
+    rate_hz=16_000,
+    stem_unique=True,
+    aliases=same(ATTACKS),
+    stems={partition: rf"LA_{letter}_\d{{7}}" for partition, letter in PARTITIONS.items()},
+    archives=dict.fromkeys(PARTITIONS, "LA.zip"),
+)
+
+
+def tables(root: Path) -> Iterator[pa.Table]:
+    """The rows of the CM protocols that are there, one table per partition.
+
+    Raises DataError if there is none, or if one has another number of columns than five.
+    """
+    protocols = {partition: _protocol(root, partition) for partition in PARTITIONS}
+    if not any(protocols.values()):
+        raise DataError(
+            f"{root / _FOLDER} holds no ASVspoof2019.LA.cm.{{train.trn,dev.trl,eval.trl}}.txt; unpack LA.zip"
+        )
+    for partition, path in protocols.items():
+        if path:
+            yield _rows(path, partition)
+
+
+def asv_scores(root: Path) -> pa.Table | None:
+    """The organisers' speaker verification scores, dev and eval (partition, attack, key, score), or None."""
+    parts = []
+    for partition in ("dev", "eval"):
+        path = first_file(root, f"ASVspoof2019_LA_asv_scores/ASVspoof2019.LA.asv.{partition}.gi.trl.scores.txt")
+        if path:
+            parts.append(_scores(path, partition))
+    return pa.concat_tables(parts) if parts else None
+
+
+def _protocol(root: Path, partition: str) -> Path | None:
+    # Officially .trn for train and .trl for the others; copies with the other ending circulate.
+    endings = ("trn", "trl") if partition == "train" else ("trl", "trn")
+    return first_file(root, *(f"{_FOLDER}/ASVspoof2019.LA.cm.{partition}.{ending}.txt" for ending in endings))
+
+
+def _rows(path: Path, partition: str) -> pa.Table:
+    file = f"{_FOLDER}/{path.name}"
+    if text.width(path) == 4:
+        raise DataError(
+            f"{path}: 4 columns, an older copy without the environment column; take the file with 5 columns "
+            "(speaker stem - attack key) from LA.zip"
+        )
+    table = text.fields(path, _COLUMNS)
+    words(table, "environment", {"-": None}, file=str(path))
+    attack = without_dash(table["attack"])
+    stem, rows = table["stem"], table.num_rows
+    return pa.table(
+        {
+            "utt_id": joined(f"{CORPUS.name}/", stem),
+            "partition": constant(partition, rows),
+            "path": joined(f"ASVspoof2019_LA_{partition}/flac/", stem, ".flac"),
+            "label": table["key"],
+            "attack": attack,
+            "attack_raw": attack,
+            "source_id": stem,
+            "speaker": table["speaker"],
+            "language": constant("en", rows),
+            "file": constant(file, rows),
+            "line": table["line"],
+        }
+    )
+
+
+def _scores(path: Path, partition: str) -> pa.Table:
+    table = text.fields(path, ("attack", "key", "score"))  # A07 spoof -3.21, bonafide target 7.98
+    key = words(table, "key", same(("target", "nontarget", "spoof")), file=str(path))
+    return pa.table(
+        {
+            "partition": constant(partition, table.num_rows),
+            "attack": text.translate(table["attack"], {"bonafide": None, "-": None}),
+            "key": key,
+            "score": numbers(table, "score", file=str(path)),
+        }
+    )

@@ -1,0 +1,103 @@
+"""ASVspoof 2021 LA: one key of eight columns for 2019 eval material sent through telephone codecs."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+
+from ingest import text
+from ingest.corpora import _keys2021
+from ingest.corpora._columns import constant, first_file, joined, numbers, same, without_dash, words
+from ingest.types import Corpus, Count, DataError
+
+ATTACKS = [f"A{number:02}" for number in range(7, 20)]
+CODECS = {"none": "none"} | dict.fromkeys(("alaw", "pstn", "g722", "ulaw", "gsm", "opus"))  # -> codec_class
+_COLUMNS = ("speaker", "stem", "codec", "transmission", "attack", "key", "trim", "subset")
+_PACKAGE = "ASVspoof2021_LA_eval.tar.gz"
+
+CORPUS = Corpus(
+    name="asvspoof2021_la",
+    title="ASVspoof 2021 LA",
+    domain="speech",
+    licence="ODC-BY 1.0",
+    citation="Liu et al., ASVspoof 2021: towards spoofed and deepfake speech detection in the wild, "
+    "IEEE/ACM TASLP 31, 2023",
+    counts=(
+        Count("progress", "bonafide", 1676, "agrees with every sourced sum", "U"),
+        Count("progress", "spoof", 14788, "agrees with every sourced sum", "U"),
+        Count("eval", "bonafide", 14816, "ASVspoof 2021 journal paper", "S"),
+        Count("eval", "spoof", 133360, "ASVspoof 2021 journal paper", "S"),
+        Count("hidden", "bonafide", 1960, "agrees with every sourced sum", "U"),
+        Count("hidden", "spoof", 14966, "agrees with every sourced sum", "U"),
+    ),
+    markers=("|".join(_keys2021.markers("LA")),),
+    audio=("ASVspoof2021_LA_eval/flac", "*/ASVspoof2021_LA_eval/flac"),
+    rate_hz=16_000,
+    stem_unique=True,
+    aliases=same(ATTACKS),
+    stems=dict.fromkeys(("progress", "eval", "hidden"), r"LA_E_\d{7}"),
+    archives=dict.fromkeys(("progress", "eval", "hidden"), _PACKAGE),
+)
+
+
+def tables(root: Path) -> Iterator[pa.Table]:
+    """The rows of the CM key; the label is its column 6.
+
+    Raises DataError if the key is absent, is the ASV key, the DF key, or disagrees with the trial list.
+    """
+    path = _keys2021.find(root, "LA")
+    if text.width(path) == 13:
+        raise DataError(f"{path}: 13 columns, the key of ASVspoof 2021 DF; unpack LA-keys-full.tar.gz here")
+    table = text.fields(path, _COLUMNS)  # LA_0009 LA_E_9332881 alaw ita_tx A07 spoof notrim eval
+    _keys2021.refuse_asv_key(table, path)
+    _keys2021.cross_check(root, "LA", table, path)
+    yield _rows(table, path, path.relative_to(root).as_posix())
+
+
+def asv_scores(root: Path) -> pa.Table | None:
+    """The organisers' speaker verification scores (partition, attack, key, score), or None without them.
+
+    The score file (speaker, trial, score) follows the ASV key row by row; DataError where it does not.
+    """
+    key_path = first_file(root, "keys/LA/ASV/trial_metadata.txt", "*/keys/LA/ASV/trial_metadata.txt")
+    score_path = key_path and first_file(key_path.parent, "*/score.txt")
+    if not score_path:
+        return None
+    key, scored = text.fields(key_path, _COLUMNS), text.fields(score_path, ("speaker", "stem", "score"))
+    if key.num_rows != scored.num_rows or not key["stem"].equals(scored["stem"]):
+        raise DataError(
+            f"{score_path} ({scored.num_rows} rows) does not follow {key_path} ({key.num_rows} rows) trial by "
+            "trial; unpack LA-keys-full.tar.gz again"
+        )
+    return pa.table(
+        {
+            "partition": words(key, "subset", _keys2021.SUBSETS, file=str(key_path)),
+            "attack": text.translate(key["attack"], {"bonafide": None, "-": None}),
+            "key": words(key, "key", same(("target", "nontarget", "spoof")), file=str(key_path)),
+            "score": numbers(scored, "score", file=str(score_path)),
+        }
+    )
+
+
+def _rows(table: pa.Table, path: Path, file: str) -> pa.Table:
+    stem, rows = table["stem"], table.num_rows
+    attack = text.translate(table["attack"], {"-": None, "bonafide": None})
+    return pa.table(
+        {
+            "utt_id": joined(f"{CORPUS.name}/", stem),
+            "partition": words(table, "subset", _keys2021.SUBSETS, file=str(path)),
+            "path": joined("ASVspoof2021_LA_eval/flac/", stem, ".flac"),
+            "label": table["key"],
+            "attack": attack,
+            "attack_raw": attack,
+            "source_id": stem,
+            "speaker": table["speaker"],
+            "language": constant("en", rows),
+            "codec": words(table, "codec", same(CODECS), file=str(path)),
+            "codec_class": text.translate(table["codec"], CODECS),
+            "transmission": without_dash(table["transmission"]),
+            "trim": words(table, "trim", _keys2021.TRIM, file=str(path)),
+            "file": constant(file, rows),
+            "line": table["line"],
+        }
+    )
