@@ -1,0 +1,27 @@
+"""Audio files of a folder, for corpora whose rows come from the folders and not from a protocol file."""
+
+import os
+from pathlib import Path
+
+AUDIO_SUFFIXES = (
+    ".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".mp4", ".webm", ".mka", ".mkv", ".wma",
+    ".aif", ".aiff", ".caf", ".au",
+)  # fmt: skip
+
+
+def audio_names(folder: Path) -> list[str]:
+    """The names of the audio files directly in `folder`, in order; hidden files and stubs are left out."""
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries if is_audio(entry.name) and entry.is_file())
+
+
+def is_audio(name: str) -> bool:
+    """Whether a file name is that of audio: a known extension and no leading dot (`._x.wav` is a stub)."""
+    return not name.startswith(".") and os.path.splitext(name)[1].lower() in AUDIO_SUFFIXES
+
+
+def key(stem: str) -> str:
+    """A stem as a part of an utt_id, which must hold no dot and no slash."""
+    return stem.replace(".", "_").replace("/", "_")

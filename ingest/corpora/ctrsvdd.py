@@ -1,0 +1,86 @@
+"""CtrSVDD (SVDD challenge 2024, controlled track): lists of six columns, singing voice without accompaniment."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+
+from ingest import text
+from ingest.corpora._columns import constant, joined, same, without_dash, words
+from ingest.types import Corpus, Count, DataError
+
+ATTACKS = [f"A{number:02}" for number in range(1, 15)]  # A01-A08 in train and dev, A09-A14 in test
+PARTITIONS = {"train": "T", "dev": "D", "test": "E"}
+_COLUMNS = ("source", "singer", "stem", "dash", "attack", "key")
+# jvsmusic CtrSVDD_0097 CtrSVDD_0097_D_0010993 - A06 deepfake
+LANGUAGES = dict.fromkeys(("opencpop", "m4singer", "kising", "acesinger"), "zh") | dict.fromkeys(
+    ("ofuton", "oniku", "kiritan", "jvsmusic"), "ja"
+)
+
+CORPUS = Corpus(
+    name="ctrsvdd",
+    title="CtrSVDD",
+    domain="singing",
+    licence="CC BY-NC-ND 4.0",
+    citation="Zang et al., CtrSVDD: a benchmark dataset and baseline analysis for controlled singing voice "
+    "deepfake detection, Interspeech 2024",
+    counts=(
+        Count("train", "bonafide", 12169, "SVDD 2024 evaluation plan, Table 1", "S"),
+        Count("train", "spoof", 72235, "SVDD 2024 evaluation plan, Table 1", "S"),
+        Count("dev", "bonafide", 6547, "SVDD 2024 evaluation plan, Table 1", "S"),
+        Count("dev", "spoof", 37078, "SVDD 2024 evaluation plan, Table 1", "S"),
+        Count("test", "bonafide", 13596, "count of test.txt", "S"),
+        Count("test", "spoof", 79173, "count of test.txt", "S"),
+    ),
+    markers=("train.txt|dev.txt|test.txt",),
+    audio=tuple(f"{partition}_set" for partition in PARTITIONS),
+    rate_hz=16_000,
+    stem_unique=True,
+    aliases=same(ATTACKS),
+    stems={partition: rf"CtrSVDD_\d{{4}}_{letter}_\d{{7}}" for partition, letter in PARTITIONS.items()},
+    archives={
+        "train": "train_set.zip, and for 2,238 licensed bona fide clips: python -m ingest rebuild-ctrsvdd",
+        "dev": "dev_set.zip, and for 1,897 licensed bona fide clips: python -m ingest rebuild-ctrsvdd",
+        "test": "test_set.zip",
+    },
+)
+
+
+def tables(root: Path) -> Iterator[pa.Table]:
+    """The rows of train.txt, dev.txt and test.txt that are there.
+
+    Raises DataError if none is there, or if one has another number of columns than six.
+    """
+    present = [partition for partition in PARTITIONS if (root / f"{partition}.txt").is_file()]
+    if not present:
+        raise DataError(f"{root} holds none of train.txt, dev.txt, test.txt; put the published lists there")
+    for partition in present:
+        yield _rows(root / f"{partition}.txt", partition)
+
+
+def _rows(path: Path, partition: str) -> pa.Table:
+    if text.width(path) in (1, 2, 3, 4):
+        raise DataError(
+            f"{path}: {text.width(path)} columns, no labels; take the list with 6 columns "
+            "(source singer stem - attack key) of the published record"
+        )
+    table = text.fields(path, _COLUMNS)
+    words(table, "dash", {"-": None}, file=str(path))
+    attack, stem, rows = without_dash(table["attack"]), table["stem"], table.num_rows
+    sources = table["source"].unique().to_pylist()
+    return pa.table(
+        {
+            "utt_id": joined(f"{CORPUS.name}/", stem),
+            "partition": constant(partition, rows),
+            "path": joined(f"{partition}_set/", stem, ".flac"),
+            "label": table["key"],
+            "attack": attack,
+            "attack_raw": attack,
+            "source_id": stem,
+            "speaker": table["singer"],
+            "language": text.translate(table["source"], dict.fromkeys(sources) | LANGUAGES),
+            "source_corpus": table["source"],
+            "file": constant(path.name, rows),
+            "line": table["line"],
+        }
+    )

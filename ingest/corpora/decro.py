@@ -1,0 +1,96 @@
+"""DECRO: English and Chinese in three partitions each; stems repeat between files, system words change."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ingest import text
+from ingest.corpora._columns import constant, joined, words
+from ingest.corpora._folders import audio_names
+from ingest.types import Corpus, Count, DataError
+
+LANGUAGES = {"en": "en", "ch": "zh"}
+PARTITIONS = ("train", "dev", "eval")
+FILES = [f"{prefix}_{partition}" for prefix in LANGUAGES for partition in PARTITIONS]
+_COLUMNS = ("speaker", "stem", "dash", "system", "key")  # 4 4-727-124443-0055 - baidu spoof
+ALIASES = {
+    "baidu": "baidu", "baidu_en": "baidu",
+    "fs2": "fastspeech2", "FastSpeech2": "fastspeech2", "fs2mtts": "fastspeech2",
+    "hifigan": "hifigan",
+    "mbmelgan": "multi_band_melgan",
+    "pwg": "parallel_wavegan",
+    "nvcnet": "nvcnet", "nvcnet-cn": "nvcnet",
+    "starganv2": "starganv2", "StarGAN": "starganv2",
+    "tacotron": "tacotron", "Tacotron": "tacotron",
+    "vits": "vits",
+    "xunfei": "xunfei",
+}  # fmt: skip
+# WaveFake clips keep the id of their LJSpeech original: LJ045-0151_gen, mel_LJ045-0151_gen, LJ001-0001_generated
+_WAVEFAKE = r"^(?:mel_|pwg_)?(LJ\d{3}-\d{4})(?:_gen|_generated)$"
+
+CORPUS = Corpus(
+    name="decro",
+    title="DECRO",
+    domain="speech",
+    licence="CC BY-NC-SA 4.0",
+    citation="Ba et al., Transferring audio deepfake detection capability across languages, WWW 2023",
+    counts=tuple(
+        Count(partition, label, rows, f"{prefix}_{partition}.txt", "V", ("language", LANGUAGES[prefix]))
+        for (prefix, partition), both in {
+            ("en", "train"): (5128, 17413), ("en", "dev"): (3049, 10503), ("en", "eval"): (4306, 14884),
+            ("ch", "train"): (9000, 17850), ("ch", "dev"): (6109, 12015), ("ch", "eval"): (6109, 12015),
+        }.items()
+        for label, rows in zip(("bonafide", "spoof"), both)
+    ),
+    markers=("|".join(f"{file}.txt" for file in FILES),),
+    audio=tuple(FILES),
+    rate_hz=None,  # not documented
+    aliases=ALIASES,
+    archives=dict.fromkeys(FILES, "DECRO-dataset-v1.2.zip"),
+)  # fmt: skip
+
+
+def tables(root: Path) -> Iterator[pa.Table]:
+    """The rows of the protocol files that are there, one table per file.
+
+    Raises DataError if none is there, and if the folders' files were thrown together.
+    """
+    present = [file for file in FILES if (root / f"{file}.txt").is_file()]
+    if not present:
+        raise DataError(f"{root} holds none of {', '.join(f'{file}.txt' for file in FILES)}; unpack DECRO there")
+    loose = audio_names(root)
+    if loose and not any((root / file).is_dir() for file in FILES):
+        raise DataError(
+            f"{root} holds {len(loose)} loose audio files (first: {loose[0]}) and none of the folders "
+            f"{', '.join(FILES)}; names repeat between them, unpack them into their folders"
+        )
+    for file in present:
+        yield _rows(root / f"{file}.txt", file)
+
+
+def _rows(path: Path, file: str) -> pa.Table:
+    table = text.fields(path, _COLUMNS)
+    words(table, "dash", {"-": None}, file=str(path))
+    prefix, _, partition = file.partition("_")
+    stem, system, rows = table["stem"], table["system"], table.num_rows
+    nothing = pa.scalar(None, pa.string())
+    bonafide = pc.equal(text.labels(table["key"]), "bonafide")  # their `system` is the source corpus
+    attack = pc.if_else(bonafide, nothing, text.translate(system, {"-": None}))
+    return pa.table(
+        {
+            "utt_id": joined(f"{CORPUS.name}/{file}/", stem),
+            "partition": constant(partition, rows),
+            "path": joined(f"{file}/", stem, ".wav"),
+            "label": table["key"],
+            "attack": text.translate(attack, ALIASES),
+            "attack_raw": attack,
+            "source_id": pc.replace_substring_regex(stem, _WAVEFAKE, r"\1"),
+            "speaker": text.translate(table["speaker"], {"unknown": None, "-": None}),
+            "language": constant(LANGUAGES[prefix], rows),
+            "source_corpus": pc.if_else(bonafide, text.translate(system, {"-": None}), nothing),
+            "file": constant(path.name, rows),
+            "line": table["line"],
+        }
+    )

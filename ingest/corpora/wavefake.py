@@ -1,0 +1,156 @@
+"""WaveFake: no protocol; label, vocoder and language come from the folder. The originals are two other corpora."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from ingest.corpora._columns import constant, joined
+from ingest.corpora._folders import audio_names
+from ingest.types import Corpus, Count, DataError
+
+
+class Folder(NamedTuple):
+    """What one folder of generated_audio holds: NAME + suffix .wav, with NAME as in the originals."""
+
+    attack_raw: str
+    attack: str
+    language: str
+    suffix: str
+    clips: int
+
+
+TTS = "common_voices_prompts_from_conformer_fastspeech2_pwg_ljspeech"
+FOLDERS = {
+    "ljspeech_melgan": Folder("melgan", "melgan", "en", "_gen", 13100),
+    "ljspeech_melgan_large": Folder("melgan_large", "melgan_large", "en", "_gen", 13100),
+    "ljspeech_multi_band_melgan": Folder("multi_band_melgan", "multi_band_melgan", "en", "_gen", 13100),
+    "ljspeech_full_band_melgan": Folder("full_band_melgan", "full_band_melgan", "en", "_gen", 13100),
+    "ljspeech_parallel_wavegan": Folder("parallel_wavegan", "parallel_wavegan", "en", "_gen", 13100),
+    "ljspeech_hifiGAN": Folder("hifiGAN", "hifigan", "en", "_generated", 13100),
+    "ljspeech_waveglow": Folder("waveglow", "waveglow", "en", "", 13100),
+    "jsut_multi_band_melgan": Folder("multi_band_melgan", "multi_band_melgan", "ja", "_gen", 5000),
+    "jsut_parallel_wavegan": Folder("parallel_wavegan", "parallel_wavegan", "ja", "_gen", 5000),
+    TTS: Folder(TTS, "tts", "en", "", 32566),
+}
+NAMES = {"en": r"LJ\d{3}-\d{4}", "ja": r"BASIC5000_\d{4}"}  # of LJSpeech and JSUT recordings
+TTS_NAME = r"gen_\d+"
+
+# place -> language, clips, and where the originals may lie below the root and below a folder of their own
+ORIGINALS = {
+    "ljspeech": ("en", 13100, ("real_audio/LJSpeech-1.1/wavs", "LJSpeech-1.1/wavs"), ("wavs", "LJSpeech-1.1/wavs", "")),
+    "jsut": (
+        "ja", 5000,
+        ("real_audio/jsut_ver1.1/basic5000/wav", "jsut_ver1.1/basic5000/wav"),
+        ("basic5000/wav", "jsut_ver1.1/basic5000/wav", "wav", ""),
+    ),
+}  # fmt: skip
+_CENSUS = "file census of the published archive"
+
+
+def _counts() -> Iterator[Count]:
+    for folder in FOLDERS.values():
+        group = ("attack,language", f"{folder.attack},{folder.language}")
+        # 32,566 files on disk, 16,285 by the paper: reported, not required
+        grade = "U" if folder.attack == "tts" else "S"
+        yield Count(None, "spoof", folder.clips, _CENSUS, grade, group)
+    for language, clips, *_ in ORIGINALS.values():
+        yield Count(None, "bonafide", clips, "RobustSpeechDetection, Table I", "S", ("language", language))
+
+
+CORPUS = Corpus(
+    name="wavefake",
+    title="WaveFake",
+    domain="speech",
+    licence="CC BY-SA 4.0",
+    citation="Frank and Schoenherr, WaveFake: a data set to facilitate audio deepfake detection, "
+    "NeurIPS Datasets and Benchmarks 2021",
+    counts=tuple(_counts()),
+    markers=("|".join(("generated_audio", *FOLDERS)),),
+    audio=("generated_audio/*", *FOLDERS, *(place for _, _, places, _ in ORIGINALS.values() for place in places)),
+    rate_hz=None,  # 22,050 Hz; Japanese fakes 24,000 Hz, Japanese originals 48,000 Hz
+    aliases={folder.attack_raw: folder.attack for folder in FOLDERS.values()},
+    archives=dict.fromkeys(FOLDERS, "generated_audio.zip")
+    | {"ljspeech": "LJSpeech-1.1.tar.bz2", "jsut": "jsut_ver1.1.zip"},
+    places=tuple(ORIGINALS),
+)
+
+
+def tables(root: Path, places: Mapping[str, Path] | None = None) -> Iterator[pa.Table]:
+    """The clips that are there, one table per folder; originals from the root or from `places`.
+
+    places: `ljspeech` and `jsut`, folders of the user outside the root that hold the originals.
+    A nested copy below the folder of synthesised speech and files of other names are no rows.
+    Raises DataError if none of the ten folders is there, and if their files were thrown together.
+    """
+    base = "generated_audio/" if (root / "generated_audio").is_dir() else ""
+    present = [name for name in FOLDERS if (root / base / name).is_dir()]
+    if not present:
+        loose = len(audio_names(root / base))
+        thrown = f" but {loose} loose audio files, and clips of all vocoders have the same names" if loose else ""
+        raise DataError(
+            f"{root / base} holds none of the folders {', '.join(FOLDERS)}{thrown}; unpack generated_audio.zip"
+        )
+    for name in present:
+        yield _fakes(root / base / name, name, f"{base}{name}/")
+    for place, (language, _, below_root, below_place) in ORIGINALS.items():
+        named = (places or {}).get(place)
+        candidates = below_place if named else below_root
+        for folder in candidates:
+            stems = _stems((named or root) / folder, NAMES[language], suffix="")
+            if stems:
+                yield _originals(stems, place, language, f"{folder}/" if folder else "", named is not None)
+                break
+        else:
+            if named:
+                raise DataError(f"{named} ({place.upper()}=) holds no recording named like {NAMES[language]}.wav")
+
+
+def _stems(folder: Path, name: str, *, suffix: str) -> list[str]:
+    """Stems of the clips of one folder, each once whatever its extension."""
+    pattern = re.compile(f"{name}{suffix}")
+    found = dict.fromkeys(file.rpartition(".")[0] for file in audio_names(folder))
+    return [stem for stem in found if pattern.fullmatch(stem)]
+
+
+def _fakes(folder: Path, name: str, prefix: str) -> pa.Table:
+    known = FOLDERS[name]
+    clip = TTS_NAME if name == TTS else NAMES[known.language]
+    stems = _stems(folder, clip, suffix=known.suffix)
+    rows = len(stems)
+    stem = pa.array(stems, pa.string())
+    # synthesised speech has no original: its own name, apart from those of the recordings
+    source = [stem.removesuffix(known.suffix) if known.suffix else stem for stem in stems]
+    return pa.table(
+        {
+            "utt_id": joined(f"{CORPUS.name}/{name}/", stem),
+            "path": joined(prefix, stem, ".wav"),
+            "label": constant("spoof", rows),
+            "attack": constant(known.attack, rows),
+            "attack_raw": constant(known.attack_raw, rows),
+            "source_id": pa.array(source, pa.string()),
+            "speaker": constant("LJ" if known.language == "en" else "JSUT", rows),
+            "language": constant(known.language, rows),
+            "vocoder": constant("non_autoregressive", rows),
+            "source_corpus": constant("ljspeech" if known.language == "en" else "jsut", rows),
+        }
+    )
+
+
+def _originals(stems: list[str], place: str, language: str, prefix: str, outside: bool) -> pa.Table:
+    rows, stem = len(stems), pa.array(stems, pa.string())
+    return pa.table(
+        {
+            "utt_id": joined(f"{CORPUS.name}/{place}/", stem),
+            "place": constant(place if outside else None, rows),
+            "path": joined(prefix, stem, ".wav"),
+            "label": constant("bonafide", rows),
+            "attack_raw": constant(None, rows),
+            "source_id": stem,
+            "speaker": constant("LJ" if language == "en" else "JSUT", rows),
+            "language": constant(language, rows),
+            "source_corpus": constant(place, rows),
+        }
+    )
