@@ -82,7 +82,7 @@ class Corpus:
     licence: str
     citation: str
     counts: tuple[Count, ...]
-    markers: tuple[str, ...]  # globs below ROOT; all must match for a folder to be the root
+    markers: tuple[str, ...]  # globs below ROOT, alternatives joined by "|"; all must match for a folder to be the root
     audio: tuple[str, ...]  # globs of folders below the root that hold audio
     rate_hz: int | None  # nominal rate; None where it differs by folder or is undocumented
     stem_unique: bool = False  # a stem names one file in the whole corpus, whatever folder it lies in

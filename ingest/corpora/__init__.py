@@ -5,7 +5,8 @@ A parser file `ingest/corpora/<name>.py` states
 - `CORPUS`, an ingest.types.Corpus whose name is the file name;
 - `tables(root)`, a generator of Arrow tables of rows as described in ingest/rows.py; if CORPUS.places is not
   empty it is `tables(root, places)`, with places a mapping from place to the folder the user named;
-- optionally `asv_scores(root)`, an Arrow table (partition, attack, key, score) or None.
+- optionally `asv_scores(root)`, an Arrow table (partition, attack, key, score) or None; `counts(root)`, where
+  the published counts hold for some layouts only; `notes(root)`, what a reader should know of this copy.
 
 Files whose names begin with an underscore are shared by several parsers and are no corpus.
 """
@@ -19,7 +20,7 @@ from types import ModuleType
 import pyarrow as pa
 
 from ingest import rows
-from ingest.types import Corpus, Utterance, nearest
+from ingest.types import Corpus, Count, Utterance, nearest
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,16 @@ class Source:
         """The organisers' speaker verification scores (partition, attack, key, score), where shipped."""
         read = getattr(self.module, "asv_scores", None)
         return read(Path(root)) if read else None
+
+    def counts(self, root: Path) -> tuple[Count, ...]:
+        """The published counts that a complete copy of the layout at `root` has."""
+        hold = getattr(self.module, "counts", None)
+        return hold(Path(root)) if hold else self.corpus.counts
+
+    def notes(self, root: Path) -> list[str]:
+        """What a reader should know of the copy at `root`: the version of its key, how complete it is."""
+        tell = getattr(self.module, "notes", None)
+        return tell(Path(root)) if tell else []
 
 
 def names() -> list[str]:
