@@ -1,0 +1,288 @@
+"""Audio files as they are: header, decoding to float32, and the one way to 16 kHz mono.
+
+libsndfile decodes what it knows (FLAC, WAV, Ogg); MP3 and everything else goes through PyAV, FFmpeg's libraries.
+"""
+
+import contextlib
+import functools
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import soundfile
+
+from ingest.types import DataError
+
+RATE_HZ = 16_000
+_BLOCK_SAMPLES = 1 << 19
+_TAIL_SAMPLES = 1024
+_SHORTFALL_S = 0.2  # FFmpeg's durations are of the container, whose encoder delay and padding are not heard
+_STREAMED = 0x7FFF_F000  # a WAV data chunk that claims this size or more was written to a pipe: size unknown
+
+
+class Unreadable(DataError):
+    """A file that does not decode whole; `reason` says why, in a few words."""
+
+    def __init__(self, path: Path | str, reason: str):
+        super().__init__(f"{path}: {reason}")
+        self.path, self.reason = str(path), reason
+
+    def __reduce__(self):
+        return Unreadable, (self.path, self.reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a file says of itself; `frames` are samples per channel, 0 where the container does not say."""
+
+    container: str
+    subtype: str
+    rate_hz: int
+    channels: int
+    frames: int
+
+
+def header(path: Path | str) -> Header:
+    """Read the header alone. Raises Unreadable if the file is not audio that can be opened."""
+    with opened(path) as (found, _):
+        return found
+
+
+def probe(path: Path | str) -> Header:
+    """Read the header and decode the end, which an interrupted download lacks. Raises Unreadable."""
+    found = header(path)
+    if found.frames and not _by_ffmpeg(path):
+        with _reasons(path), soundfile.SoundFile(path) as file:
+            file.seek(max(0, found.frames - _TAIL_SAMPLES))
+            if len(file.read(_TAIL_SAMPLES)) < min(_TAIL_SAMPLES, found.frames):
+                raise Unreadable(path, f"truncated: the end of {found.frames} samples is absent")
+    else:
+        for _ in decoded(path)[1]:
+            pass
+    return found
+
+
+def load(path: Path | str) -> tuple[np.ndarray, int]:
+    """Decode a file: float32 (channel, sample), full scale = 1, and its rate in Hz. Raises Unreadable."""
+    found, blocks = decoded(path)
+    return np.ascontiguousarray(np.concatenate(list(blocks)).T), found.rate_hz
+
+
+def mono16k(path: Path | str) -> np.ndarray:
+    """Decode a file to float32 (sample,) at 16 kHz: the mean of the channels, then the resampling.
+
+    The resampler is torchaudio.functional.resample with its defaults (windowed sinc, width 6, rolloff 0.99).
+    """
+    wave, rate_hz = load(path)
+    return resampled(wave.mean(axis=0), rate_hz)
+
+
+def resampled(wave: np.ndarray, rate_hz: int) -> np.ndarray:
+    """float32 (..., sample) at rate_hz -> float32 (..., sample) at 16 kHz, as in mono16k."""
+    if rate_hz == RATE_HZ:
+        return wave
+    import torch
+    import torchaudio
+
+    return torchaudio.functional.resample(torch.from_numpy(wave), rate_hz, RATE_HZ).numpy()
+
+
+def decoded(path: Path | str) -> tuple[Header, Iterator[np.ndarray]]:
+    """The header, and the samples as blocks of float32 (sample, channel); one block is a few seconds.
+
+    Raises Unreadable, also while iterating: if the file ends before its header says, decodes with an error,
+    holds no sample, or holds samples that are not finite.
+    """
+    return header(path), _blocks(path)
+
+
+@contextlib.contextmanager
+def opened(path: Path | str) -> Iterator[tuple[Header, Iterator[np.ndarray]]]:
+    """Open a file for one pass: its header and its blocks, as in decoded()."""
+    with _reasons(path):
+        if _by_ffmpeg(path):
+            with _opened_by_ffmpeg(path) as both:
+                yield both
+            return
+        with contextlib.ExitStack() as stack:
+            try:
+                file = stack.enter_context(soundfile.SoundFile(path))
+            except soundfile.LibsndfileError:
+                if not _worth_ffmpeg(path):
+                    raise
+                yield stack.enter_context(_opened_by_ffmpeg(path))
+                return
+            if file.format in ("WAV", "WAVEX"):
+                _check_wav_size(path)
+            found = Header(file.format, file.subtype, file.samplerate, file.channels, file.frames)
+            yield found, _soundfile_blocks(path, file)
+
+
+def locate(con: duckdb.DuckDBPyConnection, utt_ids: Sequence[str]) -> list[Path]:
+    """The audio file of each utterance, in the order asked for.
+
+    Raises DataError naming the first utterance that is not in the catalog or has no audio.
+    """
+    rows = con.execute(
+        "SELECT f.path FROM (SELECT unnest(?::VARCHAR[]) AS utt_id, generate_subscripts(?::VARCHAR[], 1) AS i) "
+        "LEFT JOIN audio_file f USING (utt_id) ORDER BY i",
+        [list(utt_ids), list(utt_ids)],
+    ).fetchall()
+    absent = [utt_id for utt_id, (path,) in zip(utt_ids, rows) if path is None]
+    if absent:
+        raise DataError(
+            f"{len(absent)} of {len(utt_ids)} utterances have no audio in the catalog (first: {absent[0]}); "
+            "see python -m ingest status"
+        )
+    return [Path(path) for (path,) in rows]
+
+
+@functools.cache
+def ffmpeg() -> str:
+    """The ffmpeg program: the one on PATH, else the one that imageio-ffmpeg carries."""
+    found = shutil.which("ffmpeg")
+    if found is None:
+        import imageio_ffmpeg
+
+        found = imageio_ffmpeg.get_ffmpeg_exe()
+    return found
+
+
+@functools.cache
+def tools() -> dict[str, str]:
+    """Name -> version of whatever decodes audio here: ffmpeg, libsndfile, PyAV."""
+    import av
+
+    said = subprocess.run([ffmpeg(), "-version"], capture_output=True, text=True, check=True).stdout
+    version = re.match(r"ffmpeg version (\S+)", said)
+    return {
+        "ffmpeg": version.group(1) if version else said.splitlines()[0],
+        "libsndfile": soundfile.__libsndfile_version__,
+        "pyav": av.__version__,
+    }
+
+
+def _blocks(path: Path | str) -> Iterator[np.ndarray]:
+    with opened(path) as (_, blocks):
+        yield from blocks
+
+
+def _soundfile_blocks(path: Path | str, file: soundfile.SoundFile) -> Iterator[np.ndarray]:
+    done = 0
+    while True:
+        block = file.read(_BLOCK_SAMPLES, dtype="float32", always_2d=True)
+        done += len(block)
+        if len(block):
+            yield _finite(path, block)
+        if len(block) < _BLOCK_SAMPLES:
+            break
+    if done < file.frames:
+        raise Unreadable(path, f"truncated: {done} of {file.frames} samples decode")
+    if not done:
+        raise Unreadable(path, "holds no sample")
+
+
+@contextlib.contextmanager
+def _opened_by_ffmpeg(path: Path | str) -> Iterator[tuple[Header, Iterator[np.ndarray]]]:
+    import av
+
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.audio:
+                raise Unreadable(path, f"no audio in this {container.format.name} file")
+            stream = container.streams.audio[0]
+            if not stream.rate or not stream.channels:
+                raise Unreadable(path, "an audio stream without rate or channels")
+            length_s = float(stream.duration * stream.time_base) if stream.duration else 0.0
+            found = Header(
+                container.format.name.split(",")[0].upper(), stream.codec_context.name.upper(),
+                stream.rate, stream.channels, round(length_s * stream.rate),
+            )  # fmt: skip
+            yield found, _ffmpeg_blocks(path, container, stream, found)
+    except (av.FFmpegError, ValueError, OverflowError) as error:
+        raise Unreadable(path, f"cannot be decoded ({getattr(error, 'strerror', None) or error})") from None
+
+
+def _ffmpeg_blocks(path: Path | str, container, stream, found: Header) -> Iterator[np.ndarray]:  # noqa: ANN001
+    import av
+
+    resampler = av.AudioResampler(format="fltp", layout=stream.layout, rate=found.rate_hz)
+    done, kept, parts = 0, 0, []
+    for frame in container.decode(stream):
+        for part in resampler.resample(frame):
+            parts.append(part.to_ndarray())
+            kept += parts[-1].shape[1]
+        if kept >= _BLOCK_SAMPLES:
+            yield _finite(path, np.concatenate(parts, axis=1).T)
+            done, kept, parts = done + kept, 0, []
+    parts += [part.to_ndarray() for part in resampler.resample(None)]
+    done += sum(part.shape[1] for part in parts)
+    if parts:
+        yield _finite(path, np.concatenate(parts, axis=1).T)
+    if done < found.frames - max(_SHORTFALL_S * found.rate_hz, 0.01 * found.frames):
+        raise Unreadable(path, f"truncated: {done} of {found.frames} samples decode")
+    if not done:
+        raise Unreadable(path, "holds no sample")
+
+
+def _finite(path: Path | str, block: np.ndarray) -> np.ndarray:
+    if not np.isfinite(block.sum()) and not np.isfinite(block).all():
+        raise Unreadable(path, "holds samples that are not finite numbers")
+    return block
+
+
+def _by_ffmpeg(path: Path | str) -> bool:
+    return str(path).lower().endswith(".mp3")  # libsndfile's MP3 reader writes remarks to the terminal
+
+
+def _worth_ffmpeg(path: Path | str) -> bool:
+    """Whether a file that libsndfile refuses may be of a kind that only FFmpeg knows."""
+    with open(path, "rb") as file:
+        start = file.read(64)
+    return bool(start) and not start.startswith(b"fLaC") and _not_audio(start) is None
+
+
+def _not_audio(start: bytes) -> str | None:
+    if not start:
+        return "empty file"
+    if start.startswith(b"version https://git-lfs"):
+        return "a Git LFS pointer, not audio"
+    if start.lstrip()[:9].lower().startswith((b"<!doctype", b"<html", b"<?xml")):
+        return "a web page, not audio"
+    if not any(start):
+        return "begins with zero bytes, as a failed download does"
+    return None
+
+
+@contextlib.contextmanager
+def _reasons(path: Path | str) -> Iterator[None]:
+    try:
+        yield
+    except soundfile.LibsndfileError as error:
+        with open(path, "rb") as file:
+            start = file.read(64)
+        cause = _not_audio(start) or f"truncated or damaged ({error.error_string or 'does not decode'})"
+        raise Unreadable(path, cause) from None
+    except OSError as error:
+        raise Unreadable(path, f"cannot be read ({error.strerror or error})") from None
+
+
+def _check_wav_size(path: Path | str) -> None:
+    """libsndfile takes a WAV file that was cut short for a shorter one: compare its data chunk to the file."""
+    size = os.path.getsize(path)
+    with open(path, "rb") as file:
+        start = file.read(12)
+        while start[:4] == b"RIFF" and len(chunk := file.read(8)) == 8:
+            length = int.from_bytes(chunk[4:], "little")
+            if chunk[:4] == b"data":
+                present = size - file.tell()
+                if 0 < length < _STREAMED and present < length:
+                    raise Unreadable(path, f"truncated: {present} of {length} bytes of samples are there")
+                return
+            file.seek(length + length % 2, os.SEEK_CUR)

@@ -1,0 +1,234 @@
+"""What lies on the user's disk: the corpus root, the audio files below it, and which row each of them is."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ingest.types import Corpus, DataError
+
+DEPTH, ABOVE = 3, 2  # levels below and above the given folder in which the root is looked for
+AUDIO_SUFFIXES = frozenset(
+    (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".mp4", ".webm", ".mka", ".mkv", ".wma",
+     ".aif", ".aiff", ".caf", ".au", ".sph")
+)  # fmt: skip
+_PAPERS = frozenset(
+    (".txt", ".csv", ".tsv", ".md", ".pdf", ".json", ".html", ".log", ".list", ".yaml", ".toml", ".xml", ".lab")
+)
+_JUNK = frozenset(("Thumbs.db", "desktop.ini", "ehthumbs.db", "__MACOSX", "Icon\r"))
+_JUNK_SUFFIXES = frozenset((".part", ".crdownload", ".tmp", ".filepart", ".md5", ".sha256"))
+FILES = pa.schema([("place", pa.string()), ("path", pa.string()), ("size_bytes", pa.int64()), ("mtime_ns", pa.int64())])
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Which file belongs to which row: `file` (row,) int64, -1 where none; `extra` the files of no row."""
+
+    file: np.ndarray
+    extra: np.ndarray
+    notes: tuple[str, ...]
+
+
+def find_root(corpus: Corpus, given: Path) -> Path:
+    """The folder at, below (DEPTH levels) or above (ABOVE levels) `given` that holds the corpus's markers.
+
+    Raises DataError if there is none, saying what was looked for, or if two folders do.
+    """
+    given = Path(os.path.abspath(given.expanduser()))
+    if not given.is_dir():
+        what = "is a file" if given.exists() else "does not exist"
+        raise DataError(f"{corpus.name}: {given} {what}; pass the corpus's folder as --root (ROOT=)")
+    found = list(_roots_below(corpus, given, DEPTH))
+    if not found:
+        found = [above for above in list(given.parents)[:ABOVE] if is_root(corpus, above)][:1]
+    if len(found) > 1:
+        listed = ", ".join(map(str, found))
+        raise DataError(f"{corpus.name}: {len(found)} folders below {given} fit: {listed}; pass one as --root")
+    if not found:
+        wanted = "; ".join(" or ".join(_alternatives(marker)) for marker in corpus.markers)
+        raise DataError(
+            f"{corpus.name}: no folder from {ABOVE} levels above to {DEPTH} below {given} holds {wanted}; "
+            "pass the folder that does as --root (ROOT=)"
+        )
+    return found[0]
+
+
+def is_root(corpus: Corpus, folder: Path) -> bool:
+    """Whether every marker of the corpus is there; `a|b` in a marker means a or b."""
+    return all(
+        any(next(folder.glob(pattern), None) is not None for pattern in _alternatives(marker))
+        for marker in corpus.markers
+    )
+
+
+def index(root: Path, patterns: Sequence[str], places: Mapping[str, Path]) -> pa.Table:
+    """Every file in the audio folders: FILES, sorted; `path` relative to the root or to the place.
+
+    Folders are the matches of `patterns` below root and each of `places` whole, all with their subfolders;
+    hidden files and known junk are left out, and so are texts.
+    """
+    seen: set[str] = set()
+    found: list[tuple[str | None, str, int, int]] = []
+    for pattern in patterns:
+        for folder in [root] if pattern == "." else sorted(root.glob(pattern)):
+            if folder.is_dir():
+                prefix = "" if folder == root else folder.relative_to(root).as_posix() + "/"
+                found.extend((None, *file) for file in _walk(str(folder), prefix, seen))
+    for place, folder in places.items():
+        found.extend((place, *file) for file in _walk(str(folder), "", set()))
+    found.sort(key=lambda file: (file[0] or "", file[1]))
+    columns = list(zip(*found)) if found else [(), (), (), ()]
+    return pa.table([pa.array(column, field.type) for column, field in zip(columns, FILES)], schema=FILES)
+
+
+def match(rows: pa.Table, files: pa.Table, corpus: Corpus) -> Match:
+    """Find the file of each row: by its exact path, else with another extension, else but for case, else
+    by its stem if stems are unique in this corpus.
+
+    rows: place, path. files: FILES, with paths of their own. Every match but the exact ones has a note.
+    """
+    rows_key, files_key = _keys(rows), _keys(files)
+    file = pc.index_in(rows_key, value_set=files_key).to_numpy(zero_copy_only=False)
+    file = np.where(np.isnan(file), -1, file).astype(np.int64) if file.dtype.kind == "f" else file
+    notes = []
+    for how, key in _looser(corpus):
+        left, free = np.flatnonzero(file < 0), _free(file, files)
+        free = free[is_audio(files["path"].take(free))]
+        if not left.size or not free.size:
+            break
+        pairs = _pairs(rows.take(left), files.take(free), key)
+        if pairs.size:
+            rows_found, files_found = left[pairs[:, 0]], free[pairs[:, 1]]
+            file[rows_found] = files_found
+            wanted, got = rows["path"][rows_found[0]].as_py(), files["path"][files_found[0]].as_py()
+            notes.append(f"{len(pairs)} audio files {how} (first: {got} for {wanted})")
+    return Match(file, _free(file, files), tuple(notes))
+
+
+def flattened(rows: pa.Table, root: Path, corpus: Corpus, matched: Match) -> str | None:
+    """If the missing rows' files lie in another folder, where stems of several folders collide: which one.
+
+    Only for corpora whose stems recur; there a file outside its folder may be any of several utterances.
+    """
+    if corpus.stem_unique or not (matched.file < 0).any():
+        return None
+    everywhere = index(root, ["."], {})
+    exact = _keys(rows)
+    loose = everywhere.filter(pc.invert(pc.is_in(_keys(everywhere), value_set=exact.combine_chunks())))
+    loose = loose.filter(pa.array(is_audio(loose["path"])))
+    missing = rows.take(np.flatnonzero(matched.file < 0))
+    wanted = _stem(missing["path"])
+    here = pc.is_in(wanted, value_set=pc.unique(_stem(loose["path"])))
+    if not loose.num_rows or 2 * (pc.sum(here).as_py() or 0) < missing.num_rows:
+        return None
+    first = loose.filter(pc.is_in(_stem(loose["path"]), value_set=pc.unique(wanted)))["path"][0].as_py()
+    return os.path.dirname(first) or "."
+
+
+def stems(paths: pa.ChunkedArray) -> pa.Array:
+    """The file names of `paths` without folder and extension."""
+    return _stem(paths).combine_chunks()
+
+
+def is_audio(paths: pa.ChunkedArray) -> np.ndarray:
+    """Whether each path has the extension of audio: (row,) bool."""
+    suffix = pc.utf8_lower(pc.replace_substring_regex(paths, r"^.*(\.[^./]*)$", r"\1"))
+    known = pc.is_in(suffix, value_set=pa.array(sorted(AUDIO_SUFFIXES)))
+    return known.to_numpy(zero_copy_only=False).astype(bool)
+
+
+def _alternatives(marker: str) -> list[str]:
+    return marker.split("|")
+
+
+def _roots_below(corpus: Corpus, folder: Path, depth: int) -> Iterator[Path]:
+    if is_root(corpus, folder):
+        yield folder
+    elif depth:
+        try:
+            with os.scandir(folder) as entries:
+                below = sorted(entry.name for entry in entries if entry.is_dir() and not _is_junk(entry.name))
+        except OSError:
+            below = []
+        for name in below:
+            yield from _roots_below(corpus, folder / name, depth - 1)
+
+
+def _is_junk(name: str) -> bool:
+    return name.startswith(".") or name in _JUNK or os.path.splitext(name)[1].lower() in _JUNK_SUFFIXES
+
+
+def _walk(folder: str, prefix: str, seen: set[str]) -> Iterator[tuple[str, int, int]]:
+    """(path, size, mtime) of every file below `folder`, each folder once however it is reached."""
+    real = os.path.realpath(folder)
+    if real in seen:
+        return
+    seen.add(real)
+    below = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            name = entry.name
+            if _is_junk(name):
+                continue
+            if entry.is_dir():
+                below.append(name)
+            elif os.path.splitext(name)[1].lower() not in _PAPERS:
+                try:
+                    status = entry.stat()
+                except FileNotFoundError:  # a symbolic link to nowhere
+                    continue
+                told = os.fsencode(name).decode(errors="replace")  # a name that is not UTF-8 is no row's
+                yield prefix + told, status.st_size, status.st_mtime_ns
+    for name in sorted(below):
+        yield from _walk(f"{folder}/{name}", f"{prefix}{name}/", seen)
+
+
+def _keys(table: pa.Table) -> pa.ChunkedArray:
+    if table["place"].null_count == table.num_rows:
+        return table["path"]
+    place = pc.fill_null(table["place"], "")
+    return pc.binary_join_element_wise(place, table["path"], ":")
+
+
+def _stem(paths: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.replace_substring_regex(paths, r"^.*/|\.[^./]*$", "")
+
+
+def _free(file: np.ndarray, files: pa.Table) -> np.ndarray:
+    taken = np.zeros(files.num_rows, bool)
+    taken[file[file >= 0]] = True
+    return np.flatnonzero(~taken)
+
+
+def _looser(corpus: Corpus) -> list[tuple[str, str]]:
+    without_suffix = r"regexp_replace(path, '\.[^./]*$', '')"
+    stem = r"regexp_replace(path, '^.*/|\.[^./]*$', '', 'g')"
+    ways = [
+        ("have another extension than the official one", without_suffix),
+        ("differ from the official name in upper and lower case", f"lower({without_suffix})"),
+    ]
+    if corpus.stem_unique:
+        ways += [
+            ("lie in another folder than the official one", stem),
+            ("lie in another folder and differ in upper and lower case", f"lower({stem})"),
+        ]
+    return ways
+
+
+def _pairs(rows: pa.Table, files: pa.Table, key: str) -> np.ndarray:
+    """(pair, 2): index of row and of file with the same key, each row and each file at most once."""
+    with duckdb.connect() as con:
+        con.register("wanted", rows.select(["place", "path"]).append_column("i", pa.array(range(rows.num_rows))))
+        con.register("there", files.select(["place", "path"]).append_column("j", pa.array(range(files.num_rows))))
+        pairs = con.execute(f"""
+            WITH w AS (SELECT coalesce(place, '') || ':' || {key} AS key, i FROM wanted),
+                 t AS (SELECT coalesce(place, '') || ':' || {key} AS key, j FROM there)
+            SELECT min(i) AS i, j FROM (SELECT i, min(j) AS j FROM w JOIN t USING (key) GROUP BY i)
+            GROUP BY j ORDER BY i
+        """).fetchnumpy()
+    return np.stack([pairs["i"], pairs["j"]], axis=1).astype(np.int64)
