@@ -12,6 +12,20 @@ def weighted_cross_entropy(logits: torch.Tensor, target: torch.Tensor, weights: 
     return functional.cross_entropy(logits, target, torch.tensor(weights, dtype=logits.dtype, device=logits.device))
 
 
+def focal(
+    logits: torch.Tensor, target: torch.Tensor, *, gamma: float = 2.0, alpha: float = 0.25, two_sided: bool = True
+) -> torch.Tensor:
+    """Mean of alpha_t (1 - p_t)^gamma (-ln p_t) over (batch,) logits (Lin et al., arXiv 1708.02002, equation 5).
+
+    alpha_t is alpha for target 1 and 1 - alpha for target 0; with two_sided=False it is alpha for both. target may
+    be smoothed (a float in [0, 1]): then p_t = exp(-BCE), as in the CtrSVDD baseline.
+    """
+    target = target.to(logits.dtype)
+    entropy = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    weight = alpha * target + (1 - alpha) * (1 - target) if two_sided else alpha
+    return (weight * (1 - (-entropy).exp()) ** gamma * entropy).mean()
+
+
 class OcSoftmax(nn.Module):
     """One-class softmax (Zhang et al., arXiv 2010.13995, equation 6): bona fide lies near one direction.
 

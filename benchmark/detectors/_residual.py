@@ -1,7 +1,8 @@
-"""Residual blocks on a filter x time map, shared by AASIST, RawGAT-ST and the systems built on them."""
+"""Residual blocks: on filter x time maps (AASIST, RawGAT-ST) and on time alone (RawNet2)."""
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 
 class ResidualBlock2d(nn.Module):
@@ -58,3 +59,59 @@ def aasist_encoder(channels: tuple[int, ...] = (32, 32, 64, 64, 64, 64), *, pool
     for index, (before, after) in enumerate(zip((1, *channels), channels)):
         blocks.append(nn.Sequential(ResidualBlock2d(before, after, first=index == 0, pool=pool)))
     return nn.Sequential(*blocks)
+
+
+class ResidualBlock1d(nn.Module):
+    """RawNet2's block on a filter bank's output: two convolutions of 3, a shortcut, max pooling by 3.
+
+    pre_activation=False is the ASVspoof 2021 baseline: `bn1` and its LeakyReLU are computed and discarded, as in
+    `ResidualBlock2d`. True is the block as RawNet2 describes it (the comparison paper's variant), with the
+    feature map scaling inside the block.
+    """
+
+    SLOPE = 0.3
+
+    def __init__(self, channels_in: int, channels_out: int, *, first: bool = False, pre_activation: bool = False):
+        super().__init__()
+        self.pre_activation = pre_activation
+        if not first:
+            self.bn1 = nn.BatchNorm1d(channels_in)
+        self.conv1 = nn.Conv1d(channels_in, channels_out, 3, padding=1)
+        self.bn2 = nn.BatchNorm1d(channels_out)
+        self.conv2 = nn.Conv1d(channels_out, channels_out, 3, padding=1)
+        if channels_in != channels_out:
+            self.conv_downsample = nn.Conv1d(channels_in, channels_out, 1)
+        if pre_activation:
+            self.frm = FeatureMapScaling(channels_out)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(batch, channels_in, time) -> (batch, channels_out, time // 3)."""
+        y = x
+        if hasattr(self, "bn1"):
+            if self.pre_activation:
+                y = functional.leaky_relu(self.bn1(x), self.SLOPE)
+            elif self.training:
+                with torch.no_grad():
+                    self.bn1(x)  # for its statistics only
+        y = self.conv2(functional.leaky_relu(self.bn2(self.conv1(y)), self.SLOPE))
+        shortcut = self.conv_downsample(x) if hasattr(self, "conv_downsample") else x
+        y = functional.max_pool1d(y + shortcut, 3)
+        return self.frm(y) if self.pre_activation else y
+
+
+class FeatureMapScaling(nn.Module):
+    """x s + s with s = sigmoid(Linear(mean over time)): scale and shift by the same value per channel."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.fc = nn.Linear(channels, channels)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(batch, channel, time) -> the same shape."""
+        return scale_feature_maps(x, self.fc)
+
+
+def scale_feature_maps(x: torch.Tensor, fc: nn.Module) -> torch.Tensor:
+    """(batch, channel, time) -> x s + s, s = sigmoid(fc(mean over time)); RawNet2, arXiv 2011.01108, section 3."""
+    scale = torch.sigmoid(fc(x.mean(2))).unsqueeze(2)
+    return x * scale + scale

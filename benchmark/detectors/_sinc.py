@@ -91,13 +91,13 @@ class LearnedSincBank(nn.Module):
         edges = mel_edges(30, rate_hz / 2 - (min_low_hz + min_band_hz), filters + 1)
         self.low_hz_ = nn.Parameter(edges[:-1].float().unsqueeze(1))
         self.band_hz_ = nn.Parameter(edges.diff().float().unsqueeze(1))
-        # half of a Hamming window of `taps` points, sampled as SincNet does: taps / 2 points, both ends
-        # included
-        half = torch.linspace(0, taps / 2 - 1, taps // 2, dtype=torch.float64, device="cpu")
+        # the left half of a Hamming window, sampled as SincNet does: taps / 2 points, both ends included; in
+        # float32, because the blocks behind magnify every rounding
+        half = torch.linspace(0, taps / 2 - 1, taps // 2, device="cpu")
         window = 0.54 - 0.46 * torch.cos(2 * math.pi * half / taps)
-        n = 2 * math.pi * torch.arange(-(taps - 1) // 2, 0, dtype=torch.float64, device="cpu") / rate_hz
-        self.register_buffer("half_window", window.float(), persistent=False)
-        self.register_buffer("radians_per_hz", n.float().unsqueeze(0), persistent=False)
+        n = 2 * math.pi * torch.arange(-(taps - 1) / 2, 0, device="cpu") / rate_hz
+        self.register_buffer("half_window", window, persistent=False)
+        self.register_buffer("radians_per_hz", n.unsqueeze(0), persistent=False)
 
     def filters(self) -> torch.Tensor:
         """(filter, tap) band-passes at the present edges."""
