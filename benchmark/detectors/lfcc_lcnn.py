@@ -1,0 +1,120 @@
+"""LFCC-LCNN: light CNN on LFCC, two BLSTMs, sum pooling, one logit; the baseline of ASVspoof 2021.
+
+Wang and Yamagishi, "A comparative study on recent neural spoofing countermeasures for synthetic speech detection",
+arXiv 2103.11326, the LSTM-sum model with a sigmoid output.
+"""
+
+from collections import OrderedDict
+
+import torch
+from torch import nn
+
+from features import extractors
+from ingest.types import DataError, nearest
+
+from ._base import Detector, Input
+from ._lcnn import lcnn_layers
+
+PRESETS = ("lcnn2021", "lcnn_fft512")  # the challenge's front end, and the comparative study's
+FILTER_TOLERANCE = 1e-5
+
+
+class FrontEnd(nn.Module):
+    """The fixed filter bank and cosine transform as published files carry them.
+
+    Never applied here: the features come from the extractor. `matches` compares a file's tensors with its own.
+    """
+
+    def __init__(self, preset: str):
+        super().__init__()
+        with torch.device("cpu"):
+            extractor = extractors.get("lfcc", preset=preset)
+            bank = extractor.bank(torch.eye(extractor.power.bins, dtype=extractor.power.dtype))
+        self.lfcc_fb = nn.Parameter(bank.float(), requires_grad=False)
+        self.l_dct = nn.Linear(*extractor.dct.shape, bias=False)
+        self.l_dct.weight = nn.Parameter(extractor.dct.T.float().contiguous(), requires_grad=False)
+
+
+class Blstm(nn.Module):
+    """One bidirectional LSTM that keeps the width of its input."""
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.l_blstm = nn.LSTM(dim, dim // 2, batch_first=True, bidirectional=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(batch, frame, dim) -> the same shape."""
+        return self.l_blstm(x)[0]
+
+
+class LfccLcnn(Detector):
+    """The network; `preset` chooses the LFCC, `dim` is their number (static, delta, double delta).
+
+    Any length from 16 frames; whole utterances by default. State-dict names are those of the published files, with
+    the fixed front end and four unused scaling constants.
+    """
+
+    INPUT = Input(feature="lfcc", params={"preset": "lcnn2021"}, samples=None, short="zero")
+    PAPER = "Wang and Yamagishi, arXiv 2103.11326, section 3 (ASVspoof 2021 baseline)"
+    YEAR = 2021
+    CITATION = "wang2021comparative"
+    TRAINING = {
+        "lr": 3e-4,
+        "weight_decay": 0.0,
+        "batch_size": 64,
+        "epochs": 100,
+        "patience": 50,
+        "stop_above": 0.0,
+        "schedule": {"name": "step", "every": 10, "factor": 0.5},
+        "selection": "loss",
+        "drop_last": False,
+    }
+    WEIGHTS = "the NII release's trained_network.pt files (BSD-3), with preset=lcnn_fft512"
+    EER = {"ASVspoof 2021 LA": 9.26, "ASVspoof 2021 DF": 23.48}
+
+    def __init__(self, *, preset: str = "lcnn2021"):
+        super().__init__()
+        if preset not in PRESETS:
+            raise nearest(str(preset), PRESETS, what="preset of lfcc_lcnn")
+        self.input = Input(feature="lfcc", params={"preset": preset}, samples=None, short="zero")
+        for name, value in {"input_mean": 0.0, "input_std": 1.0, "output_mean": 0.0, "output_std": 1.0}.items():
+            self.register_parameter(name, nn.Parameter(torch.full((1,), value), requires_grad=False))
+        self.m_frontend = nn.ModuleList([FrontEnd(preset)])
+        stack = OrderedDict((str(i), layer) for i, (_, layer) in enumerate(lcnn_layers(affine=False)))
+        stack[str(len(stack))] = nn.Dropout(0.7)
+        self.m_transform = nn.ModuleList([nn.Sequential(stack)])
+        width = 32 * (60 // 16)
+        self.m_output_act = nn.ModuleList([nn.Linear(width, 1)])
+        self.m_before_pooling = nn.ModuleList([nn.Sequential(Blstm(width), Blstm(width))])
+
+    def embed(self, x: torch.Tensor) -> torch.Tensor:
+        """(batch, frame, 60) -> (batch, 96): mean over time of the second BLSTM's output plus the first's input."""
+        y = self.m_transform[0](x.unsqueeze(1))
+        y = y.transpose(1, 2).flatten(2)  # (batch, frame / 16, channel * 3 + band)
+        return (self.m_before_pooling[0](y) + y).mean(1)
+
+    def score(self, x: torch.Tensor) -> torch.Tensor:
+        """(batch, frame, 60) LFCC -> (batch,) logit of bona fide (before any sigmoid, which would saturate)."""
+        if x.shape[1] < 16:
+            x = x.repeat(1, -(-16 // x.shape[1]), 1)[:, :16]  # shorter than one step behind four poolings
+        return self.m_output_act[0](self.embed(x)).squeeze(1)
+
+    def map_weights(self, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Refuse a file that was trained on another front end than `preset`; the tensors are then our own."""
+        own = self.state_dict()
+        for key in (key for key in own if key.startswith("m_frontend.")):
+            theirs = state.get(key)
+            if theirs is None:
+                continue
+            same = theirs.shape == own[key].shape and (theirs - own[key]).abs().max() <= FILTER_TOLERANCE
+            if not same:
+                others = ", ".join(preset for preset in PRESETS if preset != self.input.params["preset"])
+                raise DataError(
+                    f"lfcc_lcnn: the file's {key} {tuple(theirs.shape)} is not that of preset "
+                    f"{self.input.params['preset']} {tuple(own[key].shape)}; try --set preset={others}"
+                )
+            state = {**state, key: own[key]}
+        return state
+
+
+build = LfccLcnn
