@@ -1,0 +1,26 @@
+"""The same score for every utterance: what each metric says when a detector says nothing."""
+
+from collections.abc import Callable, Iterable
+
+import torch
+
+from benchmark.batch import Batch
+
+from ._base import Detector, Input
+
+
+class Constant(Detector):
+    """Scores zero. By the official EER a constant reaches 100 %, by the tie-safe one 50 %."""
+
+    INPUT = Input(samples=16_000, train_crop="first", test_crop="first")
+    PAPER = "none: a floor"
+
+    def score(self, x: torch.Tensor) -> torch.Tensor:
+        """(batch, ...) -> (batch,) zeros."""
+        return x.new_zeros(len(x))
+
+    def fit(self, batches: Callable[[], Iterable[Batch]], *, seed: int = 0) -> None:
+        """Nothing to learn; no batch is read."""
+
+
+build = Constant
