@@ -1,0 +1,102 @@
+"""One source file to one shard member: 16 kHz mono, 16 bit, FLAC or WAV bytes."""
+
+import io
+import os
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import soundfile
+
+from ingest import audio
+from ingest.types import DataError
+
+RATE_HZ = 16_000
+EXTENSIONS = {"flac": "flac", "pcm": "wav"}  # --audio-codec -> extension of the members
+_JSON_BYTES = 2048 + 1024  # an upper bound for the labels, and the two tar headers
+_FLAC_HEAD_BYTES, _WAV_HEAD_BYTES = 8192, 44
+
+
+def encoded(row: dict[str, Any], audio_codec: str) -> tuple[bytes, int]:
+    """The member bytes of one catalog row and its length in samples.
+
+    row: file, as_is, size_bytes and mtime_ns as of ingest, utt_id, corpus. A source that is 16 kHz mono 16-bit
+    FLAC already goes into a FLAC shard byte for byte. Raises DataError if the file is missing, damaged, or
+    not the one that was ingested.
+    """
+    path = Path(row["file"])
+    try:
+        _check_unchanged(row, path)
+        if row["as_is"] and audio_codec == "flac":
+            data = path.read_bytes()
+            samples = plain_flac_samples(data)
+            if samples:
+                _check_unchanged(row, path)
+                return data, samples
+        pcm = quantised(audio.mono16k(path))
+        _check_unchanged(row, path)
+    except (FileNotFoundError, NotADirectoryError):
+        raise DataError(
+            f"{row['corpus']}: {path} ({row['utt_id']}) is missing though it was there at ingest; "
+            f"put it back, or run: python -m ingest {row['corpus']} --root DIR"
+        ) from None
+    except audio.Unreadable as error:
+        raise DataError(
+            f"{row['corpus']}: {path} ({row['utt_id']}) {error.reason}, though it was sound at ingest; "
+            f"restore it, or run: python -m ingest {row['corpus']} --root DIR"
+        ) from None
+    return encode(pcm, audio_codec), len(pcm)
+
+
+def encode(pcm: np.ndarray, audio_codec: str) -> bytes:
+    """int16 (sample,) at 16 kHz to the bytes of a FLAC or WAV file."""
+    if audio_codec == "pcm":
+        return wav_header(len(pcm)) + pcm.astype("<i2", copy=False).tobytes()
+    buffer = io.BytesIO()
+    soundfile.write(buffer, pcm, RATE_HZ, format="FLAC", subtype="PCM_16")
+    return buffer.getvalue()
+
+
+def quantised(wave: np.ndarray) -> np.ndarray:
+    """float (sample,), full scale 1, to int16: rounded to nearest, clipped, no dither."""
+    return np.clip(np.rint(wave * 32768.0), -32768, 32767).astype(np.int16)
+
+
+def wav_header(samples: int) -> bytes:
+    """The 44 bytes before the samples of a 16 kHz mono 16-bit WAV file."""
+    size = 2 * samples
+    return struct.pack(
+        "<4sI4s4sIHHIIHH4sI", b"RIFF", 36 + size, b"WAVE", b"fmt ", 16, 1, 1, RATE_HZ, 2 * RATE_HZ, 2, 16, b"data", size
+    )  # fmt: skip
+
+
+def plain_flac_samples(data: bytes) -> int:
+    """Samples of a FLAC file that is 16 kHz mono 16 bit by its STREAMINFO block; 0 for any other."""
+    if data[:4] != b"fLaC" or data[4] & 0x7F != 0 or len(data) < 42:
+        return 0
+    packed = int.from_bytes(data[18:26], "big")  # rate 20 bits, channels - 1: 3, bits - 1: 5, samples: 36
+    rate_hz, channels, bits = packed >> 44, (packed >> 41 & 7) + 1, (packed >> 36 & 31) + 1
+    return packed & (1 << 36) - 1 if (rate_hz, channels, bits) == (RATE_HZ, 1, 16) else 0
+
+
+def at_most_bytes(table: pa.Table, audio_codec: str) -> list[int]:
+    """For each planned row, bytes of tar that it cannot exceed; known before any audio is read."""
+    samples = np.ceil(table["duration_s"].to_numpy() * RATE_HZ) + 1
+    if audio_codec == "pcm":
+        size = 2 * samples + _WAV_HEAD_BYTES
+    else:  # incompressible audio is stored verbatim, a few bytes a frame on top
+        source = np.nan_to_num(table["size_bytes"].to_numpy(zero_copy_only=False).astype(float))
+        as_is = table["as_is"].to_numpy(zero_copy_only=False)
+        size = np.where(as_is, np.maximum(source, 1), 2.02 * samples + _FLAC_HEAD_BYTES)
+    return (np.ceil(size / 512).astype(np.int64) * 512 + _JSON_BYTES).tolist()
+
+
+def _check_unchanged(row: dict[str, Any], path: Path) -> None:
+    now = os.stat(path)
+    if row["size_bytes"] is not None and (now.st_size, now.st_mtime_ns) != (row["size_bytes"], row["mtime_ns"]):
+        raise DataError(
+            f"{row['corpus']}: {path} ({row['utt_id']}) has changed since ingest ({row['size_bytes']} bytes then, "
+            f"{now.st_size} now); run again: python -m ingest {row['corpus']} --root DIR"
+        )

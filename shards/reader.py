@@ -1,0 +1,194 @@
+"""Random access to the clips in the shards: one pread a clip, from any thread or process."""
+
+import collections
+import hashlib
+import io
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import soundfile
+
+from ingest import catalog
+from ingest.types import DataError
+
+_OPEN_FILES = 256
+_WAV_HEAD_BYTES = 44
+_INDEX = """
+    SELECT md5_number_upper(m.utt_id || chr(10) || m.variant) AS key, m."offset", m.size, m.samples,
+           dense_rank() OVER (ORDER BY m.shard) - 1 AS shard
+    FROM   shard_member m
+    ORDER  BY key
+"""
+
+
+class Reader:
+    """The clips of all shards by utterance and variant.
+
+    source: the DATA folder, or an open connection to its catalog. The member index is read on first use and
+    kept as five numbers a clip. Safe to share between threads, to fork, and to pickle into a worker process.
+    """
+
+    def __init__(self, source: Path | str | duckdb.DuckDBPyConnection):
+        self._con = None
+        if isinstance(source, duckdb.DuckDBPyConnection):
+            self._con = source
+            (path,) = source.execute(
+                "SELECT path FROM duckdb_databases() WHERE database_name = current_database()"
+            ).fetchone()
+            source = Path(path).parent
+        self.data = Path(source)
+        self._lock = threading.Lock()
+        self._index: dict[str, np.ndarray] | None = None
+        self._shards: list[str] = []
+        self._files: collections.OrderedDict[int, _File] = collections.OrderedDict()
+
+    def wave(self, utt_id: str, variant: str = "original") -> np.ndarray:
+        """float32 (sample,) at 16 kHz, full scale 1. Raises DataError naming the shard and what to run."""
+        row = self._row(utt_id, variant)
+        index = self._index
+        offset, size, samples = (int(index[k][row]) for k in ("offset", "size", "samples"))
+        data = self._read(row, offset, size, utt_id)
+        if size == _WAV_HEAD_BYTES + 2 * samples and data[:4] == b"RIFF":
+            return _to_float(np.frombuffer(data, "<i2", offset=_WAV_HEAD_BYTES))
+        return self._decoded(row, data, samples, utt_id)
+
+    def span(self, utt_id: str, start: int, stop: int, variant: str = "original") -> np.ndarray:
+        """Samples start..stop (exclusive) of a clip; from a PCM shard only their bytes are read.
+
+        Raises DataError if the clip is shorter than stop.
+        """
+        row = self._row(utt_id, variant)
+        index = self._index
+        offset, size, samples = (int(index[k][row]) for k in ("offset", "size", "samples"))
+        if not 0 <= start < stop <= samples:
+            raise DataError(f"{utt_id} ({variant}) has {samples} samples; {start}..{stop} do not lie within")
+        if size != _WAV_HEAD_BYTES + 2 * samples:  # FLAC
+            return self.wave(utt_id, variant)[start:stop]
+        data = self._read(row, offset + _WAV_HEAD_BYTES + 2 * start, 2 * (stop - start), utt_id)
+        return _to_float(np.frombuffer(data, "<i2"))
+
+    def waves(self, utt_ids: Sequence[str], variant: str = "original") -> list[np.ndarray]:
+        """The clips of several utterances, in the order asked for, read in the order of the disk."""
+        rows = [self._row(utt_id, variant) for utt_id in utt_ids]
+        place = sorted(range(len(rows)), key=lambda i: (self._index["shard"][rows[i]], self._index["offset"][rows[i]]))
+        waves: dict[int, np.ndarray] = {i: self.wave(utt_ids[i], variant) for i in place}
+        return [waves[i] for i in range(len(rows))]
+
+    def length(self, utt_id: str, variant: str = "original") -> int:
+        """Samples at 16 kHz, from the index alone."""
+        return int(self.lengths([utt_id], variant)[0])
+
+    def lengths(self, utt_ids: Sequence[str], variant: str = "original") -> np.ndarray:
+        """Samples of several utterances, int64 (utterance,), from the index alone."""
+        rows = [self._row(utt_id, variant) for utt_id in utt_ids]
+        return self._index["samples"][rows].astype(np.int64)
+
+    def close(self) -> None:
+        """Forget the open shards; the reader stays usable."""
+        with self._lock:
+            self._files.clear()
+
+    def __enter__(self) -> "Reader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __getstate__(self) -> dict:
+        self._load()
+        return {"data": self.data, "_index": self._index, "_shards": self._shards}
+
+    def __setstate__(self, state: dict) -> None:
+        self.__init__(state["data"])
+        self._index, self._shards = state["_index"], state["_shards"]
+
+    def _load(self) -> None:
+        with self._lock:
+            if self._index is not None:
+                return
+            con = self._con or catalog.connect(self.data / "catalog.duckdb")
+            try:
+                table = con.execute(_INDEX).fetchnumpy()
+                shards = con.execute("SELECT DISTINCT shard FROM shard_member ORDER BY shard").fetchall()
+            except duckdb.CatalogException:
+                raise DataError(
+                    f"{self.data / 'catalog.duckdb'} has no shards; run: python -m shards CORPUS --data {self.data}"
+                ) from None
+            finally:
+                if self._con is None:
+                    con.close()
+            self._shards = [name for (name,) in shards]
+            types = {"key": np.uint64, "offset": np.int64, "size": np.int64, "samples": np.int64, "shard": np.int32}
+            self._index = {name: np.ascontiguousarray(table[name], dtype=kind) for name, kind in types.items()}
+
+    def _row(self, utt_id: str, variant: str) -> int:
+        if self._index is None:
+            self._load()
+        digest = hashlib.md5(f"{utt_id}\n{variant}".encode(), usedforsecurity=False).digest()
+        key, keys = np.uint64(int.from_bytes(digest[:8], "little")), self._index["key"]
+        row = int(keys.searchsorted(key))
+        if row == len(keys) or keys[row] != key:
+            corpus = utt_id.split("/")[0]
+            raise DataError(
+                f"{utt_id} is in no shard of variant {variant!r}; "
+                f"run: python -m shards {corpus} --data {self.data} (and see python -m ingest status)"
+            )
+        return row
+
+    def _read(self, row: int, offset: int, size: int, utt_id: str) -> bytes:
+        number = int(self._index["shard"][row])
+        file = self._files.get(number) or self._open(number)
+        data = os.pread(file.handle, size, offset)
+        if len(data) != size:
+            raise self._broken(row, utt_id, f"ends before byte {offset + size}")
+        return data
+
+    def _open(self, number: int) -> "_File":
+        path = self.data / "shards" / self._shards[number]
+        try:
+            file = _File(path)
+        except OSError as error:
+            raise DataError(
+                f"shard {path} cannot be opened ({error.strerror}); "
+                f"write it again: python -m shards {path.parent.name} --data {self.data}"
+            ) from None
+        with self._lock:
+            self._files[number] = file
+            while len(self._files) > _OPEN_FILES:  # closed when its last reader lets go of it
+                self._files.popitem(last=False)
+        return file
+
+    def _decoded(self, row: int, data: bytes, samples: int, utt_id: str) -> np.ndarray:
+        try:
+            wave, _ = soundfile.read(io.BytesIO(data), dtype="float32")
+        except soundfile.LibsndfileError as error:
+            raise self._broken(row, utt_id, f"does not decode ({error.error_string})") from None
+        if wave.shape != (samples,):
+            raise self._broken(row, utt_id, f"decodes to {wave.shape}, not {samples} samples")
+        return wave
+
+    def _broken(self, row: int, utt_id: str, what: str) -> DataError:
+        path = self.data / "shards" / self._shards[int(self._index["shard"][row])]
+        return DataError(
+            f"shard {path} is damaged: {utt_id} {what}; "
+            f"remove it and run: python -m shards {path.parent.name} --data {self.data}"
+        )
+
+
+class _File:
+    """An open file that closes itself when nobody holds it any more."""
+
+    def __init__(self, path: Path):
+        self.handle = os.open(path, os.O_RDONLY)
+
+    def __del__(self):
+        if hasattr(self, "handle"):
+            os.close(self.handle)
+
+
+def _to_float(pcm: np.ndarray) -> np.ndarray:
+    return np.multiply(pcm, np.float32(1 / 32768), dtype=np.float32)

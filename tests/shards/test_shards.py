@@ -1,0 +1,275 @@
+"""From catalog and audio to shards and back: contents, bytes, faults, and stock webdataset."""
+
+import hashlib
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import small_corpus
+import soundfile
+import torch
+import torchaudio
+
+from ingest import catalog
+from ingest.types import DataError
+from shards import writer
+from shards.__main__ import main
+from shards.clip import encode, plain_flac_samples, quantised
+from shards.reader import Reader
+
+UTTERANCES = [f"tiny/{row[0]}" for row in small_corpus.ROWS]
+NAMES = [
+    "tiny-en-bonafide-original-000000.tar", "tiny-en-melgan-original-000000.tar",
+    "tiny-en-unlabelled-original-000000.tar", "tiny-ja-bonafide-original-000000.tar",
+    "tiny-und-hifi_gan_v1-original-000000.tar",
+]  # fmt: skip
+
+
+@pytest.fixture
+def data(tmp_path):
+    return small_corpus.build(tmp_path)
+
+
+def expected(number):
+    """The clip as the shards should give it: 16 bits, 16 kHz by torchaudio, 16 bits again."""
+    rate_hz = small_corpus.ROWS[number][4]
+    wave = quantised(small_corpus.clip(number, rate_hz)).astype(np.float32) / 32768
+    if rate_hz != 16_000:
+        wave = torchaudio.functional.resample(torch.from_numpy(wave), rate_hz, 16_000).numpy()
+        wave = quantised(wave).astype(np.float32) / 32768
+    return wave
+
+
+def tables(data):
+    with catalog.connect(data / "catalog.duckdb") as con:
+        return [con.execute(f"FROM {name} ORDER BY ALL").fetchall() for name in ("shard", "shard_member")]
+
+
+def tars(data):
+    return {
+        str(p.relative_to(data)): hashlib.sha256(p.read_bytes()).hexdigest() for p in (data / "shards").rglob("*.tar")
+    }
+
+
+@pytest.mark.parametrize("codec", ["flac", "pcm"])
+def test_every_clip_comes_back(data, codec):
+    writer.write_corpus("tiny", data, audio_codec=codec)
+    reader = Reader(data)
+    for number, utt_id in enumerate(UTTERANCES):
+        want = expected(number)
+        got = reader.wave(utt_id)
+        assert got.dtype == np.float32 and reader.length(utt_id) == want.size == 8000
+        np.testing.assert_allclose(got, want, atol=1.01 / 32768)  # one step of 16 bits, at a rounding tie
+        np.testing.assert_array_equal(reader.span(utt_id, 100, 228), got[100:228])
+    assert [w.size for w in reader.waves(UTTERANCES[::-1])] == [8000] * len(UTTERANCES)
+    np.testing.assert_array_equal(reader.waves(UTTERANCES)[3], reader.wave(UTTERANCES[3]))
+
+
+@pytest.mark.parametrize("codec", ["flac", "pcm"])
+def test_stock_webdataset_reads_the_shards(data, codec):
+    webdataset = pytest.importorskip("webdataset")
+    writer.write_corpus("tiny", data, audio_codec=codec)
+    paths = sorted(str(p) for p in (data / "shards/tiny").glob("*.tar"))
+    extension = {"flac": "flac", "pcm": "wav"}[codec]
+    samples = list(webdataset.WebDataset(paths, shardshuffle=False, empty_check=False))
+    assert sorted(s["__key__"] for s in samples) == sorted(UTTERANCES)
+    reader = Reader(data)
+    for sample in samples:
+        assert set(sample) >= {extension, "json"}
+        labels = json.loads(sample["json"])
+        row = small_corpus.ROWS[UTTERANCES.index(labels["utt_id"])]
+        assert (labels["label"], labels.get("attack"), labels.get("language")) == row[1:4]
+        import io
+
+        wave, rate_hz = soundfile.read(io.BytesIO(sample[extension]), dtype="float32")
+        np.testing.assert_array_equal(wave, reader.wave(labels["utt_id"]))
+        assert rate_hz == 16_000
+
+
+def test_shards_are_grouped_and_known_to_the_catalog(data):
+    counts = writer.write_corpus("tiny", data)
+    assert [path.split("/")[-1] for path in sorted(tars(data))] == NAMES
+    shard, member = tables(data)
+    assert counts["members"] == len(member) == len(UTTERANCES)
+    assert {row[0].split("/")[1]: row[8] for row in shard} == {k.split("/")[-1]: v for k, v in tars(data).items()}
+    for utt_id, _, name, member_name, offset, size, _ in member:
+        raw = (data / "shards" / name).read_bytes()
+        assert member_name == f"{utt_id}.flac" and plain_flac_samples(raw[offset : offset + size]) == 8000
+
+
+def test_flac_that_fits_already_is_copied_byte_for_byte(data, tmp_path):
+    writer.write_corpus("tiny", data)
+    source = (tmp_path / "tiny/audio/b1.flac").read_bytes()
+    assert source in (data / "shards/tiny" / NAMES[0]).read_bytes()
+
+
+def test_bytes_depend_on_nothing_but_the_input(data, tmp_path):
+    writer.write_corpus("tiny", data)
+    first = tars(data), tables(data)
+    again = small_corpus.build(tmp_path / "again")
+    writer.write_corpus("tiny", again, jobs=2)
+    assert (tars(again), tables(again)) == first
+
+
+def test_a_second_run_writes_nothing(data):
+    writer.write_corpus("tiny", data)
+    stamps = {p: p.stat().st_mtime_ns for p in [*(data / "shards").rglob("*.tar"), data / "catalog.duckdb"]}
+    assert writer.write_corpus("tiny", data)["written"] == 0
+    assert stamps == {p: p.stat().st_mtime_ns for p in stamps}
+
+
+def test_a_changed_label_rewrites_its_shard_and_gc_removes_what_is_left(data, capsys):
+    writer.write_corpus("tiny", data)
+    with catalog.connect(data / "catalog.duckdb", read_only=False) as con:
+        con.execute("UPDATE utterance SET attack = 'waveglow' WHERE utt_id = 'tiny/s3'")
+        con.execute("UPDATE corpus SET fingerprint = 'f1'")
+    assert writer.write_corpus("tiny", data)["written"] == 1
+    stale = data / "shards/tiny" / NAMES[4]
+    (data / "shards/tiny/.left.tar.x.tmp").write_bytes(b"half")
+    assert main(["gc", "--data", str(data), "--dry-run"]) == 0
+    assert stale.exists()
+    assert main(["gc", "--data", str(data)]) == 0
+    said = capsys.readouterr().out
+    assert str(stale) in said and "3 files" in said
+    assert not stale.exists() and len(tars(data)) == 5
+    for utt_id in UTTERANCES:
+        Reader(data).wave(utt_id)
+
+
+def test_shards_are_no_larger_than_asked(data):
+    size = 30_000
+    writer.write_corpus("tiny", data, audio_codec="pcm", max_bytes=size)
+    assert {path.stat().st_size <= size for path in (data / "shards").rglob("*.tar")} == {True}
+    assert len(tars(data)) == 7
+    writer.write_corpus("tiny", data, audio_codec="flac", max_bytes=1)  # one clip each, none left out
+    assert len(tables(data)[1]) == 7
+
+
+def test_the_reader_serves_threads_and_other_processes(data):
+    writer.write_corpus("tiny", data)
+    reader = Reader(data)
+    with ThreadPoolExecutor(4) as pool:
+        waves = list(pool.map(reader.wave, UTTERANCES * 5))
+    copy = pickle.loads(pickle.dumps(reader))
+    with catalog.connect(data / "catalog.duckdb") as con:
+        from_connection = Reader(con)
+        for number, utt_id in enumerate(UTTERANCES):
+            np.testing.assert_array_equal(waves[number], copy.wave(utt_id))
+            np.testing.assert_array_equal(waves[number], from_connection.wave(utt_id))
+
+
+def test_reader_errors_name_the_shard_and_the_command(data):
+    with pytest.raises(DataError, match=r"has no shards; run: python -m shards CORPUS"):
+        Reader(data).wave("tiny/b1")
+    writer.write_corpus("tiny", data)
+    with pytest.raises(DataError, match=r"tiny/zz is in no shard of variant 'original'; run: python -m shards tiny"):
+        Reader(data).wave("tiny/zz")
+    with pytest.raises(DataError, match=r"in no shard of variant 'mp3-16k'"):
+        Reader(data).wave("tiny/b1", "mp3-16k")
+    with pytest.raises(DataError, match=r"8000 samples; 7000\.\.8001"):
+        Reader(data).span("tiny/b1", 7000, 8001)
+    path = data / "shards/tiny" / NAMES[1]
+    whole = path.read_bytes()
+    path.write_bytes(whole[:700])
+    with pytest.raises(DataError, match=rf"{NAMES[1]} is damaged: tiny/s1 ends before"):
+        Reader(data).wave("tiny/s1")
+    path.write_bytes(whole[:1200] + bytes(400) + whole[1600:])
+    with pytest.raises(DataError, match=rf"{NAMES[1]} is damaged: tiny/s1 "):
+        Reader(data).wave("tiny/s1")
+    path.unlink()
+    with pytest.raises(DataError, match=rf"{NAMES[1]} cannot be opened .*python -m shards tiny"):
+        Reader(data).wave("tiny/s1")
+    assert writer.write_corpus("tiny", data)["written"] == 1
+    assert path.read_bytes() == whole
+
+
+def damage_missing(path):
+    path.unlink()
+
+
+def damage_changed(path):
+    soundfile.write(path, np.zeros(4000), 16_000)
+
+
+def damage_touched(path):
+    os.utime(path, ns=(1, 1))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (damage_missing, "is missing though"),
+        (damage_changed, "has changed since ingest"),
+        (damage_touched, "has changed"),
+    ],
+)
+def test_a_source_that_is_not_what_was_ingested(data, tmp_path, damage, message, capsys):
+    damage(tmp_path / "tiny/audio/s1.flac")
+    with pytest.raises(DataError, match=message) as raised:
+        main(["tiny", "--data", str(data), "--jobs", "1"])
+    assert "tiny/s1" in str(raised.value) and "python -m ingest tiny" in str(raised.value)
+    assert not (data / "shards/tiny" / NAMES[1]).exists()
+    assert not list((data / "shards").rglob("*.tmp"))
+
+
+def test_a_damaged_source_is_named_also_from_a_worker(data, tmp_path):
+    path = tmp_path / "tiny/audio/b2.wav"
+    stat = path.stat()
+    path.write_bytes(b"junk" * (stat.st_size // 4))
+    os.utime(path, ns=(stat.st_mtime_ns, stat.st_mtime_ns))
+    with pytest.raises(DataError, match=r"b2\.wav \(tiny/b2\) .* though it was sound at ingest"):
+        writer.write_corpus("tiny", data, jobs=2)
+
+
+def test_command_line(data, tmp_path, capsys):
+    assert main(["tiny", "--data", str(data), "--jobs", "1"]) == 0
+    assert "tiny: 7 clips in 5 shards" in capsys.readouterr().out
+    with pytest.raises(DataError, match="unknown corpus in the catalog 'tinny'; did you mean tiny"):
+        main(["tinny", "--data", str(data)])
+    with pytest.raises(DataError, match="does not exist; ingest a corpus first"):
+        main(["tiny", "--data", str(tmp_path / "nowhere")])
+    with pytest.raises(DataError, match="--jobs"):
+        main(["tiny", "--data", str(data), "--jobs", "-1"])
+    for wrong in (["--max-bytes", "many"], ["--audio-codec", "mp3"], ["--bogus"]):
+        with pytest.raises(SystemExit) as ended:
+            main(["tiny", "--data", str(data), *wrong])
+        assert ended.value.code == 2
+
+
+def test_killed_at_any_moment_and_run_again(data, tmp_path):
+    """SIGKILL after a growing delay, then once to the end: the same shards and rows as without."""
+    undisturbed = small_corpus.build(tmp_path / "undisturbed")
+    writer.write_corpus("tiny", undisturbed)
+    command = [sys.executable, "-m", "shards", "tiny", "--data", str(data), "--jobs", "1"]
+    for delay_s in (0.6, 0.9, 1.2):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(delay_s)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert main(["tiny", "--data", str(data), "--jobs", "1"]) == 0
+    main(["gc", "--data", str(data)])
+    assert (tars(data), tables(data)) == (tars(undisturbed), tables(undisturbed))
+    assert not list((data / "shards").rglob("*.tmp"))
+
+
+def test_rounding_is_to_nearest_and_clips():
+    step = 1 / 32768
+    wave = np.array([0.4 * step, 0.6 * step, -0.6 * step, 1.5, -1.5, 1 - step / 4])
+    assert quantised(wave).tolist() == [0, 1, -1, 32767, -32768, 32767]
+
+
+@pytest.mark.parametrize("codec", ["flac", "pcm"])
+@pytest.mark.parametrize("samples", [1, 15, 16_001])
+def test_members_of_any_length_decode(codec, samples):
+    import io
+
+    pcm = np.arange(samples).astype(np.int16)
+    back, rate_hz = soundfile.read(io.BytesIO(encode(pcm, codec)), dtype="int16")
+    assert rate_hz == 16_000 and back.tolist() == pcm.tolist()
