@@ -1,0 +1,121 @@
+"""Where pretrained weights are found: a path the user gives, or the local caches; nothing is ever downloaded."""
+
+import argparse
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+from benchmark.detectors._base import Detector, LoadReport, plain_names, read_state
+from ingest.types import DataError
+
+RANDOM = "random"  # weights=random: start from scratch, no file
+
+
+def find(weights: str | None, *, detector: str, files: tuple[str, ...]) -> Path | None:
+    """The weight file: `weights` itself, or one of `files` in the torch hub cache; None for weights=random.
+
+    Raises DataError that names the files, the folder looked in, and the setting.
+    """
+    if weights == RANDOM:
+        return None
+    if weights is not None:
+        if (path := Path(weights)).exists():
+            return path
+        raise DataError(f"{detector}: weights={weights} does not exist; expected {' or '.join(files)}")
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    for name in files:
+        if (folder / name).exists():
+            return folder / name
+    raise DataError(
+        f"{detector}: no pretrained weights ({' or '.join(files)} is not in {folder}); give the file with "
+        f"--set weights=PATH, or start from scratch with --set weights={RANDOM}"
+    )
+
+
+def read(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a file, as `_base.read_state`; a fairseq file may also hold its command line as a Namespace."""
+    with torch.serialization.safe_globals([argparse.Namespace]):
+        return read_state(path)
+
+
+def under(state: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    """The entries whose name starts with `prefix`, without it."""
+    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+
+
+def fill(
+    module: nn.Module,
+    state: Mapping[str, torch.Tensor],
+    *,
+    path: Path,
+    ignored: Callable[[str], bool] = lambda key: False,
+    optional: tuple[str, ...] = (),
+) -> int:
+    """Load `state` into `module`; returns how many entries.
+
+    Strict: an entry that is missing, of another shape, or left over and not `ignored`, is a DataError; only the
+    `optional` ones may be absent.
+    """
+    own = module.state_dict()
+    missing = [key for key in own if key not in state and key not in optional]
+    unexpected = [key for key in state if key not in own and not ignored(key)]
+    shapes = [key for key in own if key in state and own[key].shape != state[key].shape]
+    problems = [
+        f"{len(keys)} {word} (first: {keys[0]})"
+        for keys, word in ((missing, "missing"), (unexpected, "unexpected"), (shapes, "of another shape"))
+        if keys
+    ]
+    if problems:
+        raise DataError(f"{path} does not fit: of {len(own)} entries {', '.join(problems)}")
+    taken = {key: state[key] for key in own if key in state}
+    module.load_state_dict({**own, **taken})
+    return len(taken)
+
+
+def laid_out_only(module: nn.Module) -> bool:
+    """Is the module on the meta device, where no weights are held and no file need be read?"""
+    return any(parameter.is_meta for parameter in module.parameters())
+
+
+def rename(
+    state: Mapping[str, torch.Tensor], prefixes: Mapping[str, str], *, drop: tuple[str, ...] = ()
+) -> dict[str, torch.Tensor]:
+    """Entries with the first fitting prefix replaced; those whose new name starts with one of `drop` are left out."""
+    renamed = {}
+    for key, value in state.items():
+        old = next((prefix for prefix in prefixes if key.startswith(prefix)), None)
+        name = key if old is None else prefixes[old] + key.removeprefix(old)
+        if not name.startswith(drop):
+            renamed[name] = value
+    return renamed
+
+
+class Pretrained(Detector):
+    """A detector that starts from a published file of another task, which holds everything but its heads.
+
+    FILES: names of that file. HEADS: prefixes of the entries it lacks; IGNORED: of entries that it has beside.
+    `load_weights` takes such a file and complete ones of the detector itself; the report says which entries kept
+    their initial values (missing) and which of the file were left out (unexpected).
+    """
+
+    FILES: ClassVar[tuple[str, ...]] = ()
+    HEADS: ClassVar[tuple[str, ...]] = ()
+    IGNORED: ClassVar[tuple[str, ...]] = ()
+
+    def start_from(self, weights: str | None, *, detector: str) -> None:
+        """Load the pretrained file that `weights` stands for (see `find`); nothing on the meta device."""
+        if not laid_out_only(self) and (path := find(weights, detector=detector, files=self.FILES)) is not None:
+            self.load_weights(path)
+
+    def load_weights(self, path: Path | str) -> LoadReport:
+        """Load a pretrained file or a complete one; DataError if anything but the heads is missing."""
+        path = Path(path)
+        state = self.map_weights(plain_names(read(path)))
+        own = self.state_dict()
+        heads = [key for key in own if key.startswith(self.HEADS)]
+        absent = tuple(heads) if not any(key in state for key in heads) else ()
+        loaded = fill(self, state, path=path, ignored=lambda key: key.startswith(self.IGNORED), optional=absent)
+        return LoadReport(loaded, missing=absent, unexpected=tuple(key for key in state if key not in own))
