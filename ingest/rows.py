@@ -102,9 +102,10 @@ def _check(table: pa.Table, corpus: Corpus) -> None:
         here = pc.equal(table["partition"], partition)
         fits = pc.match_substring_regex(table["utt_id"], rf"/{_whole(stem)}$")
         odd = pc.fill_null(pc.and_(here, pc.invert(fits)), False)
+        shown = stem.replace("{", "{{").replace("}", "}}")  # the reason is a format string
         _refuse(
             table, corpus, odd,
-            f"{{utt_id!r}} is no {partition} utterance (their stems look like {stem}); "
+            f"{{utt_id!r}} is no {partition} utterance (their stems look like {shown}); "
             "this file belongs to another corpus or partition",
         )  # fmt: skip
 
