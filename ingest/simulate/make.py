@@ -1,7 +1,6 @@
 """Make corpora: render the takes in parallel, write beside the target, rename when whole."""
 
 import contextlib
-import dataclasses
 import fcntl
 import importlib
 import json
@@ -74,8 +73,7 @@ def _corpus(out: Path, name: str, plan: Layout, note: dict, jobs: int) -> Made:
         file = part / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(text.encode())
-    for folder in plan.roots:
-        (part / folder / MARKER).write_text(marker)
+    (part / MARKER).write_text(marker)
     shutil.rmtree(root, ignore_errors=True)
     part.rename(root)
     return _made(root, made=True)
@@ -106,11 +104,3 @@ def _render(part: Path, name: str, plan: Layout, seed: int, jobs: int) -> None:
         work = joblib.Parallel(n_jobs=min(jobs, len(pieces)), return_as="generator")
         for count in work(joblib.delayed(write_files)(part, piece, seed) for piece in pieces):
             progress.add(count)
-
-
-def with_segments(plan: Layout, segments: dict[Take, object]) -> None:
-    """Put the user's recordings in the place of the synthetic voice, in the plan itself."""
-    plan.files = [
-        dataclasses.replace(file, take=dataclasses.replace(file.take, segment=segments[file.take]))
-        for file in plan.files
-    ]

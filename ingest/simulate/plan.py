@@ -41,15 +41,11 @@ class File:
 
 @dataclass(slots=True)
 class Layout:
-    """A whole corpus: audio files, text files by path, rows that ingest shall find, and its root folders.
-
-    counts: {(partition or None, label): rows}; roots: folders that ingest may take as the corpus root.
-    """
+    """A whole corpus: audio files, text files by path, and {(partition or None, label): rows to be found}."""
 
     files: list[File] = field(default_factory=list)
     texts: dict[str, str] = field(default_factory=dict)
     counts: dict[tuple[str | None, str], int] = field(default_factory=dict)
-    roots: tuple[str, ...] = ("",)
 
     def count(self, partition: str | None, label: str, rows: int = 1) -> None:
         """Expect `rows` more rows of this label in this partition."""

@@ -1,6 +1,7 @@
 """Randomness that depends on names only: the same key gives the same numbers in any process and order."""
 
 import hashlib
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -21,4 +22,21 @@ def fold(source_id: str) -> float:
 
 def numbers(count: int, low: int, high: int, *key: object) -> list[int]:
     """`count` different integers in [low, high), in random order."""
-    return generator(*key).choice(np.arange(low, high), size=count, replace=False).tolist()
+    return (generator(*key).choice(high - low, size=count, replace=False) + low).tolist()
+
+
+def stratified(candidates: Iterable[str], count: int) -> list[str]:
+    """The first `count` source ids of which 60/20/20 percent lie in the folds [0, .6), [.6, .8), [.8, 1).
+
+    So every protocol that splits by fold has trials in each role, however few the ids are.
+    """
+    room = [count - 2 * (count // 5), count // 5, count // 5]
+    chosen: list[str] = []
+    for name in candidates:
+        third = 0 if fold(name) < 0.6 else 1 if fold(name) < 0.8 else 2
+        if room[third] and name not in chosen:
+            room[third] -= 1
+            chosen.append(name)
+        if not any(room):
+            break
+    return chosen
