@@ -23,19 +23,20 @@ def derive(seed: int, *names: object) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
-def fit(wave: np.ndarray, samples: int, *, crop: str, short: str, u: float = 0.0) -> np.ndarray:
-    """Cut or fill (sample,) to exactly `samples`.
+def crop_start(length: int, samples: int, *, crop: str, u: float = 0.0) -> int:
+    """Where a clip of at least `samples` samples is cut.
 
-    Longer: crop "random" starts at floor(u (n - samples + 1)) for u in [0, 1), "first" at 0, "middle" at
-    floor((n - samples) / 2). Shorter: "repeat" tiles the clip with itself, "zero" appends zeros.
+    crop "random": floor(u (length - samples + 1)) for u in [0, 1); "first": 0; "middle": floor((length - samples) / 2).
     """
-    surplus = wave.size - samples
-    if surplus >= 0:
-        start = {"random": int(u * (surplus + 1)), "first": 0, "middle": surplus // 2}[crop]
-        return wave[start : start + samples]
+    surplus = length - samples
+    return {"random": int(u * (surplus + 1)), "first": 0, "middle": surplus // 2}[crop]
+
+
+def fill(wave: np.ndarray, samples: int, *, short: str) -> np.ndarray:
+    """(sample,) shorter than `samples` made as long: "repeat" tiles it with itself, "zero" appends silence."""
     if short == "repeat":
         return np.tile(wave, -(-samples // wave.size))[:samples]
-    return np.pad(wave, (0, -surplus))
+    return np.pad(wave, (0, samples - wave.size))
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,13 +138,19 @@ class Loader:
         return self._lengths
 
     def _waves(self, draws: list[Draw]) -> np.ndarray:
-        waves = [self.reader.wave(self.utt_id[draw.row], self.variant[draw.row]) for draw in draws]
         if self.samples is None:  # whole utterances: only the end is filled, with silence
-            samples, crop, short = max(wave.size for wave in waves), "first", "zero"
-        else:
-            samples, short = self.samples, self.spec["short"]
-            crop = self.spec["train_crop" if self.train else "test_crop"]
-        return np.stack([fit(w, samples, crop=crop, short=short, u=d.u) for w, d in zip(waves, draws)])
+            waves = [self.reader.wave(self.utt_id[draw.row], self.variant[draw.row]) for draw in draws]
+            return np.stack([fill(wave, max(w.size for w in waves), short="zero") for wave in waves])
+        return np.stack([self._clip(draw, self.samples) for draw in draws])
+
+    def _clip(self, draw: Draw, samples: int) -> np.ndarray:
+        utt_id, variant = self.utt_id[draw.row], self.variant[draw.row]
+        length = self.reader.length(utt_id, variant)
+        if length < samples:
+            return fill(self.reader.wave(utt_id, variant), samples, short=self.spec["short"])
+        crop = self.spec["train_crop" if self.train else "test_crop"]
+        start = crop_start(length, samples, crop=crop, u=draw.u)
+        return self.reader.span(utt_id, start, start + samples, variant)
 
     def _batch(self, draws: list[Draw], waves: Any) -> Batch:
         rows = [draw.row for draw in draws]

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from benchmark.loader import Loader, derive, fit
+from benchmark.loader import Loader, crop_start, derive, fill
 from features import extractors
 
 
@@ -14,6 +14,9 @@ class Waves:
 
     def length(self, utt_id, variant):
         return int(utt_id[1:]) * 1000
+
+    def span(self, utt_id, start, stop, variant):
+        return self.wave(utt_id, variant)[start:stop]
 
     def wave(self, utt_id, variant):
         return np.arange(self.length(utt_id, variant), dtype=np.float32)
@@ -32,14 +35,20 @@ def loader(table, *, samples=5000, **options):
 
 
 def test_crops_by_hand():
-    wave = np.arange(10.0)
-    assert fit(wave, 4, crop="first", short="repeat").tolist() == [0, 1, 2, 3]
-    assert fit(wave, 5, crop="middle", short="repeat").tolist() == [2, 3, 4, 5, 6]  # floor(5 / 2) = 2
-    assert fit(wave, 4, crop="random", short="repeat", u=0.0)[0] == 0
-    assert fit(wave, 4, crop="random", short="repeat", u=0.9999)[0] == 6  # the last start that fits
-    assert fit(wave, 10, crop="random", short="repeat", u=0.7).tolist() == wave.tolist()  # n == N is no special case
-    assert fit(np.arange(3.0), 7, crop="middle", short="repeat").tolist() == [0, 1, 2, 0, 1, 2, 0]
-    assert fit(np.arange(3.0), 5, crop="middle", short="zero").tolist() == [0, 1, 2, 0, 0]
+    assert crop_start(10, 4, crop="first") == 0
+    assert crop_start(10, 5, crop="middle") == 2  # floor(5 / 2)
+    assert crop_start(10, 4, crop="random", u=0.0) == 0
+    assert crop_start(10, 4, crop="random", u=0.9999) == 6  # the last start that fits
+    assert crop_start(10, 10, crop="random", u=0.7) == 0  # n == N is no special case
+    assert fill(np.arange(3.0), 7, short="repeat").tolist() == [0, 1, 2, 0, 1, 2, 0]
+    assert fill(np.arange(3.0), 5, short="zero").tolist() == [0, 1, 2, 0, 0]
+
+
+def test_a_batch_holds_the_crops():
+    (batch,) = loader(rows([3, 9]), train=False).epoch()
+    assert batch.x.shape == (2, 5000)
+    assert batch.x[0, :4].tolist() == [0, 1, 2, 3] and batch.x[0, 3000] == 0  # tiled
+    assert batch.x[1, 0] == 2000  # middle crop of 9,000
 
 
 @pytest.mark.parametrize("workers", [1, 2, 7])

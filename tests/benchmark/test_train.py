@@ -22,6 +22,9 @@ class Tones:
     def length(self, utt_id, variant):
         return 4000
 
+    def span(self, utt_id, start, stop, variant):
+        return self.wave(utt_id, variant)[start:stop]
+
     def wave(self, utt_id, variant):
         random = np.random.default_rng(int(utt_id[1:]))
         hz = 500 if utt_id[0] == "b" else 900
