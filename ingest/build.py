@@ -5,7 +5,7 @@ Everything is checked before anything is written, and one transaction at the end
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,10 +20,8 @@ from ingest.files import lock, writable
 from ingest.types import Corpus, DataError
 
 FINDING = pa.schema([("corpus", pa.string()), ("kind", pa.string()), ("path", pa.string()), ("detail", pa.string())])
-_MEASURED = [
-    name for name in measure.SCHEMA.names if name not in ("file", "fault", "duration_s", "rate_hz", "channels")
-]
-_TO_UTTERANCE = ["duration_s", "rate_hz", "channels"]
+MEASURED = [name for name in measure.SCHEMA.names if name not in ("file", "fault", "duration_s", "rate_hz", "channels")]
+TO_UTTERANCE = ["duration_s", "rate_hz", "channels"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,22 +71,30 @@ def ingest_corpus(
     with writable(data):
         data.mkdir(parents=True, exist_ok=True)
     with lock(data / "ingest" / f"{name}.lock"):
-        measured = _measure(name, root, places, files, matched, data, jobs or len(os.sched_getaffinity(0)))
+        measured = _measure(name, root, places, files, matched, data, jobs or cores())
         table = _with_audio(table, files, matched, measured, _roots(root, places))
         faults = measured.filter(pc.is_valid(measured["fault"])).sort_by("file")
         if faults.num_rows and not partial:
             raise DataError(_corrupt_fault(corpus, faults, matched))
-        findings = _findings(corpus, table, matched, files, faults, absent, notes)
+        extra = files.take(matched.extra)["path"].to_pylist()
+        noticed = findings(
+            corpus,
+            [
+                *(("note", None, note) for note in (*notes, *matched.notes)),
+                *missing_findings(absent),
+                *corrupt_findings(table["path"], measured["fault"].take(table["measured"])),
+                *(("extra", path, "in no protocol file") for path in extra),
+            ],
+        )
         short = bool(absent or faults.num_rows or any(one.short for one in compared))
         scores = source.asv_scores(root)
         _commit(
-            data, corpus, root, places, table, measured, findings, compared, scores, short=short, simulated=simulated
+            data, corpus, root, places, table, measured, noticed, compared, scores, short=short, simulated=simulated
         )
         sweep.forget(data / "ingest" / name)
-    extra = int(matched.extra.size)
     present = int((matched.file >= 0).sum())
     told = (*notes, *matched.notes)
-    return Report(name, root, table.num_rows, present, faults.num_rows, extra, short, simulated, told)
+    return Report(name, root, table.num_rows, present, faults.num_rows, len(extra), short, simulated, told)
 
 
 def _places(corpus: Corpus, places: Mapping[str, Path]) -> dict[str, Path]:
@@ -180,7 +186,13 @@ def _roots(root: Path, places: Mapping[str, Path]) -> dict[str | None, str]:
     return {None: str(root), **{place: str(folder) for place, folder in places.items()}}
 
 
-def _absolute(files: pa.Table, roots: Mapping[str | None, str]) -> pa.ChunkedArray:
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def absolute(files: pa.Table, roots: Mapping[str | None, str]) -> pa.ChunkedArray:
+    """The path on this machine of each file (place, path); roots: place -> folder, None -> corpus root."""
     if len(roots) == 1:
         return pc.binary_join_element_wise(pa.scalar(roots[None]), files["path"], "/")
     root = pa.array([roots[place] for place in files["place"].to_pylist()], pa.string())
@@ -192,7 +204,7 @@ def _measure(
 ) -> pa.Table:
     """measure.SCHEMA of every file that a row has; what the catalog knows of unchanged files is taken over."""
     used = files.take(matched.file[matched.file >= 0])
-    used = used.append_column("file", _absolute(used, _roots(root, places)))
+    used = used.append_column("file", absolute(used, _roots(root, places)))
     known = _known(data, name)
     fresh = pc.invert(pc.is_in(sweep.stamp(used), value_set=sweep.stamp(known).combine_chunks()))
     kept = known.filter(pc.is_in(sweep.stamp(known), value_set=sweep.stamp(used).combine_chunks()))
@@ -205,7 +217,7 @@ def _known(data: Path, name: str) -> pa.Table:
     path = data / "catalog.duckdb"
     if not path.exists():
         return measure.SCHEMA.empty_table()
-    columns = ", ".join(f"u.{n}" if n in _TO_UTTERANCE else f"m.{n}" for n in measure.SCHEMA.names[4:])
+    columns = ", ".join(f"u.{n}" if n in TO_UTTERANCE else f"m.{n}" for n in measure.SCHEMA.names[4:])
     with catalog.connect(path) as con:
         table = con.execute(
             f"SELECT f.path AS file, m.size_bytes, m.mtime_ns, NULL::VARCHAR AS fault, {columns} "
@@ -225,14 +237,14 @@ def _with_audio(
         nothing = pa.nulls(table.num_rows, pa.int64())
         return table.append_column("measured", nothing)
     file = pa.array(matched.file, mask=~present)
-    where = pc.index_in(_absolute(files, roots), value_set=measured["file"].combine_chunks()).combine_chunks()
+    where = pc.index_in(absolute(files, roots), value_set=measured["file"].combine_chunks()).combine_chunks()
     index = pc.take(where, file)
     faulty = pc.is_valid(pc.take(measured["fault"].combine_chunks(), index))
     status = pc.if_else(pa.array(present), pc.if_else(faulty, "corrupt", "ok"), "missing")
     said = {
         "path": pc.coalesce(pc.take(files["path"].combine_chunks(), file), table["path"]),
         "audio_present": pa.array(present), "audio_status": status,
-        **{name: pc.take(measured[name].combine_chunks(), index) for name in _TO_UTTERANCE},
+        **{name: pc.take(measured[name].combine_chunks(), index) for name in TO_UTTERANCE},
     }  # fmt: skip
     columns = {name: said.get(name, table[name]) for name in table.column_names}
     return pa.table({**columns, "measured": index.cast(pa.int64())})
@@ -246,26 +258,30 @@ def _corrupt_fault(corpus: Corpus, faults: pa.Table, matched: scan.Match) -> str
     )
 
 
-def _findings(
-    corpus: Corpus, table: pa.Table, matched: scan.Match, files: pa.Table, faults: pa.Table,
-    absent: list[tuple[str, str, str]], notes: list[str],
-) -> pa.Table:  # fmt: skip
-    rows = [("note", None, note) for note in (*notes, *matched.notes)]
-    rows += [("missing", first, f"{what}; unpack {cure}" if cure else what) for first, what, cure in absent]
-    rows += [("corrupt", row["file"], row["fault"]) for row in faults.select(["file", "fault"]).to_pylist()]
-    extra = files.take(matched.extra)
-    rows += [("extra", path, "in no protocol file") for path in extra["path"].to_pylist()]
+def findings(corpus: Corpus, rows: Iterable[tuple[str, str | None, str]]) -> pa.Table:
+    """Rows (kind, path, detail) as they enter table finding."""
     return pa.Table.from_pylist([dict(zip(FINDING.names, (corpus.name, *row))) for row in rows], schema=FINDING)
+
+
+def missing_findings(absent: Iterable[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
+    """What checks.missing() tells, as rows (kind, path, detail)."""
+    return [("missing", first, f"{what}; unpack {cure}" if cure else what) for first, what, cure in absent]
+
+
+def corrupt_findings(paths: pa.ChunkedArray, faults: pa.ChunkedArray) -> list[tuple[str, str, str]]:
+    """Files whose fault is not null, as rows (kind, path, detail) in the order of their paths."""
+    both = zip(paths.to_pylist(), faults.to_pylist())
+    return sorted(("corrupt", path, fault) for path, fault in both if fault is not None)
 
 
 def _commit(
     data: Path, corpus: Corpus, root: Path, places: Mapping[str, Path], table: pa.Table, measured: pa.Table,
-    findings: pa.Table, compared: list[checks.Compared], scores: pa.Table | None, *, short: bool, simulated: bool,
+    noticed: pa.Table, compared: list[checks.Compared], scores: pa.Table | None, *, short: bool, simulated: bool,
 ) -> None:  # fmt: skip
     utterances = table.select(row_module.UTTERANCE_COLUMNS)
     have = table.filter(pc.is_valid(table["measured"])).select(["utt_id", "corpus", "measured"])
-    rows = measured.select(_MEASURED).take(have["measured"].combine_chunks())
-    measurements = pa.table({"utt_id": have["utt_id"], "corpus": have["corpus"], **dict(zip(_MEASURED, rows.columns))})
+    rows = measured.select(MEASURED).take(have["measured"].combine_chunks())
+    measurements = pa.table({"utt_id": have["utt_id"], "corpus": have["corpus"], **dict(zip(MEASURED, rows.columns))})
     counts = [
         (corpus.name, c.expected.partition, *(c.expected.group or (None, None)), c.expected.label, c.expected.rows,
          c.found, c.expected.grade, c.expected.source)
@@ -277,7 +293,7 @@ def _commit(
         replace(con, "measurement", measurements, corpus.name)
         for name in ("corpus", "place", "finding", "expected_count", "asv_score"):
             con.execute(f"DELETE FROM {name} WHERE corpus = ?", [corpus.name])
-        insert(con, "finding", findings)
+        insert(con, "finding", noticed)
         if counts:
             con.executemany(f"INSERT INTO expected_count VALUES ({', '.join('?' * 9)})", counts)
         if scores is not None:

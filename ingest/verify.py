@@ -1,0 +1,298 @@
+"""Look at the audio of a corpus again: what changed on disk, and what is wrong with what is there.
+
+A file whose size and modification time are those of the catalog is not decoded again, unless asked. What is
+found enters the catalog in one transaction, as a new ingest of those files would.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ingest import build, catalog, checks, corpora, scan, status, sweep
+from ingest import rows as row_module
+from ingest.files import lock
+from ingest.types import Corpus, DataError
+
+SILENT_PEAK = 1e-3  # full scale = 1: 60 dB below
+CLIPPED_SHARE = 1e-3
+NARROW = 0.65  # of the Nyquist frequency: speech at its own rate reaches beyond, upsampled speech does not
+NARROW_SHARE = 0.05  # about 1 % of clean speech is that narrow; fewer than this share of a group are no finding
+COMMON_FORMATS = 0.5  # share of files of the rarer label that must have a format which the other label has too
+WIDE_CODECS = ("none", "nocodec")  # other codec words explain a narrow band
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One kind of thing that is wrong with a corpus."""
+
+    kind: str
+    count: int
+    first: str
+    cure: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of one corpus: files seen, files decoded again, problems."""
+
+    corpus: str
+    files: int
+    decoded: int
+    problems: tuple[Problem, ...]
+
+
+def main(data: Path, names: Sequence[str], *, deep: bool, jobs: int | None, as_json: bool) -> int:
+    """Verify the corpora (all if `names` is empty) and print the findings; returns 1 if there are any."""
+    with catalog.connect(Path(data) / "catalog.duckdb") as con:
+        names = status.chosen(con, names)
+    verdicts = [verify(name, Path(data), deep=deep, jobs=jobs) for name in names]
+    bad = any(verdict.problems for verdict in verdicts)
+    if as_json:
+        print(json.dumps({"ok": not bad, "corpora": [asdict(verdict) for verdict in verdicts]}, indent=2))
+    else:
+        for verdict in verdicts:
+            said = f"problems: {len(verdict.problems)}" if verdict.problems else "nothing wrong"
+            print(f"{verdict.corpus}: {verdict.files} files, {verdict.decoded} decoded, {said}")
+            for one in verdict.problems:
+                print(f"  {one.kind}: {one.count} (first: {one.first}); {one.cure}")
+    return int(bad)
+
+
+def verify(name: str, data: Path, *, deep: bool = False, jobs: int | None = None) -> Verdict:
+    """Look at the files of one corpus of the catalog again; deep: decode them all.
+
+    Raises DataError if the folder of the corpus is not there, say because a disk is not mounted.
+    """
+    corpus = corpora.get(name).corpus
+    with lock(data / "ingest" / f"{name}.lock"):
+        with catalog.connect(data / "catalog.duckdb") as con:
+            roots = _roots(con, name)
+            known = _known(con, name)
+        places = {place: Path(folder) for place, folder in roots.items() if place is not None}
+        root = Path(roots[None])
+        files = scan.index(root, corpus.audio, places)
+        matched = scan.match(known, files, corpus)
+        present = matched.file >= 0
+        stale = _stale(known, files, matched, deep=deep)
+        again = files.take(matched.file[stale])
+        again = again.append_column("file", build.absolute(again, roots))
+        swept = sweep.sweep(again, data / "ingest" / name, jobs=jobs or build.cores(), what=f"{name}: verify")
+        gone = ~present & known["audio_present"].to_numpy(zero_copy_only=False).astype(bool)
+        rotten = _rotten(known, stale, again, swept) if deep else []
+        if stale.any() or gone.any():
+            _update(data, corpus, known, matched, stale, gone, again, swept)
+        sweep.forget(data / "ingest" / name)
+    with catalog.connect(data / "catalog.duckdb") as con:
+        found = [*problems(con, corpus), *rotten]
+    return Verdict(name, int(present.sum()), swept.num_rows, tuple(found))
+
+
+def problems(con: duckdb.DuckDBPyConnection, corpus: Corpus) -> list[Problem]:
+    """What the catalog knows to be wrong with the audio of a corpus, one entry per kind."""
+    name = corpus.name
+    again = "fetch these files again, then: python -m ingest verify"
+    found = [
+        _counted(con, name, "missing", "audio_status = 'missing'", "python -m ingest status names the archives"),
+        _counted(con, name, "truncated", "fault LIKE 'truncated%'", again),
+        _counted(con, name, "unreadable", "audio_status = 'corrupt' AND fault NOT LIKE 'truncated%'", again),
+        _counted(
+            con, name, "wrong_rate", f"rate_hz <> {int(corpus.rate_hz or 0)}" if corpus.rate_hz else "false",
+            f"the corpus is published at {corpus.rate_hz} Hz: these files were converted; take the originals",
+        ),
+        _counted(con, name, "silent", f"peak < {SILENT_PEAK}", "listen to them; fetch them again if they should speak"),
+        _counted(
+            con, name, "clipped", f"clipped_share > {CLIPPED_SHARE}",
+            "samples at full scale: compare with the published file; a conversion may have raised the level",
+        ),
+        _duplicates(con, name),
+        *_narrow(con, name),
+        *_formats(con, name),
+    ]  # fmt: skip
+    return [one for one in found if one is not None]
+
+
+def _roots(con: duckdb.DuckDBPyConnection, name: str) -> dict[str | None, str]:
+    (root,) = con.execute("SELECT root FROM corpus WHERE corpus = ?", [name]).fetchone()
+    places = con.execute("SELECT place, root FROM place WHERE corpus = ?", [name]).fetchall()
+    for folder in (root, *(place for _, place in places)):
+        if not os.path.isdir(folder):
+            raise DataError(f"{name}: {folder} is not there; mount the disk, or ingest from where it lies now")
+    return {None: root, **dict(places)}
+
+
+def _known(con: duckdb.DuckDBPyConnection, name: str) -> pa.Table:
+    columns = ", ".join(f'u."{column}"' for column in row_module.UTTERANCE_COLUMNS)
+    return con.execute(
+        f"SELECT {columns}, m.size_bytes, m.mtime_ns, m.audio_hash FROM utterance u "
+        "LEFT JOIN measurement m USING (utt_id) WHERE u.corpus = ? ORDER BY u.utt_id",
+        [name],
+    ).to_arrow_table()
+
+
+def _stale(known: pa.Table, files: pa.Table, matched: scan.Match, *, deep: bool) -> np.ndarray:
+    """Which rows have a file that must be decoded: all with deep, else those that the catalog does not know so."""
+    present = matched.file >= 0
+    if deep or not files.num_rows:
+        return present
+    file = np.where(present, matched.file, 0)
+    same = present.copy()
+    for name in ("size_bytes", "mtime_ns"):
+        before = pc.fill_null(known[name], -1).to_numpy()
+        same &= files[name].to_numpy()[file] == before
+    return present & ~same
+
+
+def _update(
+    data: Path, corpus: Corpus, known: pa.Table, matched: scan.Match,
+    stale: np.ndarray, gone: np.ndarray, again: pa.Table, swept: pa.Table,
+) -> None:  # fmt: skip
+    """Store what was measured again and what is gone, as a new ingest of those files would."""
+    old = known.filter(pa.array(stale)).select(["utt_id", "corpus"])
+    where = pc.index_in(again["file"], value_set=swept["file"].combine_chunks()).combine_chunks()
+    rows = swept.take(where)
+    fresh = pa.table(
+        {
+            "utt_id": old["utt_id"], "path": again["path"],
+            "audio_status": pc.if_else(pc.is_valid(rows["fault"]), "corrupt", "ok"),
+            **{name: rows[name] for name in build.TO_UTTERANCE},
+        }
+    )  # fmt: skip
+    measurements = pa.table({**{name: old[name] for name in old.column_names}, **_columns(rows)})
+    lost = known.filter(pa.array(gone)).select(["utt_id", "path"])
+    absent = checks.missing(known, matched.file >= 0, corpus)
+    noticed = build.findings(
+        corpus, [*build.missing_findings(absent), *build.corrupt_findings(again["path"], rows["fault"])]
+    )
+    with catalog.connect(data / "catalog.duckdb", read_only=False) as con:
+        con.execute("BEGIN")
+        con.register("again", fresh)
+        con.register("lost", lost)
+        con.execute(
+            "UPDATE utterance SET audio_present = true, path = again.path, audio_status = again.audio_status, "
+            "duration_s = again.duration_s, rate_hz = again.rate_hz, channels = again.channels "
+            "FROM again WHERE utterance.utt_id = again.utt_id"
+        )
+        con.execute(
+            "UPDATE utterance SET audio_present = false, audio_status = 'missing', duration_s = NULL, rate_hz = NULL, "
+            "channels = NULL FROM lost WHERE utterance.utt_id = lost.utt_id"
+        )
+        con.execute("DELETE FROM measurement WHERE utt_id IN (SELECT utt_id FROM lost)")
+        con.register("measured", measurements)
+        con.execute("INSERT OR REPLACE INTO measurement BY NAME SELECT * FROM measured")
+        con.execute(
+            "DELETE FROM finding WHERE corpus = ? AND (kind = 'missing' OR kind = 'corrupt' AND (path IN "
+            "(SELECT path FROM again) OR path IN (SELECT path FROM lost)))",
+            [corpus.name],
+        )
+        build.insert(con, "finding", noticed)
+        short = con.execute(
+            "SELECT EXISTS (FROM utterance WHERE corpus = $1 AND audio_status <> 'ok') OR "
+            "EXISTS (FROM expected_count WHERE corpus = $1 AND grade <> 'U' AND expected <> found)",
+            [corpus.name],
+        ).fetchone()[0]
+        columns = ", ".join(f'"{name}"' for name in row_module.UTTERANCE_COLUMNS)
+        utterances = con.execute(f"SELECT {columns} FROM utterance WHERE corpus = ?", [corpus.name]).to_arrow_table()
+        con.execute(
+            "UPDATE corpus SET partial = ?, fingerprint = ? WHERE corpus = ?",
+            [short, build.fingerprint(utterances), corpus.name],
+        )
+        con.execute("COMMIT")
+
+
+def _columns(rows: pa.Table) -> dict[str, pa.ChunkedArray]:
+    return {name: rows[name] for name in build.MEASURED}
+
+
+def _rotten(known: pa.Table, stale: np.ndarray, again: pa.Table, swept: pa.Table) -> list[Problem]:
+    """Files whose samples changed although their size and time did not: a failing disk, or a hidden edit."""
+    before = known.filter(pa.array(stale))
+    now = swept.take(pc.index_in(again["file"], value_set=swept["file"].combine_chunks()).combine_chunks())
+    same = [pc.equal(before[name], now[name]) for name in ("size_bytes", "mtime_ns")]
+    other = pc.not_equal(before["audio_hash"], pc.fill_null(now["audio_hash"], "none"))
+    rotten = again.filter(pc.fill_null(pc.and_(pc.and_(*same), other), False))["path"]
+    if not len(rotten):
+        return []
+    cure = "the samples changed, size and time did not: check the disk and fetch the files again"
+    return [Problem("changed_unseen", len(rotten), rotten[0].as_py(), cure)]
+
+
+def _counted(con: duckdb.DuckDBPyConnection, name: str, kind: str, condition: str, cure: str) -> Problem | None:
+    count, first = con.execute(
+        "SELECT count(*), min(path) FROM (SELECT u.path, u.audio_status, u.rate_hz, m.*, "
+        "coalesce(f.detail, '') AS fault FROM utterance u LEFT JOIN measurement m USING (utt_id) "
+        "LEFT JOIN finding f ON f.corpus = u.corpus AND f.kind = 'corrupt' AND f.path = u.path "
+        f"WHERE u.corpus = ?) WHERE {condition}",
+        [name],
+    ).fetchone()
+    return Problem(kind, count, first, cure) if count else None
+
+
+def _duplicates(con: duckdb.DuckDBPyConnection, name: str) -> Problem | None:
+    groups = con.execute(
+        "SELECT list(path ORDER BY path), count(DISTINCT label) FROM utterance JOIN measurement m USING (utt_id) "
+        "WHERE m.corpus = ? AND audio_hash IS NOT NULL GROUP BY audio_hash HAVING count(*) > 1 ORDER BY min(path)",
+        [name],
+    ).fetchall()
+    if not groups:
+        return None
+    both = sum(labels > 1 for _, labels in groups)
+    more = f", {both} of them under both labels" if both else ""
+    copies = sum(len(paths) - 1 for paths, _ in groups)
+    return Problem(
+        "duplicate_audio", copies, " = ".join(groups[0][0][:2]),
+        f"the same samples under several names ({len(groups)} recordings{more}): compare with the published files",
+    )  # fmt: skip
+
+
+def _narrow(con: duckdb.DuckDBPyConnection, name: str) -> list[Problem]:
+    """Material whose band ends far below half its rate, as upsampled material does, by partition and label."""
+    wide = ", ".join(f"'{word}'" for word in WIDE_CODECS)
+    groups = con.execute(f"""
+        SELECT "partition", label, count(*) FILTER (narrow), count(*), min(path) FILTER (narrow), min(rate_hz) FROM (
+            SELECT "partition", label, path, rate_hz, bandwidth_hz < {NARROW} * rate_hz / 2 AND peak >= {SILENT_PEAK}
+                   AS narrow
+            FROM utterance JOIN measurement m USING (utt_id)
+            WHERE m.corpus = ? AND audio_status = 'ok' AND (codec IS NULL OR codec IN ({wide})))
+        GROUP BY ALL HAVING count(*) FILTER (narrow) >= greatest(2, {NARROW_SHARE} * count(*)) ORDER BY ALL
+    """, [name]).fetchall()  # fmt: skip
+    return [
+        Problem(
+            "narrow_band", count, first,
+            f"{count} of {total} {' '.join(word for word in (partition, label) if word)} files have nothing above "
+            f"{NARROW:.0%} of half their rate: upsampled or low-passed material; take the published files",
+        )
+        for partition, label, count, total, first, _ in groups
+    ]  # fmt: skip
+
+
+def _formats(con: duckdb.DuckDBPyConnection, name: str) -> list[Problem]:
+    """Rate, bit depth or channels that tell the labels of a partition apart."""
+    found = con.execute("""
+        WITH f AS (SELECT coalesce("partition", 'all') AS part, label, path,
+                          concat(rate_hz, ' Hz ', container, ' ', subtype, ' ', channels, ' channels') AS format
+                   FROM utterance JOIN measurement m USING (utt_id) WHERE m.corpus = ? AND audio_status = 'ok'),
+             n AS (SELECT part, label, format, count(*) / sum(count(*)) OVER (PARTITION BY part, label) AS share
+                   FROM f GROUP BY part, label, format),
+             b AS (FROM n WHERE label = 'bonafide'), s AS (FROM n WHERE label = 'spoof')
+        SELECT coalesce(b.part, s.part) AS part, sum(least(coalesce(b.share, 0), coalesce(s.share, 0))) AS common,
+               arg_max(coalesce(b.format, s.format), coalesce(b.share, 0)) AS genuine,
+               arg_max(coalesce(s.format, b.format), coalesce(s.share, 0)) AS made
+        FROM b FULL JOIN s ON b.part = s.part AND b.format = s.format
+        GROUP BY 1 HAVING sum(coalesce(b.share, 0)) > 0 AND sum(coalesce(s.share, 0)) > 0 ORDER BY 1
+    """, [name]).fetchall()  # fmt: skip
+    return [
+        Problem(
+            "format_tells_label", 1, part,
+            f"{1 - common:.0%} of the files have a format that the other label lacks (bona fide {genuine}, spoof "
+            f"{made}): one label was converted; take the published files",
+        )
+        for part, common, genuine, made in found
+        if common < COMMON_FORMATS
+    ]  # fmt: skip
