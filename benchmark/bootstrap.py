@@ -300,11 +300,12 @@ def percentile_interval(values: np.ndarray, confidence: float = CONFIDENCE) -> t
 
 
 def usable_clusters(speakers: tuple[ArrayLike, ArrayLike] | None) -> bool:
-    """Whether every trial has a speaker and there are enough of them to resample."""
+    """Whether every trial has a speaker (None or a negative number: unknown) and there are enough of them."""
     if speakers is None:
         return False
-    names = np.concatenate([np.asarray(s, dtype=object) for s in speakers])
-    return all(name is not None for name in names) and len(set(names)) >= MIN_CLUSTERS
+    names = np.concatenate([np.asarray(s) for s in speakers])
+    known = names >= 0 if names.dtype.kind == "i" else [name is not None for name in names]
+    return bool(np.all(known)) and np.unique(names).size >= MIN_CLUSTERS
 
 
 def eer_interval(
@@ -359,7 +360,7 @@ def auc_interval(
     lost = 1 - _share_below(scores.bonafide, spoof)
     area = float(won.mean())
     if usable_clusters(speakers):
-        code = np.unique(np.concatenate([np.asarray(s) for s in speakers]).astype(str), return_inverse=True)[1]
+        code = np.unique(np.concatenate([np.asarray(s) for s in speakers]), return_inverse=True)[1]
         units, method = int(code.max()) + 1, "speaker_delong"
         parts = (
             np.bincount(code[:n], won - area, units) / n,

@@ -1,0 +1,312 @@
+"""Scores of one run -> rows: every metric of every subset, its interval, and every breakdown.
+
+Pure: a table in, rows out; no model, no catalog. What cannot be measured becomes a row without a value and
+with the reason.
+"""
+
+import math
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from benchmark import breakdowns, metrics
+from benchmark.bootstrap import Interval, auc_interval, cost_interval, eer_interval, normal_half_width
+from benchmark.metrics import AsvRates, Ranked
+from ingest.types import DataError
+
+ALWAYS = ("eer", "eer_tie_safe", "tie_mass", "auc")
+DECISIONS = ("accuracy", "precision", "recall", "f1")
+IN_CELLS = ("eer", "auc", "min_dcf", "act_dcf", "cllr", "min_tdcf_2019", "min_tdcf_2021")
+BELOW_SPEAKERS = 200  # a table by speaker with more rows than this is nobody's reading
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The twin of table `result`."""
+
+    run_id: str
+    role: str
+    subset: str
+    kind: str
+    metric: str
+    value: float | None
+    ci_low: float | None
+    ci_high: float | None
+    ci_method: str | None
+    n_bonafide: int
+    n_spoof: int
+    note: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Breakdown:
+    """The twin of table `breakdown`."""
+
+    run_id: str
+    subset: str
+    factor: str
+    level: str
+    factor_2: str | None
+    level_2: str | None
+    metric: str
+    value: float | None
+    ci_low: float | None
+    ci_high: float | None
+    ci_method: str | None
+    n_bonafide: int
+    n_spoof: int
+    note: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Everything a score file says."""
+
+    results: list[Result]
+    breakdowns: list[Breakdown]
+    dev_eer: float | None
+    dev_threshold: float | None
+
+
+class Scores:
+    """The columns of one score table as arrays; `part(mask)` narrows it."""
+
+    def __init__(self, score: np.ndarray, bonafide: np.ndarray, speaker: np.ndarray, factors: dict):
+        self.score, self.bonafide, self.speaker, self.factors = score, bonafide, speaker, factors
+
+    def part(self, where: np.ndarray) -> "Scores":
+        factors = {name: breakdowns.Column(c.code[where], c.names) for name, c in self.factors.items()}
+        return Scores(self.score[where], self.bonafide[where], self.speaker[where], factors)
+
+    def split(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return values[self.bonafide], values[~self.bonafide]
+
+
+def measure(
+    run_id: str,
+    table: pa.Table,
+    *,
+    asked: Sequence[str] = (),
+    averages: Mapping[str, Sequence[str]] | None = None,
+    pooled: Mapping[str, Sequence[str]] | None = None,
+    asv: Mapping[str, Mapping[str, Mapping[str, float]]] | None = None,
+    replicates: int = 200,
+    threads: int = 1,
+) -> Measured:
+    """All rows of one run.
+
+    table: role, subset, utt_id, label, score and any factor columns. asked: metrics of the protocol beside EER
+    and AUC. averages, pooled: name -> subsets; a pooled subset counts an utterance once. asv: subset -> attack
+    ("" for all) -> AsvRates fields. Raises DataError naming the utterances of scores that are not finite, of
+    duplicate trials, and of labels other than bonafide and spoof.
+    """
+    check(run_id, table)
+    whole, subset = _scores(table), breakdowns.encode(table["subset"])
+    role = breakdowns.encode(table["role"])
+    names = list(dict.fromkeys([*ALWAYS, *asked]))
+    dev = _dev(whole, role)
+    parts: dict[str, Scores] = {}
+    is_test = role.code == (role.names.index("test") if "test" in role.names else -2)
+    for code in breakdowns.present(subset, is_test):
+        parts[subset.names[code]] = whole.part(is_test & (subset.code == code))
+    pools = pooled or {}
+    for name, members in pools.items():
+        parts[name] = whole.part(_once(table, is_test & _among(subset, members)))
+    results, cells = [], []
+    how = {"replicates": replicates, "threads": threads}
+    if dev is not None:
+        results += _rows((run_id, "dev", "dev", "subset"), dev, names, {}, None, how)
+    threshold = metrics.eer(*dev.split(dev.score))[1] if dev is not None and _both(dev) else None
+    for name, part in parts.items():
+        rates = (asv or {}).get(name, {})
+        about = (run_id, "test", name, "pooled" if name in pools else "subset")
+        results += _rows(about, part, names, rates, threshold, how)
+        cells += _cells(run_id, name, part, [n for n in names if n in IN_CELLS], rates)
+    for name, members in (averages or {}).items():
+        results += _averages(run_id, name, members, results)
+    dev_eer = next((r.value for r in results if r.role == "dev" and r.metric == "eer"), None)
+    return Measured(results, cells, dev_eer, threshold)
+
+
+def check(run_id: str, table: pa.Table) -> None:
+    """Raise DataError for scores, labels or trials that no metric can use."""
+    score = table["score"].to_numpy(zero_copy_only=False)
+    bad = np.flatnonzero(~np.isfinite(score))
+    if bad.size:
+        first = ", ".join(table["utt_id"].take(bad[:3]).to_pylist())
+        raise DataError(f"{run_id}: {bad.size} of {score.size} scores are not finite (first: {first})")
+    label = breakdowns.encode(table["label"])
+    wrong = [n for n in label.names if n not in ("bonafide", "spoof")]
+    if wrong or (label.code < 0).any():
+        raise DataError(f"{run_id}: label {(wrong or ['NULL'])[0]!r} in its scores; known: bonafide, spoof")
+    key = _trial(table, ("role", "subset"))
+    first = np.unique(key, return_index=True)[1]
+    if first.size < key.size:
+        twice = np.setdiff1d(np.arange(key.size), first)
+        where = f"{table['utt_id'][twice[0]]} in {table['subset'][twice[0]]}"
+        raise DataError(f"{run_id}: {twice.size} scores are for a trial that has one already (first: {where})")
+
+
+def _trial(table: pa.Table, also: Sequence[str] = ()) -> np.ndarray:
+    """A number per row, equal for rows of the same utterance and variant (and of the same value of `also`)."""
+    key = breakdowns.codes(table["utt_id"])[0]
+    for name in ("variant", *also):
+        if name in table.column_names:
+            code, words = breakdowns.codes(table[name])
+            key = key * (len(words) + 1) + code
+    return key
+
+
+def _scores(table: pa.Table) -> Scores:
+    label = breakdowns.encode(table["label"])
+    bonafide = label.code == (label.names.index("bonafide") if "bonafide" in label.names else -2)
+    factors = breakdowns.columns(table)
+    speaker = np.full(bonafide.size, -1)
+    if "speaker" in factors:
+        speaker = factors["speaker"].code
+        if "corpus" in factors:  # the same name in two corpora is two people
+            names = len(factors["speaker"].names)
+            speaker = np.where(speaker < 0, -1, speaker + names * factors["corpus"].code)
+    return Scores(table["score"].to_numpy(zero_copy_only=False).astype(np.float64), bonafide, speaker, factors)
+
+
+def _dev(whole: Scores, role: breakdowns.Column) -> Scores | None:
+    if "dev" not in role.names:
+        return None
+    return whole.part(role.code == role.names.index("dev"))
+
+
+def _among(column: breakdowns.Column, members: Sequence[str]) -> np.ndarray:
+    return np.isin(column.code, [column.names.index(m) for m in members if m in column.names])
+
+
+def _once(table: pa.Table, where: np.ndarray) -> np.ndarray:
+    """The first row of every utterance (and variant) among `where`, as a mask."""
+    rows = np.flatnonzero(where)
+    mask = np.zeros(where.size, bool)
+    mask[rows[np.unique(_trial(table)[rows], return_index=True)[1]]] = True
+    return mask
+
+
+def _both(part: Scores) -> bool:
+    return bool(part.bonafide.any() and not part.bonafide.all())
+
+
+def _rows(
+    about: tuple[str, str, str, str], part: Scores, names: Sequence[str], rates: Mapping,
+    threshold: float | None, how: Mapping[str, int],
+) -> Iterator[Result]:  # fmt: skip
+    n, m = int(part.bonafide.sum()), int((~part.bonafide).sum())
+    if not (n and m):
+        note = f"not run: no {'bona fide' if not n else 'spoof'} trials"
+        for name in names:
+            yield Result(*about, name, None, None, None, None, n, m, note)
+        return
+    scores, speakers = part.split(part.score), part.split(part.speaker)
+    ranked = metrics.rank(*scores)
+    asv = AsvRates(**rates[""]) if "" in rates else None
+    for name in names:
+        value, note = value_of(name, ranked, asv)
+        interval = _interval(name, value, scores, speakers, asv, how) or Interval(None, None, None)
+        yield Result(*about, name, value, interval.low, interval.high, interval.method, n, m, note)
+    if threshold is not None:
+        decided = metrics.confusion(ranked, threshold=float(np.nextafter(threshold, math.inf)))
+        for name in DECISIONS:
+            value = getattr(decided, name)
+            note = None if value is not None else "nothing was called bona fide"
+            yield Result(*about, name, value, None, None, None, n, m, note)
+
+
+def value_of(name: str, ranked: Ranked, asv: AsvRates | None) -> tuple[float | None, str | None]:
+    """(value, note) of one metric; the note is a warning, or says why there is no value."""
+    if name == "eer":
+        return metrics.eer(ranked)[0], "; ".join(metrics.warnings_of(ranked)) or None
+    if name in ("min_tdcf_2019", "min_tdcf_2021"):
+        return _tandem(name, ranked, asv)
+    if name in ("t_eer", "a_dcf"):
+        return None, "needs a speaker verification score for every trial"
+    plain = {
+        "eer_tie_safe": lambda: metrics.eer_tie_safe(ranked)[0],
+        "tie_mass": lambda: metrics.tie_mass(ranked),
+        "auc": lambda: metrics.auc(ranked),
+        "min_dcf": lambda: metrics.min_dcf(ranked)[0],
+        "act_dcf": lambda: metrics.act_dcf(ranked),
+        "cllr": lambda: metrics.cllr(ranked),
+    }
+    return plain[name](), None
+
+
+def _tandem(name: str, ranked: Ranked, asv: AsvRates | None) -> tuple[float | None, str | None]:
+    if asv is None:
+        return None, "no ASV scores of these trials in the catalog"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        value = metrics.min_tdcf(ranked, asv=asv, form=name.rpartition("_")[2])[0]
+    if value is None:
+        return None, "fewer than 3 distinct scores"
+    if math.isnan(value):
+        return None, "the ASV system rejects every spoof"
+    return value, None
+
+
+def _interval(
+    name: str, value: float | None, scores: tuple, speakers: tuple, asv: AsvRates | None, how: Mapping[str, int]
+) -> Interval | None:
+    if value is None:
+        return None
+    if name == "eer":
+        return eer_interval(*scores, speakers=speakers, **how)
+    if name == "auc":
+        return auc_interval(*scores, speakers=speakers)
+    if name == "min_dcf":
+        p, miss, false_alarm = metrics.P_SPOOF, metrics.C_MISS, metrics.C_FA
+        weights = (0.0, miss * (1 - p), false_alarm * p)
+    elif name.startswith("min_tdcf"):
+        weights = metrics.tdcf_weights(asv, form=name.rpartition("_")[2])
+    else:
+        return None
+    default = weights[0] + min(weights[1:])
+    return cost_interval(*scores, weights=tuple(w / default for w in weights), speakers=speakers, **how)
+
+
+def _cells(run_id: str, subset: str, part: Scores, names: Sequence[str], rates: Mapping) -> Iterator[Breakdown]:
+    factors = dict(part.factors)
+    if "speaker" in factors and len(breakdowns.present(factors["speaker"])) > BELOW_SPEAKERS:
+        del factors["speaker"]
+    for cell in breakdowns.cells(factors, part.bonafide):
+        n, m = int(cell.bonafide.sum()), int(cell.spoof.sum())
+        about = (run_id, subset, cell.factor, cell.level, cell.factor_2, cell.level_2)
+        if not (n and m):
+            note = f"no {'bona fide' if not n else 'spoof'} trials"
+            yield Breakdown(*about, "eer", None, None, None, None, n, m, note)
+            continue
+        ranked = metrics.rank(part.score[cell.bonafide], part.score[cell.spoof])
+        known = cell.factor == "attack" and cell.factor_2 is None and cell.level in rates
+        asv = AsvRates(**rates[cell.level]) if known else None
+        for name in names:
+            value, note = value_of(name, ranked, asv)
+            if value is None and name.startswith("min_tdcf"):
+                continue
+            low = high = method = None
+            if name == "eer":
+                half, method = normal_half_width(value, n, m), "normal"
+                low, high = max(value - half, 0.0), min(value + half, 1.0)
+            yield Breakdown(*about, name, value, low, high, method, n, m, None if value is not None else note)
+
+
+def _averages(run_id: str, name: str, members: Sequence[str], results: Sequence[Result]) -> Iterator[Result]:
+    """Unweighted means over subsets of one run; never the metric of the pooled scores."""
+    for metric in dict.fromkeys(r.metric for r in results if r.role == "test"):
+        of = {r.subset: r for r in results if r.role == "test" and r.metric == metric}
+        lacking = [m for m in members if m not in of or of[m].value is None]
+        n = sum(of[m].n_bonafide for m in members if m in of)
+        s = sum(of[m].n_spoof for m in members if m in of)
+        if lacking:
+            note = f"not run: {', '.join(lacking)}"
+            yield Result(run_id, "test", name, "average", metric, None, None, None, None, n, s, note)
+        else:
+            value = float(np.mean([of[m].value for m in members]))
+            yield Result(run_id, "test", name, "average", metric, value, None, None, None, n, s, None)

@@ -1,0 +1,297 @@
+"""Score files -> results.duckdb: one DuckDB file that holds every metric of every run and opens by itself.
+
+The file is rebuilt whole and renamed into place, so a reader never sees a part of it. A run whose files have
+not changed since the last time keeps its rows; the rest is measured again, in parallel.
+"""
+
+import functools
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import joblib
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from benchmark.breakdowns import TRIAL_FACTORS
+from benchmark.measure import Measured, measure
+from benchmark.tdcf import asv_rates
+from ingest.files import atomic, lock
+from ingest.progress import Progress
+from ingest.types import DataError
+
+REPLICATES = 200
+FILES = ("run.json", "scores.parquet", "curve.parquet", "asv.json")
+NEEDED = ("role", "subset", "utt_id", "label", "score")
+WORDS = ("role", "subset", "label", "attack", "vocoder", *TRIAL_FACTORS)  # read as dictionaries
+_HERE = Path(__file__).parent
+_MEASURING = (
+    "ranked.py", "metrics.py", "tdcf.py", "bootstrap.py", "breakdowns.py", "measure.py", "results.sql", "results.py",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What `collect` did: runs in the catalog, and how many of them were measured now."""
+
+    runs: int
+    measured: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """One run as Arrow tables, ready to be inserted."""
+
+    run: pa.Table
+    score_file: pa.Table
+    result: pa.Table
+    breakdown: pa.Table
+    curve: pa.Table
+
+
+def collect(data: Path, *, replicates: int = REPLICATES, jobs: int | None = None) -> Collected:
+    """Rebuild DATA/results.duckdb from every finished run below DATA/scores.
+
+    replicates: bootstrap replicates per interval. jobs: processes (default: one per core). Raises DataError
+    naming the run whose files cannot be used.
+    """
+    path = data / "results.duckdb"
+    with lock(data / "results.lock"):
+        folders = sorted(p.parent for p in (data / "scores").glob("*/run.json"))
+        signatures = {f.name: signature(f, replicates) for f in folders}
+        kept = {run for run, old in _previous(path).items() if signatures.get(run) == old}
+        new = [f for f in folders if f.name not in kept]
+        with atomic(path) as temporary:
+            temporary.unlink()  # DuckDB makes the file itself
+            with duckdb.connect(str(temporary)) as con:
+                con.execute("SET enable_progress_bar = false")
+                con.execute((_HERE / "results.sql").read_text())
+                _published(con)
+                _failures(con, data)
+                _insert(con, _measured(new, signatures, replicates, jobs), path if kept else None, kept)
+    return Collected(len(folders), len(new))
+
+
+@functools.cache
+def _code() -> str:
+    digest = hashlib.sha256()
+    for name in _MEASURING:
+        digest.update((_HERE / name).read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def signature(folder: Path, replicates: int) -> str:
+    """Changes whenever the rows of this run could."""
+    stats = [(folder / name).stat() if (folder / name).exists() else None for name in FILES]
+    files = [(s.st_size, s.st_mtime_ns) if s else None for s in stats]
+    return hashlib.sha256(repr((_code(), replicates, files)).encode()).hexdigest()[:32]
+
+
+def _previous(path: Path) -> dict[str, str]:
+    """run_id -> signature in the present results catalog; empty if there is none that this code can read."""
+    if not path.exists():
+        return {}
+    try:
+        with duckdb.connect(str(path), read_only=True) as con:
+            return dict(con.execute("SELECT run_id, signature FROM score_file").fetchall())
+    except duckdb.Error:
+        return {}
+
+
+def _measured(
+    folders: Sequence[Path], signatures: Mapping[str, str], replicates: int, jobs: int | None
+) -> Iterator[_Rows]:
+    jobs = min(jobs or len(os.sched_getaffinity(0)), max(len(folders) // 4, 1))
+    parallel = joblib.Parallel(n_jobs=jobs, return_as="generator", batch_size="auto" if jobs > 1 else 1)
+    with Progress("results", total=len(folders), unit="run") as progress:
+        for rows in parallel(joblib.delayed(_run)(f, signatures[f.name], replicates) for f in folders):
+            progress.add()
+            yield rows
+
+
+def _run(folder: Path, sign: str, replicates: int) -> _Rows:
+    about = _json(folder / "run.json")
+    table = read_scores(folder / "scores.parquet")
+    asv = _json(folder / "asv.json") if (folder / "asv.json").exists() else {}
+    measured = measure(
+        folder.name, table, asked=about.get("metrics") or (), averages=about.get("averages"),
+        pooled=about.get("pooled"), asv=asv, replicates=replicates,
+    )  # fmt: skip
+    path = f"scores/{folder.name}/scores.parquet"
+    file = {"run_id": folder.name, "path": path, "trials": table.num_rows, "signature": sign}
+    return _Rows(
+        run=_arrow("run", [_run_row(folder.name, about, measured)]),
+        score_file=_arrow("score_file", [file]),
+        result=_arrow("result", [asdict(row) for row in measured.results]),
+        breakdown=_arrow("breakdown", [asdict(row) for row in measured.breakdowns]),
+        curve=_curve(folder),
+    )
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read ({error}); delete {path.parent} and run the cell again") from None
+
+
+def read_scores(path: Path) -> pa.Table:
+    """A score file with its words as dictionaries; raises DataError if it lacks a column or cannot be read."""
+    try:
+        names = pq.read_schema(path).names
+        table = pq.read_table(path, read_dictionary=[n for n in WORDS if n in names])
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{path} cannot be read ({error}); delete {path.parent} and run the cell again") from None
+    lacking = [name for name in NEEDED if name not in names]
+    if lacking:
+        raise DataError(f"{path} has no column {lacking[0]!r}; a score file needs {', '.join(NEEDED)}")
+    return table.unify_dictionaries()
+
+
+_KINDS = {
+    "VARCHAR": pa.string(), "JSON": pa.string(), "BIGINT": pa.int64(), "DOUBLE": pa.float64(), "BOOLEAN": pa.bool_(),
+}  # fmt: skip
+
+
+@functools.cache
+def columns(table: str) -> dict[str, str]:
+    """Column -> SQL type of one table of results.sql."""
+    with duckdb.connect() as con:
+        con.execute((_HERE / "results.sql").read_text())
+        return dict(row[:2] for row in con.execute(f"DESCRIBE {table}").fetchall())
+
+
+def _arrow(table: str, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    return pa.table(
+        {name: pa.array([row[name] for row in rows], _KINDS[kind]) for name, kind in columns(table).items()}
+    )
+
+
+def _run_row(run_id: str, about: Mapping[str, Any], measured: Measured) -> dict[str, Any]:
+    row = {name: about.get(name) for name in columns("run")}
+    for name, kind in columns("run").items():
+        if kind == "JSON" and row[name] is not None:
+            row[name] = json.dumps(row[name], sort_keys=True)
+    lacking = [name for name in ("detector", "protocol", "scenario") if not row[name]]
+    if lacking:
+        raise DataError(f"{run_id}: run.json has no {lacking[0]!r}; delete the folder and run the cell again")
+    row |= {name: bool(row[name]) for name in ("external", "simulated", "partial")}
+    row["trained"] = bool(about.get("trained", True))
+    row["missing_trials"] = row["missing_trials"] or 0
+    return row | {"run_id": run_id, "dev_eer": measured.dev_eer, "dev_threshold": measured.dev_threshold}
+
+
+def _curve(folder: Path) -> pa.Table:
+    empty = _arrow("curve", [])
+    if not (folder / "curve.parquet").exists():
+        return empty
+    points = pq.read_table(folder / "curve.parquet", columns=["epoch", "name", "value"])
+    return points.add_column(0, "run_id", pa.array([folder.name] * points.num_rows, pa.string())).cast(empty.schema)
+
+
+def _insert(con: duckdb.DuckDBPyConnection, rows: Iterator[_Rows], old: Path | None, kept: set[str]) -> None:
+    """Insert new and kept rows in an order that does not depend on which is which."""
+    gathered: dict[str, list[pa.Table]] = {f.name: [] for f in fields(_Rows)}
+    for one in rows:
+        for name, tables in gathered.items():
+            tables.append(getattr(one, name))
+    if old is not None:
+        con.execute(f"ATTACH '{str(old).replace(chr(39), chr(39) * 2)}' AS old (READ_ONLY)")
+        con.register("kept", pa.table({"run_id": sorted(kept)}))
+    for name, tables in gathered.items():
+        sources = []
+        if tables:
+            con.register("fresh", pa.concat_tables(tables))
+            sources.append("SELECT * FROM fresh")
+        if old is not None:
+            sources.append(f"SELECT * FROM old.{name} WHERE run_id IN (FROM kept)")
+        if sources:
+            con.execute(f"INSERT INTO {name} BY NAME FROM ({' UNION ALL BY NAME '.join(sources)}) ORDER BY ALL")
+            gathered[name] = []
+    if old is not None:
+        con.execute("DETACH old")
+
+
+def _published(con: duckdb.DuckDBPyConnection) -> None:
+    """Quoted figures; percentages become fractions, so that they stand beside ours."""
+    figures = pa.csv.read_csv(_HERE / "published.csv")
+    runs = pa.csv.read_csv(_HERE / "published_runs.csv")
+    con.register("figures", figures)
+    con.register("runs", runs)
+    con.execute("""
+        INSERT INTO published BY NAME
+        SELECT source, "table", detector, setting, protocol, nullif(subset, '') AS subset,
+               regexp_replace(metric, '_pct$', '') AS metric,
+               CASE WHEN metric LIKE '%\\_pct' ESCAPE '\\' THEN value / 100 ELSE value END AS value
+        FROM figures""")
+    con.execute("""
+        INSERT INTO published_run BY NAME
+        SELECT detector, run, label, protocol, subset, metric, value / 100 AS value
+        FROM (UNPIVOT (SELECT detector, run, label, protocol, subset, eer_pct AS eer, auc_pct AS auc FROM runs)
+              ON eer, auc INTO NAME metric VALUE value)""")
+    con.unregister("figures")
+    con.unregister("runs")
+
+
+def _failures(con: duckdb.DuckDBPyConnection, data: Path) -> None:
+    for path in sorted((data / "scores").glob("*/failed.json")):
+        if not (path.parent / "run.json").exists():
+            failed = _json(path)
+            row = [failed.get(k) for k in ("detector", "protocol", "seed", "reason")]
+            con.execute("INSERT INTO failure VALUES (?, ?, ?, ?, ?)", [path.parent.name, *row])
+
+
+def asv_file(
+    con: duckdb.DuckDBPyConnection, rows: pa.Table, asked: Sequence[str]
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Error rates of the organisers' speaker verifier on the trials of a run, for its min t-DCF.
+
+    con: the catalog. rows: role, subset, utt_id, label, attack of the scored trials. asked: metrics of the
+    protocol; without a t-DCF among them nothing is computed. Returns {subset: {attack: {p_fa, p_miss,
+    p_fa_spoof}}} with attack "" for all attacks of the subset together. A subset that spans several corpora or
+    partitions, or has no ASV scores, is left out: its t-DCF is not defined.
+    """
+    if not any(name.startswith("min_tdcf") for name in asked):
+        return {}
+    con.register("scored", rows.select(["role", "subset", "utt_id", "attack"]))
+    try:
+        places = con.sql("""
+            SELECT s.subset, u.corpus, u.partition, list_sort(list(DISTINCT s.attack)) AS attacks
+            FROM scored s JOIN utterance u USING (utt_id) WHERE s.role = 'test'
+            GROUP BY ALL ORDER BY ALL""").fetchall()
+    finally:
+        con.unregister("scored")
+    subsets = [place[0] for place in places]
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for subset, corpus, partition, attacks in places:
+        if subsets.count(subset) == 1:
+            rates = _asv_rates(con, corpus, partition, [a for a in attacks if a is not None])
+            if rates:
+                found[subset] = rates
+    return found
+
+
+def _asv_rates(
+    con: duckdb.DuckDBPyConnection, corpus: str, partition: str | None, attacks: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    scores = con.execute(
+        "SELECT key, attack, score FROM asv_score WHERE corpus = ? AND partition IS NOT DISTINCT FROM ?",
+        [corpus, partition],
+    ).fetchnumpy()
+    key, attack = np.asarray(scores["key"]), np.asarray(scores["attack"])
+    score = np.asarray(scores["score"], np.float64)
+    target, nontarget = score[key == "target"], score[key == "nontarget"]
+    found = {}
+    for name, members in (("", list(attacks)), *((a, [a]) for a in attacks)):
+        spoof = score[(key == "spoof") & np.isin(attack.astype(str), members)]
+        if target.size and nontarget.size and spoof.size:
+            rates = asv_rates(target, nontarget, spoof)
+            found[name] = {"p_fa": rates.p_fa, "p_miss": rates.p_miss, "p_fa_spoof": rates.p_fa_spoof}
+    return found

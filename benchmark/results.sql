@@ -1,0 +1,278 @@
+-- The results catalog: rebuilt by `python -m benchmark collect` from DATA/scores/*/. The only place where a
+-- column of a result is defined. Rates are fractions in [0, 1]; NULL means "not known" and the note says why.
+
+CREATE TABLE run (
+    run_id             VARCHAR PRIMARY KEY,
+    detector           VARCHAR NOT NULL,
+    protocol           VARCHAR NOT NULL,
+    scenario           VARCHAR NOT NULL,
+    title              VARCHAR,
+    seed               BIGINT,
+    config             JSON,
+    trained            BOOLEAN NOT NULL,
+    "external"         BOOLEAN NOT NULL,
+    simulated          BOOLEAN NOT NULL,
+    partial            BOOLEAN NOT NULL,
+    missing_trials     BIGINT NOT NULL,
+    dev_eer            DOUBLE,
+    dev_threshold      DOUBLE,
+    best_epoch         BIGINT,
+    epochs             BIGINT,
+    parameters         BIGINT,
+    train_s            DOUBLE,
+    score_s            DOUBLE,
+    peak_memory_bytes  BIGINT,
+    device             VARCHAR,
+    finished_at        VARCHAR,
+    train_key          VARCHAR,
+    train_fingerprint  VARCHAR,
+    trials_fingerprint VARCHAR,
+    code_version       VARCHAR,
+    catalog_version    BIGINT,
+    git_commit         VARCHAR,
+    git_dirty          BOOLEAN,
+    versions           JSON,
+    source             VARCHAR
+);
+COMMENT ON TABLE run IS 'One detector, protocol, seed, configuration and code version';
+COMMENT ON COLUMN run.run_id IS 'Name of the folder below DATA/scores';
+COMMENT ON COLUMN run.detector IS 'Canonical id; shortcut_* are probes that hear no synthesis, only duration, silence, level, ...';
+COMMENT ON COLUMN run.protocol IS 'Which utterances train, tune and test; see python -m protocols show';
+COMMENT ON COLUMN run.scenario IS 'First part of the protocol: inner, cross_method, cross_dataset, cross_language, official, ...';
+COMMENT ON COLUMN run.title IS 'The protocol in words';
+COMMENT ON COLUMN run.seed IS 'Number that all randomness of the run comes from; NULL for external scores';
+COMMENT ON COLUMN run.config IS 'Every setting that was used: detector, input, training';
+COMMENT ON COLUMN run.trained IS 'Trained here on the train role; false: given weights were scored as they are';
+COMMENT ON COLUMN run."external" IS 'Scores that others published, rescored here';
+COMMENT ON COLUMN run.simulated IS 'Trained or scored on corpora made by python -m ingest simulate';
+COMMENT ON COLUMN run.partial IS 'Some trials of the protocol were missing';
+COMMENT ON COLUMN run.missing_trials IS 'Trials left out because their audio is missing or corrupt';
+COMMENT ON COLUMN run.dev_eer IS 'Official EER on dev';
+COMMENT ON COLUMN run.dev_threshold IS 'Scores above it are called bona fide in accuracy, precision, recall, f1: the dev EER threshold';
+COMMENT ON COLUMN run.best_epoch IS 'Epoch whose weights were scored';
+COMMENT ON COLUMN run.epochs IS 'Epochs trained';
+COMMENT ON COLUMN run.parameters IS 'Number of weights of the detector';
+COMMENT ON COLUMN run.train_s IS 'Seconds of training; shared by runs with the same train_key';
+COMMENT ON COLUMN run.score_s IS 'Seconds of scoring what no other run of the training had scored yet';
+COMMENT ON COLUMN run.peak_memory_bytes IS 'Largest resident memory of the process';
+COMMENT ON COLUMN run.device IS 'Processor or GPU';
+COMMENT ON COLUMN run.finished_at IS 'UTC time, ISO 8601';
+COMMENT ON COLUMN run.train_key IS 'Runs with the same key share one training';
+COMMENT ON COLUMN run.train_fingerprint IS 'sha256 of the train and dev trials';
+COMMENT ON COLUMN run.trials_fingerprint IS 'sha256 of all trials';
+COMMENT ON COLUMN run.code_version IS 'Hash of the sources that decide the scores';
+COMMENT ON COLUMN run.catalog_version IS 'Schema version of the catalog the trials came from';
+COMMENT ON COLUMN run.git_commit IS 'Commit of the checkout';
+COMMENT ON COLUMN run.git_dirty IS 'The checkout differed from its commit';
+COMMENT ON COLUMN run.versions IS 'Versions of the libraries';
+COMMENT ON COLUMN run.source IS 'Where external scores come from';
+
+CREATE TABLE score_file (
+    run_id    VARCHAR PRIMARY KEY REFERENCES run (run_id),
+    path      VARCHAR NOT NULL,
+    trials    BIGINT NOT NULL,
+    signature VARCHAR NOT NULL
+);
+COMMENT ON TABLE score_file IS 'Where each run''s scores lie; every result can be rebuilt from them';
+COMMENT ON COLUMN score_file.run_id IS 'The run';
+COMMENT ON COLUMN score_file.path IS 'Relative to DATA';
+COMMENT ON COLUMN score_file.trials IS 'Rows of the file: dev and test';
+COMMENT ON COLUMN score_file.signature IS 'Size and time of the run''s files and hash of the measuring code: unchanged ones are not measured again';
+
+CREATE TABLE result (
+    run_id     VARCHAR NOT NULL REFERENCES run (run_id),
+    role       VARCHAR NOT NULL CHECK (role IN ('dev', 'test')),
+    subset     VARCHAR NOT NULL,
+    kind       VARCHAR NOT NULL CHECK (kind IN ('subset', 'average', 'pooled')),
+    metric     VARCHAR NOT NULL,
+    value      DOUBLE,
+    ci_low     DOUBLE,
+    ci_high    DOUBLE,
+    ci_method  VARCHAR,
+    n_bonafide BIGINT NOT NULL,
+    n_spoof    BIGINT NOT NULL,
+    note       VARCHAR,
+    PRIMARY KEY (run_id, role, subset, metric),
+    CHECK (value IS NOT NULL OR note IS NOT NULL)
+);
+COMMENT ON TABLE result IS 'One metric of one run on one subset';
+COMMENT ON COLUMN result.run_id IS 'The run';
+COMMENT ON COLUMN result.role IS 'dev: what the run was selected on; test: scored once';
+COMMENT ON COLUMN result.subset IS 'Named part of test, or the name of an average or a pool of several';
+COMMENT ON COLUMN result.kind IS 'subset: one named part; average: unweighted mean over parts; pooled: one metric over the trials of several parts, each utterance once';
+COMMENT ON COLUMN result.metric IS 'eer (official), eer_tie_safe, tie_mass, auc, min_dcf, act_dcf, cllr, min_tdcf_2019, min_tdcf_2021, accuracy, precision, recall, f1 (bona fide is positive, dev threshold)';
+COMMENT ON COLUMN result.value IS 'A fraction, except cllr (bits); NULL where it is not defined';
+COMMENT ON COLUMN result.ci_low IS 'Lower end of the 95 % interval';
+COMMENT ON COLUMN result.ci_high IS 'Upper end of the 95 % interval';
+COMMENT ON COLUMN result.ci_method IS 'What was resampled and how often, or the formula';
+COMMENT ON COLUMN result.n_bonafide IS 'Bona fide trials';
+COMMENT ON COLUMN result.n_spoof IS 'Spoof trials';
+COMMENT ON COLUMN result.note IS 'Warnings about the scores, or why there is no value';
+
+CREATE TABLE breakdown (
+    run_id     VARCHAR NOT NULL,
+    subset     VARCHAR NOT NULL,
+    factor     VARCHAR NOT NULL,
+    level      VARCHAR NOT NULL,
+    factor_2   VARCHAR,
+    level_2    VARCHAR,
+    metric     VARCHAR NOT NULL,
+    value      DOUBLE,
+    ci_low     DOUBLE,
+    ci_high    DOUBLE,
+    ci_method  VARCHAR,
+    n_bonafide BIGINT NOT NULL,
+    n_spoof    BIGINT NOT NULL,
+    note       VARCHAR
+);
+COMMENT ON TABLE breakdown IS 'Cells of a test subset: by attack, vocoder family, codec, ..., or by two of them';
+COMMENT ON COLUMN breakdown.run_id IS 'The run';
+COMMENT ON COLUMN breakdown.subset IS 'Named part of test';
+COMMENT ON COLUMN breakdown.factor IS 'attack, vocoder: all bona fide against these spoofs; any other splits both classes';
+COMMENT ON COLUMN breakdown.level IS 'Value of the factor';
+COMMENT ON COLUMN breakdown.factor_2 IS 'Second factor (the columns of a table), or NULL';
+COMMENT ON COLUMN breakdown.level_2 IS 'Value of the second factor';
+COMMENT ON COLUMN breakdown.metric IS 'As in result';
+COMMENT ON COLUMN breakdown.value IS 'As in result';
+COMMENT ON COLUMN breakdown.ci_low IS 'Lower end of the 95 % interval';
+COMMENT ON COLUMN breakdown.ci_high IS 'Upper end of the 95 % interval';
+COMMENT ON COLUMN breakdown.ci_method IS 'normal: from the trial counts alone';
+COMMENT ON COLUMN breakdown.n_bonafide IS 'Bona fide trials';
+COMMENT ON COLUMN breakdown.n_spoof IS 'Spoof trials';
+COMMENT ON COLUMN breakdown.note IS 'Why there is no value';
+
+CREATE TABLE curve (
+    run_id VARCHAR NOT NULL,
+    epoch  BIGINT NOT NULL,
+    name   VARCHAR NOT NULL,
+    value  DOUBLE
+);
+COMMENT ON TABLE curve IS 'What training reported after each epoch';
+COMMENT ON COLUMN curve.run_id IS 'The run';
+COMMENT ON COLUMN curve.epoch IS 'Epoch';
+COMMENT ON COLUMN curve.name IS 'loss, dev EER, learning rate, ...';
+COMMENT ON COLUMN curve.value IS 'Value at the end of the epoch';
+
+CREATE TABLE failure (
+    run_id   VARCHAR PRIMARY KEY,
+    detector VARCHAR,
+    protocol VARCHAR,
+    seed     BIGINT,
+    reason   VARCHAR NOT NULL
+);
+COMMENT ON TABLE failure IS 'Runs that did not end';
+COMMENT ON COLUMN failure.run_id IS 'Name of the folder below DATA/scores';
+COMMENT ON COLUMN failure.detector IS 'Detector';
+COMMENT ON COLUMN failure.protocol IS 'Protocol';
+COMMENT ON COLUMN failure.seed IS 'Seed';
+COMMENT ON COLUMN failure.reason IS 'What went wrong, in one line';
+
+CREATE TABLE published (
+    source   VARCHAR NOT NULL,
+    "table"  VARCHAR,
+    detector VARCHAR NOT NULL,
+    setting  VARCHAR NOT NULL,
+    protocol VARCHAR NOT NULL,
+    subset   VARCHAR,
+    metric   VARCHAR NOT NULL,
+    value    DOUBLE NOT NULL
+);
+COMMENT ON TABLE published IS 'Figures quoted from papers and public result files; never an input of a measured number';
+COMMENT ON COLUMN published.source IS 'Paper or repository';
+COMMENT ON COLUMN published."table" IS 'Table of the source';
+COMMENT ON COLUMN published.detector IS 'Canonical id; _s marks the comparison paper''s own variants';
+COMMENT ON COLUMN published.setting IS 'default, or the ablation level';
+COMMENT ON COLUMN published.protocol IS 'Protocol the figure belongs to';
+COMMENT ON COLUMN published.subset IS 'Named test subset; average is the printed mean';
+COMMENT ON COLUMN published.metric IS 'As in result where it is the same quantity, else as printed';
+COMMENT ON COLUMN published.value IS 'Rates as fractions, other quantities as printed';
+
+CREATE TABLE published_run (
+    detector VARCHAR NOT NULL,
+    run      VARCHAR NOT NULL,
+    label    VARCHAR NOT NULL,
+    protocol VARCHAR NOT NULL,
+    subset   VARCHAR NOT NULL,
+    metric   VARCHAR NOT NULL,
+    value    DOUBLE NOT NULL
+);
+COMMENT ON TABLE published_run IS 'Single training runs behind the tables of Zhang et al. (Robust AI-Synthesized Speech Detection), from the authors'' public history';
+COMMENT ON COLUMN published_run.detector IS 'Canonical id';
+COMMENT ON COLUMN published_run.run IS 'The authors'' run number';
+COMMENT ON COLUMN published_run.label IS 'The authors'' name of the detector';
+COMMENT ON COLUMN published_run.protocol IS 'Protocol';
+COMMENT ON COLUMN published_run.subset IS 'Named test subset';
+COMMENT ON COLUMN published_run.metric IS 'eer or auc';
+COMMENT ON COLUMN published_run.value IS 'Fraction';
+
+-- Of runs that differ in code version only, the last one counts.
+CREATE VIEW current_run AS
+SELECT *,
+       left(md5(coalesce(config::VARCHAR, '')), 6) AS config_id,
+       detector
+       || CASE WHEN trained OR "external" THEN '' ELSE ' (given weights)' END
+       || CASE WHEN "external" THEN ' (external)' ELSE '' END AS entry
+FROM   run
+QUALIFY row_number() OVER (PARTITION BY detector, protocol, seed, config, trained, "external", source
+                           ORDER BY finished_at DESC, run_id) = 1;
+COMMENT ON VIEW current_run IS 'Runs without those that later code repeated';
+COMMENT ON COLUMN current_run.config_id IS 'Short name of the configuration';
+COMMENT ON COLUMN current_run.entry IS 'Detector as the leaderboard names it';
+
+CREATE VIEW leaderboard AS
+SELECT detector, entry, protocol, scenario, seed, subset, kind, metric, value, ci_low, ci_high, ci_method,
+       n_bonafide, n_spoof, note, partial, simulated, trained, "external", config_id, run_id
+FROM   result
+JOIN   current_run USING (run_id)
+WHERE  role = 'test';
+COMMENT ON VIEW leaderboard IS 'Every test result of every current run';
+
+CREATE VIEW seeds AS
+SELECT entry, detector, protocol, scenario, subset, kind, metric, config_id,
+       count(value) AS runs, avg(value) AS mean, stddev_samp(value) AS sd, median(value) AS median,
+       min(value) AS low, max(value) AS high,
+       any_value(n_bonafide) AS n_bonafide, any_value(n_spoof) AS n_spoof,
+       bool_or(partial) AS partial, bool_or(simulated) AS simulated
+FROM   leaderboard
+GROUP  BY ALL;
+COMMENT ON VIEW seeds IS 'Mean, sample deviation, median and range over the seeds of one configuration';
+
+CREATE VIEW by_attack AS
+SELECT r.entry, r.detector, r.protocol, r.seed, b.subset, b.level AS attack, b.value AS eer, b.ci_low, b.ci_high,
+       b.n_bonafide, b.n_spoof, b.run_id
+FROM   breakdown b
+JOIN   current_run r USING (run_id)
+WHERE  b.factor = 'attack' AND b.factor_2 IS NULL AND b.metric = 'eer';
+COMMENT ON VIEW by_attack IS 'EER of each attack against all bona fide of its subset';
+
+CREATE VIEW compared AS
+SELECT s.entry, s.detector, s.protocol, s.subset, s.metric, s.runs, s.mean AS measured_mean, s.median AS measured_median,
+       p.value AS published, s.mean - p.value AS difference, p.source, p."table", s.partial, s.simulated
+FROM   seeds s
+JOIN   published p USING (detector, protocol, subset, metric)
+WHERE  p.setting = 'default';
+COMMENT ON VIEW compared IS 'Published figure beside the mean over our seeds';
+
+CREATE VIEW published_spread AS
+SELECT detector, protocol, subset, metric, count(*) AS runs, avg(value) AS mean, median(value) AS median,
+       min(value) AS low, max(value) AS high
+FROM   published_run
+GROUP  BY ALL;
+COMMENT ON VIEW published_spread IS 'Spread of the authors'' own runs behind a published mean';
+
+CREATE VIEW flagged AS
+SELECT entry, detector, protocol, seed, subset, note, run_id
+FROM   leaderboard
+WHERE  metric = 'eer' AND note IS NOT NULL;
+COMMENT ON VIEW flagged IS 'Runs whose scores look collapsed, inverted, tied, saturated, or could not be measured';
+
+CREATE VIEW cost AS
+SELECT r.entry, r.detector, r.protocol, r.seed, r.parameters, r.train_s, r.score_s, f.trials,
+       r.peak_memory_bytes, r.epochs, r.best_epoch, r.device, r.run_id
+FROM   current_run r
+JOIN   score_file f USING (run_id);
+COMMENT ON VIEW cost IS 'What each run cost';
+
+CREATE MACRO scores(data) AS TABLE
+SELECT parse_path(filename)[-2] AS run_id, * EXCLUDE (filename)
+FROM   read_parquet(data || '/scores/*/scores.parquet', filename = true, union_by_name = true);

@@ -1,0 +1,282 @@
+"""Score files to results: values by hand, what cannot be measured, rebuilding, and the database's own words."""
+
+import json
+import shutil
+from dataclasses import fields
+
+import duckdb
+import made_results
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from benchmark import measure, metrics, results
+from ingest import catalog
+from ingest.types import DataError
+
+
+@pytest.fixture
+def data(tmp_path):
+    made_results.make(tmp_path)
+    return tmp_path
+
+
+def ask(data, query):
+    with duckdb.connect(str(data / "results.duckdb"), read_only=True) as con:
+        return con.sql(query).fetchall()
+
+
+def measured(test, **options):
+    rows = measure.measure("r", made_results.score_table(test), replicates=20, **options)
+    return {(r.subset, r.metric): r for r in rows.results if r.role == "test"}, rows
+
+
+def test_values_by_hand(data):
+    assert results.collect(data, replicates=20) == results.Collected(runs=4, measured=4)
+    found = dict(ask(data, """
+        SELECT subset || ' ' || metric, value FROM leaderboard
+        WHERE detector = 'lfcc_gmm' AND seed = 0 ORDER BY ALL"""))  # fmt: skip
+    assert found["easy eer"] == 0
+    # hard, upwards: s -3, b 0.5 (P_miss 1/4, P_fa 1/2), s 0.75 (1/4, 0): equally near, the first counts
+    assert found["hard eer"] == 0.375
+    assert found["hard auc"] == 7 / 8
+    assert found["average eer"] == pytest.approx(found["hard eer"] / 2)
+    assert found["average auc"] == 15 / 16
+    assert found["pooled auc"] == 15 / 16  # 4 shared bona fide once, 4 spoofs
+    # dev EER threshold 0: everything above it is called bona fide
+    assert found["hard accuracy"] == 5 / 6
+    assert found["hard precision"] == 4 / 5
+    assert found["hard recall"] == 1
+
+
+def test_pooled_counts_a_shared_utterance_once(data):
+    results.collect(data, replicates=20)
+    rows = ask(data, "SELECT DISTINCT n_bonafide, n_spoof FROM leaderboard WHERE subset = 'pooled'")
+    assert rows == [(4, 4)]
+
+
+def test_intervals_hold_the_value_and_name_their_method(data):
+    results.collect(data, replicates=20)
+    rows = ask(
+        data,
+        """SELECT value, ci_low, ci_high, ci_method FROM leaderboard
+                        WHERE metric = 'eer' AND kind = 'subset'""",
+    )
+    assert len(rows) == 7
+    for value, low, high, method in rows:
+        assert low <= value <= high
+        assert method == "stratified_bootstrap_20"
+
+
+def test_breakdown_by_attack(data):
+    results.collect(data, replicates=20)
+    rows = ask(
+        data,
+        "SELECT subset, attack, eer, n_bonafide, n_spoof FROM by_attack WHERE seed = 0 AND detector = 'lfcc_gmm' ORDER BY ALL",
+    )
+    hard = metrics.eer([3, 2, 1, 0.5], [0.75, -3])[0]
+    assert rows == [("easy", "melgan", 0.0, 4, 2), ("hard", "wavenet", hard, 4, 2),
+                    ("pooled", "melgan", 0.0, 4, 2), ("pooled", "wavenet", hard, 4, 2)]  # fmt: skip
+
+
+def test_seeds_are_summarised(data):
+    results.collect(data, replicates=20)
+    ((runs, mean, median, low, high),) = ask(
+        data,
+        "SELECT runs, mean, median, low, high FROM seeds WHERE detector = 'lfcc_gmm' AND subset = 'average' AND metric = 'auc'",
+    )
+    assert (runs, low, high) == (2, 0.625, 0.9375)  # weak: 7/8 and 3/8
+    assert mean == median == pytest.approx(0.78125)
+
+
+def test_published_figures_stand_beside_measured_ones(data):
+    made_results.add_run(
+        data, "aasist", made_results.score_table({"diffwave": made_results.GOOD["easy"]}), averages={}, pooled={}
+    )
+    results.collect(data, replicates=20)
+    ((measured_mean, published, difference, source),) = ask(
+        data,
+        "SELECT measured_mean, published, difference, source FROM compared WHERE detector = 'aasist' AND metric = 'eer'",
+    )
+    assert measured_mean == 0
+    assert 0 < published < 0.5
+    assert difference == -published
+    assert source.startswith("Zhang et al.")
+
+
+def test_one_class_has_no_value_but_a_reason():
+    rows, _ = measured(
+        {"easy": ([1.0, 2.0], {}), "hard": made_results.GOOD["hard"]}, averages={"average": ["easy", "hard", "gone"]}
+    )
+    assert rows["easy", "eer"].value is None
+    assert rows["easy", "eer"].note == "not run: no spoof trials"
+    assert rows["average", "eer"].value is None
+    assert rows["average", "eer"].note == "not run: easy, gone"
+
+
+def test_suspicious_scores_are_noted():
+    rows, _ = measured({"easy": ([1.0, 1.0], {"melgan": [1.0, 1.0]})}, asked=["min_tdcf_2019"],
+                       asv={"easy": {"": {"p_fa": 0.02, "p_miss": 0.02, "p_fa_spoof": 0.5}}})  # fmt: skip
+    assert rows["easy", "eer"].value == 1.0
+    assert rows["easy", "eer"].note.startswith("collapsed: fewer than 3 distinct scores; ties")
+    assert rows["easy", "min_tdcf_2019"].value is None
+    assert rows["easy", "min_tdcf_2019"].note == "fewer than 3 distinct scores"
+
+
+def test_t_dcf_needs_asv_scores():
+    asked = ["min_tdcf_2019", "min_tdcf_2021", "min_dcf", "cllr", "a_dcf"]
+    rows, _ = measured(made_results.GOOD, asked=asked)
+    assert rows["hard", "min_tdcf_2019"].note == "no ASV scores of these trials in the catalog"
+    rates = {"p_fa": 0.02, "p_miss": 0.02, "p_fa_spoof": 0.5}
+    rows, all_rows = measured(made_results.GOOD, asked=asked, asv={"hard": {"": rates, "wavenet": rates}})
+    expected = metrics.min_tdcf([3, 2, 1, 0.5], [0.75, -3], metrics.AsvRates(**rates))[0]
+    assert rows["hard", "min_tdcf_2019"].value == expected
+    assert rows["hard", "min_tdcf_2019"].ci_method == "stratified_bootstrap_20"
+    assert rows["hard", "min_dcf"].value == metrics.min_dcf([3, 2, 1, 0.5], [0.75, -3])[0]
+    assert rows["hard", "cllr"].value == metrics.cllr([3, 2, 1, 0.5], [0.75, -3])
+    assert rows["hard", "a_dcf"].value is None
+    by_attack = {(b.subset, b.level): b.value for b in all_rows.breakdowns if b.metric == "min_tdcf_2019"}
+    assert by_attack == {("hard", "wavenet"): expected}
+
+
+def test_speakers_are_resampled_where_every_trial_has_one():
+    table = made_results.score_table(made_results.GOOD)
+    speakers = [f"p{k % 6}" for k in range(table.num_rows)]
+    table = table.set_column(table.column_names.index("speaker"), "speaker", pa.array(speakers))
+    rows = measure.measure("r", table, replicates=20).results
+    assert {r.ci_method for r in rows if r.metric == "eer" and r.subset == "easy"} == {"speaker_bootstrap_20"}
+    assert {r.ci_method for r in rows if r.metric == "auc" and r.subset == "easy"} == {"speaker_delong"}
+
+
+def test_codec_splits_both_classes_and_attack_only_the_spoofs():
+    table = made_results.score_table({"eval": ([3.0, 2.0, 1.0, 0.5], {"A07": [0.0, 0.6], "A08": [-1.0, 0.7]})})
+    codec = ["none" if k % 2 else "opus" for k in range(table.num_rows)]
+    table = table.set_column(table.column_names.index("codec"), "codec", pa.array(codec))
+    cells = measure.measure("r", table, replicates=5).breakdowns
+    size = {(c.level, c.level_2): (c.n_bonafide, c.n_spoof) for c in cells if c.metric == "eer"}
+    assert size == {
+        ("A07", None): (4, 2), ("A08", None): (4, 2), ("none", None): (2, 2), ("opus", None): (2, 2),
+        ("A07", "none"): (2, 1), ("A08", "none"): (2, 1), ("A07", "opus"): (2, 1), ("A08", "opus"): (2, 1),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("column, row, value, message", [
+    ("score", 3, float("nan"), r"r: 1 of 16 scores are not finite \(first: librisevoc/dev_melgan1\)"),
+    ("label", 2, "fake", "label 'fake' in its scores"),
+    ("utt_id", 5, "librisevoc/test_b0", r"1 scores are for a trial that has one already \(first: librisevoc/test_b0 in easy\)"),
+])  # fmt: skip
+def test_bad_scores_are_refused(column, row, value, message):
+    table = made_results.score_table(made_results.GOOD)
+    values = table[column].to_pylist()
+    values[row] = value
+    table = table.set_column(table.column_names.index(column), column, pa.array(values))
+    with pytest.raises(DataError, match=message):
+        measure.measure("r", table)
+
+
+@pytest.mark.parametrize("name, content, message", [
+    ("run.json", "{", "run.json cannot be read"),
+    ("run.json", "{}", "has no 'detector'"),
+    ("scores.parquet", "not parquet", "scores.parquet cannot be read"),
+])  # fmt: skip
+def test_damaged_files_are_named(data, name, content, message):
+    folder = sorted((data / "scores").glob("*/run.json"))[0].parent
+    (folder / name).write_text(content)
+    with pytest.raises(DataError, match=message):
+        results.collect(data)
+    assert not (data / "results.duckdb").exists()
+
+
+def test_collecting_again_measures_nothing_and_changes_nothing(data):
+    results.collect(data, replicates=20)
+    tables = ("run", "score_file", "result", "breakdown", "curve", "failure", "published")
+    before = {t: ask(data, f"FROM {t}") for t in tables}
+    assert results.collect(data, replicates=20) == results.Collected(runs=4, measured=0)
+    assert {t: ask(data, f"FROM {t}") for t in tables} == before
+    (data / "results.duckdb").unlink()
+    results.collect(data, replicates=20)
+    assert {t: ask(data, f"FROM {t}") for t in tables} == before
+
+
+def test_a_new_run_is_added_and_a_deleted_one_disappears(data):
+    results.collect(data, replicates=20)
+    made_results.add_run(data, "aasist", made_results.score_table(made_results.GOOD))
+    shutil.rmtree(sorted((data / "scores").glob("inner-librisevoc-mean_pool*"))[0])
+    assert results.collect(data, replicates=20) == results.Collected(runs=4, measured=1)
+    assert ask(data, "SELECT DISTINCT detector FROM leaderboard ORDER BY ALL") == [
+        ("aasist",),
+        ("lfcc_gmm",),
+        ("mean_pool",),
+    ]
+    assert ask(data, "SELECT DISTINCT scenario FROM leaderboard") == [("cross_method",)]
+
+
+def test_a_repeated_run_replaces_the_earlier_one_on_the_leaderboard(data):
+    made_results.add_run(
+        data, "lfcc_gmm", made_results.score_table(made_results.WEAK), suffix="new", finished_at="2026-01-01T00:00:00Z"
+    )
+    results.collect(data, replicates=20)
+    rows = ask(
+        data,
+        "SELECT run_id FROM leaderboard WHERE detector = 'lfcc_gmm' AND seed = 0 AND subset = 'easy' AND metric = 'eer'",
+    )
+    assert rows == [("cross_method-librisevoc-lfcc_gmm-s0-new",)]
+
+
+def test_failed_runs_are_listed(data):
+    results.collect(data, replicates=20)
+    assert ask(data, "SELECT detector, reason FROM failure") == [("aasist", "out of memory")]
+
+
+def test_scores_are_read_through_the_database(data, monkeypatch):
+    results.collect(data, replicates=20)
+    rows = ask(data, f"SELECT count(*), count(DISTINCT run_id) FROM scores('{data}')")
+    assert rows == [(3 * 16 + 10, 4)]
+
+
+def test_no_runs_give_an_empty_catalog_with_the_published_figures(tmp_path):
+    assert results.collect(tmp_path) == results.Collected(0, 0)
+    assert ask(tmp_path, "SELECT count(*) FROM leaderboard") == [(0,)]
+    assert ask(tmp_path, "SELECT value FROM published WHERE detector = 'rat' AND metric = 'eer'") == [
+        (pytest.approx(0.0257),)
+    ]
+    assert ask(tmp_path, "SELECT count(*) FROM published_run") == [(2 * 3280,)]
+
+
+def test_types_are_the_twins_of_the_tables():
+    assert [f.name for f in fields(measure.Result)] == list(results.columns("result"))
+    assert [f.name for f in fields(measure.Breakdown)] == list(results.columns("breakdown"))
+
+
+def test_every_table_and_every_column_says_what_it_is(tmp_path):
+    results.collect(tmp_path)
+    silent = ask(
+        tmp_path,
+        """
+        SELECT table_name, column_name FROM duckdb_columns() c
+        WHERE NOT internal AND comment IS NULL AND table_name IN (SELECT table_name FROM duckdb_tables())
+        UNION ALL SELECT table_name, NULL FROM duckdb_tables() WHERE comment IS NULL
+        UNION ALL SELECT view_name, NULL FROM duckdb_views() WHERE NOT internal AND comment IS NULL""",
+    )
+    assert silent == []
+
+
+def test_asv_rates_of_a_run(data):
+    with catalog.connect(data / "catalog.duckdb", read_only=False) as con:
+        con.executemany(
+            "INSERT INTO asv_score VALUES ('librisevoc', 'test', ?, ?, ?)",
+            [(None, "target", s) for s in (1.0, 2.0, 3.0, 4.0)] + [(None, "nontarget", s) for s in (0.0, 0.5, 1.5)]
+            + [("melgan", "spoof", 0.0), ("wavenet", "spoof", 5.0), ("other", "spoof", 9.0)],
+        )  # fmt: skip
+        rows = made_results.score_table(made_results.GOOD)
+        found = results.asv_file(con, rows, ["eer", "min_tdcf_2019"])
+        assert found["easy"][""] == {"p_fa": 1 / 3, "p_miss": 0.0, "p_fa_spoof": 0.0}
+        assert found["hard"]["wavenet"] == {"p_fa": 1 / 3, "p_miss": 0.0, "p_fa_spoof": 1.0}
+        assert results.asv_file(con, rows, ["eer"]) == {}
+
+
+def test_json_of_the_run_is_kept(data):
+    results.collect(data, replicates=20)
+    ((config,),) = ask(data, "SELECT DISTINCT config FROM run")
+    assert json.loads(config) == {"lr": 0.1}
+    assert np.isclose(ask(data, "SELECT dev_threshold FROM run LIMIT 1")[0][0], 0.0)
