@@ -85,6 +85,16 @@ def _repeat(word: str, rows: int) -> pa.Array:
 def _check(table: pa.Table, corpus: Corpus) -> None:
     for name in _REQUIRED:
         _refuse(table, corpus, pc.is_null(table[name]), f"no {name}")
+    for partition, stem in corpus.stems.items():
+        here = pc.equal(table["partition"], partition)
+        fits = pc.match_substring_regex(table["utt_id"], rf"/{_whole(stem)}$")
+        odd = pc.fill_null(pc.and_(here, pc.invert(fits)), False)
+        shown = stem.replace("{", "{{").replace("}", "}}")  # the reason is a format string
+        _refuse(
+            table, corpus, odd,
+            f"{{utt_id!r}} is no {partition} utterance (their stems look like {shown}); "
+            "this file belongs to another corpus or partition",
+        )  # fmt: skip
     label, attack = table["label"], table["attack"]
     known = pc.is_in(label, pa.array(LABELS))
     _refuse(table, corpus, pc.invert(known), "label {label!r} is none of bonafide, spoof, unknown")
@@ -98,16 +108,6 @@ def _check(table: pa.Table, corpus: Corpus) -> None:
     for name, words in _WORDS.items():
         odd = pc.and_(pc.is_valid(table[name]), pc.invert(pc.is_in(table[name], pa.array(words))))
         _refuse(table, corpus, odd, f"{name} {{{name}!r}} is none of {', '.join(words)}")
-    for partition, stem in corpus.stems.items():
-        here = pc.equal(table["partition"], partition)
-        fits = pc.match_substring_regex(table["utt_id"], rf"/{_whole(stem)}$")
-        odd = pc.fill_null(pc.and_(here, pc.invert(fits)), False)
-        shown = stem.replace("{", "{{").replace("}", "}}")  # the reason is a format string
-        _refuse(
-            table, corpus, odd,
-            f"{{utt_id!r}} is no {partition} utterance (their stems look like {shown}); "
-            "this file belongs to another corpus or partition",
-        )  # fmt: skip
 
 
 def _whole(stem: str) -> str:

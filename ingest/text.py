@@ -54,8 +54,13 @@ def fields(path: Path | str, columns: Sequence[str]) -> pa.Table:
 
 def width(path: Path | str) -> int:
     """The number of fields on the first line of `path` that is not blank; 0 if there is none."""
-    data, _ = _regular(_read(Path(path)))
-    return len(data.split(b"\n", 1)[0].split())
+    path = Path(path)
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
+            lines = (line.removeprefix(b"\xef\xbb\xbf").split() for line in file)
+            return next((len(line) for line in lines if line), 0)
+    except (OSError, EOFError) as error:
+        raise DataError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
 
 
 def csv_rows(path: Path | str, header: Sequence[str]) -> pa.Table:
@@ -89,8 +94,7 @@ def csv_rows(path: Path | str, header: Sequence[str]) -> pa.Table:
     for row, line in zip(rows, lines):
         if len(row) != len(rows[0]):
             raise DataError(
-                f"{path} line {line}: {len(row)} cells where the header has {len(rows[0])} "
-                f"({_quote(','.join(row))})"
+                f"{path} line {line}: {len(row)} cells where the header has {len(rows[0])} ({_quote(','.join(row))})"
             )
     columns = {name: [row[rows[0].index(name)] for row in rows[1:]] for name in header}
     table = pa.table({name: pa.array(cells, pa.string()) for name, cells in columns.items()})
@@ -144,9 +148,7 @@ def _regular(data: bytes) -> tuple[bytes, np.ndarray | None]:
     return b"\n".join(filter(None, lines)), kept + 1
 
 
-def _first_fault(
-    path: Path, data: bytes, line: np.ndarray | None, columns: Sequence[str]
-) -> DataError | None:
+def _first_fault(path: Path, data: bytes, line: np.ndarray | None, columns: Sequence[str]) -> DataError | None:
     for index, row in enumerate(data.rstrip(b"\n").split(b"\n")):
         number = index + 1 if line is None else int(line[index])
         try:
@@ -155,9 +157,7 @@ def _first_fault(
             return DataError(f"{path} line {number}: not a text file in UTF-8 ({error.reason})")
         found = row.count(b" ") + 1
         if found != len(columns):
-            return DataError(
-                f"{path} line {number}: {found} fields where {_columns(columns)} are due ({_quote(text)})"
-            )
+            return DataError(f"{path} line {number}: {found} fields where {_columns(columns)} are due ({_quote(text)})")
         if len(row) >= _BLOCK_BYTES:
             return DataError(f"{path} line {number}: {len(row)} bytes on one line; this is no protocol file")
     return None

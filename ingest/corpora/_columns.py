@@ -41,15 +41,15 @@ def words(table: pa.Table, name: str, meaning: Mapping[str, str | None], *, file
 
     Raises DataError naming file, line, the word and the known ones for the first other word.
     """
-    column = table[name]
-    odd = pc.invert(pc.is_in(column, pa.array(list(meaning), pa.string())))
-    if pc.any(odd).as_py():
-        index = pc.index(odd, True).as_py()
+    coded = table[name].combine_chunks().dictionary_encode()
+    strange = [word for word in coded.dictionary.to_pylist() if word not in meaning]
+    if strange:
+        index = pc.index(table[name], strange[0]).as_py()
         raise DataError(
-            f"{file} line {table['line'][index].as_py()}: {name} {column[index].as_py()!r} is none of "
-            f"{', '.join(meaning)}"
+            f"{file} line {table['line'][index].as_py()}: {name} {strange[0]!r} is none of {', '.join(meaning)}"
         )
-    return text.translate(column, meaning)
+    said = pa.array([meaning[word] for word in coded.dictionary.to_pylist()], pa.string())
+    return pc.take(said, coded.indices)
 
 
 def numbers(table: pa.Table, name: str, *, file: str) -> Column:

@@ -1,0 +1,222 @@
+"""The ASVspoof corpora: columns, versions of the key, and what is easily taken for something else."""
+
+import miniatures
+import pytest
+from miniatures import by_id, parsed, put
+
+from ingest import corpora
+from ingest.types import DataError
+
+LA19 = "ASVspoof2019_LA_cm_protocols/ASVspoof2019.LA.cm"
+LA21, DF21 = "keys/LA/CM/trial_metadata.txt", "keys/DF/CM/trial_metadata.txt"
+
+
+def test_a_2019_row(tmp_path):
+    rows = by_id("asvspoof2019_la", miniatures.build("asvspoof2019_la", tmp_path))
+    spoof = rows["LA_E_2834763"]
+    assert spoof["partition"] == "eval" and spoof["attack"] == spoof["attack_raw"] == "A11"
+    assert spoof["path"] == "ASVspoof2019_LA_eval/flac/LA_E_2834763.flac"
+    assert (spoof["speaker"], spoof["language"], spoof["source_id"]) == ("LA_0039", "en", "LA_E_2834763")
+    assert rows["LA_T_1138215"]["attack"] is rows["LA_T_1138215"]["attack_raw"] is None
+
+
+def test_a_2019_train_protocol_named_trl_is_accepted(tmp_path):
+    root = miniatures.build("asvspoof2019_la", tmp_path)
+    (root / f"{LA19}.train.trn.txt").rename(root / f"{LA19}.train.trl.txt")
+    assert sum(row["partition"] == "train" for row in parsed("asvspoof2019_la", root)) == 2
+
+
+def test_a_2019_copy_of_four_columns_is_refused_by_name(tmp_path):
+    root = miniatures.build("asvspoof2019_la", tmp_path)
+    put(root / f"{LA19}.eval.trl.txt", "LA_0039 LA_E_2834763 A11 spoof\n")
+    with pytest.raises(DataError, match=r"eval\.trl\.txt: 4 columns, an older copy"):
+        parsed("asvspoof2019_la", root)
+
+
+def test_2019_columns_3_and_4_swapped_are_refused(tmp_path):
+    root = miniatures.build("asvspoof2019_la", tmp_path)
+    put(root / f"{LA19}.dev.trl.txt", "LA_0069 LA_D_1047731 - - bonafide\nLA_0069 LA_D_1105538 A06 - spoof\n")
+    with pytest.raises(DataError, match=r"dev\.trl\.txt line 2: environment 'A06'"):
+        parsed("asvspoof2019_la", root)
+
+
+def test_df_trials_under_a_2019_name_are_refused(tmp_path):
+    root = miniatures.build("asvspoof2019_la", tmp_path)
+    put(root / f"{LA19}.eval.trl.txt", "VCC2TM2 DF_E_2000042 - A07 spoof\n")
+    with pytest.raises(DataError, match=r"eval\.trl\.txt line 1: .*DF_E_2000042.* is no eval utterance"):
+        parsed("asvspoof2019_la", root)
+
+
+@pytest.mark.parametrize("line", ["LA_0069 LA_D_1047731 - A01 bonafide", "LA_0069 LA_D_1047731 - - spoof"])
+def test_2019_label_and_attack_must_agree(line, tmp_path):
+    root = miniatures.build("asvspoof2019_la", tmp_path)
+    put(root / f"{LA19}.dev.trl.txt", line)
+    with pytest.raises(DataError, match=r"dev\.trl\.txt line 1"):
+        parsed("asvspoof2019_la", root)
+
+
+def test_2019_asv_scores(tmp_path):
+    root = miniatures.build("asvspoof2019_la", tmp_path)
+    assert corpora.get("asvspoof2019_la").asv_scores(root) is None
+    folder = root / "ASVspoof2019_LA_asv_scores"
+    put(folder / "ASVspoof2019.LA.asv.dev.gi.trl.scores.txt", "bonafide target 18.5\nA01 spoof -2e-1\n")
+    put(folder / "ASVspoof2019.LA.asv.eval.gi.trl.scores.txt", "bonafide nontarget -3\n")
+    assert corpora.get("asvspoof2019_la").asv_scores(root).to_pylist() == [
+        {"partition": "dev", "attack": None, "key": "target", "score": 18.5},
+        {"partition": "dev", "attack": "A01", "key": "spoof", "score": -0.2},
+        {"partition": "eval", "attack": None, "key": "nontarget", "score": -3.0},
+    ]
+    put(folder / "ASVspoof2019.LA.asv.dev.gi.trl.scores.txt", "bonafide target 1\nA01 spoof high\n")
+    with pytest.raises(DataError, match=r"dev\.gi\.trl\.scores\.txt line 2: score 'high' is not a number"):
+        corpora.get("asvspoof2019_la").asv_scores(root)
+
+
+def test_a_2021_la_row(tmp_path):
+    rows = by_id("asvspoof2021_la", miniatures.build("asvspoof2021_la", tmp_path))
+    row = rows["LA_E_9332881"]
+    assert (row["partition"], row["label"], row["attack"], row["trim"]) == ("eval", "spoof", "A07", "notrim")
+    assert (row["codec"], row["codec_class"], row["transmission"]) == ("alaw", None, "ita_tx")
+    assert row["path"] == "ASVspoof2021_LA_eval/flac/LA_E_9332881.flac"
+    assert (rows["LA_E_6866159"]["codec_class"], rows["LA_E_6866159"]["transmission"]) == ("none", None)
+    # the attack column of a bona fide trial says `bonafide` or `-`
+    assert [rows[stem]["attack"] for stem in ("LA_E_6866159", "LA_E_5464494")] == [None, None]
+    assert (rows["LA_E_4759417"]["partition"], rows["LA_E_4759417"]["trim"]) == ("hidden", "trim")
+
+
+def test_an_undocumented_transmission_word_is_kept(tmp_path):
+    put(tmp_path / LA21, "LA_0009 LA_E_9332881 none somewhere_tx A07 spoof notrim eval\n")
+    assert parsed("asvspoof2021_la", tmp_path)[0]["transmission"] == "somewhere_tx"
+
+
+def test_the_asv_key_in_place_of_the_cm_key_is_refused(tmp_path):
+    put(tmp_path / LA21, "- LA_E_9332881 - - - target notrim eval\n")
+    with pytest.raises(DataError, match=r"trial_metadata\.txt line 1: key 'target': this is the ASV key"):
+        parsed("asvspoof2021_la", tmp_path)
+
+
+def test_the_df_key_in_place_of_the_la_key_is_refused(tmp_path):
+    put(tmp_path / LA21, miniatures.FILES["asvspoof2021_df"][DF21])
+    with pytest.raises(DataError, match="13 columns, the key of ASVspoof 2021 DF"):
+        parsed("asvspoof2021_la", tmp_path)
+
+
+def test_a_la_key_of_eight_columns_is_no_stage_1_key_of_df(tmp_path):
+    put(tmp_path / DF21, miniatures.FILES["asvspoof2021_la"][LA21])
+    with pytest.raises(DataError, match=r"line 1: codec 'alaw' is none of nocodec"):
+        parsed("asvspoof2021_df", tmp_path)
+
+
+def test_a_trial_list_that_lacks_trials_of_the_key_is_of_another_corpus(tmp_path):
+    root = miniatures.build("asvspoof2021_la", tmp_path)
+    listed = root / "ASVspoof2021_LA_eval/ASVspoof2021.LA.cm.eval.trl.txt"
+    put(listed, "LA_E_9332881\nLA_E_6866159\nLA_E_5464494\nLA_E_4759417\nLA_E_1111111\n")
+    assert len(parsed("asvspoof2021_la", root)) == 4
+    put(listed, "LA_E_9332881\nLA_E_6866159\nLA_E_5464494\n")
+    with pytest.raises(DataError, match=r"line 4: LA_E_4759417 is not in .*cm\.eval\.trl\.txt"):
+        parsed("asvspoof2021_la", root)
+
+
+def test_2021_la_asv_scores_follow_the_asv_key(tmp_path):
+    root = miniatures.build("asvspoof2021_la", tmp_path)
+    source = corpora.get("asvspoof2021_la")
+    assert source.asv_scores(root) is None
+    put(root / "keys/LA/ASV/trial_metadata.txt", (
+        "- LA_E_0000001 alaw ita_tx bonafide target notrim eval\n"
+        "- LA_E_0000002 alaw ita_tx bonafide nontarget notrim progress\n"
+        "- LA_E_0000003 none - A07 spoof trim hidden\n"
+    ))  # fmt: skip
+    score = root / "keys/LA/ASV/ASVTorch_Kaldi/score.txt"
+    put(score, "LA_1 LA_E_0000001 3.5\nLA_1 LA_E_0000002 -1\nLA_2 LA_E_0000003 0.25\n")
+    assert source.asv_scores(root).to_pylist() == [
+        {"partition": "eval", "attack": None, "key": "target", "score": 3.5},
+        {"partition": "progress", "attack": None, "key": "nontarget", "score": -1.0},
+        {"partition": "hidden", "attack": "A07", "key": "spoof", "score": 0.25},
+    ]
+    put(score, "LA_1 LA_E_0000002 3.5\nLA_1 LA_E_0000001 -1\nLA_2 LA_E_0000003 0.25\n")
+    with pytest.raises(DataError, match="does not follow"):
+        source.asv_scores(root)
+
+
+def test_2021_df_rows(tmp_path):
+    rows = by_id("asvspoof2021_df", miniatures.build("asvspoof2021_df", tmp_path))
+    columns = ("partition", "attack", "codec", "codec_class", "source_corpus", "vocoder", "gender", "language")
+    read = {stem: tuple(row[name] for name in columns) for stem, row in rows.items()}
+    assert read == {
+        "DF_E_2000011": ("progress", "A14", "nocodec", "none", "asvspoof", "traditional", None, "en"),
+        "DF_E_2000013": ("eval", "Task1-team20", "low_m4a", "low", "vcc2020", "non_autoregressive", "F", "en"),
+        "DF_E_2000024": ("eval", "Task2-team12", "mp3m4a", None, "vcc2020", "unknown", "F", "de"),
+        "DF_E_2000030": ("hidden", "HUB-B00", "high_ogg", "high", "vcc2018", "autoregressive", "M", "en"),
+        "DF_E_2000026": ("eval", "A16", "oggm4a", None, "asvspoof", "concatenation", None, "en"),
+        "DF_E_2000027": ("eval", None, "high_mp3", "high", "asvspoof", None, None, "en"),
+    }
+    assert rows["DF_E_2000027"]["label"] == "bonafide" and rows["DF_E_2000030"]["trim"] == "trim"
+    assert corpora.get("asvspoof2021_df").notes(tmp_path) == []
+
+
+@pytest.mark.parametrize(("letter", "code"), [("E", "en"), ("F", "fi"), ("G", "de"), ("M", "zh"), ("-", "en")])
+def test_the_languages_of_vcc_2020(letter, code, tmp_path):
+    put(
+        tmp_path / DF21,
+        f"TEF2 DF_E_2000013 low_m4a vcc2020 Task1-team20 spoof notrim eval unknown Task1 team20 FF {letter}",
+    )
+    assert parsed("asvspoof2021_df", tmp_path)[0]["language"] == code
+
+
+def test_the_stage_1_key_has_eight_columns_another_place_and_another_word(tmp_path):
+    put(tmp_path / "keys/CM/trial_metadata.txt", (
+        "LA_0023 DF_E_2000011 nocodec asvspoof A14 spoof notrim progress\n"
+        "TEF2 DF_E_2000013 low_m4a vcc2020 Task1-team20 spoof trim hidden_track\n"
+    ))  # fmt: skip
+    first, second = parsed("asvspoof2021_df", tmp_path)
+    assert (first["attack"], first["vocoder"], first["language"]) == ("A14", None, "en")
+    assert (second["partition"], second["language"], second["codec_class"]) == ("hidden", None, "low")
+    (note,) = corpora.get("asvspoof2021_df").notes(tmp_path)
+    assert "stage 1" in note and "8 columns" in note
+    with pytest.raises(DataError, match="LA-keys-full"):  # the same place, but not a key of LA
+        parsed("asvspoof2021_la", tmp_path)
+
+
+def test_a_key_of_another_width_says_what_is_due(tmp_path):
+    put(tmp_path / DF21, "DF_E_2000011 spoof\n")
+    with pytest.raises(DataError, match=r"2 columns; the full key has 13 .* stage 1 has 8"):
+        parsed("asvspoof2021_df", tmp_path)
+
+
+def test_asvspoof5_rows(tmp_path):
+    rows = by_id("asvspoof5", miniatures.build("asvspoof5", tmp_path))
+    row = rows["E_0009538969"]
+    assert (row["codec"], row["codec_class"], row["gender"], row["attack"]) == ("C05", "2", "M", "A26")
+    assert row["path"] == "flac_E_eval/E_0009538969.flac"
+    assert row["source_id"] == "E_0009486171"  # the recording it is a coded copy of
+    assert rows["T_0000000000"]["path"] == "flac_T/T_0000000000.flac"
+    assert (rows["T_0000000000"]["codec"], rows["T_0000000000"]["codec_class"]) == ("none", "none")
+    assert (rows["D_0000000190"]["label"], rows["D_0000000190"]["attack"]) == ("bonafide", None)
+    assert rows["E_0000000001"]["codec_class"] == "8"
+
+
+def test_asvspoof5_codec_names_of_both_files_are_one(tmp_path):
+    lines = [f"E_1607 E_000000000{n} M {codec} 2 - AC1 A26 spoof -" for n, codec in enumerate(("C05", "C5", "C11"))]
+    put(tmp_path / "ASVspoof5.eval.track_1.tsv", "\n".join(lines))
+    assert [row["codec"] for row in parsed("asvspoof5", tmp_path)] == ["C05", "C05", "C11"]
+
+
+def test_asvspoof5_track_2_is_not_read(tmp_path):
+    root = miniatures.build("asvspoof5", tmp_path)
+    put(root / "ASVspoof5.dev.track_2.trial.tsv", "D_0062 D_0000000009 F A11 spoof\n")
+    put(root / "ASVspoof5.dev.track_2.enroll.tsv", "D_4205 D_A0000000562,D_A0000000898\n")
+    assert len(parsed("asvspoof5", root)) == 6
+    put(root / "ASVspoof5.dev.track_1.tsv", "D_0062 D_0000000009 F A11 spoof\n")
+    with pytest.raises(DataError, match="5 columns, a trial list of track 2"):
+        parsed("asvspoof5", root)
+
+
+def test_asvspoof5_early_package_is_named(tmp_path):
+    put(tmp_path / "ASVspoof5.dev.metainfor.txt", "D_0062 D_0000000001 F - A11 spoof\n")
+    with pytest.raises(DataError, match="early challenge package"):
+        parsed("asvspoof5", tmp_path)
+
+
+def test_asvspoof5_enrolment_stems_are_no_trials(tmp_path):
+    put(tmp_path / "ASVspoof5.dev.track_1.tsv", "D_0062 D_A0000000001 F - - - AC1 A11 spoof -\n")
+    with pytest.raises(DataError, match="no dev utterance"):
+        parsed("asvspoof5", tmp_path)

@@ -1,0 +1,226 @@
+"""WaveFake, LibriSeVoc, DECRO, In-the-Wild and CtrSVDD: aliases, stems that repeat, sources, languages."""
+
+from collections import Counter
+
+import miniatures
+import pytest
+from miniatures import by_id, parsed, put, tone
+
+from ingest import corpora
+from ingest.corpora import ctrsvdd, decro, librisevoc, wavefake
+from ingest.types import DataError
+
+TTS = "common_voices_prompts_from_conformer_fastspeech2_pwg_ljspeech"
+
+
+def test_wavefake_rows(tmp_path):
+    rows = by_id("wavefake", miniatures.build("wavefake", tmp_path))
+    columns = ("label", "attack", "attack_raw", "source_id", "language", "path")
+    read = {name: tuple(row[column] for column in columns) for name, row in rows.items()}
+    generated = "generated_audio"
+    assert read == {
+        "ljspeech_melgan/LJ001-0001_gen": (
+            "spoof", "melgan", "melgan", "LJ001-0001", "en", f"{generated}/ljspeech_melgan/LJ001-0001_gen.wav"),
+        "ljspeech_hifiGAN/LJ001-0001_generated": (
+            "spoof", "hifigan", "hifiGAN", "LJ001-0001", "en", f"{generated}/ljspeech_hifiGAN/LJ001-0001_generated.wav"),
+        "ljspeech_waveglow/LJ001-0001": (
+            "spoof", "waveglow", "waveglow", "LJ001-0001", "en", f"{generated}/ljspeech_waveglow/LJ001-0001.wav"),
+        "jsut_parallel_wavegan/BASIC5000_0001_gen": (
+            "spoof", "parallel_wavegan", "parallel_wavegan", "BASIC5000_0001", "ja",
+            f"{generated}/jsut_parallel_wavegan/BASIC5000_0001_gen.wav"),
+        f"{TTS}/gen_0": ("spoof", "tts", TTS, "gen_0", "en", f"{generated}/{TTS}/gen_0.wav"),
+        "ljspeech/LJ001-0001": (
+            "bonafide", None, None, "LJ001-0001", "en", "real_audio/LJSpeech-1.1/wavs/LJ001-0001.wav"),
+        "jsut/BASIC5000_0001": (
+            "bonafide", None, None, "BASIC5000_0001", "ja",
+            "real_audio/jsut_ver1.1/basic5000/wav/BASIC5000_0001.wav"),
+    }  # fmt: skip
+    assert {row["partition"] for row in rows.values()} == {None}
+
+
+def test_wavefake_knows_ten_folders_and_their_counts():
+    words = {name: (folder.attack, folder.language, folder.clips) for name, folder in wavefake.FOLDERS.items()}
+    assert words == {
+        "ljspeech_melgan": ("melgan", "en", 13100), "ljspeech_melgan_large": ("melgan_large", "en", 13100),
+        "ljspeech_multi_band_melgan": ("multi_band_melgan", "en", 13100),
+        "ljspeech_full_band_melgan": ("full_band_melgan", "en", 13100),
+        "ljspeech_parallel_wavegan": ("parallel_wavegan", "en", 13100), "ljspeech_hifiGAN": ("hifigan", "en", 13100),
+        "ljspeech_waveglow": ("waveglow", "en", 13100), "jsut_multi_band_melgan": ("multi_band_melgan", "ja", 5000),
+        "jsut_parallel_wavegan": ("parallel_wavegan", "ja", 5000), TTS: ("tts", "en", 32566),
+    }  # fmt: skip
+    grades = {count.group: count.grade for count in wavefake.CORPUS.counts}
+    assert [group for group, grade in grades.items() if grade == "U"] == [("attack,language", "tts,en")]
+
+
+def test_wavefake_originals_may_lie_elsewhere(tmp_path):
+    root = miniatures.build("wavefake", tmp_path / "WaveFake")
+    lj = tone(tmp_path / "lj/wavs/LJ002-0002.wav").parent.parent
+    jsut = tone(tmp_path / "jsut_ver1.1/basic5000/wav/BASIC5000_0007.wav").parents[2]
+    rows = by_id("wavefake", root, ljspeech=lj, jsut=jsut)
+    real = {name: (row["place"], row["path"]) for name, row in rows.items() if row["label"] == "bonafide"}
+    assert real == {
+        "ljspeech/LJ002-0002": ("ljspeech", "wavs/LJ002-0002.wav"),
+        "jsut/BASIC5000_0007": ("jsut", "basic5000/wav/BASIC5000_0007.wav"),
+    }
+    with pytest.raises(DataError, match=r"LJSPEECH=\) holds no recording"):
+        parsed("wavefake", root, ljspeech=jsut)
+
+
+def test_wavefake_takes_the_generated_folder_itself_as_root(tmp_path):
+    root = miniatures.build("wavefake", tmp_path) / "generated_audio"
+    assert by_id("wavefake", root)["ljspeech_waveglow/LJ001-0001"]["path"] == "ljspeech_waveglow/LJ001-0001.wav"
+
+
+def test_wavefake_strangers_are_no_rows(tmp_path):
+    root = miniatures.build("wavefake", tmp_path)
+    before = len(parsed("wavefake", root))
+    tone(root / f"generated_audio/{TTS}/generated/gen_0.wav")  # the nested copy
+    tone(root / "generated_audio/ljspeech_melgan/LJ001-0001.wav")  # an original among the fakes
+    tone(root / "generated_audio/my_vocoder/LJ001-0001_gen.wav")
+    put(root / "generated_audio/ljspeech_melgan/._LJ001-0002_gen.wav", "stub")
+    put(root / "generated_audio/ljspeech_melgan/LJ001-0002_gen.txt", "text")
+    assert len(parsed("wavefake", root)) == before
+
+
+def test_wavefake_converted_clips_keep_their_official_path(tmp_path):
+    tone(tmp_path / "generated_audio/ljspeech_melgan/LJ001-0003_gen.flac")
+    (row,) = parsed("wavefake", tmp_path)
+    assert row["path"] == "generated_audio/ljspeech_melgan/LJ001-0003_gen.wav"
+
+
+def test_wavefake_flattened_is_refused(tmp_path):
+    tone(tmp_path / "generated_audio/LJ001-0001_gen.wav")
+    with pytest.raises(DataError, match="1 loose audio files, and clips of all vocoders have the same names"):
+        parsed("wavefake", tmp_path)
+
+
+def test_librisevoc_lists_every_id_in_seven_folders(tmp_path):
+    rows = by_id("librisevoc", miniatures.build("librisevoc", tmp_path))
+    assert len(rows) == 4 * 7
+    assert Counter((row["partition"], row["label"]) for row in rows.values()) == {
+        ("train", "bonafide"): 2, ("train", "spoof"): 12, ("dev", "bonafide"): 1, ("dev", "spoof"): 6,
+        ("test", "bonafide"): 1, ("test", "spoof"): 6,
+    }  # fmt: skip
+    real, fake = rows["gt/27_123349_000006_000000"], rows["parallel_wave_gan/27_123349_000006_000000_gen"]
+    assert real["path"] == "gt/27_123349_000006_000000.wav"
+    assert fake["path"] == "parallel_wave_gan/27_123349_000006_000000_gen.wav"
+    assert real["source_id"] == fake["source_id"] == "27_123349_000006_000000"
+    assert (fake["attack"], fake["attack_raw"], fake["speaker"]) == ("parallel_wavegan", "parallel_wave_gan", "27")
+    assert {row["attack"]: row["vocoder"] for row in rows.values()} == {
+        None: None, "diffwave": "non_autoregressive", "melgan": "non_autoregressive",
+        "parallel_wavegan": "non_autoregressive", "wavegrad": "non_autoregressive", "wavenet": "autoregressive",
+        "wavernn": "autoregressive",
+    }  # fmt: skip
+
+
+def test_librisevoc_flattened_is_refused(tmp_path):
+    root = miniatures.build("librisevoc", tmp_path)
+    tone(root / "27_123349_000006_000000_gen.wav")
+    with pytest.raises(DataError, match="copies of all vocoders have the same names"):
+        parsed("librisevoc", root)
+
+
+def test_the_lists_of_ctrsvdd_are_not_those_of_librisevoc(tmp_path):
+    root = miniatures.build("ctrsvdd", tmp_path)
+    with pytest.raises(DataError, match=r"train\.txt line 1: 6 fields where 1"):
+        parsed("librisevoc", root)
+    root = miniatures.build("librisevoc", tmp_path)
+    with pytest.raises(DataError, match=r"train\.txt: 1 columns, no labels"):
+        parsed("ctrsvdd", root)
+
+
+@pytest.mark.parametrize(
+    ("word", "attack"),
+    [("baidu", "baidu"), ("baidu_en", "baidu"), ("fs2", "fastspeech2"), ("FastSpeech2", "fastspeech2"),
+     ("fs2mtts", "fastspeech2"), ("hifigan", "hifigan"), ("mbmelgan", "multi_band_melgan"),
+     ("pwg", "parallel_wavegan"), ("nvcnet", "nvcnet"), ("nvcnet-cn", "nvcnet"), ("starganv2", "starganv2"),
+     ("StarGAN", "starganv2"), ("tacotron", "tacotron"), ("Tacotron", "tacotron"), ("vits", "vits"),
+     ("xunfei", "xunfei"), ("newsystem", "newsystem")],
+)  # fmt: skip
+def test_decro_system_words(word, attack, tmp_path):
+    put(tmp_path / "ch_eval.txt", f"unknown a1 - {word} spoof")
+    (row,) = parsed("decro", tmp_path)
+    assert (row["attack"], row["attack_raw"]) == (attack, word)
+    assert (word in decro.ALIASES) == (word != "newsystem")
+
+
+def test_decro_rows(tmp_path):
+    rows = by_id("decro", miniatures.build("decro", tmp_path))
+    assert len(rows) == 12  # three of them share a stem
+    ids = ["en_train/pwg_LJ045-0151_gen", "en_dev/LJ045-0151_gen", "en_eval/LJ045-0151_gen"]
+    assert [rows[name]["attack"] for name in ids] == ["parallel_wavegan", "multi_band_melgan", "parallel_wavegan"]
+    assert {rows[name]["source_id"] for name in ids} == {"LJ045-0151"}
+    assert [rows[name]["path"] for name in ids[1:]] == ["en_dev/LJ045-0151_gen.wav", "en_eval/LJ045-0151_gen.wav"]
+    real = rows["ch_train/T0055G0013S0234"]
+    assert (real["source_corpus"], real["attack"], real["attack_raw"]) == ("aidatatang", None, None)
+    assert (real["language"], real["partition"], real["speaker"]) == ("zh", "train", "G0013")
+    assert rows["en_dev/LA_E_1138215"]["source_corpus"] == "asv19"
+    assert rows["ch_eval/f2"]["speaker"] is None  # published as `unknown`
+    assert rows["ch_eval/f2"]["source_corpus"] is None
+
+
+@pytest.mark.parametrize(
+    ("stem", "source"),
+    [("mel_LJ001-0002_gen", "LJ001-0002"), ("pwg_LJ001-0002_gen", "LJ001-0002"), ("LJ001-0002_generated", "LJ001-0002"),
+     ("LA_E_1000147", "LA_E_1000147"), ("vaenar_LJ041-0099_hifigan", "vaenar_LJ041-0099_hifigan"),
+     ("test_014_003", "test_014_003")],
+)  # fmt: skip
+def test_decro_sources(stem, source, tmp_path):
+    put(tmp_path / "en_train.txt", f"unknown {stem} - hifigan spoof")
+    assert parsed("decro", tmp_path)[0]["source_id"] == source
+
+
+def test_decro_flattened_is_refused(tmp_path):
+    root = miniatures.build("decro", tmp_path)
+    tone(root / "LJ045-0151_gen.wav")
+    with pytest.raises(DataError, match="names repeat between them"):
+        parsed("decro", root)
+
+
+def test_in_the_wild_rows(tmp_path):
+    spoof, real = parsed("in_the_wild", miniatures.build("in_the_wild", tmp_path))
+    assert (spoof["utt_id"], spoof["path"]) == ("in_the_wild/0", "release_in_the_wild/0.wav")
+    assert (spoof["speaker"], spoof["attack"], spoof["attack_raw"]) == ("Alec Guinness", "unknown", None)
+    assert (real["label"], real["attack"], real["partition"]) == ("bonafide", None, None)
+
+
+def test_in_the_wild_without_its_header_is_refused(tmp_path):
+    put(tmp_path / "meta.csv", "0.wav,Alec Guinness,spoof\n1.wav,Calvin Coolidge,bona-fide\n")
+    with pytest.raises(DataError, match=r"meta\.csv line 1: the header"):
+        parsed("in_the_wild", tmp_path)
+
+
+def test_in_the_wild_commas_in_quotes_are_no_separators(tmp_path):
+    put(tmp_path / "release_in_the_wild/meta.csv", 'file,speaker,label\n7.wav,"Kennedy, John F.",bona-fide\n')
+    assert parsed("in_the_wild", tmp_path)[0]["speaker"] == "Kennedy, John F."
+
+
+def test_ctrsvdd_rows(tmp_path):
+    rows = by_id("ctrsvdd", miniatures.build("ctrsvdd", tmp_path))
+    fake = rows["CtrSVDD_0097_D_0010993"]
+    assert (fake["label"], fake["attack"], fake["partition"]) == ("spoof", "A06", "dev")
+    assert (fake["path"], fake["speaker"]) == ("dev_set/CtrSVDD_0097_D_0010993.flac", "CtrSVDD_0097")
+    languages = {row["source_corpus"]: row["language"] for row in rows.values()}
+    assert languages == {
+        "ofuton": "ja", "opencpop": "zh", "m4singer": "zh", "jvsmusic": "ja", "kising": "zh", "newsource": None,
+    }  # fmt: skip
+    assert set(ctrsvdd.LANGUAGES) == {
+        "opencpop", "m4singer", "kising", "acesinger", "ofuton", "oniku", "kiritan", "jvsmusic",
+    }  # fmt: skip
+
+
+def test_ctrsvdd_stems_carry_their_partition(tmp_path):
+    put(tmp_path / "dev.txt", "jvsmusic CtrSVDD_0097 CtrSVDD_0097_T_0010993 - A06 deepfake\n")
+    with pytest.raises(DataError, match=r"dev\.txt line 1: .* is no dev utterance"):
+        parsed("ctrsvdd", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["wavefake", "decro", "librisevoc"])
+def test_stems_repeat_but_utterances_do_not(name, tmp_path):
+    read = parsed(name, miniatures.build(name, tmp_path))
+    assert len({row["utt_id"] for row in read}) == len(read)
+    assert not corpora.get(name).corpus.stem_unique
+
+
+def test_librisevoc_folders_are_those_of_the_archive():
+    assert list(librisevoc.VOCODERS) == ["diffwave", "melgan", "parallel_wave_gan", "wavegrad", "wavenet", "wavernn"]

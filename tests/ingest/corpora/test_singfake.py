@@ -1,0 +1,120 @@
+"""SingFake: clips and their conditions, songs of the annotation file, plain folders."""
+
+import miniatures
+import pytest
+from miniatures import by_id, parsed, put, tone
+
+from ingest import corpora
+from ingest.corpora import singfake
+from ingest.corpora._singfake_words import iso_639
+from ingest.types import DataError
+
+
+def test_songs_where_there_is_no_audio(tmp_path):
+    rows = by_id("singfake", miniatures.build("singfake", tmp_path))
+    columns = ("partition", "label", "attack", "attack_raw", "speaker", "language")
+    assert {name: tuple(row[column] for column in columns) for name, row in rows.items()} == {
+        "songs/0001": ("Training", "bonafide", None, None, "Bella_Yao", "zh"),
+        "songs/0002": ("Training", "spoof", "so_vits_svc", "Sovits4.0", "Bella_Yao", "zh"),
+        "songs/0003": ("Validation", "unknown", "so_vits_svc", "sovits", "The_Landlord's_Cat", "yue"),
+        "songs/0004": ("T01", "spoof", "unknown", "unknown", "Stefanie_Sun", "zh"),
+        "songs/0005": ("T02", "spoof", "rvc", "RVC", "Teresa_Teng", "nan"),
+        "songs/0006": ("T04", "bonafide", None, None, "Hayde", "fa"),
+        "songs/0007": ("T04", "spoof", "OwnModel 7", "OwnModel 7", "Hayde", "fa"),
+    }
+    assert corpora.get("singfake").counts(tmp_path) == singfake.CORPUS.counts
+    assert corpora.get("singfake").notes(tmp_path) == []
+
+
+def test_clips_are_rows_and_songs_a_count(tmp_path):
+    root = miniatures.build("singfake", tmp_path)
+    clips = [
+        "train/vocals/1_s0002_0", "train/mixtures/1_s0002_0", "train/mixtures/0_s0001_11", "dev/vocals/0_a_b_3",
+        "test/mixtures/1_s0005_0", "codec_test/mp3_128k/mixtures/1_s0005_0", "codec_test/opus_64k/vocals/1_s0005_0",
+        "additional_test/vocals/1_s0004_0", "persian_test/mixtures/0_s0006_2",
+    ]  # fmt: skip
+    for clip in clips:
+        tone(root / f"{clip}.flac")
+    rows = by_id("singfake", root)
+    assert set(rows) == set(clips)
+    columns = ("partition", "label", "condition", "codec", "source_id", "song")
+    read = {name: tuple(row[column] for column in columns) for name, row in rows.items()}
+    assert read["train/vocals/1_s0002_0"] == ("Training", "spoof", "vocals", None, "s0002_0", "s0002")
+    assert read["train/mixtures/1_s0002_0"] == ("Training", "spoof", "mixture", None, "s0002_0", "s0002")
+    assert read["train/mixtures/0_s0001_11"] == ("Training", "bonafide", "mixture", None, "s0001_11", "s0001")
+    assert read["dev/vocals/0_a_b_3"] == ("Validation", "bonafide", "vocals", None, "a_b_3", "a_b")
+    assert read["codec_test/mp3_128k/mixtures/1_s0005_0"] == ("T03", "spoof", "mixture", "mp3_128k", "s0005_0", "s0005")
+    assert read["codec_test/opus_64k/vocals/1_s0005_0"][2:4] == ("vocals", "opus_64k")
+    assert read["additional_test/vocals/1_s0004_0"][0] == "T01" and read["persian_test/mixtures/0_s0006_2"][0] == "T04"
+    # what every song of a set shares is known of its clips, and T03 is T02
+    assert rows["persian_test/mixtures/0_s0006_2"]["language"] == "fa"
+    assert rows["codec_test/mp3_128k/mixtures/1_s0005_0"]["speaker"] == "Teresa_Teng"
+    assert corpora.get("singfake").counts(root) == ()
+    assert "Training: clips of 2 of the 2 songs in singfake.csv" in corpora.get("singfake").notes(root)
+
+
+def test_what_the_songs_of_a_set_do_not_share_stays_unknown(tmp_path):
+    put(tmp_path / "singfake.csv", (
+        "Set,Bonafide Or Spoof,Language,Singer,Title,Model,Url\n"
+        "Training,spoof,Mandarin,Same,T1,RVC,u\nTraining,spoof,English,Same,T2,sovits,u\n"
+    ))  # fmt: skip
+    tone(tmp_path / "train/vocals/1_7_0.flac")
+    (row,) = parsed("singfake", tmp_path)
+    assert (row["speaker"], row["language"], row["attack"]) == ("Same", None, "unknown")
+
+
+def test_song_ids_of_our_own_segmentation_are_matched(tmp_path):
+    root = miniatures.build("singfake", tmp_path)
+    tone(root / "train/vocals/1_0002_0.flac")
+    put(root / "songs.csv", (
+        "song,set,label,language,singer,title,model,url,media,clips\n"
+        "0002,Training,spoof,Mandarin+Japanese,Bella_Yao,T,Sovits4.0,https://a.example/2,x.webm,1\n"
+    ))  # fmt: skip
+    (row,) = parsed("singfake", root)
+    assert (row["speaker"], row["language"], row["attack"]) == ("Bella_Yao", "zh", "so_vits_svc")
+
+
+def test_plain_folders(tmp_path):
+    for path in ("bonafide/a.wav", "spoof/x.y z.mp3.wav", "test/fake/deep/b.wav", "T01/real/c.wav", "spoofed/d.wav"):
+        tone(tmp_path / path)
+    tone(tmp_path / "spoof/a.wav")
+    tone(tmp_path / "spoof/a.flac")
+    rows = by_id("singfake", tmp_path)
+    assert {name: (row["label"], row["partition"], row["path"]) for name, row in rows.items()} == {
+        "bonafide/a": ("bonafide", None, "bonafide/a.wav"),
+        "spoof/a": ("spoof", None, "spoof/a.flac"),
+        "spoof/a_wav": ("spoof", None, "spoof/a.wav"),
+        "spoof/x_y z_mp3": ("spoof", None, "spoof/x.y z.mp3.wav"),
+        "test/fake/deep_b": ("spoof", "T02", "test/fake/deep/b.wav"),
+        "T01/real/c": ("bonafide", "T01", "T01/real/c.wav"),
+    }
+    assert all(row["attack"] == ("unknown" if row["label"] == "spoof" else None) for row in rows.values())
+
+
+def test_plain_files_named_by_singer_and_title_are_matched(tmp_path):
+    root = miniatures.build("singfake", tmp_path)
+    tone(root / "spoof/Teresa_Teng_T2.wav")
+    (row,) = parsed("singfake", root)
+    assert (row["speaker"], row["language"], row["attack"]) == ("Teresa_Teng", "nan", "rvc")
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [("Mandarin", "zh"), ("Cantonese", "yue"), ("English", "en"), ("Persian", "fa"), ("Japanese", "ja"),
+     ("Spanish", "es"), ("Hokkien", "nan"), ("Russian", "ru"), ("French", "fr"), ("Mandarin+Japanese", "zh"),
+     ("Accented Mandarin", "zh"), ("Szechuan", "zh"), ("Klingon", None), ("", None)],
+)  # fmt: skip
+def test_languages_are_iso_639(words, code):
+    assert iso_639(words) == code
+
+
+def test_a_set_that_does_not_exist_is_refused(tmp_path):
+    put(tmp_path / "singfake.csv", "Set,Bonafide Or Spoof,Language,Singer,Title,Model,Url\nT03,spoof,English,A,B,C,D\n")
+    with pytest.raises(DataError, match=r"singfake\.csv line 2: Set 'T03' is none of Training"):
+        parsed("singfake", tmp_path)
+
+
+def test_annotation_without_header_is_refused(tmp_path):
+    put(tmp_path / "singfake.csv", "Training,bonafide,Mandarin,A,B,N/A,u\n")
+    with pytest.raises(DataError, match=r"singfake\.csv line 1: the header"):
+        parsed("singfake", tmp_path)
