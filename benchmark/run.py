@@ -1,5 +1,6 @@
 """Cells to score files: train once per training key, then score every cell that shares it."""
 
+import ctypes
 import json
 import os
 import time
@@ -19,6 +20,9 @@ from benchmark.cells import Cell, Trials
 from ingest.files import atomic, lock
 from ingest.progress import Progress
 from ingest.types import DataError
+
+
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +120,7 @@ def _train_and_score(
         return
     device = _device(machine.device)
     torch.set_num_threads(machine.threads)
+    keep_freed_memory()
     first = cells[0]
     with Reader(data) as reader:
         detector, training = _trained(data, first, on[first.protocol], reader, device, weights)
@@ -230,6 +235,20 @@ def _device(word: str) -> str:
     if word.startswith("cuda") and not torch.cuda.is_available():
         raise DataError(f"--device {word}: no CUDA device is visible here; use --device cpu")
     return word
+
+
+def keep_freed_memory() -> None:
+    """Let glibc reuse large blocks instead of handing them back to the kernel after every layer.
+
+    Activations of a few MiB are mapped, zeroed by page faults and unmapped again at each step otherwise: half the
+    time of a training step of LFCC-LCNN on a CPU. Does nothing where there is no glibc.
+    """
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return
+    for option, size in ((_M_MMAP_THRESHOLD, 1 << 30), (_M_TRIM_THRESHOLD, (1 << 31) - 1), (_M_TOP_PAD, 64 << 20)):
+        mallopt(option, size)
 
 
 def cores() -> int:
