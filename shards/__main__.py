@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ingest.cli import Parser, add_data, run
-from ingest.types import DataError
 from shards.clip import EXTENSIONS
 from shards.writer import MAX_BYTES
 
@@ -24,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--audio-codec", choices=sorted(EXTENSIONS), default="flac", help="default: flac")
     parser.add_argument("--max-bytes", type=_bytes, default=MAX_BYTES, metavar="N",
                         help="largest shard, e.g. 500M or 2G (default: 256M)")  # fmt: skip
-    parser.add_argument("--jobs", type=int, default=None, metavar="N", help="processes (default: one per core)")
+    parser.add_argument("--jobs", type=_jobs, metavar="N", help="processes (default: as many as pay off)")
     parser.add_argument("--dry-run", action="store_true", help="gc: list only")
     add_data(parser)
     options = parser.parse_args(argv)
@@ -34,15 +33,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _write(options: argparse.Namespace) -> int:
-    import joblib
-
     from shards.writer import write_corpus
 
-    jobs = options.jobs or joblib.cpu_count()
-    if jobs < 1:
-        raise DataError(f"--jobs takes a number of processes from 1 on, not {options.jobs}")
     done = write_corpus(
-        options.corpus, options.data, audio_codec=options.audio_codec, max_bytes=options.max_bytes, jobs=jobs
+        options.corpus, options.data, audio_codec=options.audio_codec, max_bytes=options.max_bytes, jobs=options.jobs
     )
     print(
         f"{options.corpus}: {done['members']} clips in {done['shards']} shards, {done['size_bytes'] / 1e6:.1f} MB "
@@ -63,6 +57,12 @@ def _collect(data: Path, *, dry_run: bool) -> int:
     else:
         print(f"{len(paths)} files, {remove(paths) / 1e6:.1f} MB, removed")
     return 0
+
+
+def _jobs(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"takes a number of processes from 1 on, not {text!r}")
+    return int(text)
 
 
 def _bytes(text: str) -> int:

@@ -4,8 +4,9 @@ import collections
 import hashlib
 import io
 import os
+import tarfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import duckdb
@@ -188,6 +189,27 @@ class _File:
     def __del__(self):
         if hasattr(self, "handle"):
             os.close(self.handle)
+
+
+def clips(tar: Path, *, data: Path, members: int) -> Iterator[tuple[str, np.ndarray, bytes]]:
+    """The samples of one audio shard in order: utt_id, float32 (sample,), and its labels as JSON bytes.
+
+    members: how many there should be. Raises DataError naming the shard and what to run if it is damaged.
+    """
+    again = f"remove it and run: python -m shards {tar.parent.name} --data {data}"
+    try:
+        with tarfile.open(tar, "r:") as archive:
+            entries, found = iter(archive), 0
+            for found, entry in enumerate(entries, start=1):  # noqa: B007 - counted
+                audio, labels = archive.extractfile(entry).read(), archive.extractfile(next(entries)).read()
+                wave, _ = soundfile.read(io.BytesIO(audio), dtype="float32")
+                yield entry.name.rsplit(".", 1)[0], wave, labels
+        if found != members:
+            raise EOFError(f"{found} of {members} clips are there")
+    except FileNotFoundError:
+        raise DataError(f"shard {tar} is missing; run: python -m shards {tar.parent.name} --data {data}") from None
+    except (tarfile.TarError, soundfile.LibsndfileError, StopIteration, RuntimeError, EOFError) as error:
+        raise DataError(f"shard {tar} is damaged ({error}); {again}") from None
 
 
 def _to_float(pcm: np.ndarray) -> np.ndarray:

@@ -7,14 +7,14 @@ number of processes, and again after a crash.
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
-from joblib import Parallel, delayed
+from joblib import Parallel, cpu_count, delayed
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from ingest import catalog
@@ -26,6 +26,7 @@ from shards.clip import EXTENSIONS, RATE_HZ, at_most_bytes, encoded
 from shards.tar import END_BYTES, TarWriter
 
 MAX_BYTES = 256 << 20
+CLIPS_PER_JOB = 2000
 FORMAT = 1  # raise it when the same input is to give other bytes
 SCHEMA = Path(__file__).with_name("shard.sql")
 LABELS = (
@@ -81,15 +82,19 @@ class Plan:
     @property
     def names(self) -> list[str]:
         """The file of each shard, below DATA/shards."""
-        return [f"{self.corpus}/{self._stem(span)}.tar" for span in self.spans]
+        return [self._name(*span[:3]) for span in self.spans]
 
-    def _stem(self, span: tuple[str, str, int, int, int]) -> str:
-        return f"{self.corpus}-{span[0]}-{span[1]}-original-{span[2]:06d}"
+    def _name(self, language: str, attack: str, number: int) -> str:
+        return f"{self.corpus}/{self.corpus}-{language}-{attack}-original-{number:06d}.tar"
 
-    def __iter__(self) -> Iterator[Shard]:
-        for name, (language, attack, _, start, stop) in zip(self.names, self.spans):
-            rows = tuple(self.table.slice(start, stop - start).to_pylist())
-            yield Shard(name, self.corpus, language, attack, "original", self.audio_codec, rows)
+    def __len__(self) -> int:
+        return len(self.spans)
+
+    def __getitem__(self, number: int) -> Shard:
+        language, attack, part, start, stop = self.spans[number]
+        rows = tuple(self.table.slice(start, stop - start).to_pylist())
+        name = self._name(language, attack, part)
+        return Shard(name, self.corpus, language, attack, "original", self.audio_codec, rows)
 
 
 def plan(con: duckdb.DuckDBPyConnection, corpus: str, *, audio_codec: str, max_bytes: int = MAX_BYTES) -> Plan:
@@ -121,11 +126,12 @@ def plan(con: duckdb.DuckDBPyConnection, corpus: str, *, audio_codec: str, max_b
 
 
 def write_corpus(
-    corpus: str, data: Path, *, audio_codec: str = "flac", max_bytes: int = MAX_BYTES, jobs: int = 1,
+    corpus: str, data: Path, *, audio_codec: str = "flac", max_bytes: int = MAX_BYTES, jobs: int | None = None,
 ) -> dict[str, int]:  # fmt: skip
     """Write the shards of one corpus that are not there yet and enter them in the catalog.
 
-    Every utterance with audio_status = 'ok' goes in. Returns counts: shards, written, members, size_bytes.
+    Every utterance with audio_status = 'ok' goes in. jobs: processes; None takes as many as pay off.
+    Returns counts: shards, written, members, size_bytes.
     Raises DataError if the corpus is unknown or has no audio, or a source is missing, damaged or not the file
     that was ingested; shards finished by then are kept and not written again.
     """
@@ -143,28 +149,32 @@ def write_corpus(
     }  # fmt: skip
 
 
-def _write_all(planned: Plan, folder: Path, jobs: int) -> int:
-    tasks = (delayed(write_shard)(shard, folder) for shard in planned)
-    parallel = Parallel(n_jobs=min(jobs, len(planned.spans)), return_as="generator_unordered")
-    written = 0
-    with Progress(f"shards {planned.corpus}", total=planned.table.num_rows, unit="clip") as progress:
+def _write_all(planned: Plan, folder: Path, jobs: int | None) -> int:
+    sizes = [span[4] - span[3] for span in planned.spans]
+    wanting = [i for i, shard in enumerate(planned) if not index.finished(folder / shard.name, shard.fingerprint)]
+    if jobs is None:  # starting a process costs as much as some hundred clips
+        jobs = min(cpu_count(), 1 + sum(sizes[i] for i in wanting) // CLIPS_PER_JOB)
+    tasks = (delayed(write_shard)(planned[i], folder) for i in wanting)
+    each(tasks, what=f"shards {planned.corpus}", jobs=jobs, total=sum(sizes[i] for i in wanting))
+    return len(wanting)
+
+
+def each(tasks: Iterable[Any], *, what: str, jobs: int, total: int) -> None:
+    """Run joblib tasks that return how many clips they did, one after the other or in `jobs` processes."""
+    with Progress(what, total=total, unit="clip") as progress:
         try:
-            for new, members in parallel(tasks):
-                written += new
-                progress.add(members)
+            for clips in Parallel(n_jobs=jobs, return_as="generator_unordered")(tasks):
+                progress.add(clips)
         except TerminatedWorkerError:
             raise DataError(
-                f"{planned.corpus}: a worker process was killed, perhaps for want of memory; finished shards "
-                "are kept: run the same command again, with fewer --jobs"
+                f"{what}: a worker process was killed, perhaps for want of memory; what is finished is kept: "
+                "run the same command again, with fewer --jobs"
             ) from None
-    return written
 
 
-def write_shard(shard: Shard, folder: Path) -> tuple[bool, int]:
-    """Write one shard and its index below `folder` unless they are there; returns (written, members)."""
+def write_shard(shard: Shard, folder: Path) -> int:
+    """Write one shard and its index below `folder`; returns the number of clips."""
     path, fingerprint = folder / shard.name, shard.fingerprint
-    if index.finished(path, fingerprint) is not None:
-        return False, len(shard.rows)
     members: list[tuple[str, int, int, int]] = []
     with atomic(path) as temporary, TarWriter(temporary) as tar:
         for row in shard.rows:
@@ -183,7 +193,7 @@ def write_shard(shard: Shard, folder: Path) -> tuple[bool, int]:
         "shard": [shard.name] * len(members), "member": member, "offset": offset, "size": size, "samples": samples,
     })  # fmt: skip
     index.write_index(path, table, about)
-    return True, len(members)
+    return len(members)
 
 
 def label_json(row: dict[str, Any], variant: str, samples: int) -> bytes:

@@ -33,6 +33,11 @@ def _module(name: str) -> Any:
     return importlib.import_module(f"{__name__}.{name}")
 
 
+def summary(name: str) -> str:
+    """The first line of what a feature's file says about itself."""
+    return (_module(name).__doc__ or "").strip().splitlines()[0]
+
+
 def presets(name: str) -> dict[str, dict[str, Any]]:
     """The named settings of one feature: preset -> the parameters that differ from the defaults."""
     return {preset: dict(changes) for preset, changes in _module(name).PRESETS.items()}

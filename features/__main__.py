@@ -1,0 +1,135 @@
+"""python -m features CORPUS | plan | list: stored features, what they would cost, and which there are."""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ingest.cli import Parser, add_data, run
+from ingest.types import DataError
+
+EXAMPLE = """examples:
+  python -m features list
+  python -m features plan wavefake --data data               bytes and minutes before anything runs
+  python -m features wavefake --feature logmel --set bands=64
+  python -m features wavefake --feature lfcc --preset lcnn2021 --dtype float16 --jobs 8
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Compute one feature of one corpus, or tell what there is and what it costs."""
+    parser = Parser(prog="python -m features", epilog=EXAMPLE,
+                    description="Compute features of a corpus's audio shards into feature shards.")  # fmt: skip
+    parser.add_argument("corpus", help="a corpus with audio shards; or plan: costs; or list: the features")
+    parser.add_argument("only", nargs="?", metavar="CORPUS", help="plan: this corpus only")
+    parser.add_argument("--feature", metavar="NAME", help="default: logmel; plan: all that need no weights")
+    parser.add_argument("--preset", metavar="NAME", help="a detector's setting of the feature")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="changes",
+                        help="change one parameter; may be given several times")  # fmt: skip
+    parser.add_argument("--variant", default="original", metavar="NAME", help="audio variant (default: original)")
+    parser.add_argument("--dtype", choices=("float32", "float16"), default="float32", help="default: float32")
+    parser.add_argument("--device", default="cpu", metavar="DEVICE", help="cpu (default) or cuda")
+    parser.add_argument("--jobs", type=_jobs, metavar="N", help="processes (default: as many as pay off)")
+    add_data(parser)
+    options = parser.parse_args(argv)
+    if options.only and options.corpus != "plan":
+        parser.error(f"unexpected argument {options.only}")
+    if options.corpus == "list":
+        return _list(options.data)
+    if options.corpus == "plan":
+        return _plan(options)
+    return _compute(options)
+
+
+def _compute(options: argparse.Namespace) -> int:
+    from features.compute import Recipe, compute_corpus
+
+    _check_device(options.device)
+    recipe = Recipe.of(
+        options.feature or "logmel", options.preset, _changes(options.changes), options.dtype, options.device
+    )
+    done = compute_corpus(options.corpus, options.data, recipe, variant=options.variant, jobs=options.jobs)
+    print(
+        f"{options.corpus}: {recipe.folder} of {done['members']} clips in {done['shards']} shards, "
+        f"{done['size_bytes'] / 1e6:.1f} MB ({done['written']} written, "
+        f"{done['shards'] - done['written']} there already)"
+    )
+    return 0
+
+
+def _plan(options: argparse.Namespace) -> int:
+    from features import extractors
+    from features.budget import audio_amount, cost
+
+    seconds, clips, audio_bytes = audio_amount(options.data, options.only)
+    if not clips:
+        raise DataError(f"{options.only or 'the catalog'} has no audio (see python -m ingest status)")
+    chosen = [options.feature] if options.feature else [n for n in extractors.names() if n != "ssl"]
+    changes = _changes(options.changes)
+    print(f"{options.only or 'all corpora'}: {clips} clips, {seconds / 3600:.2f} hours; "
+          f"audio shards so far {audio_bytes / 1e9:.3f} GB")  # fmt: skip
+    print(f"{'feature':<28} {'dim':>5} {'frames/s':>9} {'GB float32':>11} {'GB float16':>11} {'CPU minutes':>12}")
+    for name in chosen:
+        presets = [options.preset] if options.preset else [None, *(() if options.feature else extractors.presets(name))]
+        for preset in presets:
+            label = f"{name} {preset}" if preset else name
+            c = cost(extractors.get(name, preset=preset, **changes), label, seconds, clips)
+            print(f"{c.feature:<28} {c.dim:>5} {c.frames_per_s:>9.1f} {c.size_bytes / 1e9:>11.3f} "
+                  f"{c.size_bytes / 2e9:>11.3f} {c.minutes:>12.2f}")  # fmt: skip
+    print("minutes of one process on this machine; features are otherwise computed on the fly, at no bytes")
+    return 0
+
+
+def _list(data: Path) -> int:
+    from features import extractors
+    from features.compute import has_features
+    from ingest import catalog
+
+    for name in extractors.names():
+        summary = extractors.summary(name)
+        print(f"{name:<8} {summary}")
+        settings = list(extractors.presets(name))
+        if settings:
+            print(f"{'':<8} presets: {', '.join(settings)}")
+    if (data / "catalog.duckdb").exists():
+        with catalog.connect(data / "catalog.duckdb") as con:
+            if has_features(con):
+                print("stored:")
+                query = ("SELECT feature, corpus, variant, sum(members), sum(size_bytes) FROM feature_shard "
+                         "GROUP BY ALL ORDER BY ALL")  # fmt: skip
+                for feature, corpus, variant, members, size in con.execute(query).fetchall():
+                    print(f"  {feature:<24} {corpus} {variant}: {members} clips, {size / 1e6:.1f} MB")
+    return 0
+
+
+def _changes(pairs: Sequence[str]) -> dict[str, Any]:
+    changes = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise DataError(f"--set takes KEY=VALUE, not {pair!r}")
+        try:
+            changes[key] = json.loads(value)
+        except json.JSONDecodeError:
+            changes[key] = value
+    return changes
+
+
+def _check_device(device: str) -> None:
+    import torch
+
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise DataError(f"device {device!r} cannot be used ({str(error).splitlines()[0]}); try --device cpu") from None
+
+
+def _jobs(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"takes a number of processes from 1 on, not {text!r}")
+    return int(text)
+
+
+if __name__ == "__main__":
+    run(main)

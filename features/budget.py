@@ -1,0 +1,58 @@
+"""What a feature costs before it is computed: bytes and minutes, from a rate measured here in a second."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from features import extractors
+from ingest import catalog
+from shards.writer import has_shards
+
+_CLIP_S = 4.0
+_MEASURE_S = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """One feature over some audio, by one process: bytes on disk as float32 and minutes of computing."""
+
+    feature: str
+    dim: int
+    frames_per_s: float
+    size_bytes: float
+    minutes: float
+
+
+def audio_amount(data: Path, corpus: str | None) -> tuple[float, int, int]:
+    """(seconds, clips, bytes of audio shards so far) of one corpus, or of all, in the catalog."""
+    with catalog.connect(data / "catalog.duckdb") as con:
+        seconds, clips = con.execute(
+            "SELECT coalesce(sum(duration_s), 0), count(*) FROM utterance "
+            "WHERE audio_status = 'ok' AND (?::VARCHAR IS NULL OR corpus = ?)", [corpus, corpus],
+        ).fetchone()  # fmt: skip
+        size_bytes = 0
+        if has_shards(con):
+            query = "SELECT coalesce(sum(size_bytes), 0) FROM shard WHERE ?::VARCHAR IS NULL OR corpus = ?"
+            (size_bytes,) = con.execute(query, [corpus, corpus]).fetchone()
+    return seconds, clips, int(size_bytes)
+
+
+def cost(extractor: extractors.Extractor, feature: str, seconds: float, clips: int) -> Cost:
+    """The cost of one extractor on the CPU for `clips` utterances of `seconds` in all."""
+    samples = int(_CLIP_S * extractor.rate_hz)
+    wave = torch.from_numpy(np.random.default_rng(0).standard_normal((1, samples)).astype(np.float32) * 0.1)
+    x = extractor.extract(wave)
+    runs, started = 0, time.perf_counter()
+    while runs < 2 or time.perf_counter() - started < _MEASURE_S:
+        extractor.extract(wave)
+        runs += 1
+    per_clip_s = (time.perf_counter() - started) / runs
+    values_per_s = x.numel() / _CLIP_S
+    overhead = 2560 * clips  # two tar headers, the .npy header, the labels, padding
+    return Cost(
+        feature, extractor.dim, x.shape[1] / _CLIP_S, 4 * values_per_s * seconds + overhead,
+        per_clip_s / _CLIP_S * seconds / 60,
+    )  # fmt: skip

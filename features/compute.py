@@ -1,0 +1,239 @@
+"""Audio shards to feature shards: one tar in, one tar out, `<utt_id>.npy` and its labels beside it."""
+
+import functools
+import hashlib
+import io
+import itertools
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+from joblib import cpu_count, delayed
+
+from features import extractors
+from ingest import catalog
+from ingest.files import atomic, lock
+from ingest.types import DataError
+from shards import index, reader, writer
+from shards.tar import TarWriter
+
+DTYPES = ("float32", "float16")
+FORMAT = 1  # raise it when the same input is to give other bytes
+WINDOW = 64  # clips held at once; those of equal length go through the extractor together on a GPU
+CLIPS_PER_JOB = 1000
+SCHEMA = Path(__file__).with_name("feature.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Which feature, with which parameters, stored how, computed where."""
+
+    name: str
+    params: str  # JSON
+    dtype: str = "float32"
+    device: str = "cpu"
+
+    @classmethod
+    def of(
+        cls, name: str, preset: str | None, params: Mapping[str, Any], dtype: str = "float32", device: str = "cpu"
+    ) -> "Recipe":
+        """Resolve preset and parameters; raises DataError for unknown ones."""
+        if dtype not in DTYPES:
+            raise DataError(f"dtype {dtype!r} is none of {', '.join(DTYPES)}")
+        resolved = extractors.get(name, preset=preset, **params).params
+        return cls(name, json.dumps(resolved, sort_keys=True), dtype, device)
+
+    @property
+    def extractor(self) -> extractors.Extractor:
+        """The extractor on its device; built once per process."""
+        return _extractor(self)
+
+    @property
+    def key(self) -> str:
+        """The extractor's key; stored as float16 it is another feature."""
+        key = self.extractor.key
+        return key if self.dtype == "float32" else hashlib.sha256(f"{key} {self.dtype}".encode()).hexdigest()
+
+    @property
+    def folder(self) -> str:
+        """Name of the folder below DATA/features, and the feature's name in the catalog."""
+        return f"{self.name}-{self.key[:8]}"
+
+
+@dataclass(frozen=True, slots=True)
+class AudioShard:
+    """One tar of audio, as the catalog knows it."""
+
+    name: str
+    corpus: str
+    variant: str
+    sha256: str
+    members: int
+
+
+@functools.lru_cache(maxsize=4)
+def _extractor(recipe: Recipe) -> extractors.Extractor:
+    return extractors.get(recipe.name, **json.loads(recipe.params)).to(recipe.device)
+
+
+def compute_corpus(
+    corpus: str, data: Path, recipe: Recipe, *, variant: str = "original", jobs: int | None = None
+) -> dict[str, int]:
+    """Compute a feature of every clip in the corpus's shards and enter it in the catalog.
+
+    Shards that are there, made from the same audio by the same extractor, are not computed again. Returns
+    counts: shards, written, members, size_bytes. Raises DataError if there are no shards or one is damaged.
+    """
+    with catalog.connect(data / "catalog.duckdb") as con:
+        audio = audio_shards(con, corpus, variant, data)
+    folder, feature = data / "features", recipe.folder
+    names = [f"{feature}/{shard.name}" for shard in audio]
+    with lock(folder / feature / corpus / ".lock"):
+        wanting = [
+            (name, shard) for name, shard in zip(names, audio)
+            if not index.finished(folder / name, fingerprint(recipe, shard))
+        ]  # fmt: skip
+        total = sum(shard.members for _, shard in wanting)
+        if jobs is None:
+            jobs = min(cpu_count(), 1 + total // CLIPS_PER_JOB) if recipe.device == "cpu" else 1
+        tasks = (delayed(compute_shard)(data, recipe, name, shard) for name, shard in wanting)
+        writer.each(tasks, what=f"features {feature} {corpus}", jobs=jobs, total=total)
+        about = [index.read_about(folder / name) for name in names]
+        _enter(data, corpus, variant, recipe, about)
+    return {
+        "shards": len(about), "written": len(wanting), "members": sum(a["members"] for a in about),
+        "size_bytes": sum(a["size_bytes"] for a in about),
+    }  # fmt: skip
+
+
+def audio_shards(con: duckdb.DuckDBPyConnection, corpus: str, variant: str, data: Path) -> list[AudioShard]:
+    """The corpus's audio shards, by name. Raises DataError if there are none."""
+    found = []
+    if writer.has_shards(con):
+        query = "SELECT shard, corpus, variant, sha256, members FROM shard WHERE corpus = ? AND variant = ? ORDER BY 1"
+        found = [AudioShard(*row) for row in con.execute(query, [corpus, variant]).fetchall()]
+    if not found:
+        raise DataError(
+            f"{corpus} has no shards of variant {variant!r} in {data / 'catalog.duckdb'}; "
+            f"run: python -m shards {corpus} --data {data}"
+        )
+    return found
+
+
+def fingerprint(recipe: Recipe, audio: AudioShard) -> str:
+    """sha256 over everything that a feature shard depends on."""
+    return hashlib.sha256(json.dumps([FORMAT, recipe.key, audio.sha256]).encode()).hexdigest()
+
+
+def compute_shard(data: Path, recipe: Recipe, name: str, audio: AudioShard) -> int:
+    """Compute feature shard `name` and its index from one audio shard; returns the number of clips."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # sums over several threads come in another order: other bytes
+    try:
+        return _compute_shard(data, recipe, name, audio)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _compute_shard(data: Path, recipe: Recipe, name: str, audio: AudioShard) -> int:
+    path = data / "features" / name
+    members: list[tuple[str, str, int, int, int]] = []
+    with atomic(path) as temporary, TarWriter(temporary) as tar:
+        for utt_id, x, labels in _features(recipe, audio, data):
+            array = npy(x.astype(recipe.dtype))
+            members.append((utt_id, f"{utt_id}.npy", tar.add(f"{utt_id}.npy", array), len(array), len(x)))
+            known = json.loads(labels) | {"feature": recipe.folder, "frames": len(x), "dim": int(x[0].size)}
+            tar.add(f"{utt_id}.json", json.dumps(known, sort_keys=True, ensure_ascii=False).encode())
+    about = {
+        "shard": name, "feature": recipe.folder, "corpus": audio.corpus, "variant": audio.variant,
+        "audio_shard": audio.name, "members": len(members), "size_bytes": tar.size_bytes, "sha256": tar.sha256,
+        "fingerprint": fingerprint(recipe, audio),
+    }  # fmt: skip
+    utt_id, member, offset, size, frames = zip(*members)
+    count = len(members)
+    table = pa.table({
+        "feature": [recipe.folder] * count, "utt_id": utt_id, "variant": [audio.variant] * count,
+        "shard": [name] * count, "member": member, "offset": offset, "size": size, "frames": frames,
+    })  # fmt: skip
+    index.write_index(path, table, about)
+    return count
+
+
+def _features(recipe: Recipe, audio: AudioShard, data: Path) -> Iterator[tuple[str, np.ndarray, bytes]]:
+    """utt_id, (frame, dim) float32 and labels of every clip, in the order of the shard."""
+    import torch
+
+    samples = reader.clips(data / "shards" / audio.name, data=data, members=audio.members)
+    while window := list(itertools.islice(samples, WINDOW)):
+        by_length: dict[int, list[int]] = {}
+        for i, (_, wave, _) in enumerate(window):
+            by_length.setdefault(wave.size, []).append(i)
+        found: dict[int, np.ndarray] = {}
+        for places in by_length.values():
+            waves = torch.from_numpy(np.stack([window[i][1] for i in places])).to(recipe.device)
+            found |= zip(places, recipe.extractor.extract(waves).cpu().numpy())
+        for i, (utt_id, _, labels) in enumerate(window):
+            yield utt_id, found[i], labels
+
+
+def npy(array: np.ndarray) -> bytes:
+    """The bytes of a .npy file."""
+    buffer = io.BytesIO()
+    np.lib.format.write_array(buffer, np.ascontiguousarray(array), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _enter(data: Path, corpus: str, variant: str, recipe: Recipe, about: list[dict[str, Any]]) -> None:
+    """Replace the catalog's rows of one feature, corpus and variant, in one transaction; nothing if they agree."""
+    path, feature = data / "catalog.duckdb", recipe.folder
+    which = "feature = ? AND corpus = ? AND variant = ?"
+    with catalog.connect(path) as con:
+        if has_features(con):
+            query = f"SELECT shard, sha256 FROM feature_shard WHERE {which}"
+            if dict(con.execute(query, [feature, corpus, variant]).fetchall()) == {
+                a["shard"]: a["sha256"] for a in about
+            }:
+                return
+    with catalog.connect(path, read_only=False) as con:
+        con.execute(SCHEMA.read_text())
+        audio = audio_shards(con, corpus, variant, data)
+        made_from = {a["audio_shard"]: a["fingerprint"] for a in about}
+        if made_from != {shard.name: fingerprint(recipe, shard) for shard in audio}:
+            raise DataError(f"{corpus}: the audio shards were written again meanwhile; run this command again")
+        columns = [name for name, *_ in con.execute("DESCRIBE feature_shard").fetchall()]
+        con.register("new_shard", pa.Table.from_pylist([{name: a[name] for name in columns} for a in about]))
+        con.begin()
+        con.execute(
+            f"DELETE FROM feature_member WHERE shard IN (SELECT shard FROM feature_shard WHERE {which})",
+            [feature, corpus, variant],
+        )
+        con.execute(f"DELETE FROM feature_shard WHERE {which}", [feature, corpus, variant])
+        con.execute(
+            "INSERT OR IGNORE INTO feature VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [
+                feature,
+                recipe.name,
+                recipe.params,
+                recipe.key,
+                recipe.dtype,
+                recipe.extractor.dim,
+                recipe.extractor.rate_hz,
+            ],
+        )
+        con.execute("INSERT INTO feature_shard BY NAME SELECT * FROM new_shard")
+        files = [str(index.index_path(data / "features" / a["shard"])) for a in about]
+        con.execute("INSERT INTO feature_member BY NAME SELECT * FROM read_parquet(?)", [files])
+        con.commit()
+
+
+def has_features(con: duckdb.DuckDBPyConnection) -> bool:
+    """Whether this catalog has the tables of feature.sql."""
+    query = "SELECT count(*) FROM information_schema.tables WHERE table_name = 'feature_member'"
+    return con.execute(query).fetchone()[0] > 0
