@@ -2,10 +2,20 @@
 
 from protocols.load import load, names
 from protocols.references import add_reference
-from protocols.trials import SCHEMA, Shortfall, absent_corpora, counts, fingerprint, select, shortfalls, trials
+from protocols.trials import (
+    SCHEMA,
+    Shortfall,
+    absent_corpora,
+    counts,
+    fingerprint,
+    obstacles,
+    select,
+    shortfalls,
+    trials,
+)  # fmt: skip
 from protocols.types import ROLES, Count, Protocol, Reference, Role
 
 __all__ = [
     "ROLES", "SCHEMA", "Count", "Protocol", "Reference", "Role", "Shortfall", "absent_corpora", "add_reference",
-    "counts", "fingerprint", "load", "names", "select", "shortfalls", "trials",
+    "counts", "fingerprint", "load", "names", "obstacles", "select", "shortfalls", "trials",
 ]  # fmt: skip

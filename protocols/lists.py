@@ -16,12 +16,20 @@ from ingest.types import DataError
 from protocols.types import TrialList
 
 
-def find(entry: TrialList, folders: Sequence[Path], protocol: str) -> Path:
-    """The list's file in the first folder that has it; DataError tells where it was looked for."""
+def there(entry: TrialList, folders: Sequence[Path]) -> Path | None:
+    """The list's file, plain or gzipped, in the first folder that has it."""
     for folder in folders:
         for name in (entry.file, f"{entry.file}.gz"):
             if (folder / name).is_file():
                 return folder / name
+    return None
+
+
+def find(entry: TrialList, folders: Sequence[Path], protocol: str) -> Path:
+    """The list's file in the first folder that has it; DataError tells where it was looked for."""
+    path = there(entry, folders)
+    if path is not None:
+        return path
     places = ", ".join(str(folder) for folder in folders)
     raise DataError(
         f"{protocol} needs the trial list {entry.file}, which is not part of Siren; put it (or {entry.file}.gz) "

@@ -31,8 +31,8 @@ _TOP = {
     "title", "scenario", "source", "note", "metrics", "averages", "pooled", "balance", "clip", "lists",
     "declares", "like", "for", "train", "dev", "test",
 }  # fmt: skip
-_PART = {"where", "bonafide", "spoof", "variant", "share", "limit", "in", "not_in", "min_duration_s"}
-_ROLE = _PART | {"part", "equal", "reference", "count", "about", "mean_over"}
+_PART = {"where", "bonafide", "spoof", "variant", "limit", "in", "not_in", "min_duration_s"}
+_ROLE = _PART | {"part", "shares", "equal", "reference", "count", "about", "mean_over"}
 _LABELS = ("bonafide", "spoof")
 
 
@@ -170,7 +170,7 @@ def _protocol(name: str, path: Path, table: dict) -> Protocol:
 
 def _subsets(table: dict, place: str, lists: Mapping[str, TrialList]) -> Iterator[Role]:
     """[test] holds defaults; each table in it is a subset, or several where it has a `for`."""
-    reserved = ("limit", "reference")
+    reserved = ("limit", "reference", "shares")
     defaults = {key: value for key, value in table.items() if not isinstance(value, dict) or key in reserved}
     named = {key: value for key, value in table.items() if key not in defaults}
     _known(defaults, _ROLE, f"{place} [test]")
@@ -194,13 +194,9 @@ def _role(role: str, subset: str | None, table: dict, place: str, lists: Mapping
         _known(given, _PART, f"{where} part")
         conditions = [*_strings(shared.get("where", [])), *_strings(given.get("where", []))]
         parts.append(_part(shared | given | {"where": conditions}, where, lists))
-    if len({part.share is None for part in parts}) > 1:
-        raise DataError(f"{where}: either every part has a share or none")
     equal = tuple(_column(word, where) for word in _strings(table.get("equal", [])))
-    return Role(
-        role, subset, tuple(parts), equal, _reference(table.get("reference"), where, lists),
-        _count(table, where),
-    )  # fmt: skip
+    shares, reference = _shares(table.get("shares"), where), _reference(table.get("reference"), where, lists)
+    return Role(role, subset, tuple(parts), shares, equal, reference, _count(table, where))
 
 
 def _part(table: dict, place: str, lists: Mapping[str, TrialList]) -> Part:
@@ -218,19 +214,29 @@ def _part(table: dict, place: str, lists: Mapping[str, TrialList]) -> Part:
             found, shut = predicate.check(_text(table[label], f"{place} {label}"), f"{place} {label}")
             labels |= found - shut
     wanted = wanted & labels if wanted and labels else wanted | labels
-    share = table.get("share")
-    if share is not None and not (isinstance(share, int | float) and share > 0):
-        raise DataError(f"{place}: share is a positive number, not {share!r}")
     if not table["where"] and not all(label in table for label in _LABELS):
         missing = next(label for label in _LABELS if label not in table)
         table = table | {missing: "false"}
     return Part(
         where=tuple(table["where"]), bonafide=table.get("bonafide"), spoof=table.get("spoof"),
-        variant=table.get("variant", "original"), share=share, limit=_limit(table.get("limit"), place),
+        variant=table.get("variant", "original"), limit=_limit(table.get("limit"), place),
         within=_listed(table.get("in", []), lists, place),
         outside=_listed(table.get("not_in", []), lists, place),
         min_duration_s=table.get("min_duration_s"), needs=wanted - refused,
     )  # fmt: skip
+
+
+def _shares(table: dict | None, place: str) -> tuple[str, dict[str, float]] | None:
+    """`shares = { domain = { speech = 0.5, singing = 0.5 } }`: one column, a share for each of its values."""
+    if table is None:
+        return None
+    if not (isinstance(table, dict) and len(table) == 1 and all(isinstance(v, dict) for v in table.values())):
+        raise DataError(f"{place}: write shares = {{ column = {{ value = share, ... }} }}, not {table!r}")
+    ((column, shares),) = table.items()
+    for value, share in shares.items():
+        if isinstance(share, bool) or not isinstance(share, int | float) or share <= 0:
+            raise DataError(f"{place} shares: {value} is a positive number, not {share!r}")
+    return _column(column, place), {value: float(share) for value, share in shares.items()}
 
 
 def _limit(table: dict | None, place: str) -> Limit | None:

@@ -48,7 +48,6 @@ def check(predicate: str, place: str) -> tuple[frozenset[str], frozenset[str]]:
     key for the message, e.g. "inner/decro_en.toml [train] spoof".
     """
     tree = _parse(predicate, place)
-    wanted, refused = set(), set()
     for node in _expressions(tree):
         if node["class"] not in _EXPRESSIONS:
             raise DataError(f"{place}: {node['class'].lower()} is not allowed in a predicate: {predicate}")
@@ -56,8 +55,9 @@ def check(predicate: str, place: str) -> tuple[frozenset[str], frozenset[str]]:
             raise DataError(f"{place}: function {node['function_name']!r} is not allowed in a predicate: {predicate}")
         if node["class"] == "COLUMN_REF" and node["column_names"][-1] not in columns():
             raise DataError(f"{place}: {nearest(node['column_names'][-1], columns(), what='column')}")
-        _corpora(node, wanted, refused)
     _bind(predicate, place)
+    wanted, refused = set(), set()
+    _corpora(tree, wanted, refused)
     return frozenset(wanted), frozenset(refused)
 
 
@@ -97,17 +97,21 @@ def _bind(predicate: str, place: str) -> None:
         raise DataError(f"{place}: a predicate is true or false, this one is {kind}: {predicate}")
 
 
-def _corpora(node: dict, wanted: set[str], refused: set[str]) -> None:
-    """Add the corpora that one comparison asks for (`corpus = 'x'`, `corpus IN (...)`) or refuses (`<>`)."""
-    if node["class"] == "COMPARISON":
-        sides = [node["left"], node["right"]]
-    else:
-        sides = node.get("children", [])
-    names = [side["column_names"][-1] for side in sides if side.get("class") == "COLUMN_REF"]
-    if "corpus" not in names:
+def _corpora(node: dict, wanted: set[str], refused: set[str], *, all_hold: bool = True) -> None:
+    """Add the corpora that the comparisons ask for (`corpus = 'x'`, `corpus IN (...)`) or shut out (`<>`).
+
+    What stands under NOT asks for nothing; only a `<>` that must hold (all_hold) shuts a corpus out.
+    """
+    if node["type"] == "OPERATOR_NOT":
         return
-    words = {str(side["value"]["value"]) for side in sides if side.get("class") == "CONSTANT"}
-    if node["type"] in ("COMPARE_EQUAL", "COMPARE_IN"):
+    if node["class"] == "CONJUNCTION":
+        for child in node["children"]:
+            _corpora(child, wanted, refused, all_hold=all_hold and node["type"] == "CONJUNCTION_AND")
+        return
+    sides = [node["left"], node["right"]] if node["class"] == "COMPARISON" else node.get("children", [])
+    names = [side["column_names"][-1] for side in sides if side["class"] == "COLUMN_REF"]
+    words = {str(side["value"]["value"]) for side in sides if side["class"] == "CONSTANT"}
+    if "corpus" in names and node["type"] in ("COMPARE_EQUAL", "COMPARE_IN"):
         wanted |= words
-    elif node["type"] in ("COMPARE_NOTEQUAL", "COMPARE_NOT_IN"):
+    elif "corpus" in names and node["type"] in ("COMPARE_NOTEQUAL", "COMPARE_NOT_IN") and all_hold:
         refused |= words

@@ -109,6 +109,15 @@ def absent_corpora(con: duckdb.DuckDBPyConnection, protocol: Protocol) -> list[s
     return sorted(protocol.needs - there)
 
 
+def obstacles(con: duckdb.DuckDBPyConnection, protocol: Protocol, lists: Path | None = None) -> list[str]:
+    """What is missing to run the protocol: corpora to ingest and trial lists to supply, empty if nothing."""
+    places = folders(con, protocol, lists)
+    return [
+        *(f"corpus {corpus}" for corpus in absent_corpora(con, protocol)),
+        *(f"list {entry.file}" for entry in protocol.lists.values() if not trial_lists.there(entry, places)),
+    ]
+
+
 def select(
     con: duckdb.DuckDBPyConnection, protocol: Protocol, *, lists: Path | None = None, seed: int = 0
 ) -> tuple[pa.Table, list[Shortfall]]:
@@ -187,21 +196,27 @@ def _cap(limit: int | float | str | None) -> str:
 
 
 def _weights(role: Role, rows: pa.Table) -> np.ndarray:
-    """Relative chance of each row to be drawn, mean 1: parts by their share, groups of `equal` alike."""
-    shares = np.array([1.0 if part.share is None else part.share for part in role.parts])
-    part = rows["part"].to_numpy()
-    if len(rows) == 0 or (role.parts[0].share is None and not role.equal):
+    """Relative chance of each row to be drawn, mean 1: values by their share, groups of `equal` alike."""
+    if len(rows) == 0 or (role.shares is None and not role.equal):
         return np.ones(len(rows))
-    group = np.zeros(len(rows), int)
-    for column in role.equal:
-        codes = rows[column].combine_chunks().dictionary_encode().indices.fill_null(-1).to_numpy()
-        group = np.unique(np.stack([group, codes]), axis=1, return_inverse=True)[1]
-    if role.parts[0].share is None:  # only `equal`: the parts are one pool
-        part = np.zeros_like(part)
-    cell = np.unique(np.stack([part, group]), axis=1, return_inverse=True)[1]
-    cells_of_part = {p: len(np.unique(cell[part == p])) for p in np.unique(part)}
-    mass = np.array([shares[p] / cells_of_part[p] for p in part]) / np.bincount(cell)[cell]
+    of_value, value = np.ones(len(rows)), np.zeros(len(rows), int)
+    if role.shares is not None:
+        column, shares = role.shares
+        words, value = _codes(rows[column])
+        for word in words:
+            if word not in shares:
+                raise DataError(f"{role.label}: {column} {word!r} has no share; shares are for {', '.join(shares)}")
+        of_value = np.array([shares[word] for word in words])[value]
+    keys = [value, *(_codes(rows[column])[1] for column in role.equal)]
+    groups, cell = np.unique(np.stack(keys), axis=1, return_inverse=True)
+    mass = of_value / np.bincount(groups[0])[value] / np.bincount(cell)[cell]
     return mass * len(rows) / mass.sum()
+
+
+def _codes(column: pa.ChunkedArray) -> tuple[list[str], np.ndarray]:
+    """The values of the column (null as "None") and for each row the number of its value."""
+    coded = pc.fill_null(column.combine_chunks(), "None").dictionary_encode()
+    return coded.dictionary.to_pylist(), coded.indices.to_numpy()
 
 
 def _columns(role: Role, rows: pa.Table) -> pa.Table:

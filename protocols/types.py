@@ -16,7 +16,7 @@ METRICS = (
 REFERENCE_MODES = (
     "real", "zero", "mismatch", "noise", "silence", "snr10", "snr20", "1s", "3s", "enrolled",
 )  # fmt: skip
-OVERLAPS = ("utterance", "audio", "source", "speaker", "song", "attack")
+OVERLAPS = ("audio", "source", "speaker", "song", "attack")  # what a protocol may declare; utterances never
 PAIRS = ("train/dev", "train/test", "dev/test")
 
 
@@ -70,7 +70,6 @@ class Part:
     bonafide: str | None  # None: `where` alone
     spoof: str | None
     variant: str
-    share: float | None  # share of the draws of its role
     limit: Limit | None
     within: tuple[tuple[str, str], ...]  # (list, id): lists that the utterances must be in
     outside: tuple[tuple[str, str], ...]  # lists that they must not be in
@@ -85,7 +84,8 @@ class Role:
     role: str
     subset: str | None
     parts: tuple[Part, ...]
-    equal: tuple[str, ...]  # columns whose groups get equal total weight
+    shares: tuple[str, dict[str, float]] | None  # column -> value -> share of the draws
+    equal: tuple[str, ...]  # columns whose groups get equal total weight (within a share)
     reference: Reference | None
     count: Count | None
 

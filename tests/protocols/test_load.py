@@ -1,6 +1,9 @@
 """Protocol files: every one loads and names its source; what is wrong in one is said with its place."""
 
+import csv
+
 import pytest
+from shared_data import shared
 
 import protocols
 from ingest.types import DataError
@@ -40,6 +43,21 @@ def test_the_issue_set_is_there():
         "cross_method/wavefake", "cross_dataset/librisevoc", "cross_language/wavefake_en_ja",
         "cross_language/decro_zh_en", "cross_language/decro_en_zh", "official/asvspoof2019_la",
     } <= set(protocols.names())  # fmt: skip
+
+
+def test_published_protocols_have_their_ids():
+    """Every protocol that the printed tables name exists (ablations and complexity are grids, not protocols)."""
+    with open(shared("published", "results.csv"), encoding="utf-8") as file:
+        quoted = {(row["protocol"], row["subset"]) for row in csv.DictReader(file)}
+    known = set(protocols.names())
+    for name, subset in sorted(quoted):
+        if not name or name.split("/")[0] in ("ablation", "complexity") or name.endswith("*"):
+            continue
+        assert name in known, name
+        protocol = protocols.load(name)
+        subsets = {role.subset for role in protocol.test} | set(protocol.averages) | set(protocol.pooled)
+        if subset and subset not in ("train", "dev", "test", "asvspoof2019_la_dev"):  # sizes, a selection set
+            assert subset in subsets, f"{name} {subset}"
 
 
 @pytest.mark.parametrize(

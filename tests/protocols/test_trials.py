@@ -150,15 +150,14 @@ def test_a_role_without_one_label_is_refused(con, tmp_path):
         protocols.trials(con, protocol)
 
 
-def test_parts_have_exact_shares_and_equal_groups_equal_mass(con, tmp_path):
+def test_shares_are_exact_and_equal_groups_equal_mass(con, tmp_path):
     protocol = write(tmp_path, """
 [train]
 equal = ["label"]
+shares = { domain = { speech = 0.25, singing = 0.75 } }
 [[train.part]]
-share = 0.25
 where = "corpus = 'librisevoc' AND fold < 0.6"
 [[train.part]]
-share = 0.75
 where = "corpus = 'ctrsvdd' AND partition = 'train'"
 [dev]
 where = "corpus = 'ctrsvdd' AND partition = 'dev'"

@@ -1,0 +1,167 @@
+"""The linter finds what is planted and is silent on clean data."""
+
+import json
+
+import numpy as np
+import pytest
+import synthetic_catalog
+
+import protocols
+from protocols.__main__ import main
+from protocols.audit import auc, audit, separation, shared_audio
+
+OFFICIAL = "official/asvspoof2019_la"
+
+
+@pytest.fixture
+def con():
+    return synthetic_catalog.connect()
+
+
+def faults(con, name, level="fail"):
+    return {(f.kind, f.where) for f in audit(con, protocols.load(name)).findings if f.level == level}
+
+
+@pytest.fixture(scope="module")
+def clean():
+    return synthetic_catalog.connect()
+
+
+@pytest.mark.parametrize("name", [name for name in protocols.names() if not protocols.load(name).lists])
+def test_clean_data_gives_no_alarm(clean, name):
+    report = audit(clean, protocols.load(name))
+    assert [f for f in report.findings if f.level in ("fail", "flag")] == []
+
+
+def test_shared_audio_of_clean_corpora_is_none(clean):
+    assert shared_audio(clean) == []
+
+
+def test_a_leaked_speaker_is_found(con):
+    con.execute("UPDATE utterance SET speaker = 'LA_8400' WHERE utt_id = 'asvspoof2019_la/LA_E_1000001'")
+    assert faults(con, OFFICIAL) == {("overlap_speaker", "train/test.eval")} | {
+        ("overlap_speaker", f"train/test.A{number:02}") for number in range(7, 20)
+    }
+
+
+def test_copied_audio_under_a_new_name_is_found(con):
+    con.execute(
+        "UPDATE measurement SET audio_hash = (SELECT audio_hash FROM measurement WHERE utt_id = "
+        "'asvspoof2019_la/LA_T_1000050') WHERE utt_id = 'asvspoof2019_la/LA_E_1000050'"
+    )
+    found = faults(con, OFFICIAL)
+    assert ("overlap_audio", "train/test.eval") in found and ("contradiction", "all") not in found
+    con.execute("UPDATE utterance SET label = 'bonafide', attack = NULL WHERE utt_id = 'asvspoof2019_la/LA_E_1000050'")
+    assert ("contradiction", "all") in faults(con, OFFICIAL)
+
+
+def test_a_copied_recording_of_another_corpus_is_found_by_its_hash(con):
+    con.execute(
+        "UPDATE measurement SET audio_hash = (SELECT audio_hash FROM measurement WHERE utt_id = "
+        "'asvspoof2019_la/LA_T_1000000') WHERE utt_id IN (SELECT utt_id FROM utterance WHERE corpus = "
+        "'in_the_wild' AND label = 'bonafide' LIMIT 1)"
+    )
+    assert faults(con, "cross_dataset/in_the_wild") == {("overlap_audio", "train/test.in_the_wild")}
+    (finding,) = shared_audio(con)
+    assert (finding.level, finding.where, finding.value) == ("flag", "asvspoof2019_la/in_the_wild", 1)
+
+
+def test_known_shared_material_is_a_note(con):
+    con.execute(
+        "UPDATE measurement SET audio_hash = (SELECT audio_hash FROM measurement WHERE utt_id = "
+        "'asvspoof2019_la/LA_T_1000000') WHERE utt_id = 'decro/en_train/en00001'"
+    )
+    (finding,) = shared_audio(con)
+    assert finding.level == "note" and "takes its bona fide" in finding.detail
+
+
+def test_a_shared_recording_fails_unless_declared(con):
+    con.execute(
+        "UPDATE utterance SET source_id = 'BASIC5000_0000' WHERE corpus = 'wavefake' AND source_id = "
+        "(SELECT min(source_id) FROM utterance WHERE corpus = 'wavefake' AND language = 'en')"
+    )
+    con.execute("UPDATE utterance SET language = 'ja' WHERE utt_id = 'wavefake/ljspeech/LJ001-0000'")
+    assert faults(con, "inner/wavefake") == set()
+    declared = faults(con, "cross_method/librisevoc", "declared")
+    assert {("overlap_source", "train/test.diffwave"), ("overlap_source", "dev/test.diffwave")} <= declared
+    assert faults(con, "cross_method/librisevoc") == set()
+
+
+def test_a_silence_shortcut_is_flagged(con):
+    con.execute(
+        "UPDATE measurement SET leading_silence_s = leading_silence_s + 5 WHERE utt_id IN "
+        "(SELECT utt_id FROM utterance WHERE attack = 'A07')"
+    )
+    found = [f for f in audit(con, protocols.load(OFFICIAL)).findings if f.kind == "shortcut"]
+    assert [(f.level, f.where) for f in found] == [("flag", "test.A07")]
+    assert "leading_silence_s" in found[0].detail and found[0].value > 0.99
+
+
+def test_upsampled_material_of_one_class_is_flagged(con):
+    con.execute(
+        "UPDATE measurement SET bandwidth_hz = 4000 WHERE utt_id IN "
+        "(SELECT utt_id FROM utterance WHERE corpus = 'in_the_wild' AND label = 'spoof')"
+    )
+    con.execute("UPDATE measurement SET bandwidth_hz = 7900 + bandwidth_hz WHERE bandwidth_hz < 100")
+    found = [f for f in audit(con, protocols.load("cross_dataset/in_the_wild")).findings if f.kind == "shortcut"]
+    assert [f.value for f in found] == [1.0]
+
+
+def test_counts_are_held_against_the_stated_ones_where_corpora_are_complete(con):
+    assert not faults(con, OFFICIAL)
+    con.execute("UPDATE corpus SET simulated = false WHERE corpus = 'asvspoof2019_la'")
+    assert ("count", "train") in faults(con, OFFICIAL)
+    con.execute("UPDATE corpus SET partial = true WHERE corpus = 'asvspoof2019_la'")
+    assert not faults(con, OFFICIAL)
+
+
+def test_an_empty_subset_is_flagged_and_an_empty_role_fails(con):
+    con.execute("DELETE FROM utterance WHERE attack = 'A07' OR (label = 'bonafide' AND partition = 'dev')")
+    assert ("empty", "test.A07") in faults(con, OFFICIAL, "flag")
+    assert ("empty", "dev") in faults(con, OFFICIAL)
+
+
+def test_auc_by_hand():
+    assert auc(np.array([1.0, 2.0, 3.0]), np.array([2.0, 0.0])) == pytest.approx((0.5 + 1 + 1 + 1 + 1) / 6)
+
+
+def test_chance_in_a_small_subset_is_no_separation():
+    import pyarrow as pa
+
+    labels = np.array([True] * 4 + [False] * 4)
+    assert separation(pa.chunked_array([[1.0, 2, 3, 4, 5, 6, 7, 8]]), labels) is None
+    many = np.array([True] * 40 + [False] * 40)
+    assert separation(pa.chunked_array([np.arange(80.0)]), many) == 1.0
+    assert separation(pa.chunked_array([["WAV"] * 40 + ["FLAC"] * 40]), many) == 1.0
+    assert separation(pa.chunked_array([["WAV"] * 80]), many) is None
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    synthetic_catalog.connect(folder / "catalog.duckdb").close()
+    return folder
+
+
+def test_show_prints_counts_next_to_the_stated_ones(data, capsys):
+    assert main(["show", "official/asvspoof2019_la", "--data", str(data)]) is None
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.split() == ["train", "30", "60", "2,580", "/", "22,800"] for line in lines)
+    assert any(line.split() == ["test.A19", "30", "10", "7,355", "/", "4,914"] for line in lines)
+
+
+def test_list_says_what_is_missing(data, capsys):
+    assert main(["list", "--data", str(data), "--json"]) is None
+    rows = {row["protocol"]: row["missing"] for row in json.loads(capsys.readouterr().out)}
+    assert rows["inner/decro_en"] == []
+    assert rows["inner/wavefake_published"] == ["list WaveFake/val.csv", "list WaveFake/test.csv"]
+
+
+def test_audit_exits_1_on_a_failure(tmp_path, capsys):
+    con = synthetic_catalog.connect(tmp_path / "catalog.duckdb")
+    con.execute("UPDATE utterance SET speaker = 'LA_8400' WHERE utt_id = 'asvspoof2019_la/LA_E_1000001'")
+    con.close()
+    assert main(["audit", "inner/librisevoc", "--data", str(tmp_path)]) == 0
+    capsys.readouterr()
+    assert main(["audit", OFFICIAL, "inner/librisevoc", "--data", str(tmp_path), "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["failed"] == [OFFICIAL]
