@@ -21,7 +21,6 @@ from ingest.files import atomic, lock
 from ingest.progress import Progress
 from ingest.types import DataError
 
-
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h
 
 
@@ -114,6 +113,7 @@ def _train_and_score(
     data: Path, cells: Sequence[Cell], on: Mapping[str, Trials], machine: Machine, weights: Path | None
 ) -> None:
     import torch
+
     from shards.reader import Reader
 
     if not cells:
