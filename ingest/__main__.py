@@ -3,12 +3,17 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ingest import corpora
 from ingest.cli import Parser, add_data, run
 from ingest.types import DataError
 
+if TYPE_CHECKING:
+    from ingest.build import Report
+
 _COMMANDS = {
+    "all": "ingest every corpus that lies below one folder, each in a folder of its name",
     "status": "expected against found rows and audio of every corpus in the catalog",
     "verify": "look at the audio files again and report whatever is wrong with them",
     "simulate": "write a small simulated version of each corpus in its official layout",
@@ -36,8 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int | None:
         from ingest import rebuild_ctrsvdd
 
         return rebuild_ctrsvdd.main(argv[1:])
-    if command in ("status", "verify", "simulate"):
-        return {"status": _status, "verify": _verify, "simulate": _simulate}[command](argv[1:])
+    others = {"all": _all, "status": _status, "verify": _verify, "simulate": _simulate}
+    if command in others:
+        return others[command](argv[1:])
     if command.startswith("-"):
         _overview().error(f"the first argument is a corpus or a command, not {command}")
     return _ingest(command, argv[1:])
@@ -78,15 +84,50 @@ def _ingest(name: str, argv: Sequence[str]) -> int:
     args = parser.parse_args(argv)
     places = {place: getattr(args, place) for place in corpus.places if getattr(args, place)}
     report = ingest_corpus(name, args.root, args.data, places=places, partial=args.partial, jobs=args.jobs)
+    _say(name, report, args.data)
+    return 0
+
+
+def _say(name: str, report: "Report", data: Path) -> None:
     for note in report.notes:
         print(f"{name}: note: {note}")
     state = [word for word, holds in (("partial", report.partial), ("simulated", report.simulated)) if holds]
     print(
-        f"{name}: {report.rows} utterances in {args.data / 'catalog.duckdb'}, {report.present} with audio"
+        f"{name}: {report.rows} utterances in {data / 'catalog.duckdb'}, {report.present} with audio"
         f" ({report.corrupt} of them corrupt), {report.extra} extra files"
         + (f"; {' and '.join(state)}, see python -m ingest status" if state else "")
     )
-    return 0
+
+
+def _all(argv: Sequence[str]) -> int:
+    from ingest.build import ingest_corpus
+
+    parser = Parser(
+        prog="python -m ingest all",
+        description="Ingest every corpus that has a folder of its name below --root; one that is refused does not "
+        "stop the others. Exit code 1 if one was refused.",
+        epilog="example:\n  python -m ingest all --root ~/corpora      with ~/corpora/librisevoc, ~/corpora/decro, ...",
+    )
+    parser.add_argument("--root", type=Path, required=True, metavar="DIR", help="folder of the corpora, read only")
+    parser.add_argument("--partial", action="store_true", help="as for one corpus")
+    add_data(parser)
+    _add_jobs(parser)
+    args = parser.parse_args(argv)
+    here = [name for name in corpora.names() if (args.root / name).is_dir()]
+    if not here:
+        raise DataError(f"{args.root} holds no folder named after a corpus ({', '.join(corpora.names())})")
+    refused = {}
+    for name in here:
+        try:
+            report = ingest_corpus(name, args.root / name, args.data, partial=args.partial, jobs=args.jobs)
+        except DataError as error:
+            refused[name] = error
+            print(f"{name}: refused: {error}", file=sys.stderr)
+        else:
+            _say(name, report, args.data)
+    print(f"{len(here) - len(refused)} corpora ingested, {len(refused)} refused, "
+          f"{len(corpora.names()) - len(here)} not below {args.root}")  # fmt: skip
+    return 1 if refused else 0
 
 
 def _status(argv: Sequence[str]) -> int:
