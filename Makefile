@@ -54,8 +54,8 @@ $(CORPORA): $(READY)  ## catalog, shards, features of one corpus: make wavefake 
 all-corpora: $(READY)  ## every corpus found below ROOT, each in a folder that holds its official layout
 	@test -n "$(ROOT)" || { echo "make $@: pass the folder that holds the corpora: make $@ ROOT=/path/to/corpora" >&2; exit 2; }
 	$(PYTHON) -m ingest all --root "$(ROOT)" --data "$(DATA)" $(INGEST_FLAGS)
-	$(PYTHON) -m shards --all --data "$(DATA)"
-	$(PYTHON) -m features --all --data "$(DATA)"
+	$(PYTHON) -m shards all --data "$(DATA)"
+	$(PYTHON) -m features all --data "$(DATA)"
 
 benchmark: $(READY)  ## every protocol the catalog can run: [PROTOCOLS=..] [DETECTORS=..] [SEEDS=3]
 	$(PYTHON) -m benchmark run --data "$(DATA)" $(if $(PROTOCOLS),--protocol $(PROTOCOLS)) \

@@ -34,9 +34,7 @@ def connect(path: Path | str, read_only: bool = True, *, wait_s: float = 60.0) -
     except duckdb.CatalogException:
         raise DataError(f"{path} is not a Siren catalog") from None
     if version > SCHEMA_VERSION:
-        raise DataError(
-            f"{path} has schema version {version}, this code reads up to {SCHEMA_VERSION}; update Siren"
-        )
+        raise DataError(f"{path} has schema version {version}, this code reads up to {SCHEMA_VERSION}; update Siren")
     return con
 
 
@@ -54,6 +52,13 @@ def _open(path: Path, read_only: bool, wait_s: float) -> duckdb.DuckDBPyConnecti
             elif "Permission denied" in message or "Read-only" in message:
                 raise DataError(f"{path} is not writable; pass another folder as DATA=") from None
             else:
-                raise DataError(
-                    f"{path} is not a DuckDB file that can be read ({message.splitlines()[0]})"
-                ) from None
+                raise DataError(f"{path} is not a DuckDB file that can be read ({message.splitlines()[0]})") from None
+
+
+def ingested(data: Path) -> list[str]:
+    """The corpora of DATA's catalog, sorted; DataError when there is none."""
+    with connect(data / "catalog.duckdb") as con:
+        names = [name for (name,) in con.execute("SELECT corpus FROM corpus ORDER BY corpus").fetchall()]
+    if not names:
+        raise DataError(f"{data / 'catalog.duckdb'} holds no corpus; run: python -m ingest CORPUS --root DIR")
+    return names

@@ -1,9 +1,10 @@
-"""python -m shards CORPUS | gc: audio shards from the catalog, and what no longer belongs to it."""
+"""python -m shards CORPUS | all | gc: audio shards from the catalog, and what no longer belongs to it."""
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from ingest.catalog import ingested
 from ingest.cli import Parser, add_data, run
 from shards.clip import EXTENSIONS
 from shards.writer import MAX_BYTES
@@ -19,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Write the shards of one corpus, or collect garbage."""
     parser = Parser(prog="python -m shards", description="Write audio shards: WebDataset tars at 16 kHz mono.",
                     epilog=EXAMPLE)  # fmt: skip
-    parser.add_argument("corpus", help="a corpus of the catalog, or gc: remove files that the catalog does not name")
+    parser.add_argument("corpus", help="a corpus of the catalog; all of them: all; gc: remove files that no row names")
     parser.add_argument("--audio-codec", choices=sorted(EXTENSIONS), default="flac", help="default: flac")
     parser.add_argument("--max-bytes", type=_bytes, default=MAX_BYTES, metavar="N",
                         help="largest shard, e.g. 500M or 2G (default: 256M)")  # fmt: skip
@@ -29,20 +30,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     if options.corpus == "gc":
         return _collect(options.data, dry_run=options.dry_run)
-    return _write(options)
+    for corpus in ingested(options.data) if options.corpus == "all" else [options.corpus]:
+        _write(corpus, options)
+    return 0
 
 
-def _write(options: argparse.Namespace) -> int:
+def _write(corpus: str, options: argparse.Namespace) -> None:
     from shards.writer import write_corpus
 
     done = write_corpus(
-        options.corpus, options.data, audio_codec=options.audio_codec, max_bytes=options.max_bytes, jobs=options.jobs
+        corpus, options.data, audio_codec=options.audio_codec, max_bytes=options.max_bytes, jobs=options.jobs
     )
     print(
-        f"{options.corpus}: {done['members']} clips in {done['shards']} shards, {done['size_bytes'] / 1e6:.1f} MB "
+        f"{corpus}: {done['members']} clips in {done['shards']} shards, {done['size_bytes'] / 1e6:.1f} MB "
         f"({done['written']} written, {done['shards'] - done['written']} there already)"
     )
-    return 0
 
 
 def _collect(data: Path, *, dry_run: bool) -> int:
