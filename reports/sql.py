@@ -1,0 +1,198 @@
+"""Read-only questions to the catalog and the results, with a time limit, in the form the asker wants."""
+
+import json
+import math
+import re
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from ingest.files import atomic
+from ingest.types import DataError
+
+DATABASES = ("both", "results", "catalog")
+FORMATS = ("table", "csv", "json", "markdown", "parquet")
+SHOWN_ROWS = 200  # of a table on the screen; the other formats give all
+_READS = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
+
+
+def connect(data: Path, db: str = "both") -> duckdb.DuckDBPyConnection:
+    """A connection that can read DATA/results.duckdb (as `results`) and DATA/catalog.duckdb (as `catalog`).
+
+    Tables of both are found without a prefix, those of the results first. Nothing can be written. Raises
+    DataError when the database asked for does not exist yet.
+    """
+    paths = {name: data / f"{name}.duckdb" for name in ("results", "catalog") if db in ("both", name)}
+    there = {name: path for name, path in paths.items() if path.exists()}
+    if not there:
+        what = {"results": "python -m benchmark collect", "catalog": "python -m ingest CORPUS --root DIR"}
+        name = "catalog" if db == "both" else db
+        raise DataError(f"{paths[name]} does not exist; make it: {what[name]} --data {data}")
+    con = duckdb.connect()
+    con.execute("SET enable_progress_bar = false")
+    for name, path in there.items():
+        try:
+            con.execute(f"ATTACH {_quoted(path)} AS {name} (READ_ONLY)")
+        except duckdb.Error as error:
+            raise DataError(f"{path} cannot be read ({_first_line(error)})") from None
+    con.execute(f"SET search_path = '{','.join(f'{name}.main' for name in there)}'")
+    return con
+
+
+def _quoted(text: Path | str) -> str:
+    return "'" + str(text).replace("'", "''") + "'"
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    told = [line for line in lines[:4] if not line.startswith(("LINE", "^"))]
+    return " ".join(told) or type(error).__name__
+
+
+def query(data: Path, text: str, *, db: str = "both", timeout_s: float = 60.0) -> pa.Table:
+    """The rows of one read-only query.
+
+    `score` in the query is every score of every run (read from the Parquet files). Raises DataError, one line,
+    for a query that is wrong, writes, reads other files, or takes longer than timeout_s seconds.
+    """
+    with connect(data, db) as con:
+        _only_reads(con, text)
+        if re.search(r"\bscore\b", text) and any((data / "scores").glob("*/scores.parquet")) and db != "catalog":
+            con.execute(f"CREATE TEMP VIEW score AS FROM scores({_quoted(data)})")
+        folder = _quoted((data / "scores").resolve())
+        con.execute(f"SET allowed_directories = [{folder}, {_quoted(data / 'scores')}]")
+        con.execute("SET enable_external_access = false")
+        con.execute("SET lock_configuration = true")
+        late = threading.Event()
+
+        def stop() -> None:
+            late.set()
+            con.interrupt()
+
+        timer = threading.Timer(timeout_s, stop)
+        timer.start()
+        try:
+            return con.execute(text).to_arrow_table()
+        except duckdb.InterruptException:
+            if not late.is_set():
+                raise
+            raise DataError(f"the query was stopped after {timeout_s:g} s; narrow it or pass --timeout") from None
+        except duckdb.Error as error:
+            raise DataError(f"query: {_first_line(error)}") from None
+        finally:
+            timer.cancel()
+
+
+def _only_reads(con: duckdb.DuckDBPyConnection, text: str) -> None:
+    """Refuse whatever is not one query. (DuckDB splits a PIVOT into CREATE TYPE and SELECT.)"""
+    try:
+        statements = con.extract_statements(text)
+    except duckdb.Error as error:
+        raise DataError(f"query: {_first_line(error)}") from None
+    kinds = [s.type for s in statements if s.type != duckdb.StatementType.CREATE]
+    if len(kinds) != 1 or kinds[0] not in _READS:
+        found = ", ".join(s.type.name for s in statements) or "nothing"
+        raise DataError(f"query: one SELECT is expected, found {found}; the databases are read-only")
+    if kinds[0] == duckdb.StatementType.EXPLAIN:
+        inner = re.sub(r"(?is)^\s*explain(\s+analyze)?(\s*\([^)]*\))?", "", text)
+        _only_reads(con, inner)
+
+
+def write(table: pa.Table, form: str, output: Path | None) -> None:
+    """Print the table, or write it to a file that appears whole or not at all."""
+    if form not in FORMATS:
+        raise DataError(f"format {form!r}; known: {', '.join(FORMATS)}")
+    content = _RENDER[form](table)
+    if output is not None:
+        with atomic(output) as temporary:
+            temporary.write_bytes(content)
+    elif form == "parquet" and sys.stdout.isatty():
+        raise DataError("Parquet is not text; pass --output FILE or redirect it")
+    else:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+
+
+def cell(value: Any) -> str:
+    """A value as text: floats with six significant digits, NULL as nothing."""
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return str(value)
+
+
+def markdown(table: pa.Table) -> str:
+    """A GitHub table; numbers to the right."""
+    right = _numeric(table)
+    rows = [[cell(v).replace("|", "\\|").replace("\n", " ") for v in row.values()] for row in table.to_pylist()]
+    head = [name.replace("|", "\\|") for name in table.column_names]
+    lines = [head, ["--:" if r else "---" for r in right], *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _numeric(table: pa.Table) -> list[bool]:
+    """Which columns hold numbers, as numbers or formatted."""
+    return [
+        pa.types.is_integer(f.type) or pa.types.is_floating(f.type)
+        or (pa.types.is_string(f.type) and _all_numbers(table[f.name].to_pylist()))
+        for f in table.schema
+    ]  # fmt: skip
+
+
+def _all_numbers(texts: list[str | None]) -> bool:
+    there = [text for text in texts if text]
+    return bool(there) and all(re.fullmatch(r"[-+]?[\d,]*\.?\d+", text) for text in there)
+
+
+def _aligned(table: pa.Table) -> bytes:
+    rows = [[cell(v) for v in row.values()] for row in table.slice(0, SHOWN_ROWS).to_pylist()]
+    head = table.column_names
+    width = [max(map(len, column)) for column in zip(head, *rows)]
+    right = _numeric(table)
+    lines = [head, ["-" * w for w in width], *rows]
+    text = "".join(
+        "  ".join(c.rjust(w) if r else c.ljust(w) for c, w, r in zip(line, width, right)).rstrip() + "\n"
+        for line in lines
+    )
+    more = table.num_rows - len(rows)
+    text += f"... {more} more rows; --format csv gives all\n" if more > 0 else ""
+    return text.encode()
+
+
+def _json(table: pa.Table) -> bytes:
+    rows = [{k: _plain(v) for k, v in row.items()} for row in table.to_pylist()]
+    return (json.dumps(rows, indent=1, ensure_ascii=False, default=str) + "\n").encode()
+
+
+def _plain(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _csv(table: pa.Table) -> bytes:
+    nested = [k for k, f in enumerate(table.schema) if pa.types.is_nested(f.type)]
+    for k in nested:
+        text = [None if v is None else json.dumps(v, default=str) for v in table.column(k).to_pylist()]
+        table = table.set_column(k, table.column_names[k], pa.array(text, pa.string()))
+    sink = pa.BufferOutputStream()
+    pyarrow.csv.write_csv(table, sink, pyarrow.csv.WriteOptions(quoting_style="needed"))
+    return sink.getvalue().to_pybytes()
+
+
+def _parquet(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    return sink.getvalue().to_pybytes()
+
+
+_RENDER: dict[str, Callable[[pa.Table], bytes]] = {
+    "table": _aligned, "csv": _csv, "json": _json, "markdown": lambda t: markdown(t).encode(), "parquet": _parquet,
+}  # fmt: skip

@@ -1,0 +1,138 @@
+"""Questions in SQL: both databases, every format, and nothing that writes, reads elsewhere or runs for ever."""
+
+import io
+import json
+import subprocess
+import sys
+
+import made_results
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+
+from benchmark import results
+from ingest.types import DataError
+from reports import sql
+from reports.__main__ import main
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("it's data")  # a quote in the path
+    made_results.make(folder)
+    results.collect(folder, replicates=20)
+    return folder
+
+
+def test_results_and_catalog_join(data):
+    table = sql.query(data, """
+        SELECT u.language, count(*) AS n FROM breakdown b JOIN catalog.utterance u ON u.attack = b.level
+        WHERE b.factor = 'attack' AND b.metric = 'eer' GROUP BY ALL""")  # fmt: skip
+    assert table.to_pylist() == [{"language": "en", "n": 40}]
+    assert sql.query(data, "SELECT count(*) AS n FROM utterance").to_pylist() == [{"n": 13}]
+
+
+def test_scores_are_a_table(data):
+    rows = sql.query(
+        data, "SELECT run_id, max(score) AS top FROM score WHERE label = 'bonafide' GROUP BY ALL ORDER BY 1"
+    )
+    assert rows.num_rows == 4
+    assert set(rows["top"].to_pylist()) == {3.0}
+
+
+def test_one_database_at_a_time(data):
+    assert sql.query(data, "SELECT count(*) AS n FROM run", db="results")["n"][0].as_py() == 4
+    with pytest.raises(DataError, match="Table with name run does not exist"):
+        sql.query(data, "SELECT count(*) FROM run", db="catalog")
+
+
+def test_pivot_and_explain_are_queries(data):
+    table = sql.query(
+        data, "PIVOT (SELECT entry, subset, value FROM leaderboard WHERE metric = 'auc') ON subset USING max(value)"
+    )
+    assert "hard" in table.column_names
+    assert sql.query(data, "EXPLAIN SELECT 1").num_rows
+
+
+@pytest.mark.parametrize("text, message", [
+    ("DELETE FROM run", "one SELECT is expected, found DELETE"),
+    ("DROP TABLE run", "one SELECT is expected, found DROP"),
+    ("SELECT 1; SELECT 2", "one SELECT is expected, found SELECT, SELECT"),
+    ("", "one SELECT is expected, found nothing"),
+    ("COPY (SELECT 1) TO 'x.csv'", "found COPY"),
+    ("EXPLAIN ANALYZE COPY (SELECT 1) TO 'x.csv'", "found COPY"),
+    ("SET enable_external_access = true", "found SET"),
+    ("ATTACH 'other.duckdb'", "found ATTACH"),
+    ("CREATE TABLE t AS SELECT 1", "one SELECT is expected"),
+    ("SELECT * FROM read_csv('/etc/passwd')", "Permission Error"),
+    ("SELECT * FROM '/etc/passwd'", "(Permission|Catalog) Error|Binder Error"),
+    ("SELECT * FROM glob('/*')", "Permission Error"),
+    ("SELEC 1", "Parser Error: syntax error"),
+    ("SELECT detektor FROM leaderboard", r"Binder Error: Referenced column .detektor. not found .*detector"),
+    ("SELECT * FROM leaderbord", "leaderboard"),
+])  # fmt: skip
+def test_what_is_refused(data, text, message):
+    with pytest.raises(DataError, match=message) as caught:
+        sql.query(data, text)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_long_query_is_stopped(data):
+    with pytest.raises(DataError, match=r"stopped after 0.3 s"):
+        sql.query(data, "SELECT sum(a.range * b.range) FROM range(10000000) a, range(10000000) b", timeout_s=0.3)
+
+
+def test_no_database_says_what_to_do(tmp_path):
+    with pytest.raises(DataError, match=r"catalog.duckdb does not exist; make it: python -m ingest"):
+        sql.query(tmp_path, "SELECT 1")
+    with pytest.raises(DataError, match=r"results.duckdb does not exist; make it: python -m benchmark collect"):
+        sql.query(tmp_path, "SELECT 1", db="results")
+    (tmp_path / "catalog.duckdb").write_text("not a database at all")
+    with pytest.raises(DataError, match="cannot be read"):
+        sql.query(tmp_path, "SELECT 1")
+
+
+QUERY = "SELECT 'a|b' AS word, 1.5::DOUBLE AS x, NULL::INTEGER AS nothing, [1, 2] AS list"
+
+
+@pytest.mark.parametrize("form, content", [
+    ("table", "word    x  nothing  list\n----  ---  -------  ------\na|b   1.5           [1, 2]\n"),
+    ("markdown", "| word | x | nothing | list |\n| --- | --: | --: | --- |\n| a\\|b | 1.5 |  | [1, 2] |\n"),
+])  # fmt: skip
+def test_text_formats(data, capfdbinary, form, content):
+    sql.write(sql.query(data, QUERY), form, None)
+    assert capfdbinary.readouterr().out.decode() == content
+
+
+def test_other_formats_read_back(data, tmp_path):
+    table = sql.query(data, QUERY)
+    for form in ("csv", "json", "parquet"):
+        sql.write(table, form, tmp_path / f"out.{form}")
+    assert json.loads((tmp_path / "out.json").read_text()) == [
+        {"word": "a|b", "x": 1.5, "nothing": None, "list": [1, 2]}
+    ]
+    assert pyarrow.csv.read_csv(tmp_path / "out.csv")["word"].to_pylist() == ["a|b"]
+    assert pq.read_table(tmp_path / "out.parquet").equals(table)
+
+
+def test_from_the_command_line(data):
+    command = [sys.executable, "-m", "reports", "sql", "--data", str(data), "--format", "csv"]
+    done = subprocess.run([*command, "SELECT 1 AS x"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, '"x"\n1\n', "")
+    done = subprocess.run([*command, "SELECT y"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("query: Binder Error")
+
+
+def test_parquet_to_a_pipe(data):
+    command = [sys.executable, "-m", "reports", "sql", "--data", str(data), "--format", "parquet", "SELECT 7 AS x"]
+    done = subprocess.run(command, capture_output=True)
+    assert pq.read_table(io.BytesIO(done.stdout))["x"].to_pylist() == [7]
+
+
+def test_help_has_examples(capsys):
+    with pytest.raises(SystemExit) as left:
+        main(["sql", "--help"])
+    assert left.value.code == 0
+    assert "python -m reports sql" in capsys.readouterr().out
