@@ -309,4 +309,8 @@ def _averages(run_id: str, name: str, members: Sequence[str], results: Sequence[
             yield Result(run_id, "test", name, "average", metric, None, None, None, None, n, s, note)
         else:
             value = float(np.mean([of[m].value for m in members]))
-            yield Result(run_id, "test", name, "average", metric, value, None, None, None, n, s, None)
+            low = high = method = None
+            if all(of[m].ci_low is not None for m in members):  # right if all move together, else too wide
+                low, high = (float(np.mean([getattr(of[m], end) for m in members])) for end in ("ci_low", "ci_high"))
+                method = f"mean of {len(members)} intervals"
+            yield Result(run_id, "test", name, "average", metric, value, low, high, method, n, s, None)

@@ -212,20 +212,22 @@ def confusion(
 def warnings_of(bonafide: ArrayLike | Ranked, spoof: ArrayLike | None = None) -> list[str]:
     """What makes these scores suspicious, as short words with a reason; empty when nothing does.
 
-    collapsed: fewer than 3 distinct values. inverted: EER above one half. ties: the two EER conventions
-    differ by more than 0.1 points. saturated: more than 1 % of the trials at the highest score.
-    probabilities: all scores in [0, 1], so actDCF and Cllr say nothing.
+    collapsed: fewer than 3 distinct values. inverted: EER above one half. ties, few trials: the two EER
+    conventions differ by more than 0.1 points, because scores are equal or because one trial weighs that much.
+    saturated: more than 1 % of the trials at the highest score. probabilities: all scores in [0, 1], so actDCF
+    and Cllr say nothing.
     """
     scores = rank(bonafide, spoof)
     official, safe = eer(scores)[0], eer_tie_safe(scores)[0]
+    why = "ties" if scores.at(scores.equal_error()[1]) > 1 else "few trials"
     tied = scores.at(scores.highest)
     top = tied / (scores.n_bonafide + scores.n_spoof) if tied > 1 else 0.0
     found: Iterable[tuple[bool, str]] = (
         (scores.few_values, "collapsed: fewer than 3 distinct scores"),
-        (safe > 0.5, f"inverted: EER {100 * safe:.2f} % is above one half"),
+        (safe > 0.5, f"inverted: EER {100 * safe:.2f} % is above one half, scores look inverted"),
         (
             abs(official - safe) > TIE_GAP,
-            f"ties: EER {100 * official:.2f} % official, {100 * safe:.2f} % tie-safe",
+            f"{why}: EER {100 * official:.2f} % official, {100 * safe:.2f} % tie-safe",
         ),
         (top > TOP_SHARE, f"saturated: {100 * top:.1f} % of trials at the highest score"),
         (scores.lowest >= 0 and scores.highest <= 1, "probabilities: all scores in [0, 1], not log-odds"),

@@ -72,9 +72,11 @@ def collect(data: Path, *, replicates: int = REPLICATES, jobs: int | None = None
             temporary.unlink()  # DuckDB makes the file itself
             with duckdb.connect(str(temporary)) as con:
                 con.execute("SET enable_progress_bar = false")
+                con.execute("BEGIN")
                 con.execute((_HERE / "results.sql").read_text())
                 _published(con)
                 _failures(con, data)
+                con.execute("COMMIT")
                 _insert(con, _measured(new, signatures, replicates, jobs), path if kept else None, kept)
     return Collected(len(folders), len(new))
 
@@ -163,9 +165,15 @@ _KINDS = {
 @functools.cache
 def columns(table: str) -> dict[str, str]:
     """Column -> SQL type of one table of results.sql."""
-    with duckdb.connect() as con:
-        con.execute((_HERE / "results.sql").read_text())
-        return dict(row[:2] for row in con.execute(f"DESCRIBE {table}").fetchall())
+    return dict(row[:2] for row in _schema().execute(f"DESCRIBE {table}").fetchall())
+
+
+@functools.cache
+def _schema() -> duckdb.DuckDBPyConnection:
+    """An empty results catalog in memory."""
+    con = duckdb.connect()
+    con.execute("BEGIN; " + (_HERE / "results.sql").read_text() + "; COMMIT")
+    return con
 
 
 def _arrow(table: str, rows: Sequence[Mapping[str, Any]]) -> pa.Table:

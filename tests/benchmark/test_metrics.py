@@ -159,6 +159,7 @@ def test_what_cannot_be_measured_is_refused(metric, bonafide, spoof, message):
     ([3, 2, 1.5], [-1, -2, -3], []),
     ([1, 1], [1, 1], ["collapsed", "ties", "saturated", "probabilities"]),
     ([-1, -2], [1, 2], ["inverted"]),
+    ([3, 2, 1, 0.5], [0.75, -3], ["few trials"]),
     ([0.3, 0.9, 0.9], [0.1, 0.2, 0.25], ["saturated", "probabilities"]),
 ])  # fmt: skip
 def test_suspicious_scores_are_named(bonafide, spoof, words):

@@ -1,0 +1,161 @@
+"""results.duckdb -> leaderboard.md: every table is a query of leaderboard.sql, printed with the SQL that made it.
+
+No time, path or machine of the writing enters the page, and every query has an order: the same results give
+the same bytes.
+"""
+
+import re
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from ingest.files import atomic
+from reports import sql
+
+WIDEST = 16  # subsets in one table; more are still in the results catalog
+
+
+def statements() -> dict[str, str]:
+    """Name -> SQL of leaderboard.sql."""
+    text = Path(__file__).with_name("leaderboard.sql").read_text()
+    parts = re.split(r"(?m)^-- name: (\w+)\n", text)
+    return {name: body.strip().rstrip(";") for name, body in zip(parts[1::2], parts[2::2], strict=True)}
+
+
+def write(data: Path) -> Path:
+    """Write DATA/reports/leaderboard.md; returns its path. Raises DataError when there are no results yet."""
+    with sql.connect(data, "results") as con:
+        if (data / "catalog.duckdb").exists():
+            con.execute(f"ATTACH '{str(data / 'catalog.duckdb').replace(chr(39), chr(39) * 2)}' AS catalog (READ_ONLY)")
+        page = Page(con).text()
+    path = data / "reports" / "leaderboard.md"
+    with atomic(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    return path
+
+
+class Page:
+    """The page, from an open results catalog (and the catalog attached as `catalog`, where there is one)."""
+
+    def __init__(self, con: duckdb.DuckDBPyConnection):
+        self.con, self.queries = con, statements()
+
+    def text(self) -> str:
+        """All of leaderboard.md."""
+        runs = self._rows("SELECT count(*), count(DISTINCT detector), count(DISTINCT protocol) FROM current_run")[0]
+        parts = ["# Leaderboard\n", self._banner(), _HOW]
+        if not runs[0]:
+            return "\n".join([*parts, "No run has finished yet: `python -m benchmark run`.\n"])
+        parts += [f"{runs[0]} runs of {runs[1]} detectors on {runs[2]} protocols.\n", *self._overview()]
+        for protocol, title in self._rows("SELECT protocol, min(title) FROM current_run GROUP BY 1 ORDER BY 1"):
+            parts += self._protocol(protocol, title)
+        parts += self._end()
+        return "\n".join(part for part in parts if part)
+
+    def _rows(self, query: str) -> list[tuple]:
+        return self.con.sql(query).fetchall()
+
+    def _banner(self) -> str:
+        simulated, partial = self._rows(
+            "SELECT count(DISTINCT protocol) FILTER (simulated), count(DISTINCT protocol) FILTER (partial) "
+            "FROM current_run"
+        )[0]
+        lines = []
+        if simulated:
+            lines.append(
+                f"> **Simulated data.** Protocols trained or scored on corpora that Siren made itself: {simulated}. "
+                "Their figures show that the pipeline works; they say nothing about real speech.\n"
+            )
+        if partial:
+            lines.append(
+                f"> **Partial data.** Protocols that lack some of their trials: {partial}. Their figures do not "
+                "compare with complete ones.\n"
+            )
+        return "\n".join(lines)
+
+    def _overview(self) -> list[str]:
+        scenarios = [row[0] for row in self._rows("SELECT DISTINCT scenario FROM current_run ORDER BY 1")]
+        columns = ", ".join(
+            f"coalesce(format('{{:.2f}}', 100 * avg(eer) FILTER (scenario = {_quoted(s)})), '') AS {_name(s)}"
+            for s in scenarios
+        )
+        return [
+            "## Overview\n",
+            "EER in percent by scenario: median over seeds, then mean over the protocols of the scenario. "
+            "Detectors that ran more protocols stand first; only equal numbers of protocols compare.\n",
+            self._table("overview", columns=columns),
+            self._optional(
+                "### Shortcut floor\n",
+                "What duration, silence, level or file format alone can tell, the better of both directions. "
+                "A detector has to beat it.\n",
+                "floor",
+            ),
+        ]
+
+    def _protocol(self, protocol: str, title: str | None) -> list[str]:
+        subsets = self._rows(
+            "SELECT DISTINCT subset, kind FROM leaderboard WHERE protocol = ? AND metric = 'eer' "
+            "ORDER BY kind <> 'subset', kind, subset".replace("?", _quoted(protocol))
+        )
+        columns = ", ".join(
+            f"coalesce(format('{{:.2f}}', 100 * max(median) FILTER (subset = {_quoted(s)})), '') AS {_name(s)}"
+            for s, _ in subsets[:WIDEST]
+        )
+        table = self._table("subsets", protocol=protocol, columns=columns) if len(subsets) > 1 else ""
+        return [
+            f"## {protocol}\n",
+            f"{title}\n" if title else "",
+            self._table("protocol", protocol=protocol),
+            f"EER % by subset, median over seeds\n\n{table}" if table else "",
+            self._optional("", "Other metrics, median over seeds\n", "metrics", protocol=protocol),
+            self._optional(
+                "", "Published beside measured. Published figures are quotations.\n", "compared", protocol=protocol
+            ),
+            self._optional("", "Look twice at these scores\n", "flagged", protocol=protocol),
+        ]
+
+    def _end(self) -> list[str]:
+        parts = [self._optional("## Failed runs\n", "", "failures")]
+        if self._rows("SELECT count(*) FROM duckdb_databases() WHERE database_name = 'catalog'")[0][0]:
+            parts.append(self._optional("## Corpora\n", "", "corpora"))
+        return parts
+
+    def _optional(self, heading: str, words: str, name: str, **values: str) -> str:
+        """Heading, words and table, or nothing when the table is empty."""
+        table = self._run(name, **values)
+        if not table.num_rows:
+            return ""
+        return "\n".join(part for part in (heading, words, self._rendered(table, name, **values)) if part)
+
+    def _table(self, name: str, **values: str) -> str:
+        return self._rendered(self._run(name, **values), name, **values)
+
+    def _run(self, name: str, **values: str) -> pa.Table:
+        return self.con.execute(self._sql(name, **values)).to_arrow_table()
+
+    def _sql(self, name: str, **values: str) -> str:
+        values = {key: v.replace("'", "''") if key == "protocol" else v for key, v in values.items()}
+        return self.queries[name].format(**values)
+
+    def _rendered(self, table: pa.Table, name: str, **values: str) -> str:
+        query = self._sql(name, **values)
+        return f"{sql.markdown(table)}\n<details><summary>SQL</summary>\n\n```sql\n{query}\n```\n\n</details>\n"
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _name(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"'
+
+
+_HOW = (
+    "EER by the official ASVspoof convention, in percent, lower is better. Test was scored once, from the weights that "
+    "were best on dev. Intervals are 95 % bootstrap intervals, over speakers where the corpus names them, else over "
+    "trials; that of an average is the mean of its parts' intervals, which is on the wide side. With several seeds the "
+    "median stands for the detector, beside it mean ± deviation and range, and the interval is that of the run nearest "
+    "to the median. `≈ rank` is the best rank whose EER the interval holds: these trials do not separate the two. A "
+    "figure is `average` (mean over subsets) or `pooled` only where its subset says so.\n"
+)

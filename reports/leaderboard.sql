@@ -1,0 +1,129 @@
+-- The tables of leaderboard.md, each a query that can be pasted into `python -m reports sql`.
+-- {columns} is filled with one column per scenario or subset, {protocol} with the protocol's name.
+
+-- name: overview
+WITH entries AS (
+    SELECT entry, scenario, protocol, median(value) AS eer
+    FROM   headline
+    WHERE  metric = 'eer' AND NOT starts_with(detector, 'shortcut_')
+    GROUP  BY ALL
+), ranked AS (
+    SELECT entry, count(eer) AS protocols, avg(eer) AS mean_eer,
+           rank() OVER (ORDER BY count(eer) DESC, avg(eer)) AS rank
+    FROM   entries
+    GROUP  BY entry
+), costs AS (
+    SELECT entry, count(*) AS runs, count(DISTINCT seed) AS seeds, max(parameters) AS parameters,
+           median(train_s) AS train_s, median(score_s / trials) AS s_per_trial
+    FROM   cost
+    GROUP  BY entry
+)
+SELECT rank, entry AS detector, {columns},
+       any_value(protocols) AS protocols, any_value(seeds) AS seeds, any_value(runs) AS runs,
+       format('{{:,}}', any_value(parameters)) AS parameters,
+       format('{{:.0f}}', any_value(train_s)) AS "train s", format('{{:.2f}}', 1000 * any_value(s_per_trial)) AS "ms per trial"
+FROM   ranked JOIN entries USING (entry) JOIN costs USING (entry)
+GROUP  BY rank, entry
+ORDER  BY rank, entry;
+
+-- name: floor
+WITH probes AS (
+    SELECT protocol, scenario, detector, median(value) AS eer
+    FROM   headline
+    WHERE  metric = 'eer' AND starts_with(detector, 'shortcut_')
+    GROUP  BY ALL
+)
+SELECT protocol, arg_min(detector, least(eer, 1 - eer)) AS "best probe",
+       format('{{:.2f}}', 100 * min(least(eer, 1 - eer))) AS "EER %", count(*) AS probes
+FROM   probes
+GROUP  BY protocol
+ORDER  BY protocol;
+
+-- name: protocol
+WITH runs AS (
+    SELECT *, median(value) OVER (PARTITION BY entry, config_id) AS middle
+    FROM   headline
+    WHERE  protocol = '{protocol}' AND metric = 'eer'
+), entries AS (
+    SELECT entry, detector, config_id, subset, count(*) AS seeds, median(value) AS eer, avg(value) AS mean,
+           stddev_samp(value) AS sd, min(value) AS low, max(value) AS high,
+           first(ci_low ORDER BY abs(value - middle), seed) AS ci_low,
+           first(ci_high ORDER BY abs(value - middle), seed) AS ci_high,
+           max(n_bonafide) AS n_bonafide, max(n_spoof) AS n_spoof,
+           bool_or(partial) AS partial, bool_or(simulated) AS simulated
+    FROM   runs
+    GROUP  BY ALL
+), areas AS (
+    SELECT entry, config_id, median(value) AS auc
+    FROM   headline
+    WHERE  protocol = '{protocol}' AND metric = 'auc'
+    GROUP  BY ALL
+), printed AS (
+    SELECT detector, subset, min(value) AS published
+    FROM   published
+    WHERE  protocol = '{protocol}' AND metric = 'eer' AND setting = 'default'
+    GROUP  BY ALL
+), ranked AS (
+    SELECT *, rank() OVER (ORDER BY eer NULLS LAST) AS rank, count(*) OVER (PARTITION BY entry) AS configs
+    FROM   entries
+)
+SELECT r.rank,
+       (SELECT min(o.rank) FROM ranked o
+        WHERE o.rank < r.rank AND o.eer BETWEEN r.ci_low AND r.ci_high) AS "≈ rank",
+       r.entry || CASE WHEN r.configs > 1 THEN ' #' || r.config_id ELSE '' END AS detector,
+       r.subset, r.seeds,
+       coalesce(format('{{:.2f}}', 100 * r.eer), 'not run') AS "EER %",
+       coalesce(format('{{:.2f}} to {{:.2f}}', 100 * r.ci_low, 100 * r.ci_high), '') AS "95 % interval",
+       CASE WHEN r.seeds > 1 THEN format('{{:.2f}} ± {{:.2f}}', 100 * r.mean, 100 * r.sd) ELSE '' END AS "mean ± sd",
+       CASE WHEN r.seeds > 1 THEN format('{{:.2f}} to {{:.2f}}', 100 * r.low, 100 * r.high) ELSE '' END AS range,
+       coalesce(format('{{:.2f}}', 100 * a.auc), '') AS "AUC %",
+       coalesce(format('{{:.2f}}', 100 * p.published), '') AS "published EER %",
+       CASE WHEN r.simulated OR p.published IS NULL OR r.eer IS NULL THEN ''
+            ELSE format('{{:+.2f}}', 100 * (r.mean - p.published)) END AS difference,
+       r.n_bonafide AS "bona fide", r.n_spoof AS spoof,
+       concat_ws(', ', CASE WHEN r.simulated THEN 'simulated' END, CASE WHEN r.partial THEN 'partial' END) AS data
+FROM   ranked r LEFT JOIN areas a USING (entry, config_id) LEFT JOIN printed p USING (detector, subset)
+ORDER  BY r.rank, r.entry, r.config_id;
+
+-- name: subsets
+SELECT entry AS detector, {columns}
+FROM   seeds
+WHERE  protocol = '{protocol}' AND metric = 'eer' AND NOT starts_with(detector, 'shortcut_')
+GROUP  BY entry, config_id
+ORDER  BY entry, config_id;
+
+-- name: metrics
+SELECT entry AS detector, subset, metric, format('{{:.4f}}', median(value)) AS value,
+       coalesce(format('{{:.4f}} to {{:.4f}}', arg_min(ci_low, seed), arg_min(ci_high, seed)), '') AS "95 % interval"
+FROM   headline
+WHERE  protocol = '{protocol}' AND metric NOT IN ('eer', 'eer_tie_safe', 'tie_mass', 'auc', 'accuracy', 'precision', 'recall', 'f1')
+       AND value IS NOT NULL AND NOT starts_with(detector, 'shortcut_')
+GROUP  BY ALL
+ORDER  BY ALL;
+
+-- name: compared
+SELECT entry AS detector, subset, metric, c.runs AS "our runs", format('{{:.2f}}', 100 * measured_mean) AS "our mean %",
+       format('{{:.2f}}', 100 * published) AS "published %",
+       CASE WHEN simulated THEN '' ELSE format('{{:+.2f}}', 100 * difference) END AS difference,
+       coalesce(format('{{:.2f}} to {{:.2f}}', 100 * s.low, 100 * s.high), '') AS "authors' single runs %",
+       c.source || coalesce(', ' || "table", '') AS source
+FROM   compared c LEFT JOIN published_spread s USING (detector, protocol, subset, metric)
+WHERE  protocol = '{protocol}'
+ORDER  BY ALL;
+
+-- name: flagged
+SELECT entry AS detector, seed, subset, note
+FROM   flagged
+WHERE  protocol = '{protocol}' AND NOT starts_with(detector, 'shortcut_')
+ORDER  BY ALL;
+
+-- name: failures
+SELECT protocol, detector, seed, reason FROM failure ORDER BY ALL;
+
+-- name: corpora
+SELECT corpus, title, licence, CASE WHEN simulated THEN 'simulated' WHEN partial THEN 'partial' ELSE 'complete' END AS state,
+       count(u.utt_id) FILTER (u.label = 'bonafide') AS "bona fide", count(u.utt_id) FILTER (u.label = 'spoof') AS spoof,
+       count(u.utt_id) FILTER (NOT u.audio_present) AS "without audio"
+FROM   catalog.corpus c JOIN catalog.utterance u USING (corpus)
+GROUP  BY ALL
+ORDER  BY corpus;

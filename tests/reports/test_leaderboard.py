@@ -1,0 +1,108 @@
+"""leaderboard.md: its figures are those of the SQL beside them, its bytes do not change, its warnings are there."""
+
+import re
+import shutil
+
+import made_results
+import pytest
+
+from benchmark import results
+from ingest.types import DataError
+from reports import sql
+from reports.leaderboard import write
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    made_results.make(folder)
+    made_results.add_run(folder, "shortcut_duration_s", made_results.score_table(made_results.WEAK))
+    made_results.add_run(
+        folder, "aasist", made_results.score_table({"eval": ([1.0, 1.0], {"melgan": [1.0, 1.0]})}),
+        protocol="inner/decro_en", scenario="inner", averages={}, pooled={}, simulated=True, partial=True,
+    )  # fmt: skip
+    results.collect(folder, replicates=20)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(data):
+    return write(data).read_text()
+
+
+def section(page, heading):
+    return page.split(f"## {heading}\n")[1].split("\n## ")[0]
+
+
+def test_every_table_is_what_its_sql_gives(data, page):
+    pattern = r"((?:^\|[^\n]*\|\n)+)\n<details><summary>SQL</summary>\n\n```sql\n(.*?)\n```"
+    found = re.findall(pattern, page, re.DOTALL | re.MULTILINE)
+    assert len(found) >= 8
+    for table, query in found:
+        assert sql.markdown(sql.query(data, query)) == table
+
+
+def test_the_page_is_the_same_when_written_again(data, page):
+    assert write(data).read_text() == page
+    (data / "results.duckdb").unlink()
+    results.collect(data, replicates=20)
+    assert write(data).read_text() == page
+
+
+def test_simulated_and_partial_data_are_announced_first(page):
+    head = page.split("## Overview")[0]
+    assert "that Siren made itself: 1." in head
+    assert "that lack some of their trials: 1." in head
+    assert "| simulated, partial |" in section(page, "inner/decro_en")
+
+
+def test_no_banner_without_reason(tmp_path):
+    made_results.make(tmp_path)
+    results.collect(tmp_path, replicates=20)
+    assert "**" not in write(tmp_path).read_text().split("## Overview")[0]
+
+
+def test_figures_by_hand(page):
+    rows = section(page, "cross_method/librisevoc")
+    # lfcc_gmm: seed 0 has 0 and 37.5, seed 1 (and mean_pool) 37.5 and 50 on the two subsets
+    assert re.search(
+        r"\| 1 \|  \| lfcc_gmm \| average \| 2 \| 31.25 \| [^|]+ \| 31.25 ± 17.68 \| 18.75 to 43.75 \|", rows
+    )
+    assert re.search(r"\| 2 \| 1 \| mean_pool \| average \| 1 \| 43.75 \| [^|]+ \|  \|  \| 62.50 \|", rows)
+    assert "shortcut_duration_s" in rows
+    assert "## Failed runs" in page
+    assert "| inner/librisevoc | aasist | 0 | out of memory |" in page
+    assert "| librisevoc | LibriSeVoc | CC BY 4.0 | complete |" in page
+
+
+def test_the_overview_has_a_column_per_scenario_and_no_probes(page):
+    overview = section(page, "Overview")
+    head = overview.split("\n| rank ")[1].split("\n")[0]
+    assert [c.strip() for c in head.split("|")[1:4]] == ["detector", "cross_method", "inner"]
+    assert "shortcut_" not in overview.split("### Shortcut floor")[0].split("<details>")[0]
+    assert "| cross_method/librisevoc | shortcut_duration_s |" in overview
+
+
+def test_published_stands_beside_measured_but_simulated_data_get_no_difference(page):
+    rows = section(page, "inner/decro_en")
+    line = next(line for line in rows.splitlines() if line.startswith("| aasist | eval | eer |"))
+    cells = [c.strip() for c in line.split("|")[1:-1]]
+    assert cells[3:5] == ["1", "100.00"]
+    assert 0 < float(cells[5]) < 50
+    assert cells[6] == ""
+
+
+def test_suspicious_scores_are_listed(page):
+    assert "| aasist | 0 | eval | collapsed: fewer than 3 distinct scores" in section(page, "inner/decro_en")
+
+
+def test_without_runs_the_page_says_so(tmp_path):
+    with pytest.raises(DataError, match=r"results.duckdb does not exist"):
+        write(tmp_path)
+    results.collect(tmp_path)
+    assert "No run has finished yet" in write(tmp_path).read_text()
+
+
+def test_without_a_catalog_the_page_has_no_corpora(data, tmp_path):
+    shutil.copy(data / "results.duckdb", tmp_path)
+    assert "## Corpora" not in write(tmp_path).read_text()
