@@ -19,7 +19,6 @@ from ._recipes import FULL_LENGTH
 from ._residual import ResidualBlock2d
 from ._sinc import SincBank
 
-CHANNELS = (32, 32, 64, 64, 64, 64)
 GRAPH_NODES = 12  # of the fused graph
 FUSIONS = {"mul": torch.mul, "add": torch.add, "cat": lambda one, two: torch.cat([one, two], dim=1)}
 
@@ -57,6 +56,7 @@ class RawGatSt(Detector):
     EER = {"ASVspoof 2019 LA": 1.06}
     CLASS_WEIGHTS = (0.1, 0.9)
     OUTPUTS = 2
+    CHANNELS = (32, 32, 64, 64, 64, 64)
     TEMPORAL_NODES = 23  # kept of the 29 that 64,600 samples give
     FREQUENCY_MASK = {"official": 14, "clovaai": 0}  # in training, up to so many neighbouring filters are silent
 
@@ -71,9 +71,10 @@ class RawGatSt(Detector):
         self.conv_time = SincBank(70, 128)
         self.first_bn = nn.BatchNorm2d(1)
         for name in self.names["encoders"]:
-            self.add_module(name, encoder(layout))
+            self.add_module(name, encoder(self.CHANNELS, layout))
         wide = 64 if fusion == "cat" else 32
-        for name, dims in zip(self.names["attention"], ((64, 32), (64, 32), (wide, wide // 2))):
+        entry = (self.CHANNELS[-1], 32)
+        for name, dims in zip(self.names["attention"], (entry, entry, (wide, wide // 2))):
             self.add_module(name, GraphAttention(*dims))
         for name, ratio, dim in zip(self.names["pools"], (0.64, 0.81, 0.64), (32, 32, wide // 2)):
             self.add_module(name, GraphPool(ratio, dim, at_least=2))
@@ -121,10 +122,10 @@ class RawGatSt(Detector):
         return int(torch.randint(0, 70 - count + 1, ())), count
 
 
-def encoder(layout: str) -> nn.Sequential:
+def encoder(channels: tuple[int, ...], layout: str) -> nn.Sequential:
     """Six residual blocks, named `0.0`, `1.0` ...; see `ResidualBlock2d` for what the official layout adds."""
     own = layout == "official"
-    pairs = enumerate(zip((1, *CHANNELS), CHANNELS))
+    pairs = enumerate(zip((1, *channels), channels))
     return nn.Sequential(
         *(
             nn.Sequential(ResidualBlock2d(before, after, first=i == 0, broadcast=own and i == 0, spare=own))

@@ -1,0 +1,102 @@
+"""Every detector that is found: it builds, scores, saves, loads and refuses; a newcomer is tested by existing."""
+
+import pytest
+import torch
+
+from benchmark import detectors
+from benchmark.detectors._base import Input
+from features import extractors
+from ingest.types import DataError
+
+SAMPLES = 16_000  # for detectors that take whole utterances
+
+
+@pytest.fixture(scope="module", params=detectors.names())
+def built(request):
+    """(id, detector with small settings, features of two different clips)."""
+    name, cls = request.param, detectors.get(request.param)
+    torch.manual_seed(0)
+    model = detectors.build(name, **{**cls.OFFLINE, **cls.SMALL}).eval()
+    wave = 0.1 * torch.randn(2, model.input.samples or SAMPLES)
+    extractor = extractors.get(model.input.feature, **model.input.params)
+    return name, model, extractor.extract(wave)
+
+
+def test_it_gives_one_finite_score_per_clip(built):
+    _, model, x = built
+    with torch.inference_mode():
+        scores = model.score(x)
+    assert scores.shape == (2,)
+    assert scores.is_floating_point()
+    assert bool(scores.isfinite().all())
+
+
+def test_a_clip_scores_the_same_alone_and_in_a_batch(built):
+    _, model, x = built
+    with torch.inference_mode():
+        together, alone = model.score(x), torch.cat([model.score(x[:1]), model.score(x[1:])])
+    torch.testing.assert_close(together, alone, rtol=1e-3, atol=1e-4)
+
+
+def test_saved_weights_come_back(built, tmp_path):
+    name, model, x = built
+    torch.save(model.state_dict(), tmp_path / "weights.pt")
+    cls = detectors.get(name)
+    torch.manual_seed(1)
+    other = detectors.build(name, **{**cls.OFFLINE, **cls.SMALL}).eval()
+    report = other.load_weights(tmp_path / "weights.pt")
+    assert report.loaded == len(model.state_dict())
+    assert not report.missing
+    assert not report.unexpected
+    with torch.inference_mode():
+        assert torch.equal(other.score(x), model.score(x))
+
+
+def test_an_unknown_setting_is_refused(built):
+    with pytest.raises(DataError, match="no_such_setting"):
+        detectors.build(built[0], no_such_setting=1)
+
+
+def test_it_says_where_it_comes_from_and_what_it_takes(built):
+    name, model, _ = built
+    cls = detectors.get(name)
+    assert cls.PAPER
+    assert isinstance(model.input, Input)
+    assert model.input.test_crop in ("first", "middle")
+    assert model.input.short in ("repeat", "zero", "none")
+    assert __import__(cls.__module__, fromlist=["x"]).__doc__
+
+
+# number of all parameters at the default settings (detectors-a, table 1; the Gaussian mixtures and floors have none)
+PARAMETERS = {
+    "aasist": 297_866, "aasist_l": 85_306, "asdg": 1_076_938, "lfcc_lcnn": 275_253, "lfcc_lcnn_s": 682_625,
+    "rawgat_st": 440_810, "rawgat_st_s": 440_730, "rawnet2": 17_621_410, "rawnet2_s": 17_716_425,
+    "rawnet2_voc": 18_678_185, "rawnet2_voc_s": 17_723_600, "mean_pool": 81, "constant": 0, "lfcc_gmm": 0,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_the_description_counts_the_parameters(name):
+    told = detectors.describe(name)
+    assert told["id"] == name
+    assert told["parameters"] == PARAMETERS[name]
+
+
+def test_trainable_parameters_of_lfcc_lcnn_leave_the_front_end_out():
+    model = detectors.build("lfcc_lcnn")
+    assert sum(p.numel() for p in model.parameters() if p.requires_grad) == 269_729
+
+
+def test_an_unknown_detector_names_the_nearest():
+    with pytest.raises(DataError, match=r"unknown detector 'aasit'; did you mean aasist"):
+        detectors.build("aasit")
+
+
+def test_an_unknown_setting_names_the_nearest():
+    with pytest.raises(DataError, match="did you mean samples"):
+        detectors.build("aasist_l", sample=48_000)
+
+
+def test_names_are_the_files_and_nothing_is_imported():
+    assert {"aasist", "mean_pool", "constant"} <= set(detectors.names())
+    assert not any(name.startswith("_") for name in detectors.names())

@@ -1,0 +1,130 @@
+"""LFCC-LCNN, LCNN-S and ASDG-S against the references; the NII release's weights on real speech."""
+
+import numpy as np
+import pytest
+import torch
+
+from benchmark import detectors
+from benchmark.batch import Batch
+from benchmark.detectors.asdg import random_triplet_loss
+from features import extractors
+from ingest.types import DataError
+
+FILE = "LFCC-LCNN_lstmsum_sig_fft512"
+
+
+@pytest.fixture(scope="module")
+def released(golden):
+    model = detectors.build("lfcc_lcnn", preset="lcnn_fft512").eval()
+    assert model.load_weights(golden.root / "weights" / f"{FILE}.pt").loaded == 60
+    return model, extractors.get("lfcc", **model.input.params)
+
+
+def test_released_weights_on_noise_tone_and_speech(released, golden):
+    model, extractor = released
+    clips = {
+        "noise": golden.waves[0],
+        "harmonic": golden.waves[1],
+        "speech": golden.speech("asvspoof2015_D18_1000001"),
+        "libri_real": golden.speech("libritts_11463_real_a")[:64_600],
+        "libri_vocoded": golden.speech("libritts_11463_vocoded_a")[:64_600],
+    }
+    for name, wave in clips.items():
+        with torch.inference_mode():
+            score = float(model.score(extractor.extract(wave.unsqueeze(0))))
+        assert score == pytest.approx(golden.summary[FILE][name]["logit"], abs=2e-4), name
+
+
+def test_state_dict_is_that_of_the_release(released, golden):
+    state = released[0].state_dict()
+    assert [[key, list(value.shape)] for key, value in state.items()] == [row[1:3] for row in golden.table(FILE)]
+
+
+def test_frozen_front_end_is_ours(golden):
+    told = np.load(golden.root / "LFCC-LCNN_frontend_golden.npz")
+    for preset, suffix in (("lcnn2021", "2021"), ("lcnn_fft512", "2019mega")):
+        front = detectors.build("lfcc_lcnn", preset=preset).m_frontend[0]
+        np.testing.assert_allclose(front.lfcc_fb, told[f"fb_{suffix}"], rtol=0, atol=1e-5)
+        np.testing.assert_allclose(front.l_dct.weight, told[f"dct_{suffix}"], rtol=0, atol=1e-6)
+
+
+def test_weights_of_another_front_end_name_the_setting(golden):
+    with pytest.raises(DataError, match="try --set preset=lcnn_fft512"):
+        detectors.build("lfcc_lcnn").load_weights(golden.root / "weights" / f"{FILE}.pt")
+
+
+def test_challenge_network(golden):
+    model, told = golden.build("LFCC-LCNN-2021", "lfcc_lcnn"), golden.summary["LFCC-LCNN-2021"]
+    features = np.load(golden.root / "LFCC-LCNN_frontend_golden.npz")
+    for name in ("noise", "speech"):
+        x = torch.from_numpy(features[f"lfcc60_2021_{name}"]).unsqueeze(0)
+        with torch.inference_mode():
+            np.testing.assert_allclose(model.embed(x)[0], told[name]["pooled"], rtol=0, atol=1e-4)
+            assert float(model.score(x)) == pytest.approx(told[name]["logit"], abs=1e-4)
+
+
+def test_a_clip_shorter_than_the_poolings_is_scored():
+    model = detectors.build("lfcc_lcnn").eval()
+    with torch.inference_mode():
+        assert bool(model.score(torch.randn(3, 2, 60)).isfinite().all())
+
+
+def test_lcnn_s(golden):
+    model, told = golden.build("LCNN-S", "lfcc_lcnn_s"), golden.arrays("LCNN-S")
+    x = extractors.get("lfcc", **model.input.params).extract(golden.waves[:, :48_000])
+    np.testing.assert_allclose(x[0].T, told["lfcc_noise"], rtol=0, atol=1e-2)
+    with torch.inference_mode():
+        np.testing.assert_allclose(model.embed(x), told["embedding"], rtol=1e-3, atol=0.1)
+        np.testing.assert_allclose(model.score(x), told["logit"][:, 0], rtol=1e-3)
+
+
+def test_asdg(golden):
+    model, told = golden.build("ASDG-S", "asdg"), golden.arrays("ASDG-S")
+    x = extractors.get("lfcc", **model.input.params).extract(golden.waves[:, :48_000])
+    np.testing.assert_allclose(x[0].T, told["lfcc_noise"], rtol=0, atol=1e-2)
+    with torch.inference_mode():
+        embedding = model.embed(x)
+        np.testing.assert_allclose(embedding, told["embedding"], rtol=1e-3, atol=1e-5)
+        np.testing.assert_allclose(model.score(x), told["logit"][:, 0], rtol=1e-3)
+        np.testing.assert_allclose(model.domain_logits(embedding), told["domain_logits"], rtol=1e-3, atol=1e-6)
+
+
+def test_triplet_loss_by_hand():
+    """Two real clips at 0 and 3, one fake at 1: |0 - 3| - |0 - 1| + .1, |3 - 0| - |3 - 1| + .1, and for the fake,
+    which is alone, 0 - (its distance to the real one drawn) + .1 < 0: mean of 2.1, 1.1 and 0."""
+    loss = random_triplet_loss(torch.tensor([[0.0], [3.0], [1.0]]), torch.tensor([-1, -1, 0]), margin=0.1)
+    assert float(loss) == pytest.approx((2.1 + 1.1) / 3, abs=1e-5)
+
+
+def test_domain_gradient_is_reversed_with_growing_strength():
+    model = detectors.build("asdg")
+    embedding = torch.randn(4, 512, requires_grad=True)
+
+    def gradient(progress):
+        model.progress = progress
+        (out,) = torch.autograd.grad(model.domain_logits(embedding)[:, 0].sum(), embedding)
+        return out
+
+    forward = model.fc_domain.weight[0].detach()
+    assert bool((gradient(0.0) == 0).all())
+    torch.testing.assert_close(gradient(1.0)[0], -forward * 0.9999092, rtol=1e-4, atol=1e-6)
+
+
+def test_domain_loss_sees_bona_fide_only():
+    """The domain head's gradient does not depend on the spoofs' domains when the triplet term is out of the way."""
+    torch.manual_seed(0)
+    model = detectors.build("asdg").eval()
+    x, target = torch.randn(4, 40, 80), torch.tensor([1, 1, 0, 0])
+    grads = []
+    for spoof in ("en", "es"):
+        model.zero_grad()
+        model.loss(Batch(x, target, list("abcd"), {"language": ["en", "de", spoof, spoof]})).backward()
+        grads.append(model.fc_domain.bias.grad.clone())
+    torch.testing.assert_close(*grads)
+    assert float(grads[0].abs().max()) > 0
+
+
+def test_a_batch_without_its_domain_column_is_refused():
+    model = detectors.build("asdg", domain_column="corpus", domains=["a", "b"])
+    with pytest.raises(DataError, match="needs the column corpus"):
+        model.loss(Batch(torch.randn(2, 40, 80), torch.tensor([0, 1]), ["a", "b"], {"language": ["en", "en"]}))

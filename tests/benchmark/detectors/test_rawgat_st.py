@@ -1,0 +1,81 @@
+"""RawGAT-ST against the published weights (abs 5e-5) and against the references with formula parameters."""
+
+import numpy as np
+import pytest
+import torch
+
+from benchmark import detectors
+from ingest.types import DataError
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_published_weights(golden, fast):
+    model = detectors.build("rawgat_st").eval()
+    assert model.load_weights(golden.root / "weights" / "RawGAT_ST_mul.pth").loaded == 237
+    model.fast, told = fast, golden.arrays("RawGAT-ST-mul")
+    with torch.inference_mode():
+        encoded = model.encoder1(model.front(golden.waves))[:, :8]
+        np.testing.assert_allclose(model.embed(golden.waves), told["embedding"], rtol=0, atol=5e-5)
+        np.testing.assert_allclose(model.logits(golden.waves), told["logits"], rtol=0, atol=5e-5)
+    np.testing.assert_allclose(encoded, told["encoder1_last"], rtol=0, atol=5e-5)
+
+
+def test_speech_clips(golden):
+    model = detectors.build("rawgat_st").eval()
+    model.load_weights(golden.root / "weights" / "RawGAT_ST_mul.pth")
+    for name, told in golden.summary["speech_clips"].items():
+        x = golden.speech(name).repeat(3)[:64_600].unsqueeze(0)
+        with torch.inference_mode():
+            assert float(model.score(x)) == pytest.approx(told["RawGAT-ST-mul"][1], abs=5e-5), name
+
+
+@pytest.mark.parametrize("fusion", ["mul", "add", "cat"])
+def test_state_dict_of_every_fusion(golden, fusion):
+    model, file = detectors.build("rawgat_st", fusion=fusion), f"RawGAT-ST-{fusion}"
+    assert [[key, list(value.shape)] for key, value in model.state_dict().items()] == [
+        row[1:3] for row in golden.table(file)
+    ]
+    assert sum(p.numel() for p in model.parameters()) == golden.summary[file]["params"]
+
+
+def test_the_copy_published_with_aasist(golden):
+    """Its last pooling saturates with formula parameters: compared up to the fused graph."""
+    model, told = golden.build("RawGAT-ST-clovaai", "rawgat_st", layout="clovaai"), golden.summary["RawGAT-ST-clovaai"]
+    seen, hooks = {}, []
+    for name in ("encoder_T", "encoder_S", "GAT_layer_T", "GAT_layer_S", "pool_S", "proj_T", "proj_S", "GAT_layer_ST"):
+        layer = getattr(model, name)
+        hooks.append(layer.register_forward_hook(lambda _, __, y, name=name: seen.update({name: y.clone()})))
+    with torch.inference_mode():
+        model.logits(golden.waves)
+    assert sum(p.numel() for p in model.parameters()) == told["params"]
+    for name, y in seen.items():
+        want = told["activations"][name]
+        assert list(y.shape) == want["shape"]
+        assert float(y.mean()) == pytest.approx(want["mean"], rel=1e-4), name
+        assert float(y.abs().max()) == pytest.approx(want["absmax"], rel=1e-5), name
+        np.testing.assert_allclose(y.flatten()[:8], want["first8"], rtol=1e-5, atol=1e-3)
+
+
+def test_comparison_papers_form(golden):
+    model, told = golden.build("RawGAT-ST-S", "rawgat_st_s"), golden.summary["RawGAT-ST-S"]
+    with torch.inference_mode():
+        embedding, scores = model.embed(golden.waves[:, :48_000]), model.score(golden.waves[:, :48_000])
+    np.testing.assert_allclose(embedding, told["embedding"], rtol=1e-3, atol=1e-3 * 1358)
+    np.testing.assert_allclose(scores, told["logit"], rtol=1e-3)
+
+
+def test_frequency_mask_is_the_official_one():
+    model = detectors.build("rawgat_st").train()
+    torch.manual_seed(0)
+    draws = [model._mask() for _ in range(300)]
+    assert max(count for _, count in draws) == 13
+    assert max(first + count for first, count in draws) <= 70
+    assert detectors.build("rawgat_st", layout="clovaai").train()._mask() is None
+    assert detectors.build("rawgat_st_s").train()._mask() is None
+
+
+def test_unknown_fusion_and_layout_are_refused():
+    with pytest.raises(DataError, match="did you mean mul"):
+        detectors.build("rawgat_st", fusion="mult")
+    with pytest.raises(DataError, match="did you mean official"):
+        detectors.build("rawgat_st", layout="offical")
