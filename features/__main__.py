@@ -1,4 +1,4 @@
-"""python -m features CORPUS | plan | list: stored features, what they would cost, and which there are."""
+"""python -m features CORPUS | all | plan | list: stored features, what they would cost, and which there are."""
 
 import argparse
 import json
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ingest.catalog import ingested
 from ingest.cli import Parser, add_data, run
 from ingest.types import DataError
 
@@ -21,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Compute one feature of one corpus, or tell what there is and what it costs."""
     parser = Parser(prog="python -m features", epilog=EXAMPLE,
                     description="Compute features of a corpus's audio shards into feature shards.")  # fmt: skip
-    parser.add_argument("corpus", help="a corpus with audio shards; or plan: costs; or list: the features")
+    parser.add_argument("corpus", help="a corpus with audio shards; all of them: all; costs: plan; the features: list")
     parser.add_argument("only", nargs="?", metavar="CORPUS", help="plan: this corpus only")
     parser.add_argument("--feature", metavar="NAME", help="default: logmel; plan: all that need no weights")
     parser.add_argument("--preset", metavar="NAME", help="a detector's setting of the feature")
@@ -49,12 +50,13 @@ def _compute(options: argparse.Namespace) -> int:
     recipe = Recipe.of(
         options.feature or "logmel", options.preset, _changes(options.changes), options.dtype, options.device
     )
-    done = compute_corpus(options.corpus, options.data, recipe, variant=options.variant, jobs=options.jobs)
-    print(
-        f"{options.corpus}: {recipe.folder} of {done['members']} clips in {done['shards']} shards, "
-        f"{done['size_bytes'] / 1e6:.1f} MB ({done['written']} written, "
-        f"{done['shards'] - done['written']} there already)"
-    )
+    for corpus in ingested(options.data) if options.corpus == "all" else [options.corpus]:
+        done = compute_corpus(corpus, options.data, recipe, variant=options.variant, jobs=options.jobs)
+        print(
+            f"{corpus}: {recipe.folder} of {done['members']} clips in {done['shards']} shards, "
+            f"{done['size_bytes'] / 1e6:.1f} MB ({done['written']} written, "
+            f"{done['shards'] - done['written']} there already)"
+        )
     return 0
 
 
