@@ -8,11 +8,11 @@ def _copy(vocoder: str, **settings: object) -> Step:
 
 
 # The settings that occur, by what they do; corpora take them in an order of their own.
-_MEL80 = _copy("griffin_lim", mels=80, iterations=20)
-_MEL40 = _copy("griffin_lim", mels=40, iterations=12)
-_MEL128 = _copy("griffin_lim", mels=128, iterations=14, size=1024, hop=256)
+_MEL80 = _copy("griffin_lim", mels=80, iterations=14)
+_MEL40 = _copy("griffin_lim", mels=40, iterations=10)
+_MEL128 = _copy("griffin_lim", mels=128, iterations=12)
 _LINEAR8 = _copy("griffin_lim", size=512, hop=128, iterations=8)
-_LINEAR24 = _copy("griffin_lim", size=1024, hop=256, iterations=24)
+_LINEAR24 = _copy("griffin_lim", size=1024, hop=256, iterations=18)
 _LPC12 = _copy("lpc_vocoder", order=12, noise=0.05)
 _LPC24 = _copy("lpc_vocoder", order=24, noise=0.25)
 _WHISPER = _copy("lpc_vocoder", order=20, whisper=True)

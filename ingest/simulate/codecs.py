@@ -111,6 +111,8 @@ def _pyav(wave: np.ndarray, one: Pass) -> np.ndarray:
     encoder.sample_rate, encoder.layout = one.rate_hz, "mono"
     if one.bitrate_bps:
         encoder.bit_rate = one.bitrate_bps
+    if one.kind == "aac":
+        encoder.options = {"aac_coder": "fast"}
     encoder.open()
     decoder = av.CodecContext.create(decoder_name, "r")
     decoder.sample_rate, decoder.layout = one.rate_hz, "mono"

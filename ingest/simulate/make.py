@@ -2,7 +2,7 @@
 
 import contextlib
 import fcntl
-import importlib
+import importlib.util
 import json
 import os
 import shutil
@@ -15,6 +15,7 @@ import joblib
 from ingest.files import writable
 from ingest.progress import Progress
 from ingest.simulate import MARKER, Made, names
+from ingest.simulate.codecs import STAND_INS
 from ingest.simulate.plan import File, Layout, Take
 from ingest.types import DataError, nearest
 
@@ -31,7 +32,8 @@ def make(
         if name not in names():
             raise nearest(name, names(), what="corpus")
     layouts = {name: layout(name, seed) for name in names()}
-    note = {"seed": seed, "recipe": RECIPE, "speech": None}
+    world = importlib.util.find_spec("pyworld") is not None  # without its wheel other vocoders stand in
+    note = {"seed": seed, "recipe": RECIPE, "speech": None, "world": world, "stand_ins": STAND_INS}
     if speech is not None:
         from ingest.simulate.recordings import assign
 

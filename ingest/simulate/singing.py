@@ -23,7 +23,7 @@ def sing(who: Speaker, language: str, seconds: float, rate_hz: int, rng: np.rand
     sounds = Sounds.empty()
     add_pause(sounds, rng.uniform(0.05, 0.2), rng, breath=False)
     degree, vibrato = int(rng.integers(len(scale))), []
-    while sounds.end_s < seconds - 0.3:
+    while sounds.end_s < seconds - 0.5:
         made = syllable(words, rng)
         for name in made.onset:
             add_consonant(sounds, name, 0.7)

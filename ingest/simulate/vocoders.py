@@ -25,6 +25,8 @@ from ingest.simulate.spectrum import (
     voiced_samples,
 )
 
+WORLD_FRAME_MS = 8.0
+
 
 @lru_cache(maxsize=1)
 def pyworld() -> ModuleType | None:
@@ -173,7 +175,7 @@ def world(
     if module is None:
         return cepstral(wave, rate_hz, rng, coefficients=dimensions or 80, noise=0.05)
     signal = wave.astype(np.float64)
-    hz, time = module.dio(signal, rate_hz, f0_ceil=700.0, frame_period=5.0)
+    hz, time = module.dio(signal, rate_hz, f0_ceil=700.0, frame_period=WORLD_FRAME_MS)
     hz = module.stonemask(signal, hz, time, rate_hz)
     shape = module.cheaptrick(signal, hz, time, rate_hz)
     aperiodicity = module.d4c(signal, hz, time, rate_hz)
@@ -183,7 +185,7 @@ def world(
         shape = module.decode_spectral_envelope(coded, rate_hz, size)
         coded = module.code_aperiodicity(aperiodicity, rate_hz)
         aperiodicity = module.decode_aperiodicity(coded, rate_hz, size)
-    return module.synthesize(hz * pitch_ratio, shape, aperiodicity, rate_hz).astype(np.float32)
+    return module.synthesize(hz * pitch_ratio, shape, aperiodicity, rate_hz, WORLD_FRAME_MS).astype(np.float32)
 
 
 def phase_vocoder(

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
-from scipy.signal import butter, resample_poly, sosfilt
+from scipy.signal import butter, lfilter, resample_poly, sosfilt
 
 from ingest.simulate.seeds import generator
 from ingest.simulate.syllables import CONSONANTS, LANGUAGES, VOWELS, Syllable, syllable
@@ -144,13 +144,13 @@ def sentence(who: Speaker, language: str, seconds: float, rng: np.random.Generat
     sounds, words = Sounds.empty(), LANGUAGES[language]
     add_pause(sounds, rng.uniform(0.06, 0.25), rng, breath=False)
     left, top = int(rng.integers(4, 9)), rng.uniform(0, 2)
-    while sounds.end_s < seconds - 0.25:
+    while sounds.end_s < seconds - 0.45:
         made = syllable(words, rng)
         made = Syllable(made.onset, made.vowels, made.coda, made.vowel_s / who.rate, made.tune, made.level)
         add_syllable(sounds, made, top, who.range_)
         top -= rng.uniform(0.1, 0.6)  # declination
         left -= 1
-        if left == 0 and sounds.end_s < seconds - 0.9:
+        if left == 0 and sounds.end_s < seconds - 1.0:
             add_pause(sounds, rng.uniform(0.12, 0.4), rng, breath=rng.random() < 0.6)
             left, top = int(rng.integers(4, 9)), rng.uniform(0, 2)
     sounds.add(rng.uniform(0.05, 0.1), sounds.formants[-1], voicing=0.25)
@@ -233,28 +233,38 @@ def glottis(f0: np.ndarray, who: Speaker, rate_hz: int, rng: np.random.Generator
 def tract_filter(
     excitation: np.ndarray, formants: np.ndarray, nasal: np.ndarray, who: Speaker, rate_hz: int
 ) -> np.ndarray:
-    """A cascade of resonators: three moving formants and fixed higher ones up to the Nyquist frequency."""
+    """A cascade of resonators: three moving formants, then fixed higher ones up to the Nyquist frequency."""
     frames = len(formants)
-    fixed = np.arange(3500, 0.46 * rate_hz / who.tract, 1000) * who.tract
-    fixed[: len(who.formant_shift) - 3] *= who.formant_shift[3 : 3 + len(fixed)]
-    centre = np.concatenate([formants, np.repeat(fixed[None], frames, axis=0)], axis=1)
-    centre = np.clip(centre, 120, 0.48 * rate_hz)
-    width = 45 + 0.03 * centre + 0.000012 * centre**2
-    width *= 1 + 1.6 * nasal[:, None]
-    radius = np.exp(-np.pi * width / rate_hz)
-    sections = np.zeros((frames, centre.shape[1], 6))
-    sections[:, :, 3] = 1
-    sections[:, :, 4] = -2 * radius * np.cos(2 * np.pi * centre / rate_hz)
-    sections[:, :, 5] = radius**2
-    sections[:, :, 0] = sections[:, :, 3:].sum(axis=2)  # unity gain at 0 Hz
+    moving = resonators(np.clip(formants, 120, 0.45 * rate_hz), rate_hz, damped=1 + 1.6 * nasal[:, None])
+    numerator, denominator = moving[:, :, 0].prod(axis=1)[:, None], moving[:, 0, 3:]
+    for number in range(1, moving.shape[1]):  # multiply the three quadratics of every frame
+        product = np.zeros((frames, denominator.shape[1] + 2))
+        for power in range(3):
+            product[:, power : power + denominator.shape[1]] += denominator * moving[:, number, 3 + power, None]
+        denominator = product
     edges = np.minimum((np.arange(frames + 1) * rate_hz) // CONTROL_HZ, len(excitation))
     edges[-1] = len(excitation)
-    out, state = np.empty_like(excitation), np.zeros((centre.shape[1], 2))
+    out, state = np.empty_like(excitation), np.zeros(denominator.shape[1] - 1)
     for frame in range(frames):
         part = slice(edges[frame], edges[frame + 1])
         if part.stop > part.start:
-            out[part], state = sosfilt(sections[frame], excitation[part], zi=state)
-    return out
+            out[part], state = lfilter(numerator[frame], denominator[frame], excitation[part], zi=state)
+    fixed = np.arange(3500, 0.46 * rate_hz / who.tract, 1000) * who.tract
+    personal = np.array(who.formant_shift[3:])[: len(fixed)]
+    fixed[: len(personal)] *= personal
+    return sosfilt(resonators(np.minimum(fixed, 0.48 * rate_hz), rate_hz), out)
+
+
+def resonators(centre_hz: np.ndarray, rate_hz: int, damped: np.ndarray | float = 1.0) -> np.ndarray:
+    """(..., 6) second-order sections of unity gain at 0 Hz; bandwidths grow with frequency as in speech."""
+    width = damped * (45 + 0.03 * centre_hz + 0.000012 * centre_hz**2)
+    radius = np.exp(-np.pi * width / rate_hz)
+    sections = np.zeros((*centre_hz.shape, 6))
+    sections[..., 3] = 1
+    sections[..., 4] = -2 * radius * np.cos(2 * np.pi * centre_hz / rate_hz)
+    sections[..., 5] = radius**2
+    sections[..., 0] = sections[..., 3:].sum(axis=-1)
+    return sections
 
 
 @lru_cache(maxsize=256)

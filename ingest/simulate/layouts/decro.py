@@ -13,7 +13,7 @@ from ingest.simulate.seeds import generator, numbers
 
 CORPUS = "decro"
 PARTITIONS = ("train", "dev", "eval")
-PER_ATTACK = {"train": 4, "dev": 2, "eval": 3}
+PER_ATTACK = {"train": 3, "dev": 2, "eval": 3}
 # attack -> words in train and dev, in eval
 ENGLISH_WORDS = {
     "baidu": ("baidu", "baidu_en"), "fastspeech2": ("fs2", "FastSpeech2"), "hifigan": ("hifigan", "hifigan"),
