@@ -18,6 +18,7 @@ _COMMANDS = {
     "verify": "look at the audio files again and report whatever is wrong with them",
     "simulate": "write a small simulated version of each corpus in its official layout",
     "rebuild-ctrsvdd": "cut CtrSVDD's licensed bona fide clips from the user's own copies of their corpora",
+    "singfake-media": "cut SingFake's clips from the songs that the user downloaded",
 }
 _EXAMPLES = """\
 examples:
@@ -41,6 +42,10 @@ def main(argv: Sequence[str] | None = None) -> int | None:
         from ingest import rebuild_ctrsvdd
 
         return rebuild_ctrsvdd.main(argv[1:])
+    if command == "singfake-media":
+        from ingest import singfake_media
+
+        return singfake_media.main(argv[1:])
     others = {"all": _all, "status": _status, "verify": _verify, "simulate": _simulate}
     if command in others:
         return others[command](argv[1:])
