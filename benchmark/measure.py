@@ -210,7 +210,9 @@ def _rows(
     asv = AsvRates(**rates[""]) if "" in rates else None
     for name in names:
         value, note = value_of(name, ranked, asv)
-        interval = _interval(name, value, scores, speakers, asv, how) or Interval(None, None, None)
+        tested = about[1] == "test"  # the run was selected on dev: an interval would say nothing
+        interval = _interval(name, value, scores, speakers, asv, how) if tested else None
+        interval = interval or Interval(None, None, None)
         yield Result(*about, name, value, interval.low, interval.high, interval.method, n, m, note)
     if threshold is not None:
         decided = metrics.confusion(ranked, threshold=float(np.nextafter(threshold, math.inf)))
@@ -287,14 +289,14 @@ def _cells(run_id: str, subset: str, part: Scores, names: Sequence[str], rates: 
         known = cell.factor == "attack" and cell.factor_2 is None and cell.level in rates
         asv = AsvRates(**rates[cell.level]) if known else None
         for name in names:
-            value, note = value_of(name, ranked, asv)
+            value, note = (metrics.eer(ranked)[0], None) if name == "eer" else value_of(name, ranked, asv)
             if value is None and name.startswith("min_tdcf"):
                 continue
             low = high = method = None
             if name == "eer":
                 half, method = normal_half_width(value, n, m), "normal"
                 low, high = max(value - half, 0.0), min(value + half, 1.0)
-            yield Breakdown(*about, name, value, low, high, method, n, m, None if value is not None else note)
+            yield Breakdown(*about, name, value, low, high, method, n, m, note)
 
 
 def _averages(run_id: str, name: str, members: Sequence[str], results: Sequence[Result]) -> Iterator[Result]:

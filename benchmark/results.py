@@ -9,8 +9,9 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import duckdb
@@ -129,10 +130,10 @@ def _run(folder: Path, sign: str, replicates: int) -> _Rows:
     path = f"scores/{folder.name}/scores.parquet"
     file = {"run_id": folder.name, "path": path, "trials": table.num_rows, "signature": sign}
     return _Rows(
-        run=_arrow("run", [_run_row(folder.name, about, measured)]),
-        score_file=_arrow("score_file", [file]),
-        result=_arrow("result", [asdict(row) for row in measured.results]),
-        breakdown=_arrow("breakdown", [asdict(row) for row in measured.breakdowns]),
+        run=_arrow("run", [SimpleNamespace(**_run_row(folder.name, about, measured))]),
+        score_file=_arrow("score_file", [SimpleNamespace(**file)]),
+        result=_arrow("result", measured.results),
+        breakdown=_arrow("breakdown", measured.breakdowns),
         curve=_curve(folder),
     )
 
@@ -176,9 +177,10 @@ def _schema() -> duckdb.DuckDBPyConnection:
     return con
 
 
-def _arrow(table: str, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+def _arrow(table: str, rows: Sequence[Any]) -> pa.Table:
+    """Objects whose attributes are the columns of `table`."""
     return pa.table(
-        {name: pa.array([row[name] for row in rows], _KINDS[kind]) for name, kind in columns(table).items()}
+        {name: pa.array([getattr(row, name) for row in rows], _KINDS[kind]) for name, kind in columns(table).items()}
     )
 
 
