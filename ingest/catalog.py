@@ -9,6 +9,7 @@ from ingest.files import writable
 from ingest.types import DataError
 
 SCHEMA_VERSION = 1
+_CONFIG = {"storage_compatibility_version": "v1.5.0"}  # the oldest DuckDB we run on; writes a third faster
 _SCHEMA = Path(__file__).with_name("schema.sql")
 
 
@@ -42,7 +43,7 @@ def _open(path: Path, read_only: bool, wait_s: float) -> duckdb.DuckDBPyConnecti
     deadline = time.monotonic() + wait_s
     while True:
         try:
-            return duckdb.connect(str(path), read_only=read_only)
+            return duckdb.connect(str(path), read_only=read_only, config=_CONFIG)
         except duckdb.IOException as error:
             message = str(error)
             if "lock" in message.lower() and time.monotonic() < deadline:

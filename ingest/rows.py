@@ -85,14 +85,14 @@ def _repeat(word: str, rows: int) -> pa.Array:
 def _check(table: pa.Table, corpus: Corpus) -> None:
     for name in _REQUIRED:
         _refuse(table, corpus, pc.is_null(table[name]), f"no {name}")
-    for partition, stem in corpus.stems.items():
-        here = pc.equal(table["partition"], partition)
+    for stem in dict.fromkeys(corpus.stems.values()):
+        partitions = [partition for partition, its in corpus.stems.items() if its == stem]
+        here = pc.is_in(table["partition"], pa.array(partitions, pa.string()))
         fits = pc.match_substring_regex(table["utt_id"], rf"/{_whole(stem)}$")
-        odd = pc.fill_null(pc.and_(here, pc.invert(fits)), False)
         shown = stem.replace("{", "{{").replace("}", "}}")  # the reason is a format string
         _refuse(
-            table, corpus, odd,
-            f"{{utt_id!r}} is no {partition} utterance (their stems look like {shown}); "
+            table, corpus, pc.and_(here, pc.invert(fits)),
+            f"{{utt_id!r}} is no {{partition}} utterance (their stems look like {shown}); "
             "this file belongs to another corpus or partition",
         )  # fmt: skip
     label, attack = table["label"], table["attack"]

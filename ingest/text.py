@@ -16,7 +16,8 @@ from ingest.types import LABEL_WORDS, DataError
 
 _BLANKS = b"\t\v\f\r"  # blanks other than the space; CR is one, so CRLF is a trailing blank
 _TO_SPACE = bytes.maketrans(_BLANKS, b" " * len(_BLANKS))
-_IRREGULAR = (*(bytes([blank]) for blank in _BLANKS), b"  ", b" \n", b"\n ", b"\n\n")
+_HEAD_BYTES = 1 << 16
+_PIECE_BYTES = 1 << 18  # stays in the processor's cache
 _BLOCK_BYTES = 1 << 24  # one parse block, so also the longest line
 
 
@@ -115,9 +116,10 @@ def labels(words: pa.ChunkedArray) -> pa.ChunkedArray:
     return translate(words, {word: LABEL_WORDS.get(word.lower(), word) for word in found})
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, at_most: int = -1) -> bytes:
     try:
-        data = path.read_bytes()
+        with open(path, "rb") as file:
+            data = file.read(at_most)
         data = gzip.decompress(data) if path.suffix == ".gz" else data
     except (OSError, EOFError) as error:
         raise DataError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
@@ -137,7 +139,7 @@ def _decode(path: Path, data: bytes) -> str:
 
 def _regular(data: bytes) -> tuple[bytes, np.ndarray | None]:
     """The lines with single spaces only, and their original numbers (None: 1, 2, 3, ...)."""
-    if not any(blank in data for blank in _IRREGULAR) and data[:1] not in (b" ", b"\n"):
+    if not _irregular(data):
         return data.rstrip(b" "), None
     data = re.sub(rb" {2,}", b" ", data.translate(_TO_SPACE))
     data = data.replace(b" \n", b"\n").replace(b"\n ", b"\n").strip(b" ")
@@ -146,6 +148,15 @@ def _regular(data: bytes) -> tuple[bytes, np.ndarray | None]:
     lines = data.split(b"\n")
     kept = np.flatnonzero(np.fromiter(map(len, lines), np.int64, len(lines)))
     return b"\n".join(filter(None, lines)), kept + 1
+
+
+def _irregular(data: bytes) -> bool:
+    """Whether there is a blank other than the space, two blanks or line ends in a row, or one to begin with."""
+    if data[:1] in (b" ", b"\n") or any(data.find(blank) >= 0 for blank in _BLANKS):
+        return True
+    codes = np.frombuffer(data, np.uint8)
+    pieces = (codes[start : start + _PIECE_BYTES + 1] for start in range(0, codes.size, _PIECE_BYTES))
+    return any(piece.size > 1 and np.maximum(piece[1:], piece[:-1]).min() <= ord(" ") for piece in pieces)
 
 
 def _first_fault(path: Path, data: bytes, line: np.ndarray | None, columns: Sequence[str]) -> DataError | None:
