@@ -1,0 +1,166 @@
+"""_ssl.py: configurations, the three namings of weight files, what is frozen."""
+
+import argparse
+import json
+
+import pytest
+import torch
+import torchaudio
+from safetensors.torch import save_file
+
+from benchmark.detectors import _ssl
+from ingest.types import DataError
+
+WAVE = 0.1 * torch.randn(2, 8000, generator=torch.Generator().manual_seed(0))
+
+
+def _small(architecture="xls-r-300m", **config):
+    torch.manual_seed(0)
+    return _ssl.Backbone(architecture, "random", detector="test", small=True, config=config).eval()
+
+
+@pytest.mark.parametrize(
+    ("architecture", "parameters"),
+    [("wav2vec2-base-960h", 94_371_712), ("wavlm-base", 94_381_936), ("xls-r-300m", 315_438_720)],
+)
+def test_full_size_parameters(architecture, parameters):
+    with torch.device("meta"):
+        backbone = _ssl.Backbone(architecture, "random", detector="test")
+    assert sum(p.numel() for p in backbone.parameters()) == parameters
+    assert backbone.model.config.apply_spec_augment is False
+
+
+@pytest.mark.parametrize(("samples", "frames"), [(48_000, 149), (64_000, 199), (64_600, 201)])
+@torch.inference_mode()
+def test_frames(samples, frames):
+    assert _small()(torch.zeros(1, samples)).shape == (1, frames, 32)
+
+
+def _torchaudio_twin(backbone):
+    """torchaudio's own network with the small configuration; its state dict has torchaudio's names."""
+    torch.manual_seed(7)
+    return torchaudio.models.wav2vec2_model(
+        extractor_mode="layer_norm", extractor_conv_bias=True,
+        extractor_conv_layer_config=[(16, 10, 5), *[(16, 3, 2)] * 4, *[(16, 2, 2)] * 2],
+        encoder_embed_dim=32, encoder_projection_dropout=0.0, encoder_pos_conv_kernel=16, encoder_pos_conv_groups=4,
+        encoder_num_layers=3, encoder_num_heads=4, encoder_attention_dropout=0.0, encoder_ff_interm_features=64,
+        encoder_ff_interm_dropout=0.0, encoder_dropout=0.0, encoder_layer_norm_first=True, encoder_layer_drop=0.0,
+        aux_num_out=None,
+    ).eval()  # fmt: skip
+
+
+@torch.inference_mode()
+def test_a_torchaudio_file_gives_torchaudios_layer_outputs(tmp_path):
+    backbone = _small()
+    twin = _torchaudio_twin(backbone)
+    path = tmp_path / "wav2vec2_xlsr_300m.pth"
+    torch.save({f"model.{key}": value for key, value in twin.state_dict().items()}, path)
+    assert backbone.load(path) == len(twin.state_dict())
+    # torchaudio hands out the raw output of every layer when the norms stand in front
+    outputs, _ = twin.extract_features(WAVE)
+    torch.testing.assert_close(backbone.layer_outputs(WAVE), torch.stack(outputs), rtol=1e-4, atol=1e-5)
+
+
+def _fairseq_names(state):
+    """transformers -> fairseq, the other way round than the code does it, by plain replacement."""
+    pairs = [
+        ("feature_projection.layer_norm", "layer_norm"), ("feature_projection.projection", "post_extract_proj"),
+        ("pos_conv_embed.conv.parametrizations.weight.original0", "pos_conv.0.weight_g"),
+        ("pos_conv_embed.conv.parametrizations.weight.original1", "pos_conv.0.weight_v"),
+        ("pos_conv_embed.conv.bias", "pos_conv.0.bias"), ("masked_spec_embed", "mask_emb"),
+        ("feed_forward.intermediate_dense", "fc1"), ("feed_forward.output_dense", "fc2"),
+        (".attention.", ".self_attn."),
+    ]  # fmt: skip
+    named = {}
+    for key, value in state.items():
+        name = key
+        if "encoder.layers" in name and "final" not in name:
+            name = name.replace(".layer_norm.", ".self_attn_layer_norm.")
+        if name.startswith("feature_extractor"):
+            name = name.replace(".conv.", ".0.").replace(".layer_norm.", ".2.1.")
+        for ours, theirs in pairs:
+            name = name.replace(ours, theirs)
+        named[name] = value
+    return named
+
+
+def test_a_fairseq_file_loads_and_its_pre_training_parts_are_left_out(tmp_path):
+    source, backbone = _small(), _small()
+    torch.nn.init.normal_(source.model.encoder.layers[2].attention.k_proj.weight)
+    named = _fairseq_names(source.model.state_dict())
+    assert "encoder.layers.0.self_attn_layer_norm.weight" in named
+    assert "feature_extractor.conv_layers.0.2.1.weight" in named
+    beside = {"quantizer.vars": torch.ones(1), "project_q.weight": torch.ones(1), "final_proj.bias": torch.ones(1)}
+    content = {"model": {**named, **beside}, "cfg": {"a": 1}, "args": argparse.Namespace(lr=1)}
+    torch.save(content, tmp_path / "xlsr2_300m.pt")
+    assert backbone.load(tmp_path / "xlsr2_300m.pt") == len(named)
+    for key, value in source.model.state_dict().items():
+        assert torch.equal(backbone.model.state_dict()[key], value), key
+
+
+@pytest.mark.parametrize("kind", ["wav2vec2", "wavlm"])
+@torch.inference_mode()
+def test_a_hub_folder_loads_with_its_own_configuration(tmp_path, kind):
+    source = _small({"wav2vec2": "wav2vec2-base", "wavlm": "wavlm-base"}[kind])
+    config = source.model.config.to_dict() | {"apply_spec_augment": True}
+    (tmp_path / "config.json").write_text(json.dumps(config, default=str))
+    old = {"parametrizations.weight.original0": "weight_g", "parametrizations.weight.original1": "weight_v"}
+    state = {}
+    for key, value in source.model.state_dict().items():
+        for new, before in old.items():
+            key = key.replace(new, before)
+        state[f"{kind}.{key}"] = value.clone()
+    save_file({**state, "lm_head.weight": torch.ones(2)}, tmp_path / "model.safetensors")
+    known = {"wav2vec2": "wav2vec2-base-960h", "wavlm": "wavlm-base"}[kind]
+    loaded = _ssl.Backbone(known, str(tmp_path), detector="test").eval()
+    assert loaded.model.config.apply_spec_augment is False
+    torch.testing.assert_close(loaded(WAVE), source(WAVE))
+
+
+def test_a_file_that_lacks_a_layer_or_is_no_backbone_is_refused(tmp_path):
+    backbone = _small()
+    state = backbone.model.state_dict()
+    state.pop("encoder.layers.1.feed_forward.output_dense.bias")
+    torch.save(state, tmp_path / "short.pt")
+    with pytest.raises(DataError, match=r"1 missing \(first: encoder\.layers\.1\.feed_forward\.output_dense\.bias\)"):
+        backbone.load(tmp_path / "short.pt")
+    torch.save({"conv1.weight": torch.ones(1)}, tmp_path / "other.pt")
+    with pytest.raises(DataError, match=r"no wav2vec 2\.0 or WavLM backbone"):
+        backbone.load(tmp_path / "other.pt")
+
+
+def test_absent_weights_name_the_files_and_the_setting(monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(_ssl, "_hub_cache", lambda name: None)
+    with pytest.raises(DataError, match=r"facebook/wav2vec2-xls-r-300m.*xlsr2_300m\.pt.*--set weights=PATH"):
+        _ssl.Backbone("xls-r-300m", None, detector="rat")
+    with pytest.raises(DataError, match=r"weights=nowhere does not exist"):
+        _ssl.Backbone("xls-r-300m", "nowhere", detector="rat")
+    with pytest.raises(DataError, match="set weights=random too"):
+        _ssl.Backbone("xls-r-300m", None, detector="rat", small=True)
+
+
+def test_a_hub_model_that_was_never_fetched_is_not_looked_for_online(monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    assert _ssl._hub_cache("facebook/wav2vec2-base-960h") is None
+
+
+def test_a_frozen_backbone_stays_in_evaluation_mode_without_gradient():
+    backbone = _small(layerdrop=0.0).requires_grad_(False).train()
+    assert not any(part.training for part in backbone.model.modules())
+    assert not backbone(WAVE).requires_grad
+    for parameter in backbone.model.encoder.layers[2].parameters():
+        parameter.requires_grad_(True)
+    backbone.train()
+    assert backbone.model.encoder.layers[2].training
+    assert not backbone.model.encoder.layers[1].training
+    assert not backbone.model.feature_extractor.training
+    assert backbone(WAVE).requires_grad
+
+
+def test_layer_outputs_are_taken_before_the_final_norm():
+    backbone = _small()
+    outputs = backbone.layer_outputs(WAVE)
+    assert outputs.shape == (3, 2, 24, 32)
+    torch.testing.assert_close(backbone.model.encoder.layer_norm(outputs[-1]), backbone(WAVE))
