@@ -69,16 +69,15 @@ def is_root(corpus: Corpus, folder: Path) -> bool:
 def index(root: Path, patterns: Sequence[str], places: Mapping[str, Path]) -> pa.Table:
     """Every file in the audio folders: FILES, sorted; `path` relative to the root or to the place.
 
-    Folders are the matches of `patterns` below root and each of `places` whole, all with their subfolders;
-    hidden files and known junk are left out, and so are texts.
+    Folders are the matches of `patterns` below root (`a|b`: of b where a has none) and each of `places` whole,
+    all with their subfolders; hidden files and known junk are left out, and so are texts.
     """
     seen: set[str] = set()
     found: list[tuple[str | None, str, int, int]] = []
     for pattern in patterns:
-        for folder in [root] if pattern == "." else sorted(root.glob(pattern)):
-            if folder.is_dir():
-                prefix = "" if folder == root else folder.relative_to(root).as_posix() + "/"
-                found.extend((None, *file) for file in _walk(str(folder), prefix, seen))
+        for folder in next(filter(None, (_folders(root, one) for one in _alternatives(pattern))), []):
+            prefix = "" if folder == root else folder.relative_to(root).as_posix() + "/"
+            found.extend((None, *file) for file in _walk(str(folder), prefix, seen))
     for place, folder in places.items():
         found.extend((place, *file) for file in _walk(str(folder), "", set()))
     found.sort(key=lambda file: (file[0] or "", file[1]))
@@ -144,6 +143,10 @@ def is_audio(paths: pa.ChunkedArray) -> np.ndarray:
 
 def _alternatives(marker: str) -> list[str]:
     return marker.split("|")
+
+
+def _folders(root: Path, pattern: str) -> list[Path]:
+    return [root] if pattern == "." else [path for path in sorted(root.glob(pattern)) if path.is_dir()]
 
 
 def _roots_below(corpus: Corpus, folder: Path, depth: int) -> Iterator[Path]:

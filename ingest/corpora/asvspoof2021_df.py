@@ -50,7 +50,7 @@ CORPUS = Corpus(
         Count("hidden", "spoof", 16596, "18,576 less 1,980", "A"),
     ),
     markers=("|".join(_keys2021.markers("DF")),),
-    audio=("ASVspoof2021_DF_eval/flac", "*/ASVspoof2021_DF_eval/flac"),
+    audio=("ASVspoof2021_DF_eval/flac", "*/ASVspoof2021_DF_eval/flac", "flac"),
     rate_hz=16_000,
     stem_unique=True,
     stems=dict.fromkeys(("progress", "eval", "hidden"), r"DF_E_\d{7}"),

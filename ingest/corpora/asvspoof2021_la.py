@@ -31,7 +31,7 @@ CORPUS = Corpus(
         Count("hidden", "spoof", 14966, "agrees with every sourced sum", "U"),
     ),
     markers=("|".join(_keys2021.markers("LA")),),
-    audio=("ASVspoof2021_LA_eval/flac", "*/ASVspoof2021_LA_eval/flac"),
+    audio=("ASVspoof2021_LA_eval/flac", "*/ASVspoof2021_LA_eval/flac", "flac"),
     rate_hz=16_000,
     stem_unique=True,
     aliases=same(ATTACKS),

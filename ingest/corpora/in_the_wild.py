@@ -24,7 +24,7 @@ CORPUS = Corpus(
         Count(None, "spoof", 11816, "survey of data sets and two loaders", "S"),
     ),
     markers=(f"{FOLDER}/meta.csv|meta.csv",),
-    audio=(FOLDER, "."),
+    audio=(f"{FOLDER}|.",),  # where meta.csv lies: mirrors rename the folder
     rate_hz=16_000,
     stem_unique=True,
     archives={FOLDER: "release_in_the_wild.zip"},
