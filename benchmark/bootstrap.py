@@ -11,9 +11,10 @@ A replicate whose crossing leaves the window resolves the other part instead, so
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -146,8 +147,8 @@ def eer_replicates(
 
 
 def _in_blocks(
-    block: Callable[[np.random.Generator, int], Iterable[float]], replicates: int, seed: int, threads: int
-) -> list[float]:
+    block: Callable[[np.random.Generator, int], Iterable[Any]], replicates: int, seed: int, threads: int
+) -> list[Any]:
     """block(generator, count) for every block of replicates, in order."""
     counts = [min(BLOCK, replicates - done) for done in range(0, replicates, BLOCK)]
     rngs = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(len(counts))]
@@ -202,35 +203,36 @@ def cost_replicates(
     bonafide: ArrayLike,
     spoof: ArrayLike,
     *,
-    weights: tuple[float, float, float],
+    costs: Sequence[tuple[float, float, float]],
     clusters: tuple[ArrayLike, ArrayLike] | None = None,
     replicates: int = 1000,
     seed: int = 0,
     threads: int = 2,
 ) -> np.ndarray:
-    """Least of c0 + c1 P_miss + c2 P_fa over all thresholds in resampled trial sets: (replicates,).
+    """Least of c0 + c1 P_miss + c2 P_fa over all thresholds in resampled trial sets: (replicates, cost).
 
-    weights = (c0, c1, c2), already normalised: (0, 1.9, 1) is minDCF of ASVspoof 5. Resampled like
+    costs: (c0, c1, c2) of every cost, already normalised: (0, 1.9, 1) is minDCF of ASVspoof 5. Resampled like
     `eer_replicates`, every trial drawn (the least cost can lie anywhere).
     """
     sample = _Sample(bonafide, spoof, clusters)
     scheme = "stratified" if clusters is None else "cluster"
     region = sample.region(0, sample.is_bonafide.size)
-    c0, c1, c2 = weights
 
-    def one(rng: np.random.Generator) -> float:
+    def one(rng: np.random.Generator) -> list[float]:
         drawn = sample.draws(rng, scheme)
         n, m = int(drawn[1::2].sum()), int(drawn[0::2].sum())
         if not (n and m):
-            return math.nan
+            return [math.nan] * len(costs)
         weight = sample.weights(rng, region, drawn)
-        step = np.where(sample.is_bonafide, weight * (c1 / n), weight * (-c2 / m))
-        return c0 + c2 + min(0.0, float(np.cumsum(step).min()))
+        miss = np.cumsum(weight * sample.is_bonafide)
+        accepted = m - (np.cumsum(weight) - miss)
+        least = (float((miss * (c1 / n) + accepted * (c2 / m)).min()) for _, c1, c2 in costs)
+        return [c0 + min(c2, value) for (c0, _, c2), value in zip(costs, least)]
 
-    def block(rng: np.random.Generator, count: int) -> list[float]:
+    def block(rng: np.random.Generator, count: int) -> list[list[float]]:
         return [one(rng) for _ in range(count)]
 
-    return np.array(_in_blocks(block, replicates, seed, threads))
+    return np.array(_in_blocks(block, replicates, seed, threads)).reshape(-1, len(costs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,22 +330,22 @@ def _method(clusters: object, replicates: int) -> str:
     return f"{'stratified' if clusters is None else 'speaker'}_bootstrap_{replicates}"
 
 
-def cost_interval(
+def cost_intervals(
     bonafide: ArrayLike,
     spoof: ArrayLike,
     *,
-    weights: tuple[float, float, float],
+    costs: Sequence[tuple[float, float, float]],
     speakers: tuple[ArrayLike, ArrayLike] | None = None,
     replicates: int = 1000,
     seed: int = 0,
     threads: int = 2,
-) -> Interval:
-    """95 % percentile interval of a least cost (see `cost_replicates`), resampled like `eer_interval`."""
+) -> list[Interval]:
+    """95 % percentile intervals of least costs (see `cost_replicates`), resampled like `eer_interval`."""
     clusters = speakers if usable_clusters(speakers) else None
     values = cost_replicates(
-        bonafide, spoof, weights=weights, clusters=clusters, replicates=replicates, seed=seed, threads=threads
+        bonafide, spoof, costs=costs, clusters=clusters, replicates=replicates, seed=seed, threads=threads
     )
-    return Interval(*percentile_interval(values), _method(clusters, replicates))
+    return [Interval(*percentile_interval(column), _method(clusters, replicates)) for column in values.T]
 
 
 def auc_interval(

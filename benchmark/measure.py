@@ -13,13 +13,14 @@ import numpy as np
 import pyarrow as pa
 
 from benchmark import breakdowns, metrics
-from benchmark.bootstrap import Interval, auc_interval, cost_interval, eer_interval, normal_half_width
+from benchmark.bootstrap import Interval, auc_interval, cost_intervals, eer_interval, normal_half_width
 from benchmark.metrics import AsvRates, Ranked
 from ingest.types import DataError
 
 ALWAYS = ("eer", "eer_tie_safe", "tie_mass", "auc")
 DECISIONS = ("accuracy", "precision", "recall", "f1")
 IN_CELLS = ("eer", "auc", "min_dcf", "act_dcf", "cllr", "min_tdcf_2019", "min_tdcf_2021")
+COST_REPLICATES = 200  # a least cost needs every trial drawn
 BELOW_SPEAKERS = 200  # a table by speaker with more rows than this is nobody's reading
 
 
@@ -208,10 +209,11 @@ def _rows(
     scores, speakers = part.split(part.score), part.split(part.speaker)
     ranked = metrics.rank(*scores)
     asv = AsvRates(**rates[""]) if "" in rates else None
+    tested = about[1] == "test"  # the run was selected on dev: an interval would say nothing
+    intervals = _intervals(names, scores, speakers, asv, how) if tested else {}
     for name in names:
         value, note = value_of(name, ranked, asv)
-        tested = about[1] == "test"  # the run was selected on dev: an interval would say nothing
-        interval = _interval(name, value, scores, speakers, asv, how) if tested else None
+        interval = intervals.get(name) if value is not None else None
         interval = interval or Interval(None, None, None)
         yield Result(*about, name, value, interval.low, interval.high, interval.method, n, m, note)
     if threshold is not None:
@@ -254,24 +256,26 @@ def _tandem(name: str, ranked: Ranked, asv: AsvRates | None) -> tuple[float | No
     return value, None
 
 
-def _interval(
-    name: str, value: float | None, scores: tuple, speakers: tuple, asv: AsvRates | None, how: Mapping[str, int]
-) -> Interval | None:
-    if value is None:
-        return None
-    if name == "eer":
-        return eer_interval(*scores, speakers=speakers, **how)
-    if name == "auc":
-        return auc_interval(*scores, speakers=speakers)
-    if name == "min_dcf":
-        p, miss, false_alarm = metrics.P_SPOOF, metrics.C_MISS, metrics.C_FA
-        weights = (0.0, miss * (1 - p), false_alarm * p)
-    elif name.startswith("min_tdcf"):
-        weights = metrics.tdcf_weights(asv, form=name.rpartition("_")[2])
-    else:
-        return None
-    default = weights[0] + min(weights[1:])
-    return cost_interval(*scores, weights=tuple(w / default for w in weights), speakers=speakers, **how)
+def _intervals(
+    names: Sequence[str], scores: tuple, speakers: tuple, asv: AsvRates | None, how: Mapping[str, int]
+) -> dict[str, Interval]:
+    """Intervals of the metrics that have one; costs share their replicates."""
+    found = {"auc": auc_interval(*scores, speakers=speakers)}
+    found["eer"] = eer_interval(*scores, speakers=speakers, **how)
+    costs = {}
+    for name in names:
+        weights = (0.0, metrics.C_MISS * (1 - metrics.P_SPOOF), metrics.C_FA * metrics.P_SPOOF)
+        if name.startswith("min_tdcf") and asv is not None:
+            weights = metrics.tdcf_weights(asv, form=name.rpartition("_")[2])
+        elif name != "min_dcf":
+            continue
+        default = weights[0] + min(weights[1:])
+        if default > 0:
+            costs[name] = tuple(w / default for w in weights)
+    if costs:
+        how = {**how, "replicates": min(how["replicates"], COST_REPLICATES)}
+        found |= zip(costs, cost_intervals(*scores, costs=list(costs.values()), speakers=speakers, **how))
+    return found
 
 
 def _cells(run_id: str, subset: str, part: Scores, names: Sequence[str], rates: Mapping) -> Iterator[Breakdown]:

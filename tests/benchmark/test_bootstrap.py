@@ -122,10 +122,25 @@ def test_replicates_of_one_class_are_left_out():
 def test_cost_replicates_centre_on_min_dcf():
     bonafide, spoof, clusters = speakers_set(shift=0.3)
     value = metrics.min_dcf(bonafide, spoof)[0]
-    interval = bootstrap.cost_interval(bonafide, spoof, weights=(0, 1.9, 1), speakers=clusters, replicates=200)
+    costs = [(0, 1.9, 1), (0.5, 0.95, 0.5)]
+    interval, half = bootstrap.cost_intervals(bonafide, spoof, costs=costs, speakers=clusters, replicates=200)
     assert interval.low < value < interval.high
     assert interval.high - interval.low < 0.5
-    assert bootstrap.cost_replicates([2, 3], [0, 1], weights=(0, 1.9, 1), replicates=5).tolist() == [0.0] * 5
+    assert (half.low, half.high) == pytest.approx((0.5 + interval.low / 2, 0.5 + interval.high / 2))
+    assert bootstrap.cost_replicates([2, 3], [0, 1], costs=costs[:1], replicates=5).tolist() == [[0.0]] * 5
+
+
+def test_a_cost_replicate_is_min_dcf_of_the_drawn_trials():
+    rng = np.random.default_rng(2)
+    bonafide, spoof = np.round(rng.normal(0.5, 1, 15), 1), np.round(rng.normal(-0.5, 1, 23), 1)
+    values = bootstrap.cost_replicates(bonafide, spoof, costs=[(0, 1.9, 1)], replicates=3, threads=1)[:, 0]
+    rng = np.random.default_rng(np.random.SeedSequence(0).spawn(1)[0])
+    sample = bootstrap._Sample(bonafide, spoof, None)
+    for value in values:
+        weight = sample.weights(rng, sample.region(0, 38), sample.draws(rng, "stratified"))
+        drawn = np.repeat(np.sort(np.concatenate([bonafide, spoof]), kind="stable"), weight)
+        genuine = np.repeat(sample.is_bonafide, weight)
+        assert value == pytest.approx(metrics.min_dcf(drawn[genuine], drawn[~genuine])[0])
 
 
 def test_delong_interval_by_hand():
