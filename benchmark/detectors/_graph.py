@@ -193,3 +193,10 @@ class SpectroTemporalGraph(GraphReadOut, nn.Module):
     def forward(self, spectral: torch.Tensor, temporal: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """See `GraphReadOut.graph`."""
         return self.graph(spectral, temporal)
+
+
+def attention_map(channels: int = 64, hidden: int = 128) -> nn.Sequential:
+    """1x1 convolutions that weigh a (channel, spectral, temporal) map in the forms of AASIST after its first one."""
+    return nn.Sequential(
+        nn.Conv2d(channels, hidden, 1), nn.SELU(), nn.BatchNorm2d(hidden), nn.Conv2d(hidden, channels, 1)
+    )
