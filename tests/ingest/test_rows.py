@@ -1,0 +1,61 @@
+"""What a parser's row must be: every rule that the catalog holds, refused with file and line before it."""
+
+import dataclasses
+import re
+
+import pyarrow as pa
+import pytest
+
+from ingest import catalog, rows
+from ingest.types import Corpus, DataError, Utterance
+
+CORPUS = Corpus(
+    name="tiny", title="T", domain="speech", licence="-", citation="-", counts=(), markers=("x",), audio=("a",),
+    rate_hz=16_000, stems={"train": r"T_\d{4}"}, aliases={"mg": "melgan"},
+)  # fmt: skip
+GOOD = {"utt_id": "tiny/T_0001", "partition": "train", "path": "a/T_0001.wav", "label": "Spoof", "attack_raw": "mg",
+        "source_id": "T_0001", "file": "train.txt", "line": 7}  # fmt: skip
+
+
+def complete(**changes):
+    return rows.complete(pa.Table.from_pylist([GOOD | changes]), CORPUS).to_pylist()[0]
+
+
+def test_what_a_parser_leaves_out_is_added():
+    row = complete()
+    assert (row["label"], row["attack"], row["attack_raw"]) == ("spoof", "melgan", "mg")
+    assert (row["corpus"], row["domain"], row["audio_status"], row["codec"]) == ("tiny", "speech", "missing", None)
+    assert complete(label="genuine")["attack"] is None
+    assert complete(attack_raw="new")["attack"] == "new"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"label": "spof"}, "label 'spof' is none of bonafide, spoof, unknown"),
+        ({"label": ""}, "label '' is none of"),
+        ({"label": None}, "no label"),
+        ({"attack_raw": None}, "spoof, yet names no attack"),
+        ({"label": "bonafide", "attack": "A01"}, "bona fide, yet names the attack 'A01'"),
+        ({"utt_id": "tiny/T_0001.wav"}, "is no train utterance (their stems look like T_\\d{4})"),
+        ({"utt_id": "tiny/a.b", "partition": None}, "'tiny/a.b' cannot name an utterance"),
+        ({"utt_id": "other/T_0001"}, "cannot name an utterance"),
+        ({"utt_id": "tiny/D_0001"}, "this file belongs to another corpus or partition"),
+        ({"path": "../T_0001.wav"}, "path '../T_0001.wav' is not one below the corpus root"),
+        ({"path": "/etc/T_0001.wav"}, "is not one below the corpus root"),
+        ({"path": "a\\T_0001.wav"}, "is not one below the corpus root"),
+        ({"gender": "X"}, "gender 'X' is none of F, M"),
+        ({"vocoder": "neural"}, "vocoder 'neural' is none of"),
+        ({"trim": "cut"}, "trim 'cut' is none of trim, notrim"),
+        ({"condition": "stem"}, "condition 'stem' is none of mixture, vocals"),
+    ],
+)
+def test_a_row_that_the_catalog_would_refuse_names_its_line(changes, reason):
+    with pytest.raises(DataError, match=r"tiny: train.txt line 7: .*" + re.escape(reason)):
+        complete(**changes)
+
+
+def test_the_catalog_and_the_type_have_the_same_columns(tmp_path):
+    with catalog.connect(tmp_path / "c.duckdb", read_only=False) as con:
+        columns = [row[0] for row in con.execute("DESCRIBE utterance").fetchall()]
+    assert columns == [field.name for field in dataclasses.fields(Utterance)]

@@ -1,0 +1,110 @@
+"""The root is found at any sensible level; each row finds its file, and what is not a row's is known."""
+
+import dataclasses
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from ingest import scan
+from ingest.types import Corpus, DataError
+
+CORPUS = Corpus(
+    name="tiny", title="T", domain="speech", licence="-", citation="-", counts=(), markers=("list.txt|old.txt", "a"),
+    audio=("a", "b"), rate_hz=None, stem_unique=True,
+)  # fmt: skip
+
+
+def put(root: Path, *names: str) -> Path:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"x")
+    return root
+
+
+def test_the_root_is_found_below_and_above(tmp_path):
+    root = put(tmp_path / "one/two/root", "list.txt", "a/1.wav")
+    for given in (root, tmp_path / "one", tmp_path, root / "a"):
+        assert scan.find_root(CORPUS, given) == root
+
+
+def test_any_alternative_of_a_marker_will_do_and_all_markers_must_be_there(tmp_path):
+    assert scan.is_root(CORPUS, put(tmp_path / "r", "old.txt", "a/1.wav"))
+    assert not scan.is_root(CORPUS, put(tmp_path / "s", "old.txt"))
+
+
+def test_two_candidates_are_refused_with_both_names(tmp_path):
+    for name in ("x", "y"):
+        put(tmp_path / name, "list.txt", "a/1.wav")
+    with pytest.raises(DataError, match=rf"2 folders below .* fit: {tmp_path}/x, {tmp_path}/y"):
+        scan.find_root(CORPUS, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["empty", "none", "file"])
+def test_a_wrong_root_says_what_was_looked_for(tmp_path, name):
+    (tmp_path / "x/y/z/empty").mkdir(parents=True)
+    (tmp_path / "x/y/z/file").write_text("")
+    message = {"empty": "holds list.txt or old.txt; a", "none": "does not exist", "file": "is a file"}[name]
+    with pytest.raises(DataError, match=message):
+        scan.find_root(CORPUS, tmp_path / "x/y/z" / name)
+
+
+def match(root: Path, *paths: str, corpus: Corpus = CORPUS):
+    files = scan.index(root, corpus.audio, {})
+    rows = pa.table({"place": pa.nulls(len(paths), pa.string()), "path": pa.array(paths)})
+    found = scan.match(rows, files, corpus)
+    there = files["path"].to_pylist()
+    return [there[i] if i >= 0 else None for i in found.file], [there[i] for i in found.extra], found.notes
+
+
+def test_junk_and_texts_are_no_audio_files_and_the_rest_is_extra(tmp_path):
+    root = put(tmp_path, "a/1.wav", "a/._1.wav", "a/.DS_Store", "a/Thumbs.db", "a/__MACOSX/1.wav", "a/2.wav.part",
+               "a/README.txt", "a/deep/er/3.wav", "a/x.bin", "c/4.wav")  # fmt: skip
+    assert match(root, "a/1.wav") == (["a/1.wav"], ["a/deep/er/3.wav", "a/x.bin"], ())
+
+
+def test_exact_before_other_extension_before_case_before_folder(tmp_path):
+    root = put(tmp_path, "a/1.wav", "a/1.flac", "a/2.flac", "a/Three.wav", "b/4.wav", "b/FIVE.flac")
+    found, extra, notes = match(root, "a/1.wav", "a/2.wav", "a/three.wav", "a/4.wav", "a/five.wav", "a/6.wav")
+    assert found == ["a/1.wav", "a/2.flac", "a/Three.wav", "b/4.wav", "b/FIVE.flac", None]
+    assert extra == ["a/1.flac"]
+    assert [note.split(" (")[0] for note in notes] == [
+        "1 audio files have another extension than the official one",
+        "1 audio files differ from the official name in upper and lower case",
+        "1 audio files lie in another folder than the official one",
+        "1 audio files lie in another folder and differ in upper and lower case",
+    ]
+    assert "first: a/2.flac for a/2.wav" in notes[0]
+
+
+def test_where_stems_recur_another_folder_is_another_utterance(tmp_path):
+    corpus = dataclasses.replace(CORPUS, stem_unique=False)
+    root = put(tmp_path, "a/1.wav", "b/2.wav")
+    assert match(root, "a/1.wav", "a/2.wav", corpus=corpus) == (["a/1.wav", None], ["b/2.wav"], ())
+
+
+def test_flattened_folders_are_recognised(tmp_path):
+    corpus = dataclasses.replace(CORPUS, stem_unique=False)
+    root = put(tmp_path, "a/9.wav", *(f"all/{n}.wav" for n in range(4)))
+    rows = pa.table({"place": pa.nulls(8, pa.string()), "path": [f"{f}/{n}.wav" for f in "ab" for n in range(4)]})
+    matched = scan.match(rows, scan.index(root, corpus.audio, {}), corpus)
+    assert scan.flattened(rows, root, corpus, matched) == "all"
+    assert scan.flattened(rows, root, CORPUS, matched) is None
+
+
+def test_a_folder_of_another_place_has_paths_of_its_own(tmp_path):
+    root, place = put(tmp_path / "r", "a/1.wav"), put(tmp_path / "p", "wavs/1.wav")
+    files = scan.index(root, ["a"], {"lj": place})
+    assert files.select(["place", "path"]).to_pylist() == [
+        {"place": None, "path": "a/1.wav"}, {"place": "lj", "path": "wavs/1.wav"}
+    ]  # fmt: skip
+    rows = pa.table({"place": ["lj", None], "path": ["wavs/1.wav", "wavs/1.wav"]})
+    assert scan.match(rows, files, dataclasses.replace(CORPUS, stem_unique=False)).file.tolist() == [1, -1]
+
+
+def test_a_loop_of_links_and_odd_names_end(tmp_path):
+    root = put(tmp_path, "a/1.wav")
+    (root / "a/loop").symlink_to(root / "a")
+    (root / "a/nowhere.wav").symlink_to(root / "gone.wav")
+    (Path(str(root)) / "a" / "b\udcff.wav").write_bytes(b"")
+    assert match(root, "a/1.wav") == (["a/1.wav"], ["a/b\ufffd.wav"], ())
