@@ -1,5 +1,6 @@
-"""python -m reports leaderboard | sql | bench | readme."""
+"""python -m reports leaderboard | sql | rescore | export | bench | readme."""
 
+import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,8 @@ from ingest.cli import Parser, add_data, run
 EXAMPLES = """examples:
   python -m reports leaderboard
   python -m reports sql "SELECT detector, protocol, subset, value FROM leaderboard WHERE metric = 'eer'"
+  python -m reports rescore eval_scores.txt --protocol official/asvspoof2019_la --sign -1 --name somebody
+  python -m reports export inner-librisevoc-aasist-s0-0123456789ab --layout asvspoof5 --output scores.tsv
   python -m reports sql "SELECT corpus, label, count(*) FROM utterance GROUP BY ALL" --db catalog --format csv
 """
 
@@ -21,11 +24,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     leaderboard = commands.add_parser("leaderboard", help="write DATA/reports/leaderboard.md", epilog=EXAMPLES)
     add_data(leaderboard)
     _add_sql(commands)
+    _add_rescore(commands)
+    _add_export(commands)
     bench = commands.add_parser("bench", help="measure every speed figure; write docs/performance.md", epilog=EXAMPLES)
     bench.add_argument("only", nargs="*", metavar="STAGE", help="default: all of them")
     commands.add_parser("readme", help="bring the README's tables up to date", epilog=EXAMPLES)
     arguments = parser.parse_args(argv)
-    command = {"leaderboard": _leaderboard, "sql": _sql, "bench": _bench, "readme": _readme}[arguments.command]
+    command = {
+        "leaderboard": _leaderboard, "sql": _sql, "rescore": _rescore, "export": _export, "bench": _bench,
+        "readme": _readme,
+    }[arguments.command]  # fmt: skip
     return command(arguments)
 
 
@@ -41,6 +49,33 @@ def _add_sql(commands) -> None:  # noqa: ANN001
     command.add_argument("--timeout", type=float, default=60.0, metavar="S", help="seconds (default: 60)")
 
 
+def _add_rescore(commands) -> None:  # noqa: ANN001
+    from reports.sql import FORMATS
+
+    about = "every metric of somebody else's score file"
+    command = commands.add_parser("rescore", help=about, description=about, epilog=EXAMPLES)
+    command.add_argument("file", type=Path, help="`file score`, CSV, or an ASVspoof layout; .gz too")
+    add_data(command)
+    command.add_argument("--protocol", metavar="NAME", help="check against these trials, put it on the leaderboard")
+    command.add_argument("--sign", type=float, choices=(1, -1), default=1, help="-1: higher means more fake")
+    command.add_argument("--name", help="detector name on the leaderboard (default: the file's)")
+    command.add_argument("--source", help="where the scores come from, for the record")
+    command.add_argument("--asv", type=Path, metavar="FILE", help="without --protocol: ASV scores for min t-DCF")
+    command.add_argument("--partial", action="store_true", help="trials without a score are left out")
+    command.add_argument("--format", choices=FORMATS, default="table")
+
+
+def _add_export(commands) -> None:  # noqa: ANN001
+    from reports.export import LAYOUTS
+
+    about = "write a run's scores as an official submission file"
+    command = commands.add_parser("export", help=about, description=about, epilog=EXAMPLES)
+    command.add_argument("run", metavar="RUN_ID")
+    add_data(command)
+    command.add_argument("--layout", required=True, metavar="NAME", help=", ".join(LAYOUTS))
+    command.add_argument("--output", type=Path, required=True, metavar="FILE")
+
+
 def _leaderboard(arguments: Namespace) -> int:
     from reports.leaderboard import write
 
@@ -53,6 +88,31 @@ def _sql(arguments: Namespace) -> int:
 
     table = sql.query(arguments.data, arguments.query, db=arguments.db, timeout_s=arguments.timeout)
     sql.write(table, arguments.format, arguments.output)
+    return 0
+
+
+def _rescore(arguments: Namespace) -> int:
+    from reports import sql
+    from reports.rescore import rescore
+
+    done = rescore(
+        arguments.file, data=arguments.data, protocol=arguments.protocol, sign=arguments.sign, name=arguments.name,
+        asv=arguments.asv, partial=arguments.partial, source=arguments.source,
+    )  # fmt: skip
+    sql.write(done.table, arguments.format, None)
+    for remark in done.remarks:
+        print(remark, file=sys.stderr)
+    if done.run_id:
+        print(f"stored as {done.run_id}; python -m reports leaderboard shows it", file=sys.stderr)
+    return 0
+
+
+def _export(arguments: Namespace) -> int:
+    from reports.export import export
+
+    for remark in export(arguments.data, arguments.run, arguments.layout, arguments.output):
+        print(remark, file=sys.stderr)
+    print(arguments.output)
     return 0
 
 

@@ -1,0 +1,221 @@
+"""Every metric of a score file that somebody else made, and its row on the leaderboard.
+
+With a protocol the file is checked against the catalog's trial list and becomes an external run; without one
+the labels written in the file are believed and nothing is stored.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from benchmark.measure import Measured, measure
+from benchmark.metrics import asv_rates
+from ingest.files import atomic
+from ingest.types import DataError
+from reports import score_files
+
+ASKED = ("min_dcf", "act_dcf", "cllr")
+TANDEM = ("min_tdcf_2019", "min_tdcf_2021")
+COLUMNS = (
+    "subset", "factor", "level", "metric", "value", "ci_low", "ci_high", "ci_method", "n_bonafide", "n_spoof", "note",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Rescored:
+    """The rows as one table, what was remarkable about the file, and the run that was stored (None: none)."""
+
+    table: pa.Table
+    remarks: list[str]
+    run_id: str | None
+
+
+def rescore(
+    path: Path, *, data: Path, protocol: str | None = None, sign: float = 1.0, name: str | None = None,
+    asv: Path | None = None, partial: bool = False, source: str | None = None, replicates: int = 1000,
+) -> Rescored:  # fmt: skip
+    """Measure a score file; with `protocol`, store it below DATA/scores as an external run.
+
+    sign: -1 for files in which higher means more fake. asv: a file of speaker verification scores (`source
+    label score`) for min t-DCF, where no protocol gives them. partial: trials without a score are left out
+    instead of refused. Raises DataError for missing, duplicate or unknown trials and for labels that disagree.
+    """
+    scores = score_files.read(path, sign=sign)
+    if protocol is None:
+        table, remarks = _believed(path, scores), []
+        rates = _asv_of(asv, table) if asv else {}
+        asked = (*ASKED, *(TANDEM if asv else ()))
+        measured = measure(path.name, table, asked=asked, asv=rates, replicates=replicates, threads=2)
+        return Rescored(_rows(measured), remarks, None)
+    if asv:
+        raise DataError("--asv is for files without a protocol; with one the catalog's ASV scores are used")
+    return _external(path, scores, data, protocol, name, partial, source, replicates)
+
+
+def _believed(path: Path, scores: pa.Table) -> pa.Table:
+    if "label" not in scores.column_names:
+        raise DataError(f"{path} has no labels; name the protocol it was made for: --protocol NAME")
+    counted = scores.group_by("file").aggregate([([], "count_all")])
+    if counted.num_rows < scores.num_rows:
+        twice = counted.filter(pc.greater(counted["count_all"], 1))
+        raise DataError(f"{path}: {twice.num_rows} files occur more than once (first: {twice['file'][0]})")
+    words = {"role": "test"} if "subset" in scores.column_names else {"role": "test", "subset": "all"}
+    for column, word in words.items():
+        scores = scores.append_column(column, pa.array([word] * scores.num_rows))
+    if "attack" in scores.column_names:
+        attack = pc.if_else(pc.equal(scores["label"], "bonafide"), None, scores["attack"])
+        scores = scores.set_column(scores.column_names.index("attack"), "attack", attack)
+    return scores.rename_columns(["utt_id" if c == "file" else c for c in scores.column_names])
+
+
+def _asv_of(path: Path, table: pa.Table) -> dict[str, dict[str, dict[str, float]]]:
+    """ASV rates of every subset, for all attacks ("") and each attack that the ASV file names."""
+    words = score_files.fields(path, ["source", "label", "score"])
+    if words["score"][0].as_py().lower() == "score":
+        words = words.slice(1)
+    try:
+        score = pc.cast(words["score"], pa.float64()).to_numpy()
+    except pa.ArrowInvalid as error:
+        raise DataError(f"{path}: columns are source, label (target, nontarget, spoof), score ({error})") from None
+    label, attack = (np.array(words[c].to_pylist(), dtype=object) for c in ("label", "source"))
+    sides = [score[label == word] for word in ("target", "nontarget")]
+    found = {}
+    for name in ["", *sorted(set(attack[label == "spoof"]))]:
+        spoof = score[(label == "spoof") & ((attack == name) | (name == ""))]
+        rates = asv_rates(*sides, spoof)
+        found[name] = {"p_fa": rates.p_fa, "p_miss": rates.p_miss, "p_fa_spoof": rates.p_fa_spoof}
+    return dict.fromkeys(set(table["subset"].to_pylist()), found)
+
+
+def _external(
+    path: Path, scores: pa.Table, data: Path, protocol: str, name: str | None, partial: bool,
+    source: str | None, replicates: int,
+) -> Rescored:  # fmt: skip
+    from benchmark import cells
+    from benchmark.results import asv_file, collect
+    from ingest import catalog
+
+    with catalog.connect(data / "catalog.duckdb") as con:
+        on = cells.trials(con, protocol, partial=partial)
+        trials = on.role("test").select(list(cells.SCORE_COLUMNS))
+        names = _file_names(con, trials)
+        table, missing, remarks = match(path, scores, trials, names, partial=partial)
+        asv = asv_file(con, table, on.protocol.metrics)
+    detector = score_files.slug(name or path.name.split(".")[0])
+    facts = {
+        "protocol": protocol, "scenario": on.protocol.scenario, "title": on.protocol.title, "detector": detector,
+        "metrics": list(on.protocol.metrics), "averages": _lists(on.protocol.averages),
+        "pooled": _lists(on.protocol.pooled), "external": True, "trained": False, "seed": None, "config": {},
+        "simulated": on.simulated, "partial": bool(on.partial or missing), "missing_trials": on.missing + missing,
+        "trials_fingerprint": on.fingerprint, "source": source or path.name,
+        "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }  # fmt: skip
+    digest = hashlib.sha256(path.read_bytes() + repr((protocol, detector, on.fingerprint)).encode()).hexdigest()[:12]
+    run_id = f"{protocol.replace('/', '-')}-{detector}-external-{digest}"
+    measured = measure(
+        run_id, table, asked=on.protocol.metrics, averages=on.protocol.averages, pooled=on.protocol.pooled,
+        asv=asv, replicates=replicates, threads=2,
+    )  # fmt: skip
+    folder = data / "scores" / run_id
+    with atomic(folder / "scores.parquet") as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+    for file, value in (("asv.json", asv), ("run.json", {"run_id": run_id, **facts})):
+        with atomic(folder / file) as temporary:
+            temporary.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
+    collect(data)
+    return Rescored(_rows(measured), remarks, run_id)
+
+
+def _lists(groups: Mapping[str, Any]) -> dict[str, list[str]]:
+    return {key: list(value) for key, value in groups.items()}
+
+
+def _file_names(con: Any, trials: pa.Table) -> pa.Table:
+    con.register("trial_ids", trials.select(["utt_id"]))
+    try:
+        return con.sql(
+            "SELECT DISTINCT utt_id, regexp_replace(path, '\\.[^./]*$', '') AS path FROM utterance SEMI JOIN trial_ids "
+            "USING (utt_id) ORDER BY utt_id"
+        ).to_arrow_table()
+    finally:
+        con.unregister("trial_ids")
+
+
+def match(
+    path: Path, scores: pa.Table, trials: pa.Table, names: pa.Table, *, partial: bool
+) -> tuple[pa.Table, int, list[str]]:
+    """Give every trial its score: (trials with a column score, trials left out, remarks).
+
+    A file name means the utterance with that id or path, or with that stem where stems are unique in the
+    protocol. names: utt_id and path (without suffix) of the trials.
+    """
+    place = _places(names)
+    score: dict[str, float] = {}
+    unknown, disagree = [], []
+    label = dict(zip(trials["utt_id"].to_pylist(), trials["label"].to_pylist()))
+    said = scores["label"].to_pylist() if "label" in scores.column_names else None
+    for k, (file, value) in enumerate(zip(scores["file"].to_pylist(), scores["score"].to_pylist())):
+        utt_id = place.get(file) or place.get(file.rsplit("/", 1)[-1])
+        if utt_id is None:
+            unknown.append(file)
+        elif score.setdefault(utt_id, value) != value:
+            raise DataError(f"{path}: {file} has two scores, {score[utt_id]} and {value}")
+        elif said and said[k] != label[utt_id]:
+            disagree.append(file)
+    if disagree:
+        raise DataError(f"{path}: {len(disagree)} labels disagree with the catalog (first: {disagree[0]})")
+    if not score:
+        some = f"none of its {scores.num_rows} files is a test trial of this protocol"
+        raise DataError(f"{path}: {some} (first: {unknown[0]})")
+    lacking = [u for u in label if u not in score]
+    if lacking and not partial:
+        raise DataError(
+            f"{path}: {len(lacking)} of {len(label)} test trials have no score (first: {min(lacking)}); "
+            "add --partial to go on without them"
+        )
+    remarks = []
+    if unknown:
+        remarks.append(f"{len(unknown)} files are no test trial of this protocol (first: {unknown[0]})")
+    if lacking:
+        remarks.append(f"{len(lacking)} of {len(label)} test trials have no score (first: {min(lacking)})")
+    values = pa.array([score.get(u) for u in trials["utt_id"].to_pylist()], pa.float64())
+    return trials.append_column("score", values).filter(pc.is_valid(values)), len(lacking), remarks
+
+
+def _places(names: pa.Table) -> dict[str, str]:
+    """utt_id, path, and unique stem -> utt_id."""
+    found: dict[str, str] = {}
+    ambiguous = set()
+    for utt_id, path in zip(names["utt_id"].to_pylist(), names["path"].to_pylist()):
+        found[utt_id] = found[path] = utt_id
+        for stem in {path.rsplit("/", 1)[-1], utt_id.rsplit("/", 1)[-1]}:
+            if found.setdefault(stem, utt_id) != utt_id:
+                ambiguous.add(stem)
+    for stem in ambiguous:
+        del found[stem]
+    return found
+
+
+def _rows(measured: Measured) -> pa.Table:
+    rows = [{"factor": None, "level": None, **_as_dict(r)} for r in measured.results if r.role == "test"]
+    rows += [_as_dict(b) for b in measured.breakdowns]
+    for row in rows:
+        if row.get("factor_2"):
+            row["factor"] = f"{row['factor']} x {row['factor_2']}"
+            row["level"] = f"{row['level']} x {row['level_2']}"
+    kinds = {"value": pa.float64(), "ci_low": pa.float64(), "ci_high": pa.float64(), "n_bonafide": pa.int64(),
+             "n_spoof": pa.int64()}  # fmt: skip
+    return pa.table({c: pa.array([row[c] for row in rows], kinds.get(c, pa.string())) for c in COLUMNS})
+
+
+def _as_dict(row: Any) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in type(row).__slots__}

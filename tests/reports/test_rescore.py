@@ -1,0 +1,206 @@
+"""Other people's scores: every layout, every fault, the official numbers, and the way back."""
+
+import gzip
+import json
+
+import duckdb
+import made_results
+import pyarrow as pa
+import pytest
+from shared_data import shared
+
+from benchmark import metrics, results
+from ingest import catalog
+from ingest.types import DataError
+from reports import score_files
+from reports.export import export
+from reports.leaderboard import write
+from reports.rescore import match, rescore
+
+LAYOUTS = {
+    "two columns": "LA_1 0.5\nLA_2 -1.5\n",
+    "three columns": "LA_1.flac 0.5 bonafide\nLA_2.flac -1.5 spoof\n",
+    "label first": "LA_1\tgenuine\t0.5\nLA_2\tfake\t-1.5\n",
+    "asvspoof 2019": "LA_1 - bonafide 0.5\nLA_2 A07 spoof -1.5\n",
+    "asvspoof 5": "filename\tcm-score\nLA_1\t0.5\nLA_2\t-1.5\n",
+    "csv with header": "path,label,score\nLA_1.wav,Real,0.5\nLA_2.wav,Fake,-1.5\n",
+    "csv without": "LA_1,0.5\r\nLA_2,-1.5\r\n",
+    "header in another order": "score cm_label attack spk utt\n0.5 bonafide - p1 LA_1\n-1.5 spoof A07 p2 LA_2\n",
+}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_every_layout_reads_the_same(tmp_path, name):
+    path = tmp_path / "scores.txt"
+    path.write_text(LAYOUTS[name])
+    table = score_files.read(path)
+    assert table["file"].to_pylist() == ["LA_1", "LA_2"]
+    assert table["score"].to_pylist() == [0.5, -1.5]
+    if "label" in table.column_names:
+        assert table["label"].to_pylist() == ["bonafide", "spoof"]
+    assert ("label" in table.column_names) == (name not in ("two columns", "asvspoof 5", "csv without"))
+    if "attack" in table.column_names:
+        assert table["attack"].to_pylist() == [None, "A07"]
+    assert score_files.read(path, sign=-1)["score"].to_pylist() == [-0.5, 1.5]
+
+
+def test_gzip_is_read_through(tmp_path):
+    path = tmp_path / "scores.txt.gz"
+    path.write_bytes(gzip.compress(b"LA_1 0.5\nLA_2 -1.5\n"))
+    assert score_files.read(path)["score"].to_pylist() == [0.5, -1.5]
+
+
+@pytest.mark.parametrize("content, message", [
+    ("", "is empty"),
+    ("LA_1\n", "every line needs a file name and a score"),
+    ("LA_1 x\nLA_2 y\n", "0 of the columns after the first are numbers"),
+    ("LA_1 1 2\n", "2 of the columns after the first are numbers"),
+    ("LA_1 1\nLA_2 nan\n", r"1 of 2 scores are not finite numbers \(first: 'nan', row 2\)"),
+    ("file score\nLA_1 1\nLA_2 x\n", r"1 of 2 scores are not finite numbers \(first: 'x', row 3\)"),
+    ("file,score\nLA_1,1,2\n", "line 2: 3 columns, the first line has 2"),
+    ("file score label\nLA_1 1 bonafide\nLA_2 1 robot\n", "unknown label word 'robot'"),
+])  # fmt: skip
+def test_faults_of_the_file_are_named(tmp_path, content, message):
+    path = tmp_path / "scores.txt"
+    path.write_text(content)
+    with pytest.raises(DataError, match=message):
+        score_files.read(path)
+
+
+def test_labels_in_the_file_are_enough(tmp_path):
+    path = tmp_path / "scores.txt"
+    path.write_text("".join(f"u{k} {s} bonafide\n" for k, s in enumerate([3, 2, 1, 0.5]))
+                    + "".join(f"v{k} {s} spoof\n" for k, s in enumerate([0.75, -3])))  # fmt: skip
+    done = rescore(path, data=tmp_path, replicates=20)
+    values = {r["metric"]: r["value"] for r in done.table.to_pylist() if r["factor"] is None}
+    assert done.run_id is None
+    assert values["eer"] == 0.375
+    assert values["auc"] == 7 / 8
+    assert values["cllr"] == metrics.cllr([3, 2, 1, 0.5], [0.75, -3])
+    path.write_text("u1 1\nu2 2\n")
+    with pytest.raises(DataError, match="has no labels; name the protocol"):
+        rescore(path, data=tmp_path)
+    path.write_text("u1 1 bonafide\nu1 2 spoof\n")
+    with pytest.raises(DataError, match=r"1 files occur more than once \(first: u1\)"):
+        rescore(path, data=tmp_path)
+
+
+@pytest.mark.parametrize("name, sign", [
+    ("asvspoof2019_la_eval_resnet18_ocsoftmax", -1), ("asvspoof2019_la_eval_resnet18_softmax", 1),
+    ("asvspoof5_eval_subset_w2v2_erm", 1), ("in_the_wild_xlsr_mamba", 1),
+])  # fmt: skip
+def test_published_files_give_the_official_numbers(tmp_path, name, sign):
+    folder = shared("golden", "metrics", "real")
+    wanted = json.loads((folder / "official.json").read_text())[name]
+    asv = folder / "asvspoof2019_la_eval_asv.tsv.gz" if "2019" in name else None
+    done = rescore(folder / f"{name}.tsv.gz", data=tmp_path, sign=sign, asv=asv, replicates=50)
+    rows = {(r["factor"], r["level"], r["metric"]): r for r in done.table.to_pylist()}
+    whole = wanted.get("pooled") or wanted["asvspoof5_track1"]
+    assert rows[None, None, "eer"]["value"] == pytest.approx(whole["eer"], abs=1e-12)
+    assert rows[None, None, "min_dcf"]["value"] == pytest.approx(whole["minDCF"], abs=1e-12)
+    assert rows[None, None, "act_dcf"]["value"] == pytest.approx(whole["actDCF"], abs=1e-12)
+    assert rows[None, None, "cllr"]["value"] == pytest.approx(whole["cllr"], abs=1e-9)
+    assert rows[None, None, "auc"]["value"] == pytest.approx(wanted["auc"], abs=1e-9)
+    assert rows[None, None, "eer"]["ci_low"] < whole["eer"] < rows[None, None, "eer"]["ci_high"]
+    for attack, cell in wanted.get("per_attack", {}).items():
+        assert rows["attack", attack, "eer"]["value"] == pytest.approx(cell["eer"], abs=1e-12)
+    for codec, cell in wanted.get("per_codec", {}).items():
+        assert rows["codec", codec, "min_dcf"]["value"] == pytest.approx(cell["minDCF"], abs=1e-12)
+    if asv:
+        assert rows[None, None, "min_tdcf_2019"]["value"] == pytest.approx(wanted["min_tdcf_2019"], abs=1e-9)
+        assert rows[None, None, "min_tdcf_2021"]["value"] == pytest.approx(wanted["min_tdcf_2021_form"], abs=1e-9)
+
+
+@pytest.fixture
+def data(tmp_path):
+    """A catalog that can run inner/decro_en: two attacks, four eval trials of each kind."""
+    with catalog.connect(tmp_path / "catalog.duckdb", read_only=False) as con:
+        con.execute(
+            "INSERT INTO corpus VALUES ('decro', 'DECRO', 'speech', 'CC BY 4.0', 'Ba et al.', '/nowhere', true, false, 'f')"
+        )
+        con.execute("""
+            INSERT INTO utterance BY NAME
+            SELECT 'decro/en_' || part || '/' || kind || k AS utt_id, 'decro' AS corpus, part AS "partition",
+                   'en_' || part || '/' || part || kind || k || '.wav' AS path,
+                   CASE kind WHEN 'b' THEN 'bonafide' ELSE 'spoof' END AS label,
+                   CASE kind WHEN 'h' THEN 'hifigan' WHEN 'v' THEN 'vits' END AS attack, attack AS attack_raw,
+                   part || kind || k AS source_id, 'en' AS language, 'speech' AS domain, true AS audio_present,
+                   'ok' AS audio_status, 1.0 AS duration_s, 16000 AS rate_hz, 1 AS channels
+            FROM (VALUES ('train'), ('dev'), ('eval')) p(part), (VALUES ('b'), ('h'), ('v')) q(kind), range(4) r(k)""")
+    return tmp_path
+
+
+def eval_scores(data, text=""):
+    lines = [f"evalb{k}.wav {k}\n" for k in range(4)]
+    lines += [f"some/folder/en_eval/evalh{k}.wav {k - 4}\n" for k in range(4)]
+    lines += [f"evalv{k} {k - 0.5}\n" for k in range(4)]
+    path = data / "theirs.txt"
+    path.write_text("".join(lines) + text)
+    return path
+
+
+def test_an_external_run_is_checked_stored_and_shown(data):
+    done = rescore(
+        eval_scores(data, "other 1\n"), data=data, protocol="inner/decro_en", source="somebody 2025", partial=True
+    )
+    assert done.remarks == ["1 files are no test trial of this protocol (first: other)"]
+    with duckdb.connect(str(data / "results.duckdb"), read_only=True) as con:
+        rows = con.sql(
+            "SELECT entry, external, value FROM leaderboard WHERE subset = 'eval' AND metric = 'eer'"
+        ).fetchall()
+        assert rows == [
+            ("theirs (external)", True, metrics.eer([0, 1, 2, 3], [-4, -3, -2, -1, -0.5, 0.5, 1.5, 2.5])[0])
+        ]
+        assert con.sql("SELECT source, seed FROM run").fetchall() == [("somebody 2025", None)]
+        attacks = dict(con.sql("SELECT attack, eer FROM by_attack WHERE subset = 'eval'").fetchall())
+        assert attacks["hifigan"] == 0
+    assert "| theirs (external) |" in write(data).read_text()
+
+
+def test_what_does_not_fit_the_trials_is_refused(data):
+    with pytest.raises(DataError, match="has two scores"):
+        rescore(eval_scores(data, "evalb0 9\n"), data=data, protocol="inner/decro_en", partial=True)
+    (data / "none.txt").write_text("x 1\ny 2\n")
+    with pytest.raises(DataError, match="none of its 2 files is a test trial"):
+        rescore(data / "none.txt", data=data, protocol="inner/decro_en", partial=True)
+    (data / "labels.txt").write_text("evalb0 1 spoof\nevalh0 2 spoof\n")
+    with pytest.raises(DataError, match=r"1 labels disagree with the catalog \(first: evalb0\)"):
+        rescore(data / "labels.txt", data=data, protocol="inner/decro_en", partial=True)
+
+
+def test_trials_without_a_score_are_refused_unless_meant(tmp_path):
+    trials = pa.table({"utt_id": ["c/a/1", "c/b/1", "c/a/2"], "label": ["bonafide", "spoof", "spoof"]})
+    names = pa.table({"utt_id": trials["utt_id"], "path": ["a/1", "b/1", "a/2"]})
+    scores = pa.table({"file": ["a/1", "2"], "score": [1.0, 0.0]})
+    with pytest.raises(DataError, match=r"1 of 3 test trials have no score \(first: c/b/1\)"):
+        match(tmp_path, scores, trials, names, partial=False)
+    table, missing, remarks = match(tmp_path, scores, trials, names, partial=True)
+    assert table["score"].to_pylist() == [1.0, 0.0]
+    assert (missing, len(remarks)) == (1, 1)
+    stems = pa.table({"file": ["1", "2"], "score": [1.0, 0.0]})  # 1 means two utterances: it names none
+    assert match(tmp_path, stems, trials, names, partial=True)[1] == 2
+
+
+def test_the_way_back(data):
+    made_results.make(data / "more")
+    run_id = sorted(p.parent.name for p in (data / "more" / "scores").glob("*/run.json"))[0]
+    for layout, first in (("asvspoof2019", "test_b0 - bonafide 3.0"), ("asvspoof2021", "test_b0 3.0"),
+                          ("asvspoof5", "filename\tcm-score"), ("ctrsvdd", "test_b0 3.0")):  # fmt: skip
+        assert export(data / "more", run_id, layout, data / "out.txt") == []
+        assert (data / "out.txt").read_text().splitlines()[0] == first
+    lines = (data / "out.txt").read_text().splitlines()
+    assert lines == sorted(lines)
+    assert len(lines) == 8  # shared bona fide once
+    assert score_files.read(data / "out.txt").num_rows == 8
+    with pytest.raises(DataError, match="unknown run"):
+        export(data / "more", "no-such-run", "asvspoof5", data / "out.txt")
+    with pytest.raises(DataError, match="unknown layout 'asvspof5'; did you mean asvspoof5"):
+        export(data / "more", run_id, "asvspof5", data / "out.txt")
+
+
+def test_rescored_results_survive_a_rebuild(data):
+    done = rescore(eval_scores(data), data=data, protocol="inner/decro_en", partial=True)
+    (data / "results.duckdb").unlink()
+    results.collect(data, replicates=20)
+    with duckdb.connect(str(data / "results.duckdb"), read_only=True) as con:
+        assert con.sql("SELECT run_id FROM run").fetchall() == [(done.run_id,)]
