@@ -14,6 +14,7 @@ from torch.nn import functional
 from benchmark.batch import Batch
 from ingest.types import DataError
 
+from . import _tiles
 from ._base import Detector, Input
 from ._graph import GraphReadOut
 from ._losses import weighted_cross_entropy
@@ -81,6 +82,8 @@ class Aasist(GraphReadOut, Detector):
 
     def encode(self, wave: torch.Tensor) -> torch.Tensor:
         """(batch, sample) -> (batch, channel, 23 filters, time)."""
+        if self.fast and _tiles.usable(self, wave):
+            return _tiles.encode(self.encoder, _tiles.pooled_bank(wave, self.conv_time.filters, self.first_bn))
         y = self.conv_time(wave, self._mask()).unsqueeze(1)
         y = functional.max_pool2d(y.abs(), 3)
         return self.encoder(functional.selu(self.first_bn(y)))

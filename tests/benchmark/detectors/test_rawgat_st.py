@@ -41,6 +41,7 @@ def test_state_dict_of_every_fusion(golden, fusion):
 def test_the_copy_published_with_aasist(golden):
     """Its last pooling saturates with formula parameters: compared up to the fused graph."""
     model, told = golden.build("RawGAT-ST-clovaai", "rawgat_st", layout="clovaai"), golden.summary["RawGAT-ST-clovaai"]
+    model.fast = False  # layer by layer, so that each can be seen
     seen, hooks = {}, []
     for name in ("encoder_T", "encoder_S", "GAT_layer_T", "GAT_layer_S", "pool_S", "proj_T", "proj_S", "GAT_layer_ST"):
         layer = getattr(model, name)
@@ -48,6 +49,7 @@ def test_the_copy_published_with_aasist(golden):
     with torch.inference_mode():
         model.logits(golden.waves)
     assert sum(p.numel() for p in model.parameters()) == told["params"]
+    assert len(seen) == len(hooks) == 8
     for name, y in seen.items():
         want = told["activations"][name]
         assert list(y.shape) == want["shape"]
