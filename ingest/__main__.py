@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ingest import corpora
 from ingest.cli import Parser, add_data, run
-from ingest.types import DataError
+from ingest.types import DataError, nearest
 
 if TYPE_CHECKING:
     from ingest.build import Report
@@ -69,7 +69,7 @@ def _ingest(name: str, argv: Sequence[str]) -> int:
     from ingest.build import ingest_corpus
 
     if name not in corpora.names():
-        corpora.get(name)  # raises with the nearest names
+        raise nearest(name, [*corpora.names(), *_COMMANDS], what="corpus or command")
     corpus = corpora.get(name).corpus
     parser = Parser(
         prog=f"python -m ingest {name}",

@@ -39,7 +39,10 @@ class Unreadable(DataError):
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a file says of itself; `frames` are samples per channel, 0 where the container does not say."""
+    """What a file says of itself; `frames` are samples per channel, 0 where the container does not say.
+
+    container and subtype are libsndfile's words (FLAC, PCM_16), or FFmpeg's, which are lower case (mp3, aac).
+    """
 
     container: str
     subtype: str
@@ -55,16 +58,24 @@ def header(path: Path | str) -> Header:
 
 
 def probe(path: Path | str) -> Header:
-    """Read the header and decode the end, which an interrupted download lacks. Raises Unreadable."""
+    """Read the header and decode the end, which an interrupted download lacks. Raises Unreadable.
+
+    Only what libsndfile reads can be decoded from a place near its end; other files are decoded whole.
+    """
     found = header(path)
-    if found.frames and not _by_ffmpeg(path):
-        with _reasons(path), soundfile.SoundFile(path) as file:
+    known = not _by_ffmpeg(path) and found.container in soundfile.available_formats()
+    with _reasons(path):
+        if not known:
+            for _ in _blocks(path):
+                pass
+            return found
+        with soundfile.SoundFile(path) as file:
             file.seek(max(0, found.frames - _TAIL_SAMPLES))
-            if len(file.read(_TAIL_SAMPLES)) < min(_TAIL_SAMPLES, found.frames):
-                raise Unreadable(path, f"truncated: the end of {found.frames} samples is absent")
-    else:
-        for _ in decoded(path)[1]:
-            pass
+            tail = len(file.read(_TAIL_SAMPLES))
+        if not found.frames:
+            raise Unreadable(path, "holds no sample")
+        if tail < min(_TAIL_SAMPLES, found.frames):
+            raise Unreadable(path, f"truncated: the end of {found.frames} samples is absent")
     return found
 
 
@@ -197,12 +208,12 @@ def _opened_by_ffmpeg(path: Path | str) -> Iterator[tuple[Header, Iterator[np.nd
             if not container.streams.audio:
                 raise Unreadable(path, f"no audio in this {container.format.name} file")
             stream = container.streams.audio[0]
-            if not stream.rate or not stream.channels:
+            if stream.codec_context is None or not stream.rate or not stream.channels:
                 raise Unreadable(path, "an audio stream without rate or channels")
             length_s = float(stream.duration * stream.time_base) if stream.duration else 0.0
             found = Header(
-                container.format.name.split(",")[0].upper(), stream.codec_context.name.upper(),
-                stream.rate, stream.channels, round(length_s * stream.rate),
+                container.format.name.split(",")[0], stream.codec_context.name, stream.rate, stream.channels,
+                round(length_s * stream.rate),
             )  # fmt: skip
             yield found, _ffmpeg_blocks(path, container, stream, found)
     except (av.FFmpegError, ValueError, OverflowError) as error:

@@ -82,7 +82,7 @@ def _measured(header: Header, blocks: Iterable[np.ndarray]) -> dict[str, Any]:
         last, peak = bool(negative[-1]), max(peak, highest)
         total += float(mono.sum(dtype=np.float64))
         energy.append(_frame_energy(mono, frame, first=not samples))
-        spectra = np.fft.rfft(_padded(mono, _WINDOW.size).reshape(-1, _WINDOW.size) * _WINDOW)
+        spectra = np.fft.rfft(_windows(mono, first=not samples))
         power += (spectra.real**2 + spectra.imag**2).sum(axis=0, dtype=np.float64)
         windows += len(spectra)
         samples += len(mono)
@@ -113,8 +113,13 @@ def _of_size(blocks: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
         yield np.concatenate(kept) if len(kept) > 1 else kept[0]
 
 
-def _padded(mono: np.ndarray, size: int) -> np.ndarray:
-    return np.pad(mono, (0, -len(mono) % size)) if len(mono) % size else mono
+def _windows(mono: np.ndarray, *, first: bool) -> np.ndarray:
+    """The whole windows of a block, or what there is, if a file is shorter than one window; Hann weighted."""
+    whole = len(mono) // _WINDOW.size
+    if not whole and first:
+        short = mono * np.hanning(len(mono) + 2)[1:-1].astype(np.float32)
+        return np.pad(short, (0, _WINDOW.size - len(mono)))[None]
+    return mono[: whole * _WINDOW.size].reshape(whole, _WINDOW.size) * _WINDOW
 
 
 def _frame_energy(mono: np.ndarray, frame: int, *, first: bool) -> np.ndarray:

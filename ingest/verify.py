@@ -22,8 +22,8 @@ from ingest.types import Corpus, DataError
 
 SILENT_PEAK = 1e-3  # full scale = 1: 60 dB below
 CLIPPED_SHARE = 1e-3
-NARROW = 0.65  # of the Nyquist frequency: speech at its own rate reaches beyond, upsampled speech does not
-NARROW_SHARE = 0.05  # about 1 % of clean speech is that narrow; fewer than this share of a group are no finding
+NARROW = 0.7  # of the Nyquist frequency: 99 % of speech brought from 8 to 16 kHz stays below, whatever resampler
+NARROW_SHARE = 0.05  # 2 % of clean speech stays below too; fewer than this share of a group are no finding
 COMMON_FORMATS = 0.5  # share of files of the rarer label that must have a format which the other label has too
 WIDE_CODECS = ("none", "nocodec")  # other codec words explain a narrow band
 

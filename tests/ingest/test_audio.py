@@ -1,0 +1,148 @@
+"""Decoding: what loads, what is refused and why, and that damaged files never crash."""
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+import torchaudio
+import whole_corpus
+
+from ingest import audio
+
+FORMATS = {"flac": {}, "wav": {}, "ogg": {}, "mp3": {}}
+
+
+def encode(path: Path, *, seconds: float = 1.0, rate_hz: int = 16_000, channels: int = 1) -> Path:
+    """A file of noise; m4a and webm by PyAV, the rest by libsndfile."""
+    if path.suffix.lower()[1:] in FORMATS:
+        return whole_corpus.noise(path, 0, seconds=seconds, rate_hz=rate_hz, channels=channels)
+    import av
+
+    codec = {".m4a": "aac", ".mka": "flac"}[path.suffix]
+    wave = 0.1 * np.random.default_rng(0).standard_normal((channels, int(seconds * rate_hz))).astype(np.float32)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=rate_hz)
+        stream.layout = "mono" if channels == 1 else "stereo"
+        frame_size = 1024
+        for start in range(0, wave.shape[1], frame_size):
+            piece = np.ascontiguousarray(wave[:, start : start + frame_size])
+            frame = av.AudioFrame.from_ndarray(piece, format="fltp", layout=stream.layout.name)
+            frame.rate, frame.pts = rate_hz, start
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["flac", "wav", "ogg", "mp3", "m4a"])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_every_container_loads_as_channels_of_samples(tmp_path, suffix, channels):
+    path = encode(tmp_path / f"x.{suffix}", rate_hz=44_100, channels=channels)
+    wave, rate_hz = audio.load(path)
+    assert (wave.dtype, wave.shape[0], rate_hz) == (np.float32, channels, 44_100)
+    assert abs(wave.shape[1] - 44_100) <= 2 * 1152
+    header = audio.probe(path)
+    assert (header.rate_hz, header.channels) == (44_100, channels)
+
+
+def test_samples_are_those_that_were_written(tmp_path):
+    wave = np.array([[0.5, -1.0], [0.25, 0.0], [-0.125, 0.75]], np.float32)
+    soundfile.write(tmp_path / "x.wav", wave, 8000, subtype="PCM_16")
+    assert audio.load(tmp_path / "x.wav")[0].tolist() == wave.T.tolist()
+
+
+def test_mono16k_is_the_mean_of_the_channels_and_then_the_resampling(tmp_path):
+    path = encode(tmp_path / "x.flac", rate_hz=22_050, channels=2)
+    stereo = torch.from_numpy(soundfile.read(path, dtype="float32")[0].T)
+    expected = torchaudio.functional.resample(stereo.mean(0), 22_050, 16_000)
+    assert np.array_equal(audio.mono16k(path), expected.numpy())
+    assert audio.mono16k(encode(tmp_path / "y.wav")).shape == (16_000,)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("x.flac", b"", "empty file"),
+        ("x.wav", b"<!DOCTYPE html><p>404", "a web page, not audio"),
+        ("x.flac", b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer, not audio"),
+        ("x.wav", bytes(2000), "begins with zero bytes"),
+        ("x.flac", b"fLaC" + bytes(20), "truncated or damaged"),
+        ("x.mp3", b"hello", "cannot be decoded"),
+        ("x.wav", random.Random(0).randbytes(3000), "cannot be decoded"),
+    ],
+)
+def test_what_is_no_audio_says_what_it_is(tmp_path, name, content, reason):
+    (tmp_path / name).write_bytes(content)
+    for read in (audio.probe, audio.load):
+        with pytest.raises(audio.Unreadable, match=f"{name}: .*{reason}"):
+            read(tmp_path / name)
+
+
+@pytest.mark.parametrize("suffix", ["flac", "wav", "mp3", "m4a"])
+@pytest.mark.parametrize("share", [0.3, 0.9])
+def test_a_file_cut_short_is_truncated_by_probe_and_load(tmp_path, suffix, share):
+    path = encode(tmp_path / f"x.{suffix}", seconds=4)
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+    for read in (audio.probe, audio.load):
+        with pytest.raises(audio.Unreadable, match=r"truncated|cannot be decoded"):
+            read(path)
+
+
+def test_no_sample_and_no_number_are_refused(tmp_path):
+    soundfile.write(tmp_path / "none.wav", np.zeros(0), 16_000)
+    soundfile.write(tmp_path / "nan.wav", np.array([0.1, np.nan]), 16_000, subtype="FLOAT")
+    with pytest.raises(audio.Unreadable, match="holds no sample"):
+        audio.load(tmp_path / "none.wav")
+    with pytest.raises(audio.Unreadable, match="not finite"):
+        audio.load(tmp_path / "nan.wav")
+    with pytest.raises(audio.Unreadable, match="No such file"):
+        audio.load(tmp_path / "gone.wav")
+
+
+def test_a_wav_of_unknown_length_written_to_a_pipe_is_whole(tmp_path):
+    path = encode(tmp_path / "x.wav")
+    data = bytearray(path.read_bytes())
+    at = data.index(b"data") + 4
+    data[at : at + 4] = b"\xff\xff\xff\xff"
+    path.write_bytes(data)
+    assert audio.load(path)[0].shape == (1, 16_000)
+
+
+@pytest.mark.parametrize("suffix", ["flac", "wav", "ogg", "mp3", "m4a"])
+def test_mutated_files_load_or_are_refused_by_name(tmp_path, suffix):
+    whole = encode(tmp_path / f"x.{suffix}", seconds=0.3).read_bytes()
+    generator = random.Random(1)
+    path = tmp_path / f"y.{suffix}"
+    for _ in range(100):
+        data = bytearray(whole)
+        for _ in range(generator.randrange(1, 6)):
+            at = generator.randrange(len(data))
+            data[at : at + generator.randrange(1, 9)] = generator.randbytes(generator.randrange(9))
+        path.write_bytes(data[: generator.randrange(len(data))] if generator.random() < 0.3 else data)
+        try:
+            wave, rate_hz = audio.load(path)
+        except audio.Unreadable as error:
+            assert str(error).startswith(f"{path}: ")
+        else:
+            assert wave.ndim == 2 and wave.size and np.isfinite(wave).all() and rate_hz > 0
+
+
+def test_utterances_are_located_in_the_order_asked_for(tmp_path):
+    from ingest import catalog
+    from ingest.types import DataError
+
+    root = whole_corpus.build("asvspoof2019_la", tmp_path / "c")
+    rows = whole_corpus.ingest("asvspoof2019_la", root, tmp_path / "data")
+    with catalog.connect(tmp_path / "data/catalog.duckdb") as con:
+        asked = [rows[3]["utt_id"], rows[0]["utt_id"], rows[3]["utt_id"]]
+        assert audio.locate(con, asked) == [root / rows[i]["path"] for i in (3, 0, 3)]
+        assert audio.locate(con, []) == []
+        with pytest.raises(DataError, match=r"1 of 2 utterances have no audio in the catalog \(first: nobody"):
+            audio.locate(con, [rows[0]["utt_id"], "nobody"])
+
+
+def test_ffmpeg_is_found_and_its_version_told():
+    assert Path(audio.ffmpeg()).exists()
+    assert all(audio.tools()[name] for name in ("ffmpeg", "libsndfile", "pyav"))

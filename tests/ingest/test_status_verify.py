@@ -1,0 +1,177 @@
+"""What status and verify say of clean corpora (nothing), and of each planted fault."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+import scipy.signal
+import soundfile
+import torch
+import torchaudio
+import whole_corpus
+from whole_corpus import ingest, query
+
+from ingest import status, sweep, verify
+from ingest.types import DataError
+
+WILD = "in_the_wild"
+
+
+@pytest.fixture
+def root(tmp_path):
+    """A corpus of 24 clips of 16 kHz noise, half of them bona fide."""
+    folder = tmp_path / "corpus/release_in_the_wild"
+    lines = ["file,speaker,label"]
+    for number in range(24):
+        whole_corpus.noise(folder / f"{number}.wav", number)
+        lines.append(f"{number}.wav,Speaker {number % 3},{('bona-fide', 'spoof')[number % 2]}")
+    (folder / "meta.csv").write_text("\n".join(lines) + "\n")
+    counts = {"counts": [[None, "bonafide", 12], [None, "spoof", 12]]}
+    (tmp_path / "corpus/.siren-simulated").write_text(json.dumps(counts))
+    return tmp_path / "corpus"
+
+
+@pytest.fixture
+def data(root, tmp_path):
+    ingest(WILD, root, tmp_path / "data")
+    return tmp_path / "data"
+
+
+def clip(root, number):
+    return root / f"release_in_the_wild/{number}.wav"
+
+
+def found(data, **options):
+    return {problem.kind: problem for problem in verify.verify(WILD, data, jobs=1, **options).problems}
+
+
+def said(data, capsys, *names):
+    code = status.main(data, names, as_json=True)
+    told = json.loads(capsys.readouterr().out)
+    assert told["ok"] == (code == 0)
+    return code, told["corpora"]
+
+
+def test_a_clean_corpus_has_nothing_wrong(data, capsys):
+    assert found(data) == {}
+    assert found(data, deep=True) == {}
+    code, (corpus,) = said(data, capsys)
+    assert code == 0 and not corpus["short"] and corpus["simulated"] and not corpus["cures"]
+    assert [(row["label"], row["rows"], row["ok"], row["missing"]) for row in corpus["rows"]] == [
+        ("bonafide", 12, 12, 0), ("spoof", 12, 12, 0)
+    ]  # fmt: skip
+    assert status.main(data, [], as_json=False) == 0
+    assert "bonafide        12    12     12        0        0" in capsys.readouterr().out
+
+
+def test_unchanged_files_are_not_decoded_again_unless_deep(data, monkeypatch):
+    assert verify.verify(WILD, data, deep=True, jobs=1).decoded == 24
+    monkeypatch.setattr(sweep.measure, "measure_all", lambda paths: pytest.fail(f"decodes {paths}"))
+    assert verify.verify(WILD, data).decoded == 0
+
+
+def test_a_file_that_vanished_is_missing_and_one_that_came_back_is_not(data, root, capsys):
+    before = whole_corpus.everything(data)
+    moved = clip(root, 4).rename(root / "elsewhere.wav")
+    assert found(data)["missing"].count == 1
+    code, (corpus,) = said(data, capsys)
+    assert code == 1 and corpus["partial"] and "unpack" in corpus["cures"][0]
+    assert query(data, "SELECT count(*) AS n FROM measurement") == [{"n": 23}]
+    assert status.main(data, [], as_json=False) == 1
+    assert "missing: 1 of 12 bonafide; unpack release_in_the_wild.zip" in capsys.readouterr().out
+    moved.rename(clip(root, 4))
+    assert found(data) == {}
+    assert whole_corpus.everything(data) == before
+
+
+def test_damaged_files_are_decoded_again_and_named(data, root):
+    clip(root, 2).write_bytes(b"")
+    whole = clip(root, 3).read_bytes()
+    clip(root, 3).write_bytes(whole[:3000])
+    problems = found(data)
+    assert (problems["unreadable"].count, problems["truncated"].count) == (1, 1)
+    assert problems["truncated"].first == "release_in_the_wild/3.wav"
+    assert verify.verify(WILD, data).decoded == 0, "they are known to be damaged"
+    clip(root, 3).write_bytes(whole)
+    assert set(found(data)) == {"unreadable"}
+    assert len(query(data, "FROM finding WHERE kind = 'corrupt'")) == 1
+
+
+def test_wrong_rate_silence_and_clipping(data, root):
+    whole_corpus.noise(clip(root, 5), 5, rate_hz=8000)
+    soundfile.write(clip(root, 6), np.zeros(8000), 16_000)
+    soundfile.write(clip(root, 7), np.random.default_rng(0).standard_normal(8000).clip(-1, 1), 16_000)
+    problems = found(data)
+    assert set(problems) == {"wrong_rate", "silent", "clipped"}
+    assert [problems[kind].first for kind in ("wrong_rate", "silent", "clipped")] == [
+        f"release_in_the_wild/{number}.wav" for number in (5, 6, 7)
+    ]
+    assert "published at 16000 Hz" in problems["wrong_rate"].cure
+
+
+def test_copied_audio_is_found_by_its_samples(data, root):
+    soundfile.write(clip(root, 9), soundfile.read(clip(root, 8))[0], 16_000, format="WAV", subtype="PCM_16")
+    problem = found(data)["duplicate_audio"]
+    assert problem.count == 1 and problem.first == "release_in_the_wild/8.wav = release_in_the_wild/9.wav"
+    assert "1 recordings, 1 of them under both labels" in problem.cure
+
+
+def test_upsampled_material_has_a_narrow_band(data, root):
+    for number in (1, 3, 5):
+        falling = scipy.signal.lfilter([0.1], [1, -0.9], soundfile.read(clip(root, number))[0])  # as speech does
+        narrow = torchaudio.functional.resample(torch.from_numpy(falling), 16_000, 8000)
+        soundfile.write(clip(root, number), torchaudio.functional.resample(narrow, 8000, 16_000).numpy(), 16_000)
+    problem = found(data)["narrow_band"]
+    assert problem.count == 3 and problem.cure.startswith("3 of 12 spoof files")
+
+
+def test_a_format_that_only_one_label_has_is_told(data, root):
+    for number in range(1, 24, 2):
+        wave = soundfile.read(clip(root, number))[0]
+        soundfile.write(clip(root, number), wave, 16_000, subtype="PCM_24")
+    problem = found(data)["format_tells_label"]
+    assert "100% of the files" in problem.cure and "PCM_24" in problem.cure
+
+
+def test_deep_finds_what_size_and_time_hide(data, root):
+    path, before = clip(root, 10), clip(root, 10).stat()
+    content = bytearray(path.read_bytes())
+    content[1000] ^= 0xFF
+    path.write_bytes(content)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert found(data) == {}
+    assert found(data, deep=True)["changed_unseen"].first == "release_in_the_wild/10.wav"
+
+
+def test_counts_that_fell_short_are_listed(root, tmp_path, capsys):
+    meta = root / "release_in_the_wild/meta.csv"
+    meta.write_text("\n".join(meta.read_text().splitlines()[:-1]))
+    ingest(WILD, root, tmp_path / "d", partial=True)
+    capsys.readouterr()
+    code, (corpus,) = said(tmp_path / "d", capsys, WILD)
+    assert code == 1 and [(c["label"], c["found"], c["short"]) for c in corpus["expected"]] == [
+        ("bonafide", 12, False), ("spoof", 11, True)
+    ]  # fmt: skip
+    assert [(f["kind"], f["count"]) for f in corpus["findings"]] == [("extra", 1)]
+    status.main(tmp_path / "d", [], as_json=False)
+    assert "spoof: 11 rows, expected 12" in capsys.readouterr().out
+
+
+def test_unknown_names_and_absent_folders_are_refused(data, root, tmp_path):
+    with pytest.raises(DataError, match="did you mean in_the_wild"):
+        status.main(data, ["in_the_wood"], as_json=False)
+    with pytest.raises(DataError, match="ingest a corpus first"):
+        status.main(tmp_path / "none", [], as_json=False)
+    root.rename(tmp_path / "away")
+    with pytest.raises(DataError, match="is not there; mount the disk"):
+        verify.verify(WILD, data)
+
+
+def test_verify_prints_and_returns_its_verdict(data, root, capsys):
+    assert verify.main(data, [], deep=False, jobs=1, as_json=False) == 0
+    assert capsys.readouterr().out == f"{WILD}: 24 files, 0 decoded, nothing wrong\n"
+    clip(root, 0).write_bytes(b"")
+    assert verify.main(data, [WILD], deep=False, jobs=1, as_json=True) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert told["corpora"][0]["problems"][0]["kind"] == "unreadable"
