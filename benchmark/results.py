@@ -35,6 +35,7 @@ WORDS = ("role", "subset", "label", "attack", "vocoder", *TRIAL_FACTORS)  # read
 _HERE = Path(__file__).parent
 _MEASURING = (
     "ranked.py", "metrics.py", "tdcf.py", "bootstrap.py", "breakdowns.py", "measure.py", "results.sql", "results.py",
+    "published.csv", "published_runs.csv",
 )  # fmt: skip
 
 
@@ -60,7 +61,8 @@ class _Rows:
 def collect(data: Path, *, replicates: int = REPLICATES, jobs: int | None = None) -> Collected:
     """Rebuild DATA/results.duckdb from every finished run below DATA/scores.
 
-    replicates: bootstrap replicates per interval. jobs: processes (default: one per core). Raises DataError
+    A catalog that holds just these runs is left as it is, to the byte. replicates: bootstrap replicates per
+    interval. jobs: processes (default: one per core). Raises DataError
     naming the run whose files cannot be used.
     """
     path = data / "results.duckdb"
@@ -69,6 +71,9 @@ def collect(data: Path, *, replicates: int = REPLICATES, jobs: int | None = None
         signatures = {f.name: signature(f, replicates) for f in folders}
         kept = {run for run, old in _previous(path).items() if signatures.get(run) == old}
         new = [f for f in folders if f.name not in kept]
+        failures = _failures(data)
+        if folders and not new and _current(path, set(signatures), failures):
+            return Collected(len(folders), 0)
         with atomic(path) as temporary:
             temporary.unlink()  # DuckDB makes the file itself
             with duckdb.connect(str(temporary)) as con:
@@ -76,7 +81,8 @@ def collect(data: Path, *, replicates: int = REPLICATES, jobs: int | None = None
                 con.execute("BEGIN")
                 con.execute((_HERE / "results.sql").read_text())
                 _published(con)
-                _failures(con, data)
+                if failures:
+                    con.executemany("INSERT INTO failure VALUES (?, ?, ?, ?, ?)", failures)
                 con.execute("COMMIT")
                 _insert(con, _measured(new, signatures, replicates, jobs), path if kept else None, kept)
     return Collected(len(folders), len(new))
@@ -250,12 +256,21 @@ def _published(con: duckdb.DuckDBPyConnection) -> None:
     con.unregister("runs")
 
 
-def _failures(con: duckdb.DuckDBPyConnection, data: Path) -> None:
+def _failures(data: Path) -> list[tuple]:
+    """Rows of table `failure`: cells that left a reason and no result."""
+    found = []
     for path in sorted((data / "scores").glob("*/failed.json")):
         if not (path.parent / "run.json").exists():
             failed = _json(path)
-            row = [failed.get(k) for k in ("detector", "protocol", "seed", "reason")]
-            con.execute("INSERT INTO failure VALUES (?, ?, ?, ?, ?)", [path.parent.name, *row])
+            found.append((path.parent.name, *(failed.get(k) for k in ("detector", "protocol", "seed", "reason"))))
+    return found
+
+
+def _current(path: Path, runs: set[str], failures: Sequence[tuple]) -> bool:
+    """Whether the present results catalog holds exactly these runs and failures: then it stays as it is."""
+    with duckdb.connect(str(path), read_only=True) as con:
+        there = {row[0] for row in con.execute("SELECT run_id FROM run").fetchall()}
+        return there == runs and con.execute("FROM failure ORDER BY run_id").fetchall() == list(failures)
 
 
 def asv_file(

@@ -10,6 +10,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from benchmark.results import collect
 from ingest.files import atomic
 from reports import sql
 
@@ -24,7 +25,12 @@ def statements() -> dict[str, str]:
 
 
 def write(data: Path) -> Path:
-    """Write DATA/reports/leaderboard.md; returns its path. Raises DataError when there are no results yet."""
+    """Write DATA/reports/leaderboard.md; returns its path.
+
+    Runs that were not yet collected are collected first. Raises DataError when there is nothing to show.
+    """
+    if any((data / "scores").glob("*/*.json")):
+        collect(data)
     with sql.connect(data, "results") as con:
         if (data / "catalog.duckdb").exists():
             con.execute(f"ATTACH '{str(data / 'catalog.duckdb').replace(chr(39), chr(39) * 2)}' AS catalog (READ_ONLY)")

@@ -5,6 +5,7 @@ import math
 import re
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from ingest.types import DataError
 
 DATABASES = ("both", "results", "catalog")
 FORMATS = ("table", "csv", "json", "markdown", "parquet")
+WAIT_S = 20.0  # for another process to finish writing
 SHOWN_ROWS = 200  # of a table on the screen; the other formats give all
 _READS = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
 
@@ -38,12 +40,24 @@ def connect(data: Path, db: str = "both") -> duckdb.DuckDBPyConnection:
     con = duckdb.connect()
     con.execute("SET enable_progress_bar = false")
     for name, path in there.items():
-        try:
-            con.execute(f"ATTACH {_quoted(path)} AS {name} (READ_ONLY)")
-        except duckdb.Error as error:
-            raise DataError(f"{path} cannot be read ({_first_line(error)})") from None
+        _attach(con, path, name)
     con.execute(f"SET search_path = '{','.join(f'{name}.main' for name in there)}'")
     return con
+
+
+def _attach(con: duckdb.DuckDBPyConnection, path: Path, name: str) -> None:
+    """Attach a file read-only; one that is being written is waited for."""
+    deadline = time.monotonic() + WAIT_S
+    while True:
+        try:
+            con.execute(f"ATTACH {_quoted(path)} AS {name} (READ_ONLY)")
+            return
+        except duckdb.Error as error:
+            if "lock" not in str(error).lower():
+                raise DataError(f"{path} cannot be read ({_first_line(error)})") from None
+            if time.monotonic() > deadline:
+                raise DataError(f"{path} is being written by another process; wait for it to end") from None
+            time.sleep(0.2)
 
 
 def _quoted(text: Path | str) -> str:

@@ -193,6 +193,9 @@ def test_collecting_again_measures_nothing_and_changes_nothing(data):
     before = {t: ask(data, f"FROM {t}") for t in tables}
     assert results.collect(data, replicates=20) == results.Collected(runs=4, measured=0)
     assert {t: ask(data, f"FROM {t}") for t in tables} == before
+    content = (data / "results.duckdb").read_bytes()
+    results.collect(data, replicates=20)
+    assert (data / "results.duckdb").read_bytes() == content
     (data / "results.duckdb").unlink()
     results.collect(data, replicates=20)
     assert {t: ask(data, f"FROM {t}") for t in tables} == before
@@ -226,6 +229,9 @@ def test_a_repeated_run_replaces_the_earlier_one_on_the_leaderboard(data):
 def test_failed_runs_are_listed(data):
     results.collect(data, replicates=20)
     assert ask(data, "SELECT detector, reason FROM failure") == [("aasist", "out of memory")]
+    shutil.rmtree(data / "scores" / "inner-librisevoc-aasist-s0-abc")
+    results.collect(data, replicates=20)
+    assert ask(data, "FROM failure") == []
 
 
 def test_scores_are_read_through_the_database(data, monkeypatch):

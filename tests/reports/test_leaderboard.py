@@ -21,7 +21,7 @@ def data(tmp_path_factory):
         folder, "aasist", made_results.score_table({"eval": ([1.0, 1.0], {"melgan": [1.0, 1.0]})}),
         protocol="inner/decro_en", scenario="inner", averages={}, pooled={}, simulated=True, partial=True,
     )  # fmt: skip
-    results.collect(folder, replicates=20)
+    results.collect(folder)
     return folder
 
 
@@ -45,7 +45,7 @@ def test_every_table_is_what_its_sql_gives(data, page):
 def test_the_page_is_the_same_when_written_again(data, page):
     assert write(data).read_text() == page
     (data / "results.duckdb").unlink()
-    results.collect(data, replicates=20)
+    results.collect(data)
     assert write(data).read_text() == page
 
 
@@ -58,7 +58,7 @@ def test_simulated_and_partial_data_are_announced_first(page):
 
 def test_no_banner_without_reason(tmp_path):
     made_results.make(tmp_path)
-    results.collect(tmp_path, replicates=20)
+    results.collect(tmp_path)
     assert "**" not in write(tmp_path).read_text().split("## Overview")[0]
 
 
