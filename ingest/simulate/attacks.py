@@ -28,8 +28,8 @@ _UP = _copy("phase_vocoder", semitones=1.5)
 _DOWN = _copy("phase_vocoder", semitones=-2.0)
 _UNITS = _copy("concatenation")
 _SHORT_UNITS = _copy("concatenation", unit_s=0.05, reach_s=0.012)
-_EXTENDED = _copy("band_extension", cut_hz=3000)
-_EXTENDED_LOW = _copy("band_extension", cut_hz=1800, bands=16)
+_EXTENDED = _copy("band_extension", cut_hz=1800)
+_EXTENDED_LOW = _copy("band_extension", cut_hz=1000, bands=16)
 
 ASVSPOOF2019 = {
     "A01": _MEL80, "A02": _WORLD24, "A03": _CEPSTRAL40, "A04": _UNITS, "A05": _SINE60, "A06": _LPC24,

@@ -233,7 +233,7 @@ def concatenation(
 
 
 def band_extension(
-    wave: np.ndarray, rate_hz: int, rng: np.random.Generator, *, cut_hz: float = 3000, bands: int = 24,
+    wave: np.ndarray, rate_hz: int, rng: np.random.Generator, *, cut_hz: float = 1800, bands: int = 24,
     size: int = 512,
 ) -> np.ndarray:  # fmt: skip
     """The low band kept; above `cut_hz` its mirror image, shaped by the mel envelope of the original."""

@@ -195,7 +195,8 @@ def synthesize(
         return np.interp(np.arange(samples) * CONTROL_HZ / rate_hz, np.arange(frames), values)
 
     pulses, openness = source
-    air = rng.normal(size=samples)
+    # turbulence is loudest below a few kHz; white, it would fill the band above 8 kHz
+    air = 1.4 * sosfilt(butter(2, 4000, fs=rate_hz, output="sos"), rng.normal(size=samples))
     voicing = at_samples(track(sounds.voicing, 0.012))
     excitation = pulses * voicing
     excitation += air * (who.breath * voicing * (0.3 + openness) + 0.5 * at_samples(track(sounds.aspiration, 0.01)))
@@ -225,7 +226,7 @@ def glottis(f0: np.ndarray, who: Speaker, rate_hz: int, rng: np.random.Generator
     flow_fall = np.cos(0.5 * np.pi * (phase - rise) / fall)
     flow = np.where(phase < rise, flow_rise, np.where(phase < opened, flow_fall, 0.0))
     flow *= (1 + who.shimmer * rng.normal(size=cycles))[cycle]
-    smooth = gaussian_filter1d(flow, rate2 * (0.00006 + 0.00012 * who.tilt))
+    smooth = gaussian_filter1d(flow, rate2 * (0.00002 + 0.00005 * who.tilt))
     derivative = np.diff(smooth, prepend=smooth[:1]) * rate2 / np.maximum(pitch, 1.0) / 6
     return resample_poly(np.stack([derivative, flow]), 1, 2, axis=1)
 
@@ -244,11 +245,19 @@ def tract_filter(
         denominator = product
     edges = np.minimum((np.arange(frames + 1) * rate_hz) // CONTROL_HZ, len(excitation))
     edges[-1] = len(excitation)
-    out, state = np.empty_like(excitation), np.zeros(denominator.shape[1] - 1)
+    # Each frame starts from the last output samples, not from the old filter's inner state: no clicks.
+    order = denominator.shape[1] - 1
+    carry = np.zeros((frames, order, order))
+    for row in range(order):
+        carry[:, row, : order - row] = -denominator[:, row + 1 :]
+    out = np.zeros(order + len(excitation))
     for frame in range(frames):
-        part = slice(edges[frame], edges[frame + 1])
-        if part.stop > part.start:
-            out[part], state = lfilter(numerator[frame], denominator[frame], excitation[part], zi=state)
+        start, stop = edges[frame], edges[frame + 1]
+        if stop > start:
+            state = carry[frame] @ out[start : start + order][::-1]
+            part, _ = lfilter(numerator[frame], denominator[frame], excitation[start:stop], zi=state)
+            out[order + start : order + stop] = part
+    out = out[order:]
     fixed = np.arange(3500, 0.46 * rate_hz / who.tract, 1000) * who.tract
     personal = np.array(who.formant_shift[3:])[: len(fixed)]
     fixed[: len(personal)] *= personal
