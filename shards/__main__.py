@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ingest.catalog import ingested
 from ingest.cli import Parser, add_data, run
-from shards.clip import EXTENSIONS
+from shards.clip import AUDIO_CODECS
 from shards.writer import MAX_BYTES
 
 EXAMPLE = """examples:
@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = Parser(prog="python -m shards", description="Write audio shards: WebDataset tars at 16 kHz mono.",
                     epilog=EXAMPLE)  # fmt: skip
     parser.add_argument("corpus", help="a corpus of the catalog; all of them: all; gc: remove files that no row names")
-    parser.add_argument("--audio-codec", choices=sorted(EXTENSIONS), default="flac", help="default: flac")
+    parser.add_argument("--audio-codec", choices=AUDIO_CODECS, default="flac", help="default: flac")
     parser.add_argument("--max-bytes", type=_bytes, default=MAX_BYTES, metavar="N",
                         help="largest shard, e.g. 500M or 2G (default: 256M)")  # fmt: skip
     parser.add_argument("--jobs", type=_jobs, metavar="N", help="processes (default: as many as pay off)")

@@ -1,4 +1,9 @@
-"""One source file to one shard member: 16 kHz mono, 16 bit, FLAC or WAV bytes."""
+"""One source file to one shard member: 16 kHz mono, FLAC or WAV bytes.
+
+FLAC holds 16 bits where those hold the samples exactly, as they do for 16 kHz sources, else 24. Resampling can
+overshoot full scale; such a clip becomes WAV of 32-bit floats, because clipping it would move the scores of
+published detectors in the second decimal. PCM shards hold 16-bit WAV, and floats where those would clip.
+"""
 
 import io
 import os
@@ -14,13 +19,13 @@ from ingest import audio
 from ingest.types import DataError
 
 RATE_HZ = 16_000
-EXTENSIONS = {"flac": "flac", "pcm": "wav"}  # --audio-codec -> extension of the members
+AUDIO_CODECS = ("flac", "pcm")
 _JSON_BYTES = 2048 + 1024  # an upper bound for the labels, and the two tar headers
 _FLAC_HEAD_BYTES, _WAV_HEAD_BYTES = 8192, 44
 
 
-def encoded(row: dict[str, Any], audio_codec: str) -> tuple[bytes, int]:
-    """The member bytes of one catalog row and its length in samples.
+def encoded(row: dict[str, Any], audio_codec: str) -> tuple[str, bytes, int]:
+    """Extension, bytes and length in samples of the member that one catalog row becomes.
 
     row: file, as_is, size_bytes and mtime_ns as of ingest, utt_id, corpus. A source that is 16 kHz mono 16-bit
     FLAC already goes into a FLAC shard byte for byte. Raises DataError if the file is missing, damaged, or
@@ -34,8 +39,8 @@ def encoded(row: dict[str, Any], audio_codec: str) -> tuple[bytes, int]:
             samples = plain_flac_samples(data)
             if samples:
                 _check_unchanged(row, path)
-                return data, samples
-        pcm = quantised(audio.mono16k(path))
+                return "flac", data, samples
+        wave = audio.mono16k(path)
         _check_unchanged(row, path)
     except (FileNotFoundError, NotADirectoryError):
         raise DataError(
@@ -47,28 +52,35 @@ def encoded(row: dict[str, Any], audio_codec: str) -> tuple[bytes, int]:
             f"{row['corpus']}: {path} ({row['utt_id']}) {error.reason}, though it was sound at ingest; "
             f"restore it, or run: python -m ingest {row['corpus']} --root DIR"
         ) from None
-    return encode(pcm, audio_codec), len(pcm)
+    return *encode(wave, audio_codec), len(wave)
 
 
-def encode(pcm: np.ndarray, audio_codec: str) -> bytes:
-    """int16 (sample,) at 16 kHz to the bytes of a FLAC or WAV file."""
+def encode(wave: np.ndarray, audio_codec: str) -> tuple[str, bytes]:
+    """float32 (sample,) at 16 kHz, full scale 1, to a file: its extension (flac or wav) and bytes."""
+    if wave.min() < -1 or wave.max() > 1:
+        return "wav", wav_header(len(wave), 4) + wave.astype("<f4").tobytes()
     if audio_codec == "pcm":
-        return wav_header(len(pcm)) + pcm.astype("<i2", copy=False).tobytes()
-    buffer = io.BytesIO()
-    soundfile.write(buffer, pcm, RATE_HZ, format="FLAC", subtype="PCM_16")
-    return buffer.getvalue()
+        return "wav", wav_header(len(wave), 2) + quantised(wave, 16).astype("<i2").tobytes()
+    buffer, scaled = io.BytesIO(), wave * np.float32(32768)
+    if np.array_equal(scaled, np.rint(scaled)) and scaled.max() <= 32767:
+        soundfile.write(buffer, scaled.astype(np.int16), RATE_HZ, format="FLAC", subtype="PCM_16")
+    else:
+        soundfile.write(buffer, quantised(wave, 24) << 8, RATE_HZ, format="FLAC", subtype="PCM_24")
+    return "flac", buffer.getvalue()
 
 
-def quantised(wave: np.ndarray) -> np.ndarray:
-    """float (sample,), full scale 1, to int16: rounded to nearest, clipped, no dither."""
-    return np.clip(np.rint(wave * 32768.0), -32768, 32767).astype(np.int16)
+def quantised(wave: np.ndarray, bits: int) -> np.ndarray:
+    """float (sample,), full scale 1, to int32 of so many bits: rounded to nearest, clipped, no dither."""
+    full = 1 << bits - 1
+    return np.clip(np.rint(wave.astype(np.float64) * full), -full, full - 1).astype(np.int32)
 
 
-def wav_header(samples: int) -> bytes:
-    """The 44 bytes before the samples of a 16 kHz mono 16-bit WAV file."""
-    size = 2 * samples
+def wav_header(samples: int, width: int) -> bytes:
+    """The 44 bytes before the samples of a 16 kHz mono WAV file; width 2: 16-bit integers, 4: floats."""
+    size, kind = width * samples, {2: 1, 4: 3}[width]
     return struct.pack(
-        "<4sI4s4sIHHIIHH4sI", b"RIFF", 36 + size, b"WAVE", b"fmt ", 16, 1, 1, RATE_HZ, 2 * RATE_HZ, 2, 16, b"data", size
+        "<4sI4s4sIHHIIHH4sI", b"RIFF", 36 + size, b"WAVE", b"fmt ", 16, kind, 1, RATE_HZ, width * RATE_HZ, width,
+        8 * width, b"data", size,
     )  # fmt: skip
 
 
@@ -84,12 +96,12 @@ def plain_flac_samples(data: bytes) -> int:
 def at_most_bytes(table: pa.Table, audio_codec: str) -> list[int]:
     """For each planned row, bytes of tar that it cannot exceed; known before any audio is read."""
     samples = np.ceil(table["duration_s"].to_numpy() * RATE_HZ) + 1
+    narrow, as_is = (table[name].to_numpy(zero_copy_only=False) for name in ("narrow", "as_is"))
     if audio_codec == "pcm":
-        size = 2 * samples + _WAV_HEAD_BYTES
+        size = np.where(narrow, 2, 4) * samples + _WAV_HEAD_BYTES
     else:  # incompressible audio is stored verbatim, a few bytes a frame on top
         source = np.nan_to_num(table["size_bytes"].to_numpy(zero_copy_only=False).astype(float))
-        as_is = table["as_is"].to_numpy(zero_copy_only=False)
-        size = np.where(as_is, np.maximum(source, 1), 2.02 * samples + _FLAC_HEAD_BYTES)
+        size = np.where(as_is, source, np.where(narrow, 3.03, 4.0) * samples + _FLAC_HEAD_BYTES)
     return (np.ceil(size / 512).astype(np.int64) * 512 + _JSON_BYTES).tolist()
 
 

@@ -20,7 +20,8 @@ _OPEN_FILES = 256
 _WAV_HEAD_BYTES = 44
 _INDEX = """
     SELECT md5_number_upper(m.utt_id || chr(10) || m.variant) AS key, m."offset", m.size, m.samples,
-           dense_rank() OVER (ORDER BY m.shard) - 1 AS shard
+           dense_rank() OVER (ORDER BY m.shard) - 1 AS shard,
+           CASE WHEN m.member LIKE '%.wav' THEN (m.size - 44) // m.samples ELSE 0 END AS width
     FROM   shard_member m
     ORDER  BY key
 """
@@ -30,7 +31,7 @@ class Reader:
     """The clips of all shards by utterance and variant.
 
     source: the DATA folder, or an open connection to its catalog. The member index is read on first use and
-    kept as five numbers a clip. Safe to share between threads, to fork, and to pickle into a worker process.
+    kept as six numbers a clip. Safe to share between threads, to fork, and to pickle into a worker process.
     """
 
     def __init__(self, source: Path | str | duckdb.DuckDBPyConnection):
@@ -51,11 +52,10 @@ class Reader:
         """float32 (sample,) at 16 kHz, full scale 1. Raises DataError naming the shard and what to run."""
         row = self._row(utt_id, variant)
         index = self._index
-        offset, size, samples = (int(index[k][row]) for k in ("offset", "size", "samples"))
-        data = self._read(row, offset, size, utt_id)
-        if size == _WAV_HEAD_BYTES + 2 * samples and data[:4] == b"RIFF":
-            return _to_float(np.frombuffer(data, "<i2", offset=_WAV_HEAD_BYTES))
-        return self._decoded(row, data, samples, utt_id)
+        offset, size, samples, width = (int(index[k][row]) for k in ("offset", "size", "samples", "width"))
+        if width:
+            return self._pcm(row, offset + _WAV_HEAD_BYTES, samples, width, utt_id)
+        return self._decoded(row, self._read(row, offset, size, utt_id), samples, utt_id)
 
     def span(self, utt_id: str, start: int, stop: int, variant: str = "original") -> np.ndarray:
         """Samples start..stop (exclusive) of a clip; from a PCM shard only their bytes are read.
@@ -64,13 +64,12 @@ class Reader:
         """
         row = self._row(utt_id, variant)
         index = self._index
-        offset, size, samples = (int(index[k][row]) for k in ("offset", "size", "samples"))
+        offset, samples, width = (int(index[k][row]) for k in ("offset", "samples", "width"))
         if not 0 <= start < stop <= samples:
             raise DataError(f"{utt_id} ({variant}) has {samples} samples; {start}..{stop} do not lie within")
-        if size != _WAV_HEAD_BYTES + 2 * samples:  # FLAC
+        if not width:  # FLAC
             return self.wave(utt_id, variant)[start:stop]
-        data = self._read(row, offset + _WAV_HEAD_BYTES + 2 * start, 2 * (stop - start), utt_id)
-        return _to_float(np.frombuffer(data, "<i2"))
+        return self._pcm(row, offset + _WAV_HEAD_BYTES + width * start, stop - start, width, utt_id)
 
     def waves(self, utt_ids: Sequence[str], variant: str = "original") -> list[np.ndarray]:
         """The clips of several utterances, in the order asked for, read in the order of the disk."""
@@ -123,7 +122,14 @@ class Reader:
                 if self._con is None:
                     con.close()
             self._shards = [name for (name,) in shards]
-            types = {"key": np.uint64, "offset": np.int64, "size": np.int64, "samples": np.int64, "shard": np.int32}
+            types = {
+                "key": np.uint64,
+                "offset": np.int64,
+                "size": np.int64,
+                "samples": np.int64,
+                "shard": np.int32,
+                "width": np.int8,
+            }
             self._index = {name: np.ascontiguousarray(table[name], dtype=kind) for name, kind in types.items()}
 
     def _row(self, utt_id: str, variant: str) -> int:
@@ -147,6 +153,12 @@ class Reader:
         if len(data) != size:
             raise self._broken(row, utt_id, f"ends before byte {offset + size}")
         return data
+
+    def _pcm(self, row: int, offset: int, samples: int, width: int, utt_id: str) -> np.ndarray:
+        data = self._read(row, offset, width * samples, utt_id)
+        if width == 4:
+            return np.frombuffer(data, "<f4").astype(np.float32)
+        return np.multiply(np.frombuffer(data, "<i2"), np.float32(1 / 32768), dtype=np.float32)
 
     def _open(self, number: int) -> "_File":
         path = self.data / "shards" / self._shards[number]
@@ -210,7 +222,3 @@ def clips(tar: Path, *, data: Path, members: int) -> Iterator[tuple[str, np.ndar
         raise DataError(f"shard {tar} is missing; run: python -m shards {tar.parent.name} --data {data}") from None
     except (tarfile.TarError, soundfile.LibsndfileError, StopIteration, RuntimeError, EOFError) as error:
         raise DataError(f"shard {tar} is damaged ({error}); {again}") from None
-
-
-def _to_float(pcm: np.ndarray) -> np.ndarray:
-    return np.multiply(pcm, np.float32(1 / 32768), dtype=np.float32)

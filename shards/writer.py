@@ -1,4 +1,4 @@
-"""Catalog and audio to tar shards: 16 kHz mono, FLAC or 16-bit PCM, one JSON of labels beside each clip.
+"""Catalog and audio to tar shards: 16 kHz mono FLAC or PCM, one JSON of labels beside each clip.
 
 Utterances are grouped by corpus, language, attack and variant and ordered by id; what falls into which shard
 is decided from the catalog alone, before any audio is read, so shards can be written in any order, by any
@@ -22,12 +22,12 @@ from ingest.files import atomic, lock
 from ingest.progress import Progress
 from ingest.types import DataError, nearest
 from shards import index
-from shards.clip import EXTENSIONS, RATE_HZ, at_most_bytes, encoded
+from shards.clip import RATE_HZ, at_most_bytes, encoded
 from shards.tar import END_BYTES, TarWriter
 
 MAX_BYTES = 256 << 20
 CLIPS_PER_JOB = 2000
-FORMAT = 1  # raise it when the same input is to give other bytes
+FORMAT = 2  # raise it when the same input is to give other bytes
 SCHEMA = Path(__file__).with_name("shard.sql")
 LABELS = (
     "corpus", "partition", "label", "attack", "attack_raw", "source_id", "speaker", "language", "domain", "codec",
@@ -38,6 +38,7 @@ _PLAN = f"""
            f.path AS file, u.duration_s, m.size_bytes, m.mtime_ns, m.audio_hash,
            coalesce(m.container = 'FLAC' AND m.subtype = 'PCM_16' AND u.rate_hz = {RATE_HZ} AND u.channels = 1,
                     false) AS as_is,
+           coalesce(m.subtype IN ('PCM_16', 'PCM_S8', 'PCM_U8') AND u.rate_hz = {RATE_HZ}, false) AS narrow,
            coalesce(u.language, 'und') AS language_group,
            CASE u.label WHEN 'bonafide' THEN 'bonafide' WHEN 'unknown' THEN 'unlabelled'
                 ELSE regexp_replace(u.attack, '[^A-Za-z0-9_]+', '_', 'g') END AS attack_group
@@ -178,8 +179,8 @@ def write_shard(shard: Shard, folder: Path) -> int:
     members: list[tuple[str, int, int, int]] = []
     with atomic(path) as temporary, TarWriter(temporary) as tar:
         for row in shard.rows:
-            data, samples = encoded(row, shard.audio_codec)
-            member = f"{row['utt_id']}.{EXTENSIONS[shard.audio_codec]}"
+            extension, data, samples = encoded(row, shard.audio_codec)
+            member = f"{row['utt_id']}.{extension}"
             members.append((member, tar.add(member, data), len(data), samples))
             tar.add(f"{row['utt_id']}.json", label_json(row, shard.variant, samples))
     about = {

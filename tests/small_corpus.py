@@ -27,8 +27,11 @@ def clip(number: int, rate_hz: int, seconds: float = 0.5) -> np.ndarray:
     )
 
 
-def build(folder: Path, *, corpus: str = "tiny", rows: list = ROWS) -> Path:
-    """Write the audio below folder/corpus and its catalog into folder/data; returns the data folder."""
+def build(folder: Path, *, corpus: str = "tiny", rows: list = ROWS, gain: float = 1.0) -> Path:
+    """Write the audio below folder/corpus and its catalog into folder/data; returns the data folder.
+
+    gain: factor on the clips, which are cut at full scale.
+    """
     root, data = folder / corpus, folder / "data"
     with catalog.connect(data / "catalog.duckdb", read_only=False) as con:
         con.execute(
@@ -39,7 +42,7 @@ def build(folder: Path, *, corpus: str = "tiny", rows: list = ROWS) -> Path:
             stem, label, attack, language, rate_hz, container = row
             path = root / f"audio/{stem}.{container.lower()}"
             path.parent.mkdir(parents=True, exist_ok=True)
-            wave = np.rint(clip(number, rate_hz) * 32768).astype(np.int16)
+            wave = np.clip(np.rint(gain * clip(number, rate_hz) * 32768), -32768, 32767).astype(np.int16)
             soundfile.write(path, wave, rate_hz, subtype="PCM_16")
             con.execute(
                 "INSERT INTO utterance BY NAME SELECT ? AS utt_id, ? AS corpus, ? AS path, ? AS label, ? AS attack, "

@@ -1,6 +1,7 @@
 """From catalog and audio to shards and back: contents, bytes, faults, and stock webdataset."""
 
 import hashlib
+import io
 import json
 import os
 import pickle
@@ -21,7 +22,7 @@ from ingest import catalog
 from ingest.types import DataError
 from shards import writer
 from shards.__main__ import main
-from shards.clip import encode, plain_flac_samples, quantised
+from shards.clip import encode, quantised
 from shards.reader import Reader
 
 UTTERANCES = [f"tiny/{row[0]}" for row in small_corpus.ROWS]
@@ -38,12 +39,11 @@ def data(tmp_path):
 
 
 def expected(number):
-    """The clip as the shards should give it: 16 bits, 16 kHz by torchaudio, 16 bits again."""
+    """The clip as the shards should give it: read as 16 bits, then to 16 kHz by torchaudio."""
     rate_hz = small_corpus.ROWS[number][4]
-    wave = quantised(small_corpus.clip(number, rate_hz)).astype(np.float32) / 32768
+    wave = quantised(small_corpus.clip(number, rate_hz), 16).astype(np.float32) / 32768
     if rate_hz != 16_000:
         wave = torchaudio.functional.resample(torch.from_numpy(wave), rate_hz, 16_000).numpy()
-        wave = quantised(wave).astype(np.float32) / 32768
     return wave
 
 
@@ -58,15 +58,16 @@ def tars(data):
     }
 
 
-@pytest.mark.parametrize("codec", ["flac", "pcm"])
-def test_every_clip_comes_back(data, codec):
+@pytest.mark.parametrize(("codec", "step"), [("flac", 2**-23), ("pcm", 2**-15)])
+def test_every_clip_comes_back(data, codec, step):
     writer.write_corpus("tiny", data, audio_codec=codec)
     reader = Reader(data)
     for number, utt_id in enumerate(UTTERANCES):
         want = expected(number)
         got = reader.wave(utt_id)
         assert got.dtype == np.float32 and reader.length(utt_id) == want.size == 8000
-        np.testing.assert_allclose(got, want, atol=1.01 / 32768)  # one step of 16 bits, at a rounding tie
+        exact = small_corpus.ROWS[number][4] == 16_000
+        np.testing.assert_allclose(got, want, rtol=0, atol=0 if exact else 0.51 * step)
         np.testing.assert_array_equal(reader.span(utt_id, 100, 228), got[100:228])
     assert [w.size for w in reader.waves(UTTERANCES[::-1])] == [8000] * len(UTTERANCES)
     np.testing.assert_array_equal(reader.waves(UTTERANCES)[3], reader.wave(UTTERANCES[3]))
@@ -86,8 +87,6 @@ def test_stock_webdataset_reads_the_shards(data, codec):
         labels = json.loads(sample["json"])
         row = small_corpus.ROWS[UTTERANCES.index(labels["utt_id"])]
         assert (labels["label"], labels.get("attack"), labels.get("language")) == row[1:4]
-        import io
-
         wave, rate_hz = soundfile.read(io.BytesIO(sample[extension]), dtype="float32")
         np.testing.assert_array_equal(wave, reader.wave(labels["utt_id"]))
         assert rate_hz == 16_000
@@ -101,7 +100,8 @@ def test_shards_are_grouped_and_known_to_the_catalog(data):
     assert {row[0].split("/")[1]: row[8] for row in shard} == {k.split("/")[-1]: v for k, v in tars(data).items()}
     for utt_id, _, name, member_name, offset, size, _ in member:
         raw = (data / "shards" / name).read_bytes()
-        assert member_name == f"{utt_id}.flac" and plain_flac_samples(raw[offset : offset + size]) == 8000
+        wave, _ = soundfile.read(io.BytesIO(raw[offset : offset + size]))
+        assert member_name == f"{utt_id}.flac" and wave.shape == (8000,)
 
 
 def test_flac_that_fits_already_is_copied_byte_for_byte(data, tmp_path):
@@ -260,14 +260,46 @@ def test_killed_at_any_moment_and_run_again(data, tmp_path):
 def test_rounding_is_to_nearest_and_clips():
     step = 1 / 32768
     wave = np.array([0.4 * step, 0.6 * step, -0.6 * step, 1.5, -1.5, 1 - step / 4])
-    assert quantised(wave).tolist() == [0, 1, -1, 32767, -32768, 32767]
+    assert quantised(wave, 16).tolist() == [0, 1, -1, 32767, -32768, 32767]
+    assert quantised(wave, 24).tolist() == [102, 154, -154, 2**23 - 1, -(2**23), 2**23 - 64]
 
 
 @pytest.mark.parametrize("codec", ["flac", "pcm"])
 @pytest.mark.parametrize("samples", [1, 15, 16_001])
 def test_members_of_any_length_decode(codec, samples):
-    import io
-
     pcm = np.arange(samples).astype(np.int16)
-    back, rate_hz = soundfile.read(io.BytesIO(encode(pcm, codec)), dtype="int16")
+    extension, data = encode(pcm.astype(np.float32) / 32768, codec)
+    back, rate_hz = soundfile.read(io.BytesIO(data), dtype="int16")
+    assert extension == {"flac": "flac", "pcm": "wav"}[codec]
     assert rate_hz == 16_000 and back.tolist() == pcm.tolist()
+
+
+SIXTEEN = np.arange(-500, 500, dtype=np.float32) / 32768
+FINE = np.linspace(-0.5, 0.5, 1000, dtype=np.float32)
+LOUD = np.linspace(-1.7, 1.2, 1000, dtype=np.float32)
+
+
+@pytest.mark.parametrize(
+    ("wave", "codec", "extension", "subtype", "error"),
+    [
+        (SIXTEEN, "flac", "flac", "PCM_16", 0), (FINE, "flac", "flac", "PCM_24", 2**-24),
+        (LOUD, "flac", "wav", "FLOAT", 0), (SIXTEEN, "pcm", "wav", "PCM_16", 0),
+        (FINE, "pcm", "wav", "PCM_16", 2**-16), (LOUD, "pcm", "wav", "FLOAT", 0),
+    ],
+)  # fmt: skip
+def test_members_lose_no_more_than_they_must(wave, codec, extension, subtype, error):
+    named, data = encode(wave, codec)
+    with soundfile.SoundFile(io.BytesIO(data)) as file:
+        assert (named, file.subtype) == (extension, subtype)
+        np.testing.assert_allclose(file.read(dtype="float32"), wave, rtol=0, atol=error)
+
+
+@pytest.mark.parametrize("codec", ["flac", "pcm"])
+def test_a_clip_that_overshoots_full_scale_is_not_clipped(tmp_path, codec):
+    data = small_corpus.build(tmp_path, rows=[("x", "bonafide", None, "en", 24_000, "WAV")], gain=3.3)
+    writer.write_corpus("tiny", data, audio_codec=codec)
+    source, _ = soundfile.read(tmp_path / "tiny/audio/x.wav", dtype="float32")
+    want = torchaudio.functional.resample(torch.from_numpy(source), 24_000, 16_000).numpy()
+    assert np.abs(want).max() > 1
+    np.testing.assert_array_equal(Reader(data).wave("tiny/x"), want)
+    np.testing.assert_array_equal(Reader(data).span("tiny/x", 5, 50), want[5:50])
