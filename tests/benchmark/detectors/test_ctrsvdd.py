@@ -1,0 +1,132 @@
+import pytest
+import real_clips
+import torch
+from golden_formula import golden, params, waves
+
+from benchmark import detectors
+from benchmark.batch import Batch
+from benchmark.detectors._sinc import sinc_filters
+from ingest.types import DataError
+
+EXACT = {"rtol": 1e-4, "atol": 1e-4}
+FILES = {
+    "raw": "",
+    "lfcc": "lfcc.filter_mat",
+    "mfcc": "mfcc.dct_mat",
+    "melspec": "melspec.mel_scale.fb",
+    "spec": "spec.window",
+}
+PARAMETERS = {"raw": 314_537, "lfcc": 376_210, "mfcc": 322_850, "melspec": 429_570, "spec": 901_806}
+
+
+def _build(front_end, **config):
+    torch.manual_seed(0)
+    return detectors.build(f"ctrsvdd_{front_end}", **config)
+
+
+@torch.inference_mode()
+def test_the_raw_baseline_reproduces_the_reference():
+    state, count = params("ctrsvdd_raw")
+    detector = _build("raw", peak=False).eval()
+    detector.load_state_dict({**state, "sign": torch.ones(())})
+    assert sum(p.numel() for p in detector.parameters()) == count == 314_537
+    filters = sinc_filters(70, 128, 16_000)[[0, 35, 69]]
+    torch.testing.assert_close(filters, golden("ctrsvdd_raw", "sinc_band_pass_rows_0_35_69"), **EXACT)
+    wave = waves(64_000)
+    code = detector.encode(wave)
+    assert code.shape == (2, 64, 23, 29)
+    torch.testing.assert_close(code.mean((2, 3)), golden("ctrsvdd_raw", "frontend_channel_mean"), **EXACT)
+    embedding, logit = detector.embed(wave)
+    torch.testing.assert_close(embedding, golden("ctrsvdd_raw", "last_hidden"), **EXACT)
+    torch.testing.assert_close(logit, golden("ctrsvdd_raw", "logit"), **EXACT)
+    torch.testing.assert_close(detector.score(wave), logit[:, 0])
+
+
+@pytest.mark.parametrize("front_end", PARAMETERS)
+def test_parameters_and_the_shape_of_the_map(front_end):
+    detector = _build(front_end).eval()
+    assert sum(p.numel() for p in detector.parameters()) == PARAMETERS[front_end]
+    with torch.inference_mode():
+        assert detector.encode(waves(64_000)[:1]).shape == (1, 64, 23, 29)
+
+
+def _published(tmp_path, front_end, prefix=""):
+    """As the challenge's files are: pooled by maxima, no attention, tables of the front end beside the weights."""
+    source = _build(front_end, pooling="max")
+    state = {f"{prefix}{key}": value for key, value in source.state_dict().items() if key != "sign"}
+    if FILES[front_end]:
+        state[f"{prefix}frontend.{FILES[front_end]}"] = torch.ones(3)
+    path = tmp_path / f"{front_end}_model_weights.pt"
+    torch.save(state, path)
+    return path, source.eval()
+
+
+@pytest.mark.parametrize("front_end", ["raw", "lfcc", "mfcc", "melspec"])
+@torch.inference_mode()
+def test_a_published_file_loads_with_its_pooling_and_the_sign_turned(tmp_path, front_end):
+    path, source = _published(tmp_path, front_end)
+    detector = _build(front_end).eval()
+    report = detector.load_weights(path)
+    assert (report.missing, report.unexpected) == ((), ())
+    wave = waves(64_000)[:1]
+    torch.testing.assert_close(detector.score(wave), -source.score(wave))
+    torch.testing.assert_close(detector.score(0.3 * wave), detector.score(wave), rtol=1e-3, atol=1e-3)  # peak level
+
+
+@torch.inference_mode()
+def test_an_own_file_keeps_its_sign_and_needs_no_second_turn(tmp_path):
+    path, _ = _published(tmp_path, "raw", prefix="module.")
+    detector = _build("raw").eval()
+    detector.load_weights(path)
+    torch.save(detector.state_dict(), tmp_path / "own.pt")
+    again = _build("raw").eval()
+    again.load_weights(tmp_path / "own.pt")
+    wave = waves(64_000)[:1]
+    torch.testing.assert_close(again.score(wave), detector.score(wave))
+    current = _build("raw").eval()  # a file of the present public code has attention and the plain sign
+    state = {key: value for key, value in current.state_dict().items() if key != "sign"}
+    torch.save(state, tmp_path / "current.pt")
+    again.load_weights(tmp_path / "current.pt")
+    torch.testing.assert_close(again.score(wave), current.score(wave))
+
+
+def test_a_broken_file_changes_nothing(tmp_path):
+    path, _ = _published(tmp_path, "raw")
+    state = torch.load(path, weights_only=True)
+    state.pop("backend.out_layer.bias")
+    torch.save(state, path)
+    detector = _build("raw")
+    before = detector.backend
+    with pytest.raises(DataError, match=r"1 missing \(first: backend\.out_layer\.bias\)"):
+        detector.load_weights(path)
+    assert detector.backend is before
+    with pytest.raises(DataError, match="did you mean max"):
+        _build("raw", pooling="maxx")
+
+
+def test_the_loss_is_focal_on_smoothed_labels():
+    detector = _build("raw")
+    detector.score = lambda x: torch.tensor([0.0])  # p = 1/2: 0.25 * (1 - 1/2)^2 * ln 2 whatever the label
+    for target in (0, 1):
+        value = detector.loss(Batch(torch.zeros(1, 1), torch.tensor([target]), ["u"]))
+        assert float(value) == pytest.approx(0.25 * 0.25 * 0.693147, abs=1e-6)
+
+
+def test_sixteen_real_clips_are_learnt_and_every_living_parameter_gets_a_gradient():
+    detector = _build("mfcc")
+    data = real_clips.batch(detector)
+    reached = real_clips.with_gradient(detector.eval(), detector.loss(data))
+    left = {name for name, _ in detector.named_parameters()} - reached
+    assert left == {f"frontend.encoder.{block}.0.bn1.{part}" for block in (1, 2, 3) for part in ("weight", "bias")}
+    assert real_clips.steps_to_learn(detector, data, lr=3e-3, at_most=40) is not None
+
+
+def test_the_xlsr_front_end():
+    with torch.device("meta"):
+        whole = _build("xlsr", weights="random")
+    assert whole.frontend.linear.in_features == 2048
+    detector = _build("xlsr", weights="random", small=True).train()
+    batch = Batch(0.1 * torch.randn(2, 64_000), torch.tensor([0, 1]), ["a", "b"])
+    reached = real_clips.with_gradient(detector, detector.loss(batch))
+    assert "ssl_model.model.feature_extractor.conv_layers.0.conv.weight" in reached
+    assert detector.eval().score(batch.x).shape == (2,)
