@@ -1,0 +1,70 @@
+"""SingFake baseline: pre-activation ResNet18 on cepstra, one-class softmax.
+
+Zang et al., "SingFake: Singing Voice Deepfake Detection", ICASSP 2024, arXiv 2309.07525, section 4, after Zhang et
+al., "One-class learning towards synthetic voice spoofing detection", arXiv 2010.13995.
+"""
+
+import torch
+
+from benchmark.batch import Batch
+from benchmark.detectors import _pretrained, singfake_aasist
+from benchmark.detectors._base import Detector, Input
+from benchmark.detectors._losses import OcSoftmax
+from benchmark.detectors._resnet import PreActivationResNet18
+from benchmark.detectors._wave import front_end, peak_normalised
+
+
+class LfccResNet(Detector):
+    """12,450,290 parameters and the direction of the one-class softmax.
+
+    peak: divide each clip by its largest magnitude (the published code does so before the crop, here after it).
+    The published code trains the direction by plain gradient descent; here it is one of the parameters of the run's
+    optimiser. width: channels of the first stage.
+    """
+
+    INPUT = Input(feature="raw", samples=64_000, train_crop="random", test_crop="first", fixed=True)
+    PAPER = singfake_aasist.PAPER
+    YEAR = 2024
+    CITATION = "zang2024singfake"
+    TRAINING = {
+        "optimizer": "adam", "lr": 3e-4, "weight_decay": 5e-4, "batch_size": 8, "epochs": 100, "selection": "eer",
+        "patience": 0, "stop_above": 0.0, "balance": "none",
+        "schedule": {"name": "step", "every": 20, "factor": 0.5},
+    }  # fmt: skip
+    SMALL = {"width": 8}
+    FEATURE = "lfcc"
+    FOLDS = (3,)  # 60 coefficients are 3 rows before conv5
+    UNUSED = ("resnet.conv6.", "resnet.bn6.")  # in published files, not in the network
+
+    def __init__(self, *, peak: bool = True, width: int = 64) -> None:
+        super().__init__()
+        self.peak = peak
+        self.feature = front_end(self.FEATURE, preset="singfake")
+        self.resnet = PreActivationResNet18(self.FOLDS, width=width)
+        self.oc_softmax = OcSoftmax(self.resnet.fc.out_features)
+
+    def arrange(self, feature: torch.Tensor) -> torch.Tensor:
+        """(batch, frame, coefficient) -> (batch, 1, coefficient, frame)."""
+        return feature.transpose(1, 2).unsqueeze(1)
+
+    def embed(self, wave: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(batch, 64000) -> embedding (batch, 256), the two linear values that the loss does not use."""
+        wave = peak_normalised(wave) if self.peak else wave
+        return self.resnet(self.arrange(self.feature.extract(wave)))
+
+    def score(self, x: torch.Tensor) -> torch.Tensor:
+        """(batch, 64000) wave at 16 kHz -> (batch,) cosine with the direction of bona fide, in [-1, 1]."""
+        return self.oc_softmax.score(self.embed(x)[0])
+
+    def loss(self, batch: Batch) -> torch.Tensor:
+        """One-class softmax, margins 0.5 and 0.2, scale 20."""
+        return self.oc_softmax(self.embed(batch.x)[0], batch.target)
+
+    def map_weights(self, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """A file of the network alone gets its prefix (it lacks the direction); layers that nothing uses go."""
+        if "conv1.weight" in state:
+            state = {f"resnet.{key}": value for key, value in state.items()}
+        return _pretrained.rename(state, {"loss.": "oc_softmax."}, drop=self.UNUSED)
+
+
+build = LfccResNet
