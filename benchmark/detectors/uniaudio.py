@@ -1,0 +1,179 @@
+"""uniaudio: three experts behind one gate, for speech and singing deepfakes.
+
+"Unified speech and singing deepfake detection", sections 3 and 4: log-mel, MFCC and wav2vec 2.0 experts, a gate with a
+temperature, and a fusion head; auxiliary, entropy and diversity terms. Where the text and its result files differ, the
+result files are followed: the same loss weights in every stage, stage 2 at 2e-4, temperature 1.8 to 1.2.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from benchmark.batch import Batch
+from benchmark.detectors import _experts
+from benchmark.detectors._base import Detector
+from ingest.types import DataError
+
+
+class Gate(nn.Module):
+    """The three embeddings side by side -> one logit per expert; 426,755 parameters."""
+
+    def __init__(self, embedding: int) -> None:
+        super().__init__()
+        self.net = nn.Sequential(
+            nn.Linear(3 * embedding, 256), nn.ReLU(), nn.Dropout(0.3),
+            nn.Linear(256, 128), nn.ReLU(), nn.Dropout(0.2), nn.Linear(128, 3),
+        )  # fmt: skip
+
+    def forward(self, embeddings: torch.Tensor) -> torch.Tensor:
+        """(batch, 3, embedding) -> (batch, 3)."""
+        return self.net(embeddings.flatten(1))
+
+
+@dataclass(frozen=True, slots=True)
+class Fused:
+    """What the mixture computes for a batch."""
+
+    logit: torch.Tensor  # (batch,) of spoof
+    experts: torch.Tensor  # (batch, 3) logits of spoof
+    embeddings: torch.Tensor  # (batch, 3, 512)
+    alpha: torch.Tensor  # (batch, 3), rows sum to one
+
+
+class UniAudio(Detector):
+    """Experts, gate, projection of the wav2vec embedding (`w2v_proj`) and fusion head.
+
+    lambda_aux, lambda_ent, lambda_div: weights of the auxiliary, entropy (maximised) and diversity terms.
+    aux_weights: of the experts in the auxiliary term. floor: least gate weight in training, then renormalised.
+    tau: temperature of the gate; stored with the weights. weights: a local copy of wav2vec 2.0 Base, "random", or
+    None for the caches. width: channels of the ResNets' first stage; small: a tiny backbone, for tests.
+    """
+
+    INPUT = _experts.INPUT
+    PAPER = "Unified speech and singing deepfake detection, sections 3 and 4"
+    YEAR = 2025
+    CITATION = "uniaudio2025"
+    WEIGHTS = "facebook/wav2vec2-base-960h (backbone; Apache-2.0)"
+    EER = {"ASVspoof 2019 LA": 0.376, "ASVspoof 2021 LA": 9.46, "CtrSVDD": 1.815, "SingFake": 44.20}
+    OFFLINE = {"weights": "random"}
+    SMALL = {"weights": "random", "small": True, "width": 8}
+
+    def __init__(
+        self, *, weights: str | None = None, tau: float = 1.2, lambda_aux: float = 0.1, lambda_ent: float = 1e-4,
+        lambda_div: float = 0.1, aux_weights: tuple[float, float, float] = (1.0, 1.0, 1.0), floor: float = 0.12,
+        width: int = 64, small: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        if not 0 <= floor <= 1 / 3 or len(aux_weights) != 3:
+            raise DataError("uniaudio: floor lies in 0 to 1/3, and aux_weights are three numbers")
+        self.lambda_aux, self.lambda_ent, self.lambda_div = lambda_aux, lambda_ent, lambda_div
+        self.aux_weights, self.floor = tuple(aux_weights), floor
+        name, size = type(self).__module__.rpartition(".")[2], _experts.EMBEDDING
+        self.logmel = _experts.SpectralExpert("logmel", width=width)
+        self.mfcc = _experts.SpectralExpert("mfcc", width=width)
+        self.w2v_rn = _experts.SslExpert(weights, detector=name, small=small)
+        self.w2v_proj = nn.Linear(128, size)
+        self.gate = Gate(size)
+        self.fusion_head = nn.Sequential(nn.Linear(size, 256), nn.ReLU(), nn.Dropout(0.3), nn.Linear(256, 1))
+        self.register_buffer("temperature", torch.tensor(float(tau)))
+        self.TRAINING = self._training()
+
+    @property
+    def tau(self) -> float:
+        """The gate's temperature; part of the state dict."""
+        return float(self.temperature)
+
+    @tau.setter
+    def tau(self, value: float) -> None:
+        self.temperature.fill_(value)
+
+    def _training(self) -> dict[str, Any]:
+        """Stages 1 to 3; 2 and 3 add what the text says they unfreeze, which the public code did not."""
+        heads = ["gate.", "w2v_proj.", "fusion_head.", *(f"{name}.classifier." for name in _experts.NAMES)]
+        tops = ["logmel.resnet.backbone.layer4.", "mfcc.resnet.backbone.layer4.", "w2v_rn.cnn."]
+        cosine = {"name": "cosine_per_step", "min_lr": 0.0}
+        return {
+            "optimizer": "adamw", "weight_decay": 1e-4, "batch_size": 64, "clip_norm": 5.0, "selection": "eer",
+            "patience": 5, "min_delta": 0.0, "stop_above": 0.0, "balance": "none", "schedule": cosine,
+            "phases": [
+                {"name": "heads", "epochs": 10, "lr": 3e-4, "trainable": heads,
+                 "settings": {"tau": 1.5, "aux_weights": (1.2, 1.2, 1.0)}},
+                {"name": "tops", "epochs": 25, "lr": 2e-4, "trainable": [*heads, *tops],
+                 "settings": {"tau": [1.8, 1.2], "aux_weights": (1.0, 1.0, 1.0)}},
+                {"name": "everything", "epochs": 5, "lr": 3e-5, "trainable": [], "settings": {"tau": 1.2}},
+            ],
+        }  # fmt: skip
+
+    def embed(self, wave: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(batch, sample) -> embeddings (batch, 3, 512), expert logits of spoof (batch, 3)."""
+        (one, a), (two, b), (three, c) = self.logmel(wave), self.mfcc(wave), self.w2v_rn(wave)
+        return torch.stack([one, two, self.w2v_proj(three)], 1), torch.stack([a, b, c], 1)
+
+    def weigh(self, embeddings: torch.Tensor) -> torch.Tensor:
+        """(batch, 3, 512) -> gate weights (batch, 3); in training none is below `floor` before renormalising."""
+        alpha = (self.gate(embeddings) / self.temperature).softmax(1)
+        return floored(alpha, self.floor) if self.training else alpha
+
+    def fuse(self, wave: torch.Tensor) -> Fused:
+        """(batch, sample) -> everything the loss needs; each expert runs once."""
+        embeddings, experts = self.embed(wave)
+        alpha = self.weigh(embeddings)
+        return Fused(self.fused_logit(embeddings, alpha), experts, embeddings, alpha)
+
+    def fused_logit(self, embeddings: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
+        """Gate-weighted sum of the embeddings through the fusion head: (batch,) logit of spoof."""
+        return self.fusion_head((alpha.unsqueeze(2) * embeddings).sum(1)).squeeze(1)
+
+    def score(self, x: torch.Tensor) -> torch.Tensor:
+        """(batch, sample) wave at 16 kHz -> (batch,) logit of bona fide."""
+        return -self.fuse(x).logit
+
+    def loss(self, batch: Batch) -> torch.Tensor:
+        """The fused cross entropy, plus the auxiliary, minus the entropy, plus the diversity term."""
+        return self.combine(self.losses(self.fuse(batch.x), batch.target))
+
+    def losses(self, fused: Fused, target: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The terms: main, aux (weighted mean over experts), entropy of the gate, similarity of the embeddings."""
+        aux = [
+            weight * _experts.spoof_entropy(logit, target)
+            for weight, logit in zip(self.aux_weights, fused.experts.unbind(1))
+        ]
+        return {
+            "main": _experts.spoof_entropy(fused.logit, target),
+            "aux": torch.stack(aux).mean(),
+            "entropy": entropy(fused.alpha),
+            "similarity": similarity(fused.embeddings),
+        }
+
+    def combine(self, terms: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Terms with their signs and weights."""
+        return (
+            terms["main"]
+            + self.lambda_aux * terms["aux"]
+            - self.lambda_ent * terms["entropy"]
+            + self.lambda_div * terms["similarity"]
+        )
+
+
+def floored(alpha: torch.Tensor, floor: float) -> torch.Tensor:
+    """Weights clamped from below, rows again summing to one."""
+    raised = alpha.clamp(min=floor)
+    return raised / raised.sum(1, keepdim=True)
+
+
+def entropy(alpha: torch.Tensor) -> torch.Tensor:
+    """Mean over rows of the entropy in nats; at most ln 3."""
+    return -torch.special.xlogy(alpha, alpha).sum(1).mean()
+
+
+def similarity(embeddings: torch.Tensor) -> torch.Tensor:
+    """(batch, 3, dim) -> mean cosine over rows and the three pairs of experts."""
+    unit = functional.normalize(embeddings, dim=2)
+    pairs = [(unit[:, k] * unit[:, other]).sum(1) for k, other in ((0, 1), (0, 2), (1, 2))]
+    return torch.stack(pairs).mean()
+
+
+build = UniAudio
