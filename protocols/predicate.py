@@ -40,39 +40,46 @@ def columns() -> frozenset[str]:
     return frozenset(row[0] for row in _catalog().execute("DESCRIBE trial_pool").fetchall())
 
 
-@functools.lru_cache(maxsize=4096)
 def check(predicate: str, place: str) -> tuple[frozenset[str], frozenset[str]]:
     """The corpora that the predicate asks for and those that it shuts out (`corpus <> 'x'`).
 
     Raises DataError when it is not one boolean expression over trial_pool; `place` is the file, role and
     key for the message, e.g. "inner/decro_en.toml [train] spoof".
     """
-    tree = _parse(predicate, place)
+    try:
+        return _checked(predicate)
+    except DataError as error:
+        raise DataError(f"{place}: {error}") from None
+
+
+@functools.lru_cache(maxsize=8192)
+def _checked(predicate: str) -> tuple[frozenset[str], frozenset[str]]:
+    tree = _parse(predicate)
     for node in _expressions(tree):
         if node["class"] not in _EXPRESSIONS:
-            raise DataError(f"{place}: {node['class'].lower()} is not allowed in a predicate: {predicate}")
+            raise DataError(f"{node['class'].lower()} is not allowed in a predicate: {predicate}")
         if node["class"] == "FUNCTION" and node["function_name"] not in _FUNCTIONS:
-            raise DataError(f"{place}: function {node['function_name']!r} is not allowed in a predicate: {predicate}")
+            raise DataError(f"function {node['function_name']!r} is not allowed in a predicate: {predicate}")
         if node["class"] == "COLUMN_REF" and node["column_names"][-1] not in columns():
-            raise DataError(f"{place}: {nearest(node['column_names'][-1], columns(), what='column')}")
-    _bind(predicate, place)
+            raise nearest(node["column_names"][-1], columns(), what="column")
+    _bind(predicate)
     wanted, refused = set(), set()
     _corpora(tree, wanted, refused)
     return frozenset(wanted), frozenset(refused)
 
 
-def _parse(predicate: str, place: str) -> dict:
-    text = f"SELECT ({predicate})"
-    (answer,) = _catalog().execute("SELECT json_serialize_sql(?)", [text]).fetchone()
+def _parse(predicate: str) -> dict:
+    """The syntax tree of one expression, as DuckDB serializes it."""
+    (answer,) = _catalog().execute("SELECT json_serialize_sql(?)", [f"SELECT ({predicate})"]).fetchone()
     answer = json.loads(answer)
     if answer["error"]:
-        raise DataError(f"{place}: not valid SQL ({answer['error_message']}): {predicate}")
+        raise DataError(f"not valid SQL ({answer['error_message']}): {predicate}")
     statements = answer["statements"]
     node = statements[0]["node"] if len(statements) == 1 else {"type": None}
     plain = node["type"] == "SELECT_NODE" and len(node["select_list"]) == 1
     plain = plain and node["from_table"]["type"] == "EMPTY" and not node["modifiers"]
     if not plain or any(node[key] for key in ("where_clause", "group_expressions", "having", "qualify")):
-        raise DataError(f"{place}: a predicate is one condition, not a statement: {predicate}")
+        raise DataError(f"a predicate is one condition, not a statement: {predicate}")
     return node["select_list"][0]
 
 
@@ -88,13 +95,13 @@ def _expressions(tree: object) -> Iterator[dict]:
             yield from _expressions(item)
 
 
-def _bind(predicate: str, place: str) -> None:
+def _bind(predicate: str) -> None:
     try:
         kind = _catalog().execute(f"DESCRIBE SELECT ({predicate}) AS it FROM trial_pool").fetchone()[1]
     except duckdb.Error as error:
-        raise DataError(f"{place}: {str(error).splitlines()[0]}: {predicate}") from None
+        raise DataError(f"{str(error).splitlines()[0]}: {predicate}") from None
     if kind != "BOOLEAN":
-        raise DataError(f"{place}: a predicate is true or false, this one is {kind}: {predicate}")
+        raise DataError(f"a predicate is true or false, this one is {kind}: {predicate}")
 
 
 def _corpora(node: dict, wanted: set[str], refused: set[str], *, all_hold: bool = True) -> None:

@@ -28,7 +28,7 @@ def add_reference(
         drawn = pa.nulls(len(rows), pa.string())
     else:
         drawn = _draw(con, rows, reference, seed, enrolled or {})
-    modes = pa.array([mode] * len(rows), pa.string())
+    modes = pa.repeat(pa.scalar(mode, pa.string()), len(rows))
     return rows.append_column("reference", drawn).append_column("reference_mode", modes)
 
 

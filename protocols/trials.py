@@ -23,7 +23,6 @@ SCHEMA = pa.schema([
     ("domain", pa.string()), ("partition", pa.string()), ("variant", pa.string()), ("weight", pa.float64()),
     ("reference", pa.string()), ("reference_mode", pa.string()),
 ])  # fmt: skip
-_ORDER = [("role", "ascending"), ("subset", "ascending"), ("utt_id", "ascending"), ("variant", "ascending")]
 _NOTES = b"siren.shortfall"
 # A stem is what a list of file names can give; the catalog keeps the path.
 _LISTED = {
@@ -131,8 +130,8 @@ def select(
             found += _without_audio(role, rows)
             kept = kept.append_column("weight", pa.array(_weights(role, kept)))
             kept = add_reference(cursor, kept, role.reference, seed=seed, enrolled=listed)
-            tables.append(_columns(role, kept))
-    return pa.concat_tables(tables).sort_by(_ORDER), found
+            tables.append(((role.role, role.subset or ""), _columns(role, _sorted(kept))))
+    return pa.concat_tables(table for _, table in sorted(tables, key=lambda item: item[0])), found
 
 
 def folders(con: duckdb.DuckDBPyConnection, protocol: Protocol, lists: Path | None) -> list[Path]:
@@ -168,7 +167,15 @@ def _part(cursor: duckdb.DuckDBPyConnection, part: Part, index: int) -> pa.Table
         )  # fmt: skip
     rows = cursor.execute(query).to_arrow_table()
     rows = rows.append_column("part", pa.array(np.full(len(rows), index)))
-    return rows.append_column("variant", pa.array([part.variant] * len(rows), pa.string()))
+    return rows.append_column("variant", pa.repeat(part.variant, len(rows)))
+
+
+def _sorted(rows: pa.Table) -> pa.Table:
+    """By utterance and variant; a table that comes in that order, as most do, is not copied."""
+    utt_id = rows["utt_id"].combine_chunks()
+    if pc.all(pc.less(utt_id[:-1], utt_id[1:])).as_py() is not False:
+        return rows
+    return rows.sort_by([("utt_id", "ascending"), ("variant", "ascending")])
 
 
 def _conditions(part: Part) -> list[str]:
@@ -223,7 +230,7 @@ def _columns(role: Role, rows: pa.Table) -> pa.Table:
     """The part's rows under SCHEMA, with the role and subset they are trials of."""
     fixed = {"role": role.role, "subset": role.subset}
     columns = [
-        pa.array([fixed[field.name]] * len(rows), field.type) if field.name in fixed
+        pa.repeat(pa.scalar(fixed[field.name], field.type), len(rows)) if field.name in fixed
         else pc.cast(rows[field.name], field.type)
         for field in SCHEMA
     ]  # fmt: skip
@@ -240,19 +247,26 @@ def _without_audio(role: Role, rows: pa.Table) -> list[Shortfall]:
 
 
 def _refuse_overlaps(rows: pa.Table, protocol: Protocol) -> None:
-    con = duckdb.connect()
-    con.register("trial", rows)
     checks = {
-        "shared_with_test": "test utterances are also in train or dev",
-        "shared_with_dev": "dev utterances are also in train",
-        "twice": "utterances are selected twice for one role",
+        "shared_with_test": (rows, "test utterances are also in train or dev"),
+        "shared_with_dev": (rows.filter(pc.not_equal(rows["role"], "test")), "dev utterances are also in train"),
+        "twice": (_of_several_parts(rows, protocol), "utterances are selected twice for one role"),
     }
-    for name, what in checks.items():
+    con = duckdb.connect()
+    for name, (trial, what) in checks.items():
+        con.register("trial", trial.select(["role", "subset", "utt_id", "variant"]))
         number, first = con.execute(statements()[name]).fetchone()
         if number:
             raise DataError(
                 f"{protocol.name}: {number} {what} (first: {first}); correct the predicates in {protocol.path}"
             )
+
+
+def _of_several_parts(rows: pa.Table, protocol: Protocol) -> pa.Table:
+    """The trials of roles that are selected in more than one part: one part cannot select a row twice."""
+    labels = [role.label for role in protocol.roles if len(role.parts) > 1]
+    label = pc.binary_join_element_wise(rows["role"], rows["subset"], ".", null_handling="skip")
+    return rows.filter(pc.is_in(label, pa.array(labels, pa.string())))
 
 
 def _refuse_empty(rows: pa.Table, protocol: Protocol, found: Sequence[Shortfall]) -> None:

@@ -22,24 +22,28 @@ QUALIFY row_number() OVER (PARTITION BY label, {by} ORDER BY md5(concat(utt_id, 
 -- name: same_speaker
 -- One bona fide clip of the trial's speaker, corpus and partition, never the trial itself; NULL if there is none.
 WITH pool AS (
-    SELECT corpus, "partition", speaker, list(utt_id ORDER BY utt_id) AS clips
+    SELECT corpus, "partition", speaker, utt_id,
+           row_number() OVER (PARTITION BY corpus, "partition", speaker ORDER BY utt_id) - 1 AS place
     FROM   trial_pool
     WHERE  label = 'bonafide' AND audio_status = 'ok' AND speaker IS NOT NULL
-    GROUP  BY ALL
 ),
-paired AS (
-    SELECT row, utt_id, clips, coalesce(list_position(clips, utt_id), 0) AS own,
-           len(clips) - (own > 0)::INTEGER AS others
-    FROM   trial LEFT JOIN pool
-           ON trial.corpus = pool.corpus AND trial.speaker = pool.speaker
-              AND trial."partition" IS NOT DISTINCT FROM pool."partition"
-),
+size AS (SELECT corpus, "partition", speaker, count(*) AS clips FROM pool GROUP BY ALL),
 drawn AS (
-    SELECT *, (md5_number_upper(concat(utt_id, ':', $seed)) % greatest(others, 1)::UBIGINT)::BIGINT + 1 AS draw
-    FROM   paired
+    SELECT trial.row, trial.corpus, trial."partition", trial.speaker, own.place AS own,
+           clips - (own.place IS NOT NULL)::INTEGER AS others,
+           (md5_number_upper(concat(trial.utt_id, ':', $seed)) % greatest(others, 1)::UBIGINT)::BIGINT AS draw
+    FROM   trial
+           LEFT JOIN size ON trial.corpus = size.corpus AND trial.speaker = size.speaker
+                             AND trial."partition" IS NOT DISTINCT FROM size."partition"
+           LEFT JOIN pool AS own ON trial.utt_id = own.utt_id
+),
+picked AS (                                            -- plain equality below, or the join compares every pair
+    SELECT *, CASE WHEN others > 0 THEN draw + (draw >= coalesce(own, draw + 1))::INTEGER END AS pick FROM drawn
 )
-SELECT CASE WHEN others > 0 THEN clips[draw + (own > 0 AND draw >= own)::INTEGER] END AS reference
-FROM   drawn
+SELECT pool.utt_id AS reference
+FROM   picked LEFT JOIN pool
+       ON picked.corpus = pool.corpus AND picked.speaker = pool.speaker AND pick = place
+          AND picked."partition" IS NOT DISTINCT FROM pool."partition"
 ORDER  BY row
 
 -- name: other_speaker
@@ -61,12 +65,14 @@ drawn AS (
                               AND trial."partition" IS NOT DISTINCT FROM size."partition"
            LEFT JOIN block ON trial.corpus = block.corpus AND trial.speaker = block.speaker
                               AND trial."partition" IS NOT DISTINCT FROM block."partition"
+),
+picked AS (
+    SELECT *, CASE WHEN others > 0 THEN draw + CASE WHEN draw >= start THEN own ELSE 0 END END AS pick FROM drawn
 )
 SELECT pool.utt_id AS reference
-FROM   drawn LEFT JOIN pool
-       ON others > 0 AND drawn.corpus = pool.corpus
-          AND drawn."partition" IS NOT DISTINCT FROM pool."partition"
-          AND place = draw + CASE WHEN draw >= start THEN own ELSE 0 END
+FROM   picked LEFT JOIN pool
+       ON picked.corpus = pool.corpus AND pick = place
+          AND picked."partition" IS NOT DISTINCT FROM pool."partition"
 ORDER  BY row
 
 -- name: enrolled

@@ -222,3 +222,19 @@ def test_a_mismatched_reference_is_of_another_speaker_of_the_partition(con, tmp_
     speaker = {row["utt_id"]: row["speaker"] for row in rows if row["label"] == "bonafide"}
     assert all(speaker[row["reference"]] != row["speaker"] for row in rows)
     assert len({speaker[row["reference"]] for row in rows}) == 5
+
+
+def test_an_utterance_that_two_parts_select_is_refused(con, tmp_path):
+    parts = "part = [{ bonafide = \"speaker = 'LA_8400'\" }, { bonafide = \"speaker <> 'LA_8401'\" }]\n"
+    protocol = write(tmp_path, ROLES.replace("[dev]", f"{parts}[dev]"))
+    with pytest.raises(DataError, match=r"66 utterances are selected twice for one role"):
+        protocols.trials(con, protocol)
+
+
+def test_every_protocol_says_what_it_still_needs(con):
+    absent = duckdb.connect()
+    absent.execute("CREATE TABLE corpus (corpus VARCHAR)")
+    for name in protocols.names():
+        protocol = protocols.load(name)
+        assert {f"corpus {corpus}" for corpus in protocol.needs} <= set(protocols.obstacles(absent, protocol))
+        assert bool(protocols.obstacles(con, protocol)) == bool(protocol.lists)
