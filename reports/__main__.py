@@ -1,4 +1,4 @@
-"""python -m reports leaderboard | sql | rescore | export | bench | readme."""
+"""python -m reports leaderboard | sql | rescore | export | bench | readme | schema."""
 
 import sys
 from argparse import Namespace
@@ -29,10 +29,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     bench = commands.add_parser("bench", help="measure every speed figure; write docs/performance.md", epilog=EXAMPLES)
     bench.add_argument("only", nargs="*", metavar="STAGE", help="default: all of them")
     commands.add_parser("readme", help="bring the README's tables up to date", epilog=EXAMPLES)
+    commands.add_parser("schema", help="bring docs/schema.md up to date", epilog=EXAMPLES)
     arguments = parser.parse_args(argv)
     command = {
         "leaderboard": _leaderboard, "sql": _sql, "rescore": _rescore, "export": _export, "bench": _bench,
-        "readme": _readme,
+        "readme": _readme, "schema": _schema,
     }[arguments.command]  # fmt: skip
     return command(arguments)
 
@@ -126,6 +127,13 @@ def _readme(_: Namespace) -> int:
     from reports import readme
 
     readme.write()
+    return 0
+
+
+def _schema(_: Namespace) -> int:
+    from reports import schema
+
+    schema.write()
     return 0
 
 

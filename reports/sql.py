@@ -19,7 +19,7 @@ from ingest.files import atomic
 from ingest.types import DataError
 
 DATABASES = ("both", "results", "catalog")
-FORMATS = ("table", "csv", "json", "markdown", "parquet")
+FORMATS = ("table", "csv", "json", "markdown", "latex", "parquet")
 WAIT_S = 20.0  # for another process to finish writing
 SHOWN_ROWS = 200  # of a table on the screen; the other formats give all
 _READS = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
@@ -153,6 +153,20 @@ def markdown(table: pa.Table) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
+def latex(table: pa.Table) -> str:
+    """A LaTeX tabular with booktabs rules; numbers to the right."""
+    align = "".join("r" if right else "l" for right in _numeric(table))
+    rows = [" & ".join(_tex(cell(v)) for v in row.values()) + r" \\" for row in table.to_pylist()]
+    head = " & ".join(_tex(name) for name in table.column_names) + r" \\"
+    lines = [rf"\begin{{tabular}}{{{align}}}", r"\toprule", head, r"\midrule", *rows, r"\bottomrule", r"\end{tabular}"]
+    return "\n".join(lines) + "\n"
+
+
+def _tex(text: str) -> str:
+    words = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    return "".join(words.get(c, rf"\{c}" if c in "&%$#_{}" else c) for c in text)
+
+
 def _numeric(table: pa.Table) -> list[bool]:
     """Which columns hold numbers, as numbers or formatted."""
     return [
@@ -208,5 +222,6 @@ def _parquet(table: pa.Table) -> bytes:
 
 
 _RENDER: dict[str, Callable[[pa.Table], bytes]] = {
-    "table": _aligned, "csv": _csv, "json": _json, "markdown": lambda t: markdown(t).encode(), "parquet": _parquet,
+    "table": _aligned, "csv": _csv, "json": _json, "markdown": lambda t: markdown(t).encode(),
+    "latex": lambda t: latex(t).encode(), "parquet": _parquet,
 }  # fmt: skip

@@ -98,6 +98,8 @@ QUERY = "SELECT 'a|b' AS word, 1.5::DOUBLE AS x, NULL::INTEGER AS nothing, [1, 2
 @pytest.mark.parametrize("form, content", [
     ("table", "word    x  nothing  list\n----  ---  -------  ------\na|b   1.5           [1, 2]\n"),
     ("markdown", "| word | x | nothing | list |\n| --- | --: | --: | --- |\n| a\\|b | 1.5 |  | [1, 2] |\n"),
+    ("latex", "\\begin{tabular}{lrrl}\n\\toprule\nword & x & nothing & list \\\\\n\\midrule\n"
+              "a|b & 1.5 &  & [1, 2] \\\\\n\\bottomrule\n\\end{tabular}\n"),
 ])  # fmt: skip
 def test_text_formats(data, capfdbinary, form, content):
     sql.write(sql.query(data, QUERY), form, None)
@@ -113,6 +115,11 @@ def test_other_formats_read_back(data, tmp_path):
     ]
     assert pyarrow.csv.read_csv(tmp_path / "out.csv")["word"].to_pylist() == ["a|b"]
     assert pq.read_table(tmp_path / "out.parquet").equals(table)
+
+
+def test_latex_escapes_what_it_must(data):
+    text = sql.latex(sql.query(data, "SELECT 'a_b & 5 % {x}' AS w"))
+    assert r"a\_b \& 5 \% \{x\}" in text
 
 
 def test_from_the_command_line(data):
