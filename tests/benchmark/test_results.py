@@ -2,6 +2,9 @@
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
 from dataclasses import fields
 
 import duckdb
@@ -286,3 +289,19 @@ def test_json_of_the_run_is_kept(data):
     ((config,),) = ask(data, "SELECT DISTINCT config FROM run")
     assert json.loads(config) == {"lr": 0.1}
     assert np.isclose(ask(data, "SELECT dev_threshold FROM run LIMIT 1")[0][0], 0.0)
+
+
+def test_a_killed_collect_leaves_the_old_catalog_and_the_next_one_succeeds(data):
+    results.collect(data, replicates=20)
+    before = (data / "results.duckdb").read_bytes()
+    made_results.add_run(data, "aasist", made_results.score_table(made_results.GOOD))
+    code = (
+        "import os, signal, sys; from pathlib import Path; from benchmark import results; "
+        "results._insert = lambda *_: os.kill(os.getpid(), signal.SIGKILL); results.collect(Path(sys.argv[1]), replicates=20)"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, str(data)], capture_output=True)
+    assert killed.returncode == -signal.SIGKILL
+    assert (data / "results.duckdb").read_bytes() == before
+    assert results.collect(data, replicates=20) == results.Collected(runs=5, measured=1)
+    assert len(ask(data, "FROM run")) == 5
+    assert list(data.glob(".results*")) == []
