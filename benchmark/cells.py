@@ -1,5 +1,6 @@
 """Cells of the benchmark: protocol x detector x seed, resolved to settings, training key and run id."""
 
+import ast
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,11 +22,10 @@ SCORE_COLUMNS = (
     "role", "subset", "utt_id", "label", "attack", "speaker", "corpus", "codec", "vocoder", "language",
     "variant",
 )  # fmt: skip
-# What decides a score beside the detector's own file: a change here makes new runs.
-SHARED_SOURCES = (
-    "benchmark/batch.py", "benchmark/loader.py", "benchmark/score.py", "benchmark/train.py",
-    "shards/reader.py", "features/extractors/_*.py", "benchmark/detectors/_*.py",
-)  # fmt: skip
+# What decides every score beside the detector's own file and its feature; what these import counts too.
+SHARED_SOURCES = ("benchmark/loader.py", "benchmark/score.py", "benchmark/train.py", "benchmark/training.toml",
+                  "shards/reader.py")  # fmt: skip
+SOURCE_PACKAGES = ("benchmark", "features")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +130,35 @@ def digest(value: Any) -> str:
 
 @cache
 def code_version(detector: str, feature: str) -> str:
-    """Hash of the sources that decide this detector's scores: its file, its feature, and what all share."""
-    patterns = (*SHARED_SOURCES, f"benchmark/detectors/{detector}.py", f"features/extractors/{feature}.py")
-    digest = hashlib.sha256()
-    for path in sorted(path for pattern in patterns for path in ROOT.glob(pattern)):
-        digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()[:16]
+    """Hash of the sources that decide this detector's scores: a change in any of them makes new runs.
+
+    The detector's file, its feature's, the loader, the training loop, and whatever of `benchmark` and `features`
+    they import, directly or not.
+    """
+    own = (f"benchmark/detectors/{detector}.py", f"features/extractors/{feature}.py")
+    pending, found = [ROOT / path for path in (*SHARED_SOURCES, *own)], set()
+    while pending:
+        path = pending.pop()
+        if path not in found:
+            found.add(path)
+            pending += _imported(path) if path.suffix == ".py" else []
+    hashed = hashlib.sha256()
+    for path in sorted(found):
+        hashed.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return hashed.hexdigest()[:16]
+
+
+@cache
+def _imported(path: Path) -> tuple[Path, ...]:
+    """The files of our own packages that a source imports by name."""
+    names = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            package = path.relative_to(ROOT).parent.parts
+            base = ".".join([*package[: len(package) + 1 - node.level], *([node.module] if node.module else [])])
+            base = base if node.level else node.module
+            names += [base, *(f"{base}.{alias.name}" for alias in node.names)]
+    files = (ROOT / (name.replace(".", "/") + ".py") for name in names if name.split(".")[0] in SOURCE_PACKAGES)
+    return tuple(file for file in files if file.exists())
