@@ -12,6 +12,11 @@ LOCK_HASH := $(shell cat requirements.lock requirements-setup.lock | sha256sum |
 READY     := $(VENV)/ready-$(LOCK_HASH)
 PYTHON    := $(VENV)/bin/python
 
+DEMO := $(DATA)/demo
+DEMO_PROTOCOLS := inner/librisevoc inner/wavefake inner/decro_en inner/decro_zh cross_method/librisevoc \
+  cross_method/wavefake cross_dataset/librisevoc cross_language/wavefake_en_ja cross_language/decro_zh_en \
+  cross_language/decro_en_zh official/asvspoof2019_la
+
 CORPORA := $(filter-out _%,$(basename $(notdir $(wildcard ingest/corpora/*.py))))
 INGEST_FLAGS = $(if $(PARTIAL),--partial) $(if $(LJSPEECH),--ljspeech "$(LJSPEECH)") $(if $(JSUT),--jsut "$(JSUT)")
 
@@ -33,7 +38,15 @@ $(READY):
 	@touch $(READY)
 
 demo: $(READY)  ## ingest to leaderboard on corpora that it makes itself, in DATA/demo
-	$(PYTHON) -m benchmark demo --data "$(DATA)/demo"
+	$(PYTHON) -m ingest simulate --data "$(DEMO)" --out "$(DEMO)/corpora"
+	$(PYTHON) -m ingest all --data "$(DEMO)" --root "$(DEMO)/corpora"
+	$(PYTHON) -m shards all --data "$(DEMO)"
+	$(PYTHON) -m features all --data "$(DEMO)" --feature logmel
+	$(PYTHON) -m benchmark run --data "$(DEMO)" --protocol $(DEMO_PROTOCOLS) --detector mean_pool lfcc_gmm lfcc_lcnn \
+	  --set lfcc_gmm.components=16 lfcc_lcnn.epochs=4 lfcc_lcnn.lr=1e-3 lfcc_lcnn.batch_size=16
+	$(PYTHON) -m benchmark shortcuts --data "$(DEMO)" --protocol $(DEMO_PROTOCOLS)
+	$(PYTHON) -m reports leaderboard --data "$(DEMO)"
+	@echo 'Read $(DEMO)/reports/leaderboard.md; ask: make sql DATA=$(DEMO) Q="SELECT * FROM leaderboard LIMIT 5"'
 
 test: $(READY)  ## the tests
 	$(PYTHON) -m pytest -n 2 --dist worksteal

@@ -1,4 +1,4 @@
-"""python -m benchmark run | score | status | collect | detectors."""
+"""python -m benchmark run | score | shortcuts | status | collect | detectors."""
 
 import json
 from collections.abc import Sequence
@@ -29,6 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     ):
         command = commands.add_parser(name, help=what, description=what, epilog=EXAMPLES)
         _add_grid(command)
+    probes = commands.add_parser("shortcuts", help="score what duration, silence, ... alone can tell", epilog=EXAMPLES)
+    _add_protocols(probes)
     commands.add_parser("status", help="what ran, what failed and why", epilog=EXAMPLES)
     commands.add_parser("collect", help="rebuild results.duckdb from the score files", epilog=EXAMPLES)
     commands.add_parser("detectors", help="every detector: paper, input, parameters, weights", epilog=EXAMPLES)
@@ -36,21 +38,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         add_data(commands.choices[name])
     commands.choices["status"].add_argument("--json", action="store_true", help="for scripts")
     arguments = parser.parse_args(argv)
-    return {"run": _run, "score": _run, "status": _status, "collect": _collect, "detectors": _detectors}[
-        arguments.command
-    ](arguments)
+    does = {"run": _run, "score": _run, "shortcuts": _shortcuts, "status": _status, "collect": _collect,
+            "detectors": _detectors}  # fmt: skip
+    return does[arguments.command](arguments)
+
+
+MANY = {"nargs": "+", "action": "extend"}
+
+
+def _add_protocols(command: Parser) -> None:
+    add_data(command)
+    command.add_argument("--protocol", **MANY, metavar="NAME", help="default: every one the catalog can run")
+    command.add_argument("--partial", action="store_true", help="run protocols of which a part is missing")
 
 
 def _add_grid(command: Parser) -> None:
-    add_data(command)
-    many = {"nargs": "+", "action": "extend"}
-    command.add_argument("--protocol", **many, metavar="NAME", help="default: every one the catalog can run")
-    command.add_argument("--detector", **many, metavar="NAME", help=f"default: {' '.join(DEFAULT_DETECTORS)}")
-    command.add_argument("--seed", **many, type=int, metavar="N", help="default: 0")
+    _add_protocols(command)
+    command.add_argument("--detector", **MANY, metavar="NAME", help=f"default: {' '.join(DEFAULT_DETECTORS)}")
+    command.add_argument("--seed", **MANY, type=int, metavar="N", help="default: 0")
     command.add_argument("--seeds", type=int, metavar="N", help="seeds 0 to N-1")
-    command.add_argument("--set", **many, default=[], metavar="KEY=VALUE", help="a setting; DETECTOR.KEY=VALUE for one")
+    command.add_argument("--set", **MANY, default=[], metavar="KEY=VALUE", help="a setting; DETECTOR.KEY=VALUE for one")
     command.add_argument("--weights", type=Path, metavar="FILE", help="run: start from it; score: score with it")
-    command.add_argument("--partial", action="store_true", help="run protocols of which a part is missing")
     command.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N (default: auto)")
     command.add_argument("--jobs", type=int, help="cells at once (default: one per core, or one on a GPU)")
     command.add_argument("--threads", type=int, default=1, help="CPU threads per cell (default: 1)")
@@ -84,6 +92,18 @@ def _run(arguments) -> int:  # noqa: ANN001
     good = len(cells) - len(failures)
     print(f"{good} of {len(cells)} cells done; results in {arguments.data / 'results.duckdb'}")
     return 1 if failures else 0
+
+
+def _shortcuts(arguments) -> int:  # noqa: ANN001
+    from benchmark import results, shortcuts
+    from ingest import catalog
+
+    with catalog.connect(arguments.data / "catalog.duckdb") as con:
+        on, _ = _protocols(con, arguments, True)
+        made = shortcuts.run(arguments.data, con, on)
+    results.collect(arguments.data)
+    print(f"{made} shortcut runs made on {len(on)} protocols; results in {arguments.data / 'results.duckdb'}")
+    return 0
 
 
 def _protocols(con, arguments, trained: bool) -> tuple[dict, dict[str, str]]:  # noqa: ANN001
