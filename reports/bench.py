@@ -1,0 +1,79 @@
+"""Every speed figure beside its limit or peer, measured in one go, as a table and as docs/performance.md."""
+
+import importlib
+import os
+import platform
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ingest.files import atomic
+from ingest.types import nearest
+
+SOURCES = {
+    "ingest": "ingest.bench",
+    "shards": "shards.bench",
+    "features": "features.bench",
+    "metrics": "benchmark.bench_metrics",
+    "detectors": "benchmark.bench_detectors",
+}
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "performance.md"
+
+
+def bench(only: Sequence[str] = (), page: Path = PAGE) -> bool:
+    """Measure, print one table, and write `page` when everything was measured. True if every limit was reached."""
+    for name in only:
+        if name not in SOURCES:
+            raise nearest(name, SOURCES, what="bench")
+    chosen = [name for name in SOURCES if not only or name in only]
+    rows = []
+    for name in chosen:
+        print(f"measuring {name}", flush=True)
+        rows += [{"stage": name, **row} for row in importlib.import_module(SOURCES[name]).rows()]
+    table = markdown(rows)
+    print(table)
+    if not only:
+        with atomic(page) as temporary:
+            temporary.write_text(_page(table))
+    return all(reached(row) is not False for row in rows)
+
+
+def reached(row: dict[str, Any]) -> bool | None:
+    """Does the figure meet its limit? None where it has none. `reach` is ">= x" or "<= x" in the row's unit."""
+    words = str(row.get("reach") or "").split()
+    if len(words) != 2 or words[0] not in (">=", "<="):
+        return None
+    limit = float(words[1])
+    return row["value"] >= limit if words[0] == ">=" else row["value"] <= limit
+
+
+def markdown(rows: Sequence[dict[str, Any]]) -> str:
+    """The rows as one Markdown table."""
+    lines = ["| stage | what | measured | unit | beside | reach | |", "|---|---|---|---|---|---|---|"]
+    for row in rows:
+        mark = {True: "yes", False: "**no**", None: ""}[reached(row)]
+        cells = (row["stage"], row["name"], f"{row['value']:.4g}", row["unit"], row.get("limit") or "",
+                 row.get("reach") or "", mark)  # fmt: skip
+        lines.append("| " + " | ".join(str(cell) for cell in cells) + " |")
+    return "\n".join(lines)
+
+
+def machine() -> str:
+    """Processor, cores and memory of this machine in one line."""
+    name = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    for line in info.read_text().splitlines() if info.exists() else ():
+        if line.startswith("model name"):
+            name = line.partition(":")[2].strip()
+            break
+    memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return f"{name}, {len(os.sched_getaffinity(0))} cores, {memory_gib:.0f} GiB, Python {platform.python_version()}"
+
+
+def _page(table: str) -> str:
+    return (
+        "# Performance\n\nWritten by `make bench`: every figure was measured beside its peer or limit in the same run; "
+        "medians. A ratio is ours over the peer's.\n\n"
+        f"Machine: {machine()}. Measured {time.strftime('%Y-%m-%d')}.\n\n{table}\n"
+    )
