@@ -30,9 +30,10 @@ class Extractor(nn.Module, abc.ABC):
     weights_hash = ""
 
     def identify(self, name: str, params: dict[str, Any], source: str) -> None:
-        """Set name, params and key; called once by `get`."""
+        """Set name, params and key; called once by `get`. Weights count by content, not by where they lie."""
         self.name, self.params = name, params
-        text = json.dumps([name, params, source, self.weights_hash], sort_keys=True)
+        named = {k: v for k, v in params.items() if not (k == "weights" and self.weights_hash)}
+        text = json.dumps([name, named, source, self.weights_hash], sort_keys=True)
         self.key = hashlib.sha256(text.encode()).hexdigest()
 
     def constant(self, name: str, value: Tensor) -> None:
