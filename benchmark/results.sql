@@ -235,8 +235,8 @@ QUALIFY row_number() OVER (
     PARTITION BY run_id, metric
     ORDER BY CASE WHEN protocol = 'official/ctrsvdd' AND subset = 'test_wo_a14' THEN 0  -- the challenge's own choice
                   WHEN subset = 'average' THEN 1
-                  WHEN kind = 'average' THEN 2
-                  WHEN subset IN ('eval', 'test') THEN 3
+                  WHEN subset IN ('eval', 'test', 'pooled') THEN 2
+                  WHEN kind = 'average' AND subset LIKE '%average' THEN 3
                   WHEN kind = 'pooled' THEN 4
                   ELSE 5 END,
              length(subset), subset) = 1;
