@@ -3,7 +3,9 @@
 Levels are of the mean of the channels, in dB re full scale, not below FLOOR_DB. A frame is 10 ms without overlap;
 it is silent if its RMS lies SILENCE_DB or more below that of the loudest frame. The long-term spectrum is the mean
 power of 1024-sample Hann windows without overlap, from LOWEST_HZ up: its bandwidth is the highest frequency
-within BANDWIDTH_DB of its maximum, its tilt the least-squares slope in dB over octaves.
+within BANDWIDTH_DB of its maximum, its tilt the least-squares slope in dB over octaves, and its edge the largest
+fall of the level within half an octave above a fifth of the Nyquist frequency: where a low-pass filter has cut, as
+resampling does, the spectrum ends in an edge; where the voice ends, it fades.
 """
 
 import hashlib
@@ -36,7 +38,8 @@ SCHEMA = pa.schema(
         ("leading_silence_s", pa.float64()), ("trailing_silence_s", pa.float64()),
         ("loudness_db", pa.float64()), ("peak", pa.float64()), ("dc", pa.float64()),
         ("noise_floor_db", pa.float64()), ("bandwidth_hz", pa.float64()),
-        ("tilt_db_per_octave", pa.float64()), ("zero_crossing_hz", pa.float64()), ("clipped_share", pa.float64()),
+        ("edge_db", pa.float64()), ("tilt_db_per_octave", pa.float64()), ("zero_crossing_hz", pa.float64()),
+        ("clipped_share", pa.float64()),
     ]
 )  # fmt: skip
 """What measure() returns. `fault` says why a file does not decode; then all after it is null."""
@@ -87,14 +90,14 @@ def _measured(header: Header, blocks: Iterable[np.ndarray]) -> dict[str, Any]:
         windows += len(spectra)
         samples += len(mono)
     duration_s = samples / header.rate_hz
-    bandwidth_hz, tilt = _spectrum(power / windows, header.rate_hz)
+    bandwidth_hz, edge_db, tilt = _spectrum(power / windows, header.rate_hz)
     leading_s, trailing_s, noise_db, loudness_db = _levels(np.concatenate(energy), frame, header.rate_hz)
     return {
         "duration_s": duration_s, "rate_hz": header.rate_hz, "channels": header.channels,
         "container": header.container, "subtype": header.subtype, "frames": samples,
         "audio_hash": digest.hexdigest(), "leading_silence_s": leading_s, "trailing_silence_s": trailing_s,
         "loudness_db": loudness_db, "peak": peak, "dc": total / samples, "noise_floor_db": noise_db,
-        "bandwidth_hz": bandwidth_hz, "tilt_db_per_octave": tilt,
+        "bandwidth_hz": bandwidth_hz, "edge_db": edge_db, "tilt_db_per_octave": tilt,
         "zero_crossing_hz": crossings / duration_s, "clipped_share": clipped / (samples * header.channels),
     }  # fmt: skip
 
@@ -147,15 +150,31 @@ def _db(power: float) -> float:
     return float(10 * np.log10(max(power, _POWER_FLOOR)))
 
 
-def _spectrum(power: np.ndarray, rate_hz: int) -> tuple[float, float]:
-    """Bandwidth in Hz and tilt in dB per octave of a long-term power spectrum (bin,)."""
+def _spectrum(power: np.ndarray, rate_hz: int) -> tuple[float, float, float]:
+    """Bandwidth in Hz, edge in dB and tilt in dB per octave of a long-term power spectrum (bin,)."""
     frequency = np.arange(power.size) * rate_hz / _WINDOW.size
     heard = frequency >= LOWEST_HZ
-    frequency, power = frequency[heard], power[heard]
-    if not power.size or not power.max() > 0:
-        return 0.0, 0.0
+    if not heard.any() or not power[heard].max() > 0:
+        return 0.0, 0.0, 0.0
+    level_db = 10 * np.log10(np.maximum(power, power[heard].max() * _POWER_FLOOR))
+    edge_db = _edge(level_db)
+    frequency, power, level_db = frequency[heard], power[heard], level_db[heard]
     bandwidth_hz = frequency[np.flatnonzero(power >= power.max() * 10 ** (-BANDWIDTH_DB / 10))[-1]]
     octave = np.log2(frequency)
     octave -= octave.mean()
-    level_db = 10 * np.log10(np.maximum(power, power.max() * _POWER_FLOOR))
-    return float(bandwidth_hz), float((octave * level_db).sum() / (octave**2).sum())
+    return float(bandwidth_hz), edge_db, float((octave * level_db).sum() / (octave**2).sum())
+
+
+_BELOW = np.linspace(0.2, 0.667, 60)  # of the Nyquist frequency: the upper ends of the bands below the edge
+_BANDS = np.round(
+    np.stack([0.94 * _BELOW, _BELOW, np.sqrt(2) * _BELOW, 1.06 * np.sqrt(2) * _BELOW]) * (_WINDOW.size // 2)
+).astype(int)
+
+
+def _edge(level_db: np.ndarray) -> float:
+    """Largest fall from a band of a twelfth of an octave to the one half an octave above."""
+    sums = np.concatenate([[0.0], np.cumsum(level_db)])
+    low, low_end, high, high_end = _BANDS
+    below = (sums[low_end + 1] - sums[low]) / (low_end + 1 - low)
+    above = (sums[high_end + 1] - sums[high]) / (high_end + 1 - high)
+    return float((below - above).max())

@@ -80,6 +80,7 @@ CREATE TABLE IF NOT EXISTS measurement (               -- cheap properties of th
     dc                  DOUBLE,                        -- mean sample
     noise_floor_db      DOUBLE,                        -- 5th percentile of frame RMS
     bandwidth_hz        DOUBLE,                        -- highest frequency within 60 dB of the spectral peak
+    edge_db             DOUBLE,                        -- largest fall of the long-term spectrum within half an octave
     tilt_db_per_octave  DOUBLE,                        -- slope of the long-term spectrum
     zero_crossing_hz    DOUBLE,                        -- sign changes per second
     clipped_share       DOUBLE                         -- share of samples at full scale

@@ -22,8 +22,9 @@ from ingest.types import Corpus, DataError
 
 SILENT_PEAK = 1e-3  # full scale = 1: 60 dB below
 CLIPPED_SHARE = 1e-3
-NARROW = 0.7  # of the Nyquist frequency: 99 % of speech brought from 8 to 16 kHz stays below, whatever resampler
-NARROW_SHARE = 0.05  # 2 % of clean speech stays below too; fewer than this share of a group are no finding
+NARROW = 0.7  # of the Nyquist frequency, and
+EDGE_DB = 36.0  # of fall within half an octave: 98 % of speech brought from 8 to 16 kHz, 1 % of other speech
+NARROW_SHARE = 0.05  # fewer than this share of a group are no finding
 COMMON_FORMATS = 0.5  # share of files of the rarer label that must have a format which the other label has too
 WIDE_CODECS = ("none", "nocodec")  # other codec words explain a narrow band
 
@@ -252,11 +253,11 @@ def _duplicates(con: duckdb.DuckDBPyConnection, name: str) -> Problem | None:
 
 
 def _narrow(con: duckdb.DuckDBPyConnection, name: str) -> list[Problem]:
-    """Material whose band ends far below half its rate, as upsampled material does, by partition and label."""
+    """Material whose band ends in an edge far below half its rate, as upsampled material does."""
     wide = ", ".join(f"'{word}'" for word in WIDE_CODECS)
     groups = con.execute(f"""
         SELECT "partition", label, count(*) FILTER (narrow), count(*), min(path) FILTER (narrow), min(rate_hz) FROM (
-            SELECT "partition", label, path, rate_hz, bandwidth_hz < {NARROW} * rate_hz / 2 AND peak >= {SILENT_PEAK}
+            SELECT "partition", label, path, rate_hz, bandwidth_hz < {NARROW} * rate_hz / 2 AND edge_db > {EDGE_DB}
                    AS narrow
             FROM utterance JOIN measurement m USING (utt_id)
             WHERE m.corpus = ? AND audio_status = 'ok' AND (codec IS NULL OR codec IN ({wide})))

@@ -52,7 +52,7 @@ def test_digital_silence(tmp_path):
 def test_white_noise_is_flat_and_wide_and_one_over_f_falls(tmp_path):
     noise = np.random.default_rng(0).standard_normal(RATE_HZ * 8)
     row = measured(tmp_path, 0.1 * noise)
-    assert abs(row["tilt_db_per_octave"]) < 0.3 and row["bandwidth_hz"] == 8000
+    assert abs(row["tilt_db_per_octave"]) < 0.3 and row["bandwidth_hz"] == 8000 and row["edge_db"] < 3
     spectrum = np.fft.rfft(noise)
     spectrum[1:] /= np.arange(1, spectrum.size)  # amplitude 1/f: -6.02 dB per octave
     pink = np.fft.irfft(spectrum)
@@ -64,6 +64,7 @@ def test_a_band_that_ends_early(tmp_path):
     spectrum[int(spectrum.size * 0.5) :] = 0
     row = measured(tmp_path, 0.1 * np.fft.irfft(spectrum))
     assert row["bandwidth_hz"] == pytest.approx(4000, abs=100)
+    assert row["edge_db"] > 60
 
 
 def test_clipping_counts_samples_at_full_scale(tmp_path):
