@@ -246,7 +246,8 @@ def learning_rate(schedule: Any, lr: float, *, step: int, total: int, epoch: int
     """The learning rate of one step; a pure function, so that a resumed run needs no scheduler state.
 
     constant; cosine_per_step: min_lr + (lr - min_lr)(1 + cos(pi step / total)) / 2 (`steps` fixes total);
-    step: lr factor^(epoch // every); warmup_linear: rises over `warmup` of total, then falls linearly to 0.
+    cosine_per_epoch: the same over `period` epochs, then up again; step: lr factor^(epoch // every);
+    warmup_linear: rises over `warmup` of total, then falls linearly to 0.
     """
     how = {"name": schedule} if isinstance(schedule, str) else schedule
     name = how["name"]
@@ -256,12 +257,16 @@ def learning_rate(schedule: Any, lr: float, *, step: int, total: int, epoch: int
     if name == "cosine_per_step":
         low = how.get("min_lr", 0.0)
         return low + 0.5 * (lr - low) * (1 + math.cos(math.pi * min(1.0, step / total)))
+    if name == "cosine_per_epoch":
+        low = how.get("min_lr", 0.0)
+        return low + 0.5 * (lr - low) * (1 + math.cos(math.pi * epoch / how["period"]))
     if name == "step":
         return lr * how["factor"] ** (epoch // how["every"])
     if name == "warmup_linear":
         warm = max(1.0, how["warmup"] * total)
         return lr * min((step + 1) / warm, max(0.0, (total - step) / max(1.0, total - warm)))
-    raise DataError(f"unknown schedule {name!r}; known: constant, cosine_per_step, step, warmup_linear")
+    known = "constant, cosine_per_step, cosine_per_epoch, step, warmup_linear"
+    raise DataError(f"unknown schedule {name!r}; known: {known}")
 
 
 def _copy(detector: nn.Module) -> dict[str, torch.Tensor]:

@@ -130,3 +130,11 @@ def test_the_xlsr_front_end():
     reached = real_clips.with_gradient(detector, detector.loss(batch))
     assert "ssl_model.model.feature_extractor.conv_layers.0.conv.weight" in reached
     assert detector.eval().score(batch.x).shape == (2,)
+
+
+def test_the_learning_rate_falls_for_ten_epochs_and_rises_again():
+    from benchmark.train import learning_rate
+
+    how = _build("raw").TRAINING
+    rates = [learning_rate(how["schedule"], how["lr"], step=0, total=1, epoch=epoch) for epoch in (0, 5, 10, 15, 20)]
+    assert rates == pytest.approx([1e-3, 5.005e-4, 1e-6, 5.005e-4, 1e-3])
