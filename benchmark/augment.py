@@ -255,3 +255,12 @@ def rat_set(wave: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         wave = add_noise(wave, generator) if chance(0.9) else wave
         wave = filter_randomly(wave, generator) if chance(0.9) else wave
     return wave
+
+
+# What a detector's TRANSFORM names: applied to each training wave before its crop. `speed_compression` is not here: it
+# needs encoders, so its copies are made as shard variants.
+TRANSFORMS: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
+    "rawboost_3": lambda wave, generator: rawboost(wave, 3, generator),
+    "rawboost_5": lambda wave, generator: rawboost(wave, 5, generator),
+    "rat_set": rat_set,
+}
