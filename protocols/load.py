@@ -144,9 +144,12 @@ def _protocol(name: str, path: Path, table: dict) -> Protocol:
             raise DataError(f"{place}: needs a {key}")
     if table["scenario"] != name.split("/")[0]:
         raise DataError(f"{place}: scenario is {table['scenario']!r} but the file lies in {name.split('/')[0]}/")
-    for key in ("train", "dev", "test"):
+    untrained = table["scenario"] == "test_only"
+    for key in ("test",) if untrained else ("train", "dev", "test"):
         if not isinstance(table.get(key), dict) or not table[key]:
             raise DataError(f"{place}: needs a table [{key}]")
+    if untrained and table.keys() & {"train", "dev"}:
+        raise DataError(f"{place}: a test_only protocol has neither [train] nor [dev]")
     lists = _lists(table.get("lists", {}), place)
     test = tuple(_subsets(table["test"], place, lists))
     subsets = [role.subset for role in test]
@@ -156,14 +159,14 @@ def _protocol(name: str, path: Path, table: dict) -> Protocol:
     return Protocol(
         name=name, title=table["title"], scenario=table["scenario"], source=table["source"],
         note=table.get("note", ""), path=path,
-        train=_role("train", None, table["train"], place, lists),
-        dev=_role("dev", None, table["dev"], place, lists),
+        train=_nobody("train") if untrained else _role("train", None, table["train"], place, lists),
+        dev=_nobody("dev") if untrained else _role("dev", None, table["dev"], place, lists),
         test=test,
         metrics=tuple(_one_of(word, METRICS, "metric", place) for word in table.get("metrics", ["eer", "auc"])),
         averages=_groups(table.get("averages", {}), subsets, f"{place} [averages]"),
         pooled=_groups(table.get("pooled", {}), subsets, f"{place} [pooled]"),
         balance=_one_of(table.get("balance", "none"), BALANCES, "balance", place),
-        clip=clip, dev_mean_over=_column(table["dev"].get("mean_over"), f"{place} [dev]"),
+        clip=clip, dev_mean_over=_column(table.get("dev", {}).get("mean_over"), f"{place} [dev]"),
         lists=lists, declares=tuple(_declared(text, subsets, place) for text in table.get("declares", [])),
     )  # fmt: skip
 
@@ -183,6 +186,11 @@ def _subsets(table: dict, place: str, lists: Mapping[str, TrialList]) -> Iterato
             subset, own = _fill(key, values), _fill(given, values)
             both = [item["where"] for item in (defaults, own) if "where" in item]
             yield _role("test", subset, defaults | own | ({"where": both} if both else {}), place, lists)
+
+
+def _nobody(role: str) -> Role:
+    """The train and dev of a protocol that only tests."""
+    return Role(role, None, (), None, (), None, None)
 
 
 def _role(role: str, subset: str | None, table: dict, place: str, lists: Mapping[str, TrialList]) -> Role:

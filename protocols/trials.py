@@ -271,7 +271,7 @@ def _of_several_parts(rows: pa.Table, protocol: Protocol) -> pa.Table:
 
 def _refuse_empty(rows: pa.Table, protocol: Protocol, found: Sequence[Shortfall]) -> None:
     there = counts(rows)
-    for role in (protocol.train, protocol.dev):
+    for role in (role for role in (protocol.train, protocol.dev) if role.parts):
         for label, number in zip(("bonafide", "spoof"), there.get((role.role, None), (0, 0))):
             if number == 0:
                 lost = sum(s.trials or 0 for s in found if s.role == role.role and s.label == label)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 SCENARIOS = (
     "inner", "cross_method", "cross_dataset", "cross_language", "official", "adaptation", "loao",
-    "cross_domain", "joint",
+    "cross_domain", "joint", "test_only",
 )  # fmt: skip
 ROLES = ("train", "dev", "test")
 BALANCES = ("none", "oversample")
@@ -134,8 +134,8 @@ class Protocol:
 
     @property
     def roles(self) -> tuple[Role, ...]:
-        """Train, dev and the test subsets in the order of the file."""
-        return (self.train, self.dev, *self.test)
+        """Train and dev (where the protocol trains) and the test subsets in the order of the file."""
+        return tuple(role for role in (self.train, self.dev, *self.test) if role.parts)
 
     @property
     def needs(self) -> frozenset[str]:
