@@ -22,6 +22,11 @@ _COUNT_TOLERANCE = 0.05  # of counts drawn by fold
 KNOWN_SHARED = {
     ("asvspoof2019_la", "decro"): "English DECRO takes its bona fide and its Tacotron spoof from ASVspoof 2019 LA",
     ("decro", "wavefake"): "English DECRO takes three vocoder attacks from WaveFake",
+    ("asvspoof2019_la", "asvspoof2021_la"): "ASVspoof 2021 LA sends material of 2019 eval through codecs, or none",
+    ("asvspoof2019_la", "asvspoof2021_df"): "source asvspoof of ASVspoof 2021 DF is material of 2019 eval",
+    ("asvspoof2021_df", "asvspoof2021_la"): "both take material of ASVspoof 2019 eval",
+    ("asvspoof2021_la", "decro"): "both take material of ASVspoof 2019 LA",
+    ("asvspoof2021_df", "decro"): "both take material of ASVspoof 2019 LA",
 }
 
 
