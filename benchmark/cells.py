@@ -20,7 +20,7 @@ from ingest.types import DataError
 ROOT = Path(__file__).resolve().parents[1]
 SCORE_COLUMNS = (
     "role", "subset", "utt_id", "label", "attack", "speaker", "corpus", "codec", "vocoder", "language",
-    "variant",
+    "variant", "domain", "partition", "codec_class", "transmission", "source_corpus", "gender", "trim", "duration_s",
 )  # fmt: skip
 # What decides every score beside the detector's own file and its feature; what these import counts too.
 SHARED_SOURCES = ("benchmark/loader.py", "benchmark/score.py", "benchmark/train.py", "benchmark/training.toml",
@@ -68,7 +68,8 @@ def trials(con: duckdb.DuckDBPyConnection, name: str, *, partial: bool = False) 
     con.register("protocol_rows", table)
     try:
         rows = con.sql(
-            "SELECT r.* EXCLUDE (subset), coalesce(r.subset, r.role) AS subset, u.codec, u.vocoder "
+            "SELECT r.* EXCLUDE (subset), coalesce(r.subset, r.role) AS subset, u.codec, u.vocoder, u.codec_class, "
+            "u.transmission, u.source_corpus, u.gender, u.trim, u.duration_s "
             "FROM protocol_rows r JOIN utterance u USING (utt_id) ORDER BY r.role, r.subset, r.utt_id, r.variant"
         ).to_arrow_table()
         partial_corpus, simulated = con.sql(
