@@ -96,6 +96,22 @@ def test_suspicious_scores_are_listed(page):
     assert "| aasist | 0 | eval | collapsed: fewer than 3 distinct scores" in section(page, "inner/decro_en")
 
 
+def test_clock_times_stand_on_a_page_of_their_own(tmp_path):
+    made_results.make(tmp_path)
+    page = write(tmp_path)
+    assert "train s" not in page.read_text()
+    assert "| lfcc_gmm | cross_method/librisevoc | 2 |" in page.with_name("costs.md").read_text()
+
+
+def test_a_property_that_never_varies_is_no_shortcut(tmp_path):
+    constant = {subset: ([1.0] * 4, {a: [1.0, 1.0] for a in spoof}) for subset, (_, spoof) in made_results.WEAK.items()}
+    made_results.make(tmp_path)
+    made_results.add_run(tmp_path, "shortcut_duration_s", made_results.score_table(made_results.WEAK))
+    made_results.add_run(tmp_path, "shortcut_channels", made_results.score_table(constant))
+    overview = section(write(tmp_path).read_text(), "Overview")
+    assert "| shortcut_duration_s | " in overview and "| shortcut_channels | 0.00 |" not in overview
+
+
 def test_without_runs_the_page_says_so(tmp_path):
     with pytest.raises(DataError, match=r"results.duckdb does not exist"):
         write(tmp_path)
