@@ -20,10 +20,10 @@ DEMO_PROTOCOLS := inner/librisevoc inner/wavefake inner/decro_en inner/decro_zh 
 CORPORA := $(filter-out _%,$(basename $(notdir $(wildcard ingest/corpora/*.py))))
 INGEST_FLAGS = $(if $(PARTIAL),--partial) $(if $(LJSPEECH),--ljspeech "$(LJSPEECH)") $(if $(JSUT),--jsut "$(JSUT)")
 
-.PHONY: help setup demo test lint bench benchmark leaderboard sql all-corpora lock $(CORPORA)
+.PHONY: help setup demo test lint bench benchmark leaderboard sql all-corpora readme lock $(CORPORA)
 
 help:  ## this list
-	@grep -hE '^[$$a-z0-9_() -]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^\$$\(CORPORA\):[^#]*## /<corpus> /; s/:[^#]*## /  /' | \
+	@sed -nE 's/^\$$\(CORPORA\):.*## /<corpus> /p; s/^([a-z-]+):.*## /\1 /p' $(MAKEFILE_LIST) | \
 	  awk '{name=$$1; $$1=""; printf "  make %-14s%s\n", name, $$0}'
 	@echo "  <corpus> is one of: $(CORPORA)"
 
@@ -80,6 +80,9 @@ leaderboard: $(READY)  ## DATA/reports/leaderboard.md from the results catalog
 sql: $(READY)  ## a read-only query: make sql Q="SELECT * FROM leaderboard"
 	@test -n "$$Q" || { echo 'make sql: pass the query: make sql Q="SELECT * FROM leaderboard"' >&2; exit 2; }
 	@$(PYTHON) -m reports sql "$$Q" --data "$(DATA)"
+
+readme: $(READY)  ## bring the README's generated tables up to date
+	$(PYTHON) -m reports readme
 
 lock: $(READY)  ## write requirements.lock anew from pyproject.toml
 	$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
