@@ -91,18 +91,20 @@ def compute_corpus(
     """
     with catalog.connect(data / "catalog.duckdb") as con:
         audio = audio_shards(con, corpus, variant, data)
+        entered = _entered(con, recipe.folder, corpus, variant)
     folder, feature = data / "features", recipe.folder
     names = [f"{feature}/{shard.name}" for shard in audio]
     with lock(folder / feature / corpus / ".lock"):
         wanting = [
             (name, shard) for name, shard in zip(names, audio)
-            if not index.finished(folder / name, fingerprint(recipe, shard))
+            if not index.finished(folder / name, fingerprint(recipe, shard), entered.get(name))
         ]  # fmt: skip
         total = sum(shard.members for _, shard in wanting)
         if jobs is None:
             jobs = min(cpu_count(), 1 + total // CLIPS_PER_JOB) if recipe.device == "cpu" else 1
         tasks = (delayed(compute_shard)(data, recipe, name, shard) for name, shard in wanting)
         writer.each(tasks, what=f"features {feature} {corpus}", jobs=jobs, total=total)
+        index.settle([folder / name for name, _ in wanting] + [folder / n for n in names if n not in entered])
         about = [index.read_about(folder / name) for name in names]
         _enter(data, corpus, variant, recipe, about)
     return {
@@ -145,7 +147,7 @@ def compute_shard(data: Path, recipe: Recipe, name: str, audio: AudioShard) -> i
 def _compute_shard(data: Path, recipe: Recipe, name: str, audio: AudioShard) -> int:
     path = data / "features" / name
     members: list[tuple[str, str, int, int, int]] = []
-    with atomic(path) as temporary, TarWriter(temporary) as tar:
+    with atomic(path, sync=False) as temporary, TarWriter(temporary) as tar:
         for utt_id, x, labels in _features(recipe, audio, data):
             array = npy(x.astype(recipe.dtype))
             members.append((utt_id, f"{utt_id}.npy", tar.add(f"{utt_id}.npy", array), len(array), len(x)))
@@ -195,12 +197,8 @@ def _enter(data: Path, corpus: str, variant: str, recipe: Recipe, about: list[di
     path, feature = data / "catalog.duckdb", recipe.folder
     which = "feature = ? AND corpus = ? AND variant = ?"
     with catalog.connect(path) as con:
-        if has_features(con):
-            query = f"SELECT shard, sha256 FROM feature_shard WHERE {which}"
-            if dict(con.execute(query, [feature, corpus, variant]).fetchall()) == {
-                a["shard"]: a["sha256"] for a in about
-            }:
-                return
+        if _entered(con, feature, corpus, variant) == {a["shard"]: a["sha256"] for a in about}:
+            return
     with catalog.connect(path, read_only=False) as con:
         con.execute(SCHEMA.read_text())
         audio = audio_shards(con, corpus, variant, data)
@@ -231,6 +229,14 @@ def _enter(data: Path, corpus: str, variant: str, recipe: Recipe, about: list[di
         files = [str(index.index_path(data / "features" / a["shard"])) for a in about]
         con.execute("INSERT INTO feature_member BY NAME SELECT * FROM read_parquet(?)", [files])
         con.commit()
+
+
+def _entered(con: duckdb.DuckDBPyConnection, feature: str, corpus: str, variant: str) -> dict[str, str]:
+    """shard -> sha256 of what the catalog knows of one feature, corpus and variant."""
+    if not has_features(con):
+        return {}
+    query = "SELECT shard, sha256 FROM feature_shard WHERE feature = ? AND corpus = ? AND variant = ?"
+    return dict(con.execute(query, [feature, corpus, variant]).fetchall())
 
 
 def has_features(con: duckdb.DuckDBPyConnection) -> bool:

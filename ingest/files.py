@@ -14,10 +14,11 @@ from ingest.types import DataError
 
 
 @contextlib.contextmanager
-def atomic(path: Path | str) -> Iterator[Path]:
+def atomic(path: Path | str, *, sync: bool = True) -> Iterator[Path]:
     """Yield a temporary name beside `path`; on success flush it to disk and rename it, else remove it.
 
     The caller writes the temporary file by name. A reader sees the old file or the new one, never a part.
+    With sync=False the caller flushes later, many files at once, before anything relies on them.
     Raises DataError when the folder cannot be written or the disk is full.
     """
     path = Path(path)
@@ -29,11 +30,13 @@ def atomic(path: Path | str) -> Iterator[Path]:
     try:
         with writable(path.parent):
             yield temporary
-            with open(temporary, "rb+") as written:
-                os.fsync(written.fileno())
+            if sync:
+                with open(temporary, "rb+") as written:
+                    os.fsync(written.fileno())
             os.chmod(temporary, 0o644)
             os.replace(temporary, path)
-            sync_folder(path.parent)
+            if sync:
+                sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -54,17 +57,13 @@ def writable(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise DataError(
-                f"{folder} is not writable ({error.strerror}); pass another folder as DATA="
-            ) from None
+            raise DataError(f"{folder} is not writable ({error.strerror}); pass another folder as DATA=") from None
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise DataError(
                 f"{folder} has no room left ({error.strerror}); free space and run the same command again"
             ) from None
         if error.errno in (errno.ENOTDIR, errno.EEXIST):
-            raise DataError(
-                f"{folder} cannot be used as a folder ({error.strerror}: {error.filename})"
-            ) from None
+            raise DataError(f"{folder} cannot be used as a folder ({error.strerror}: {error.filename})") from None
         raise
 
 

@@ -47,6 +47,8 @@ def encoded(row: dict[str, Any], audio_codec: str) -> tuple[str, bytes, int]:
             f"{row['corpus']}: {path} ({row['utt_id']}) is missing though it was there at ingest; "
             f"put it back, or run: python -m ingest {row['corpus']} --root DIR"
         ) from None
+    except OSError as error:
+        raise DataError(f"{row['corpus']}: {path} ({row['utt_id']}) cannot be read ({error.strerror})") from None
     except audio.Unreadable as error:
         raise DataError(
             f"{row['corpus']}: {path} ({row['utt_id']}) {error.reason}, though it was sound at ingest; "

@@ -7,7 +7,7 @@ number of processes, and again after a crash.
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -140,8 +140,9 @@ def write_corpus(
     with catalog.connect(data / "catalog.duckdb") as con:
         fingerprint = _fingerprint(con, corpus)
         planned = plan(con, corpus, audio_codec=audio_codec, max_bytes=max_bytes)
+        entered = _entered(con, corpus, "original")
     with lock(folder / corpus / ".lock"):
-        written = _write_all(planned, folder, jobs)
+        written = _write_all(planned, folder, entered, jobs)
         about = [index.read_about(folder / name) for name in planned.names]
         enter(data, corpus, "original", about, fingerprint)
     return {
@@ -150,13 +151,18 @@ def write_corpus(
     }  # fmt: skip
 
 
-def _write_all(planned: Plan, folder: Path, jobs: int | None) -> int:
+def _write_all(planned: Plan, folder: Path, entered: Mapping[str, str], jobs: int | None) -> int:
     sizes = [span[4] - span[3] for span in planned.spans]
-    wanting = [i for i, shard in enumerate(planned) if not index.finished(folder / shard.name, shard.fingerprint)]
+    wanting = [
+        i for i, shard in enumerate(planned)
+        if not index.finished(folder / shard.name, shard.fingerprint, entered.get(shard.name))
+    ]  # fmt: skip
     if jobs is None:  # starting a process costs as much as some hundred clips
         jobs = min(cpu_count(), 1 + sum(sizes[i] for i in wanting) // CLIPS_PER_JOB)
     tasks = (delayed(write_shard)(planned[i], folder) for i in wanting)
     each(tasks, what=f"shards {planned.corpus}", jobs=jobs, total=sum(sizes[i] for i in wanting))
+    names = planned.names
+    index.settle([folder / names[i] for i in wanting] + [folder / n for n in names if n not in entered])
     return len(wanting)
 
 
@@ -177,7 +183,7 @@ def write_shard(shard: Shard, folder: Path) -> int:
     """Write one shard and its index below `folder`; returns the number of clips."""
     path, fingerprint = folder / shard.name, shard.fingerprint
     members: list[tuple[str, int, int, int]] = []
-    with atomic(path) as temporary, TarWriter(temporary) as tar:
+    with atomic(path, sync=False) as temporary, TarWriter(temporary) as tar:
         for row in shard.rows:
             extension, data, samples = encoded(row, shard.audio_codec)
             member = f"{row['utt_id']}.{extension}"

@@ -44,8 +44,8 @@ class Lfcc(Extractor):
     symmetric Hamming, 15 ms hop, log10, as the MATLAB baseline of ASVspoof 2021 computes them.
     bins: how many FFT bins are kept and spread over 0..high_hz (0 = all). log: `log10` of (energy +
     log_floor), or `db` limited to top_db below the clip's peak. energy: coefficient 0 becomes the log of the
-    mean power. delta: factor of x[t+1] - x[t-1], 0 for static coefficients only. double: compute in float64
-    as MATLAB does; with a log floor of 2e-16, float32 noise would show in bands without energy.
+    mean power. delta: factor of x[t+1] - x[t-1], 0 for static coefficients only. double: transform in
+    float64 as MATLAB does; with a log floor of 2e-16, float32 noise would show in bands without energy.
     """
 
     def __init__(
@@ -59,8 +59,8 @@ class Lfcc(Extractor):
         if log not in ("log10", "db"):
             raise ValueError(f"log {log!r} is not log10 or db")
         self.power = _spectrum.Power(n_fft, win, hop, window=window, centre=centre, bins=bins or None, double=double)
-        self.bank = _spectrum.Bank(_spectrum.linear_bank(self.power.bins, high_hz, filters).to(self.power.dtype))
-        self.constant("dct", _spectrum.dct(filters, coefficients).to(self.power.dtype))
+        self.bank = _spectrum.Bank(_spectrum.linear_bank(self.power.bins, high_hz, filters))
+        self.constant("dct", _spectrum.dct(filters, coefficients).float())
         self.dim = coefficients * (3 if delta else 1)
         self.min_samples = self.power.min_samples
         self.factor, self.log, self.log_floor, self.top_db = pre_emphasis, log, log_floor, top_db
@@ -79,9 +79,9 @@ class Lfcc(Extractor):
         if self.energy:
             static[..., 0] = (power.sum(-1) / self.power.n_fft).add_(self.log_floor).log10_()
         if not self.delta:
-            return static.float()
+            return static
         delta = _spectrum.difference(static, self.delta)
-        return torch.cat([static, delta, _spectrum.difference(delta, self.delta)], dim=-1).float()
+        return torch.cat([static, delta, _spectrum.difference(delta, self.delta)], dim=-1)
 
 
 build = Lfcc

@@ -33,7 +33,7 @@ class LogMel(Extractor):
         if log not in LOGS or top_db_over not in ("clip", "batch"):
             raise ValueError(f"log {log!r} is not in {LOGS} or top_db_over {top_db_over!r} not clip or batch")
         self.power = _spectrum.Power(n_fft, win, hop)
-        self.bank = _spectrum.Bank(_spectrum.mel_bank(n_fft, bands, low_hz, high_hz, slaney_norm=slaney_norm).float())
+        self.bank = _spectrum.Bank(_spectrum.mel_bank(n_fft, bands, low_hz, high_hz, slaney_norm=slaney_norm))
         self.dim, self.min_samples = bands, self.power.min_samples
         self.log, self.top_db, self.cmvn, self.over = log, top_db, cmvn, top_db_over
         if top_db_over == "batch":

@@ -35,7 +35,7 @@ class Mfcc(Extractor):
         if top_db_over not in ("clip", "batch"):
             raise ValueError(f"top_db_over {top_db_over!r} is not clip or batch")
         self.power = _spectrum.Power(n_fft, win, hop, centre=centre)
-        self.bank = _spectrum.Bank(_spectrum.mel_bank(n_fft, bands, low_hz, high_hz, slaney_norm=slaney_norm).float())
+        self.bank = _spectrum.Bank(_spectrum.mel_bank(n_fft, bands, low_hz, high_hz, slaney_norm=slaney_norm))
         self.constant("dct", _spectrum.dct(bands, coefficients).float())
         self.dim, self.min_samples = coefficients, self.power.min_samples
         self.top_db, self.over, self.cmvn = top_db, top_db_over, cmvn

@@ -143,6 +143,17 @@ def test_a_changed_label_rewrites_its_shard_and_gc_removes_what_is_left(data, ca
         Reader(data).wave(utt_id)
 
 
+def test_a_shard_left_by_a_run_cut_short_is_kept_only_if_its_bytes_agree(data):
+    planned = writer.plan(catalog.connect(data / "catalog.duckdb"), "tiny", audio_codec="flac")
+    for shard in planned:
+        writer.write_shard(shard, data / "shards")
+    before = tars(data)
+    path = data / "shards/tiny" / NAMES[2]
+    path.write_bytes(bytes(path.stat().st_size))  # as after a power cut: the size is right, the content is not
+    assert writer.write_corpus("tiny", data)["written"] == 1
+    assert tars(data) == before
+
+
 def test_shards_are_no_larger_than_asked(data):
     size = 30_000
     writer.write_corpus("tiny", data, audio_codec="pcm", max_bytes=size)

@@ -1,0 +1,28 @@
+"""The benches run and give complete rows; what they measure is for a quiet machine."""
+
+import math
+
+import features.bench
+import shards.bench
+
+
+def check(rows):
+    assert rows
+    for row in rows:
+        assert set(row) == {"name", "value", "unit", "limit", "reach"}
+        assert row["value"] > 0 and row["limit"] > 0 and math.isfinite(row["value"] / row["limit"])
+
+
+def test_shards(monkeypatch):
+    monkeypatch.setattr(shards.bench, "CLIPS", 4)
+    monkeypatch.setattr(shards.bench, "SPANS", 10)
+    monkeypatch.setattr(shards.bench, "ROUNDS", 1)
+    check(shards.bench.rows())
+
+
+def test_features(monkeypatch):
+    monkeypatch.setattr(features.bench, "CLIPS", 2)
+    monkeypatch.setattr(features.bench, "ROUNDS", 1)
+    rows = features.bench.rows()
+    check(rows)
+    assert {row["name"].split(",")[0] for row in rows} == {"logspec", "logmel", "mfcc", "lfcc"}
