@@ -5,7 +5,6 @@ Sources: AASIST, arXiv 2110.01200, section 3; RawGAT-ST, arXiv 2107.12710, secti
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 
 def _attention_vector(dim: int) -> nn.Parameter:
@@ -157,6 +156,7 @@ class GraphReadOut:
         for pool in ("hS1", "hT1", "hS2", "hT2"):
             setattr(self, f"pool_{pool}", GraphPool(ratios[2], narrow))
         self.out_layer = nn.Linear(5 * narrow, outputs)
+        self.drop_way, self.drop = nn.Dropout(0.2), nn.Dropout(0.5)
 
     def graph(self, spectral: torch.Tensor, temporal: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Spectral and temporal nodes (batch, node, dim), without the position term -> embedding, logits.
@@ -166,10 +166,10 @@ class GraphReadOut:
         spectral = self.pool_S(self.GAT_layer_S(spectral + self.pos_S))
         temporal = self.pool_T(self.GAT_layer_T(temporal))
         branches = [self._branch(number, spectral, temporal) for number in (1, 2)]
-        dropped = [[functional.dropout(x, 0.2, self.training) for x in branch] for branch in branches]
+        dropped = [[self.drop_way(x) for x in branch] for branch in branches]
         t, s, master = (torch.maximum(one, two) for one, two in zip(*dropped))
         embedding = torch.cat([t.abs().amax(1), t.mean(1), s.abs().amax(1), s.mean(1), master.squeeze(1)], dim=1)
-        return embedding, self.out_layer(functional.dropout(embedding, 0.5, self.training))
+        return embedding, self.out_layer(self.drop(embedding))
 
     def _branch(self, number: int, spectral: torch.Tensor, temporal: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """One of the two independent stacks of heterogeneous layers -> temporal, spectral, master."""

@@ -8,6 +8,19 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import nn
 
+from features import extractors
+
+
+def front_end(preset: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The constants of an LFCC preset that published state dicts carry.
+
+    Filter bank (bin, band), cosine transform (band, coefficient), window (sample); float32 on the CPU.
+    """
+    with torch.device("cpu"):
+        extractor = extractors.get("lfcc", preset=preset)
+        bank = extractor.bank(torch.eye(extractor.power.bins).unsqueeze(0))[0]
+    return bank.float(), extractor.dct.float(), extractor.power.window.float()
+
 
 class MaxFeatureMap(nn.Module):
     """The larger of the two halves of the second axis: out[c] = max(in[c], in[c + C / 2])."""

@@ -13,11 +13,10 @@ from torch.nn import functional
 from torch.nn.utils.parametrizations import weight_norm
 
 from benchmark.batch import Batch
-from features import extractors
 from ingest.types import DataError, nearest
 
 from ._base import Detector, Input
-from ._lcnn import MaxFeatureMap, add_numbered, lcnn_layers
+from ._lcnn import MaxFeatureMap, add_numbered, front_end, lcnn_layers
 from ._losses import reverse_gradient
 
 COLUMNS = ("language", "corpus")
@@ -28,13 +27,11 @@ class CarriedFrontEnd(nn.Module):
 
     def __init__(self, preset: str):
         super().__init__()
-        with torch.device("cpu"):
-            extractor = extractors.get("lfcc", preset=preset)
-            bank = extractor.bank(torch.eye(extractor.power.bins, dtype=extractor.power.dtype))
-        self.register_buffer("filter_mat", bank.float())
-        self.register_buffer("dct_mat", extractor.dct.float())
+        bank, dct, window = front_end(preset)
+        self.register_buffer("filter_mat", bank)
+        self.register_buffer("dct_mat", dct)
         self.Spectrogram = nn.Module()
-        self.Spectrogram.register_buffer("window", extractor.power.window.float())
+        self.Spectrogram.register_buffer("window", window)
 
 
 class CarriedLcnn(nn.Module):

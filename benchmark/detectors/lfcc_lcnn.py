@@ -9,11 +9,10 @@ from collections import OrderedDict
 import torch
 from torch import nn
 
-from features import extractors
 from ingest.types import DataError, nearest
 
 from ._base import Detector, Input
-from ._lcnn import lcnn_layers
+from ._lcnn import front_end, lcnn_layers
 
 PRESETS = ("lcnn2021", "lcnn_fft512")  # the challenge's front end, and the comparative study's
 FILTER_TOLERANCE = 1e-5
@@ -27,12 +26,10 @@ class FrontEnd(nn.Module):
 
     def __init__(self, preset: str):
         super().__init__()
-        with torch.device("cpu"):
-            extractor = extractors.get("lfcc", preset=preset)
-            bank = extractor.bank(torch.eye(extractor.power.bins, dtype=extractor.power.dtype))
-        self.lfcc_fb = nn.Parameter(bank.float(), requires_grad=False)
-        self.l_dct = nn.Linear(*extractor.dct.shape, bias=False)
-        self.l_dct.weight = nn.Parameter(extractor.dct.T.float().contiguous(), requires_grad=False)
+        bank, dct, _ = front_end(preset)
+        self.lfcc_fb = nn.Parameter(bank, requires_grad=False)
+        self.l_dct = nn.Linear(*dct.shape, bias=False)
+        self.l_dct.weight = nn.Parameter(dct.T.contiguous(), requires_grad=False)
 
 
 class Blstm(nn.Module):
