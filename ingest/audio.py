@@ -5,6 +5,7 @@ libsndfile decodes what it knows (FLAC, WAV, Ogg); MP3 and everything else goes 
 
 import contextlib
 import functools
+import importlib.metadata
 import os
 import re
 import shutil
@@ -168,14 +169,12 @@ def ffmpeg() -> str:
 @functools.cache
 def tools() -> dict[str, str]:
     """Name -> version of whatever decodes audio here: ffmpeg, libsndfile, PyAV."""
-    import av
-
     said = subprocess.run([ffmpeg(), "-version"], capture_output=True, text=True, check=True).stdout
     version = re.match(r"ffmpeg version (\S+)", said)
     return {
         "ffmpeg": version.group(1) if version else said.splitlines()[0],
         "libsndfile": soundfile.__libsndfile_version__,
-        "pyav": av.__version__,
+        "pyav": importlib.metadata.version("av"),
     }
 
 

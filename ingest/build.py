@@ -270,8 +270,9 @@ def missing_findings(absent: Iterable[tuple[str, str, str]]) -> list[tuple[str, 
 
 def corrupt_findings(paths: pa.ChunkedArray, faults: pa.ChunkedArray) -> list[tuple[str, str, str]]:
     """Files whose fault is not null, as rows (kind, path, detail) in the order of their paths."""
-    both = zip(paths.to_pylist(), faults.to_pylist())
-    return sorted(("corrupt", path, fault) for path, fault in both if fault is not None)
+    faulty = pc.is_valid(faults)
+    both = zip(paths.filter(faulty).to_pylist(), faults.filter(faulty).to_pylist())
+    return sorted(("corrupt", path, fault) for path, fault in both)
 
 
 def _commit(
@@ -344,12 +345,25 @@ def fingerprint(utterances: pa.Table) -> str:
         digest.update(f"{name}:".encode())
         if column.null_count == len(column):
             continue
-        digest.update(pc.is_valid(column).to_numpy(zero_copy_only=False))
-        if pa.types.is_string(column.type):
-            words = pc.fill_null(column, "")
-            ends = np.frombuffer(words.buffers()[1], np.int32)[words.offset : words.offset + len(words) + 1]
+        if name in row_module.OWN_WORD:  # lengths and letters
+            ends = np.frombuffer(column.buffers()[1], np.int32)[column.offset : column.offset + len(column) + 1]
             digest.update(np.diff(ends))
-            digest.update(memoryview(words.buffers()[2])[ends[0] : ends[-1]] if ends[-1] > ends[0] else b"")
+            digest.update(memoryview(column.buffers()[2])[ends[0] : ends[-1]])
+        elif pa.types.is_string(column.type) or pa.types.is_dictionary(column.type):
+            _hash_words(digest, column)
         else:
+            digest.update(pc.is_valid(column).to_numpy(zero_copy_only=False))
             digest.update(pc.fill_null(column.cast(pa.float64()), 0.0).to_numpy(zero_copy_only=False))
     return digest.hexdigest()
+
+
+def _hash_words(digest: "hashlib._Hash", column: pa.Array) -> None:
+    """The words that occur, in alphabetical order, and the number of its word for each row (null: -1)."""
+    coded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    index = pc.fill_null(coded.indices, -1).to_numpy()
+    words = coded.dictionary.to_pylist()
+    occur = np.bincount(index + 1, minlength=len(words) + 1)[1:] > 0
+    order = sorted({word for word, occurs in zip(words, occur) if occurs})
+    number = np.array([-1, *(order.index(word) if occurs else -1 for word, occurs in zip(words, occur))], np.int32)
+    digest.update("\n".join(order).encode())
+    digest.update(number[index + 1])

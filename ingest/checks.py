@@ -111,16 +111,16 @@ def missing(table: pa.Table, present: np.ndarray, corpus: Corpus) -> list[tuple[
     absent = table.filter(pa.array(~present)).select(["partition", "label", "place", "path"])
     if not absent.num_rows:
         return []
-    folder = "coalesce(place || '/', '') || regexp_replace(path, '[^/]*$', '')"
+    folders = "list(DISTINCT coalesce(place || '/', '') || regexp_replace(path, '[^/]*$', ''))"
     if set(pc.unique(absent["partition"]).to_pylist()) <= set(corpus.archives):
-        folder = "''"  # the partition says which archive; 600,000 folders need not be looked at
+        folders = "[]"  # the partition says which archive; 600,000 folders need not be looked at
     with duckdb.connect() as con:
         con.register("absent", absent)
         con.register("everything", table.select(["partition", "label"]))
         groups = con.execute(f"""
             SELECT a."partition", a.label, n, total, first, folders FROM (
                 SELECT "partition", label, count(*) AS n, min(path) AS first,
-                       list(DISTINCT {folder}) AS folders
+                       {folders} AS folders
                 FROM absent GROUP BY "partition", label) AS a
             JOIN (SELECT "partition", label, count(*) AS total FROM everything GROUP BY ALL) AS e
               ON a.label = e.label AND a."partition" IS NOT DISTINCT FROM e."partition"

@@ -194,7 +194,7 @@ def _walk(folder: str, prefix: str, seen: set[str]) -> Iterator[tuple[str, int, 
 def _keys(table: pa.Table) -> pa.ChunkedArray:
     if table["place"].null_count == table.num_rows:
         return table["path"]
-    place = pc.fill_null(table["place"], "")
+    place = pc.fill_null(table["place"].cast(pa.string()), "")
     return pc.binary_join_element_wise(place, table["path"], ":")
 
 

@@ -27,8 +27,10 @@ def joined(*parts: Column | str) -> Column:
 
 
 def constant(word: str | None, rows: int) -> pa.Array:
-    """One word (or null) in every row."""
-    return pa.repeat(pa.scalar(word, pa.string()), rows)
+    """One word in every row, as a dictionary; or nulls."""
+    if word is None:
+        return pa.nulls(rows, pa.string())
+    return pa.DictionaryArray.from_arrays(pa.repeat(pa.scalar(0, pa.int32()), rows), pa.array([word]))
 
 
 def without_dash(column: Column) -> Column:
@@ -37,7 +39,7 @@ def without_dash(column: Column) -> Column:
 
 
 def words(table: pa.Table, name: str, meaning: Mapping[str, str | None], *, file: str) -> Column:
-    """Translate column `name` by `meaning`, which knows every word that may occur there.
+    """Translate column `name` by `meaning`, which knows every word that may occur there; a dictionary.
 
     Raises DataError naming file, line, the word and the known ones for the first other word.
     """
@@ -48,8 +50,10 @@ def words(table: pa.Table, name: str, meaning: Mapping[str, str | None], *, file
         raise DataError(
             f"{file} line {table['line'][index].as_py()}: {name} {strange[0]!r} is none of {', '.join(meaning)}"
         )
-    said = pa.array([meaning[word] for word in coded.dictionary.to_pylist()], pa.string())
-    return pc.take(said, coded.indices)
+    said = [meaning[word] for word in coded.dictionary.to_pylist()]
+    ours = list(dict.fromkeys(word for word in said if word is not None))
+    code = pa.array([None if word is None else ours.index(word) for word in said], pa.int32())
+    return pa.DictionaryArray.from_arrays(pc.take(code, coded.indices), pa.array(ours, pa.string()))
 
 
 def numbers(table: pa.Table, name: str, *, file: str) -> Column:
