@@ -49,7 +49,7 @@ demo: $(READY)  ## ingest to leaderboard on corpora that it makes itself, in DAT
 	@echo 'Read $(DEMO)/reports/leaderboard.md; ask: make sql DATA=$(DEMO) Q="SELECT * FROM leaderboard LIMIT 5"'
 
 test: $(READY)  ## the tests
-	$(PYTHON) -m pytest -n 2 --dist worksteal
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist worksteal
 
 lint: $(READY)  ## ruff: lint and format
 	$(VENV)/bin/ruff check .

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -39,12 +39,16 @@ def fill(wave: np.ndarray, samples: int, *, short: str) -> np.ndarray:
     return np.pad(wave, (0, samples - wave.size))
 
 
+Transform = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+
+
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """One row of a batch: which trial, and where in [0, 1) its random crop starts."""
+    """One row of a batch: which trial, where in [0, 1) its random crop starts, and the seed of its transform."""
 
     row: int
     u: float
+    seed: int = 0
 
 
 class Loader:
@@ -52,17 +56,22 @@ class Loader:
 
     rows: pyarrow table of trials (utt_id, label; variant, weight and the EXTRA columns where it has them).
     spec: the detector's input as a dict (feature, params, samples, train_crop, test_crop, short).
+    group_by: the column whose groups dev selection averages over.
+    transform: what a whole training clip goes through before its crop, (wave, generator) -> wave.
     Training batches are balanced and shuffled per epoch; scoring batches keep the row order.
     """
 
     def __init__(
         self, reader: Any, rows: pa.Table, spec: dict[str, Any], extractor: torch.nn.Module, *,
         batch_size: int, seed: int, train: bool, balance: str = "none", drop_last: bool = False,
-        device: str = "cpu", workers: int = 2,
+        device: str = "cpu", workers: int = 2, transform: Transform | None = None,
+        group_by: str | None = None,
     ):  # fmt: skip
         self.reader, self.spec, self.extractor, self.device = reader, spec, extractor, torch.device(device)
         self.batch_size, self.seed, self.train, self.balance = batch_size, seed, train, balance
         self.drop_last, self.workers = drop_last, workers
+        self.transform = transform
+        self.groups: list[str] | None = rows[group_by].to_pylist() if group_by else None
         self.utt_id = rows["utt_id"].to_pylist()
         self.label = rows["label"].to_pylist()
         self.variant = rows["variant"].to_pylist() if "variant" in rows.column_names else ["original"] * len(rows)
@@ -91,7 +100,8 @@ class Loader:
         order = random.permutation(self._balanced(random))
         if self.samples is None:
             order = self._by_length(order, random)
-        draws = [Draw(int(row), float(u)) for row, u in zip(order, random.random(order.size), strict=True)]
+        us, seeds = random.random(order.size), random.integers(1 << 63, size=order.size)
+        draws = [Draw(int(row), float(u), int(seed)) for row, u, seed in zip(order, us, seeds, strict=True)]
         batches = self._cut(draws)
         if self.drop_last and len(batches) > 1 and len(batches[-1]) < self.batch_size:
             batches.pop()
@@ -139,18 +149,27 @@ class Loader:
 
     def _waves(self, draws: list[Draw]) -> np.ndarray:
         if self.samples is None:  # whole utterances: only the end is filled, with silence
-            waves = [self.reader.wave(self.utt_id[draw.row], self.variant[draw.row]) for draw in draws]
+            waves = [self._wave(draw) for draw in draws]
             return np.stack([fill(wave, max(w.size for w in waves), short="zero") for wave in waves])
         return np.stack([self._clip(draw, self.samples) for draw in draws])
 
     def _clip(self, draw: Draw, samples: int) -> np.ndarray:
         utt_id, variant = self.utt_id[draw.row], self.variant[draw.row]
-        length = self.reader.length(utt_id, variant)
+        wave = self._wave(draw) if self.transform else None
+        length = self.reader.length(utt_id, variant) if wave is None else wave.size
         if length < samples:
-            return fill(self.reader.wave(utt_id, variant), samples, short=self.spec["short"])
+            wave = self.reader.wave(utt_id, variant) if wave is None else wave
+            return fill(wave, samples, short=self.spec["short"])
         crop = self.spec["train_crop" if self.train else "test_crop"]
         start = crop_start(length, samples, crop=crop, u=draw.u)
-        return self.reader.span(utt_id, start, start + samples, variant)
+        return self.reader.span(utt_id, start, start + samples, variant) if wave is None else wave[start:][:samples]
+
+    def _wave(self, draw: Draw) -> np.ndarray:
+        """The whole clip, through the training transform where there is one."""
+        wave = self.reader.wave(self.utt_id[draw.row], self.variant[draw.row])
+        if self.transform is None:
+            return wave
+        return np.asarray(self.transform(wave, np.random.default_rng(draw.seed)), dtype=np.float32)
 
     def _batch(self, draws: list[Draw], waves: Any) -> Batch:
         rows = [draw.row for draw in draws]

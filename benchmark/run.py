@@ -143,20 +143,30 @@ def _trained(data: Path, cell: Cell, on: Trials, reader: Any, device: str, weigh
 
     folder = model_folder(data, cell)
     torch.manual_seed(derive(cell.seed, "weights"))
-    detector = _build(cell, on).to(device)
+    finished = (folder / "train.json").exists()
+    detector = _build(cell, on, offline=finished or weights is not None).to(device)
     if weights is not None:
         detector.load_weights(weights)
     if not cell.trained:
         return detector, {"train_s": 0.0, "best_epoch": None, "epochs": 0, "curve": []}
-    if (folder / "train.json").exists():
+    if finished:
         detector.load_state_dict(load_file(folder / "model.safetensors"))
         return detector.to(device), json.loads((folder / "train.json").read_text())
     started = time.perf_counter()
     how = cell.settings.training
+    balance = on.protocol.balance if how.balance == "protocol" else how.balance
     result = train(
         detector,
-        _loader(detector, on.role("train"), cell, reader, device, train=True, balance=_balance(how, on)),
-        _loader(detector, on.role("dev"), cell, reader, device),
+        _loader(
+            on.role("train"),
+            cell,
+            reader,
+            device,
+            train=True,
+            balance=_balance(how, on),
+            transform=_transform(detector),
+        ),
+        _loader(on.role("dev"), cell, reader, device, group_by=on.protocol.dev_mean_over),
         how,
         seed=cell.seed,
         checkpoint=folder / "state.pt",
@@ -171,10 +181,21 @@ def _trained(data: Path, cell: Cell, on: Trials, reader: Any, device: str, weigh
     return detector, result
 
 
-def _build(cell: Cell, on: Trials) -> Any:
+def _transform(detector: Any) -> Any:
+    """What the detector's recipe does to training waves, by the name it declares."""
+    from benchmark.augment import TRANSFORMS
+
+    name = getattr(detector, "TRANSFORM", None)
+    return None if name is None else TRANSFORMS.get(name)
+
+
+def _build(cell: Cell, on: Trials, *, offline: bool) -> Any:
+    """The detector of a cell; offline: its weights come whole from a file, so its backbone's are not looked for."""
     from benchmark import detectors
 
     own, config = detectors.settings(cell.detector), dict(cell.settings.config)
+    if offline:
+        config = {**detectors.get(cell.detector).OFFLINE, **config}
     if "attacks" in own and "attacks" not in config:
         config["attacks"] = sorted(set(pc.drop_null(on.role("train")["attack"]).to_pylist()))
     if "seed" in own:
@@ -182,11 +203,7 @@ def _build(cell: Cell, on: Trials) -> Any:
     return detectors.build(cell.detector, **config)
 
 
-def _balance(how: Any, on: Trials) -> str:
-    return on.protocol.balance if how.balance == "protocol" else how.balance
-
-
-def _loader(detector: Any, rows: pa.Table, cell: Cell, reader: Any, device: str, **options: Any) -> Any:
+def _loader(rows: pa.Table, cell: Cell, reader: Any, device: str, **options: Any) -> Any:
     from benchmark.loader import Loader
     from features import extractors
 
@@ -207,7 +224,7 @@ def _score_new(detector: Any, cell: Cell, on: Trials, reader: Any, device: str, 
     keys = list(zip(rows["utt_id"].to_pylist(), rows["variant"].to_pylist(), strict=True))
     new = {key: index for index, key in enumerate(keys) if key not in scored}  # one row per trial, however shared
     if new:
-        loader = _loader(detector, rows.take(list(new.values())), cell, reader, device)
+        loader = _loader(rows.take(list(new.values())), cell, reader, device)
         values = score(detector, loader, what=f"{cell.protocol} {cell.detector} scores")
         scored.update(zip(new, values.tolist(), strict=True))
 

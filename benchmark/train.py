@@ -193,12 +193,17 @@ _PHASE_KEYS = frozenset(Training.__slots__) - {"phases"}
 
 
 def _dev(detector: nn.Module, loader: Loader) -> dict[str, float]:
-    """What dev says: auc, eer, accuracy at score 0, and the binary cross entropy of the scores as logits."""
+    """What dev says: auc, eer, accuracy at score 0, and the binary cross entropy of the scores as logits.
+
+    Where the loader has groups (the corpora or domains of a joint protocol), auc and eer are their plain means.
+    """
     scores = score(detector, loader)
     bonafide = np.array([word == "bonafide" for word in loader.label])
+    group = np.array(loader.groups or [""] * scores.size)
+    parts = [(scores[bonafide & (group == g)], scores[~bonafide & (group == g)]) for g in sorted(set(group))]
     return {
-        "auc": metrics.auc(scores[bonafide], scores[~bonafide]),
-        "eer": metrics.eer(scores[bonafide], scores[~bonafide])[0],
+        "auc": float(np.mean([metrics.auc(*part) for part in parts])),
+        "eer": float(np.mean([metrics.eer(*part)[0] for part in parts])),
         "accuracy": float(((scores > 0) == bonafide).mean()),
         "loss": float(np.logaddexp(0, np.where(bonafide, -scores, scores)).mean()),
     }

@@ -100,3 +100,19 @@ def test_whole_utterances_are_filled_with_silence_in_training():
         assert batch.x.shape[1] == longest
         for x, utt_id in zip(batch.x, batch.utt_id, strict=True):
             assert not x[int(utt_id[1:]) * 1000 :].any()
+
+
+def test_a_transform_sees_the_whole_clip_and_depends_on_the_seed_alone():
+    seen = []
+
+    def shift(wave, generator):
+        seen.append(wave.size)
+        return wave + generator.integers(1, 1000)
+
+    def batches(workers):
+        return [b.x for b in loader(rows([3, 9, 7, 12]), transform=shift, workers=workers, balance="none").epoch(1)]
+
+    first, again = batches(1), batches(5)
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert sorted(seen[:4]) == [3000, 7000, 9000, 12000]
+    assert all((x[:, 0] % 1 == 0).all() and x.min() > 0 for x in first)

@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from benchmark import settings
+from benchmark import metrics, settings
 from benchmark.detectors._base import Detector
 from benchmark.loader import Loader
-from benchmark.train import learning_rate, train
+from benchmark.score import score
+from benchmark.train import _dev, learning_rate, train
 from features import extractors
 from ingest.types import DataError
 
@@ -146,3 +147,14 @@ def test_schedules_by_hand():
     assert learning_rate(warm, 1.0, step=4, **at) == pytest.approx(0.5)
     assert learning_rate(warm, 1.0, step=55, **at) == pytest.approx(0.5)
     assert math.isclose(learning_rate("constant", 0.3, step=9, **at), 0.3)
+
+
+def test_dev_is_the_mean_over_its_groups():
+    _, dev = loaders()
+    dev.groups = ["one" if i % 2 else "two" for i in range(len(dev.label))]
+    detector, whole = Small(), loaders()[1]
+    scores = score(detector, whole)
+    bonafide = np.array([word == "bonafide" for word in dev.label])
+    group = np.array(dev.groups)
+    expected = [metrics.auc(scores[bonafide & (group == g)], scores[~bonafide & (group == g)]) for g in ("one", "two")]
+    assert _dev(detector, dev)["auc"] == pytest.approx(np.mean(expected))
