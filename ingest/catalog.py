@@ -5,7 +5,7 @@ from pathlib import Path
 
 import duckdb
 
-from ingest.files import writable
+from ingest.files import atomic, lock, writable
 from ingest.types import DataError
 
 SCHEMA_VERSION = 1
@@ -25,11 +25,11 @@ def connect(path: Path | str, read_only: bool = True, *, wait_s: float = 60.0) -
     with writable(path.parent):
         if not read_only:
             path.parent.mkdir(parents=True, exist_ok=True)
+            _create(path)
         con = _open(path, read_only, wait_s)
     con.execute("SET enable_progress_bar = false")
     if not read_only:
-        con.execute(_SCHEMA.read_text())
-        con.execute("INSERT INTO meta SELECT ? WHERE NOT EXISTS (FROM meta)", [SCHEMA_VERSION])
+        _lay_out(con)
     try:
         (version,) = con.execute("SELECT schema_version FROM meta").fetchone()
     except duckdb.CatalogException:
@@ -37,6 +37,25 @@ def connect(path: Path | str, read_only: bool = True, *, wait_s: float = 60.0) -
     if version > SCHEMA_VERSION:
         raise DataError(f"{path} has schema version {version}, this code reads up to {SCHEMA_VERSION}; update Siren")
     return con
+
+
+def _create(path: Path) -> None:
+    """An empty catalog at `path`, whole or not at all: a kill leaves no file that lacks a table."""
+    if path.exists():
+        return
+    with lock(path.with_name(f".{path.name}.lock")):  # two first ingests at the same time
+        if not path.exists():
+            with atomic(path) as temporary:
+                temporary.unlink()  # DuckDB makes a new file where there is none
+                with duckdb.connect(str(temporary), config=_CONFIG) as con:
+                    _lay_out(con)
+
+
+def _lay_out(con: duckdb.DuckDBPyConnection) -> None:
+    con.execute("BEGIN")
+    con.execute(_SCHEMA.read_text())
+    con.execute("INSERT INTO meta SELECT ? WHERE NOT EXISTS (FROM meta)", [SCHEMA_VERSION])
+    con.execute("COMMIT")
 
 
 def _open(path: Path, read_only: bool, wait_s: float) -> duckdb.DuckDBPyConnection:
