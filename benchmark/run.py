@@ -157,15 +157,7 @@ def _trained(data: Path, cell: Cell, on: Trials, reader: Any, device: str, weigh
     balance = on.protocol.balance if how.balance == "protocol" else how.balance
     result = train(
         detector,
-        _loader(
-            on.role("train"),
-            cell,
-            reader,
-            device,
-            train=True,
-            balance=_balance(how, on),
-            transform=_transform(detector),
-        ),
+        _loader(on.role("train"), cell, reader, device, train=True, balance=balance, transform=_transform(detector)),
         _loader(on.role("dev"), cell, reader, device, group_by=on.protocol.dev_mean_over),
         how,
         seed=cell.seed,
