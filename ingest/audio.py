@@ -6,6 +6,7 @@ libsndfile decodes what it knows (FLAC, WAV, Ogg); MP3 and everything else goes 
 import contextlib
 import functools
 import importlib.metadata
+import math
 import os
 import re
 import shutil
@@ -82,8 +83,8 @@ def probe(path: Path | str) -> Header:
 
 def load(path: Path | str) -> tuple[np.ndarray, int]:
     """Decode a file: float32 (channel, sample), full scale = 1, and its rate in Hz. Raises Unreadable."""
-    found, blocks = decoded(path)
-    return np.ascontiguousarray(np.concatenate(list(blocks)).T), found.rate_hz
+    with opened(path) as (found, blocks):
+        return np.ascontiguousarray(np.concatenate(list(blocks)).T), found.rate_hz
 
 
 def mono16k(path: Path | str) -> np.ndarray:
@@ -92,7 +93,7 @@ def mono16k(path: Path | str) -> np.ndarray:
     The resampler is torchaudio.functional.resample with its defaults (windowed sinc, width 6, rolloff 0.99).
     """
     wave, rate_hz = load(path)
-    return resampled(wave.mean(axis=0), rate_hz)
+    return resampled(wave[0] if len(wave) == 1 else wave.mean(axis=0), rate_hz)
 
 
 def resampled(wave: np.ndarray, rate_hz: int) -> np.ndarray:
@@ -100,9 +101,23 @@ def resampled(wave: np.ndarray, rate_hz: int) -> np.ndarray:
     if rate_hz == RATE_HZ:
         return wave
     import torch
-    import torchaudio
+    from torchaudio.functional import functional
 
-    return torchaudio.functional.resample(torch.from_numpy(wave), rate_hz, RATE_HZ).numpy()
+    common, (kernel, width) = math.gcd(rate_hz, RATE_HZ), _kernel(rate_hz)
+    resample = functional._apply_sinc_resample_kernel
+    return resample(torch.from_numpy(wave), rate_hz, RATE_HZ, common, kernel, width).numpy()
+
+
+@functools.lru_cache(maxsize=16)
+def _kernel(rate_hz: int) -> tuple:
+    """The filter of torchaudio.functional.resample, which builds it anew at every call: most of the time of a clip."""
+    import torch
+    from torchaudio.functional import functional
+
+    common = math.gcd(rate_hz, RATE_HZ)
+    return functional._get_sinc_resample_kernel(
+        rate_hz, RATE_HZ, common, device=torch.device("cpu"), dtype=torch.float32
+    )
 
 
 def decoded(path: Path | str) -> tuple[Header, Iterator[np.ndarray]]:

@@ -146,3 +146,11 @@ def test_utterances_are_located_in_the_order_asked_for(tmp_path):
 def test_ffmpeg_is_found_and_its_version_told():
     assert Path(audio.ffmpeg()).exists()
     assert all(audio.tools()[name] for name in ("ffmpeg", "libsndfile", "pyav"))
+
+
+@pytest.mark.parametrize("rate_hz", [8000, 11025, 22050, 24000, 44100, 48000])
+def test_the_resampler_is_torchaudios_to_the_bit(rate_hz):
+    wave = np.random.default_rng(rate_hz).standard_normal((2, rate_hz // 3)).astype(np.float32)
+    expected = torchaudio.functional.resample(torch.from_numpy(wave), rate_hz, 16_000).numpy()
+    assert np.array_equal(audio.resampled(wave, rate_hz), expected)
+    assert np.array_equal(audio.resampled(wave, rate_hz), expected)  # and with the filter kept from before
