@@ -1,22 +1,29 @@
 """The waveform itself, for detectors that learn or carry their own front end."""
 
 from torch import Tensor
+from torchaudio.functional import resample
 
 from features.extractors._base import Extractor
+from ingest.types import DataError
 
 PRESETS: dict[str, dict] = {}
 
 
 class Raw(Extractor):
-    """Identity: (batch, sample) at 16 kHz in [-1, 1] stays (batch, sample)."""
+    """Identity: (batch, sample) at 16 kHz in [-1, 1] stays (batch, sample).
 
-    def __init__(self):
+    rate_hz: the rate of the result, for networks made for another one (RawNet2-Voc: 24 kHz); above 8 kHz it is empty.
+    """
+
+    def __init__(self, *, rate_hz: int = 16_000):
         super().__init__()
-        self.dim, self.clips_per_block = 1, 1 << 30
+        if not isinstance(rate_hz, int) or rate_hz < 1:
+            raise DataError(f"raw: rate_hz is a positive number of samples per second, not {rate_hz!r}")
+        self.dim, self.clips_per_block, self.to_hz = 1, 1 << 30, rate_hz
 
     def features(self, wave: Tensor) -> Tensor:
-        """(batch, sample) -> (batch, sample), unchanged."""
-        return wave
+        """(batch, sample) -> (batch, sample), unchanged at 16 kHz."""
+        return wave if self.to_hz == 16_000 else resample(wave, 16_000, self.to_hz)
 
 
 build = Raw

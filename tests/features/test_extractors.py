@@ -241,3 +241,11 @@ def test_front_end_of_singfake():
     golden = np.load(shared("golden", "detectors-b", "singfake_lfcc_resnet", "lfcc_every_16th_frame.npy"))
     x = extractors.get("lfcc", preset="singfake").extract(torch.from_numpy(wave))[:, ::16]
     np.testing.assert_allclose(x, golden, rtol=1e-4, atol=1e-4)
+
+
+def test_raw_at_another_rate_for_networks_made_for_it():
+    wave = torch.sin(2 * torch.pi * 440 * torch.arange(16_000) / 16_000)[None]
+    expected = torch.sin(2 * torch.pi * 440 * torch.arange(24_000) / 24_000)[None]
+    assert torch.equal(extractors.get("raw").extract(wave), wave)
+    got = extractors.get("raw", rate_hz=24_000).extract(wave)
+    assert got.shape == (1, 24_000) and (got - expected)[:, 100:-100].abs().max() < 2e-3
