@@ -14,6 +14,7 @@ from benchmark.detectors.rawgat_st_s import RawGatStS
 from features import extractors
 
 SAMPLES = 4_600  # of raw waves: two time nodes behind six poolings by three
+RECURRENT_SAMPLES = 8_600  # two steps of the recurrent layer behind seven
 
 
 class NarrowAasist(Aasist):
@@ -37,15 +38,15 @@ class NarrowRawGatS(RawGatStS):
 def rawnet2_s(name):
     """The 48,000-sample normalisation on shorter clips."""
     model = detectors.build(name, hidden=64, **({"attacks": ["hifigan"]} if "voc" in name else {}))
-    model.ln.gamma = torch.nn.Parameter(torch.ones(SAMPLES))
-    model.ln.beta = torch.nn.Parameter(torch.zeros(SAMPLES))
+    model.ln.gamma = torch.nn.Parameter(torch.ones(RECURRENT_SAMPLES))
+    model.ln.beta = torch.nn.Parameter(torch.zeros(RECURRENT_SAMPLES))
     return model
 
 
 # detector, what makes it, learning rate; then the parameters that must stay without a gradient
 MAKERS = {
     "mean_pool": (lambda: detectors.build("mean_pool"), 3e-2, None),
-    "lfcc_lcnn": (lambda: detectors.build("lfcc_lcnn"), 1e-3, r"input_|output_|m_frontend"),
+    "lfcc_lcnn": (lambda: detectors.build("lfcc_lcnn"), 1e-3, r"^input_|^output_|m_frontend"),
     "lfcc_lcnn_s": (lambda: detectors.build("lfcc_lcnn_s"), 1e-3, None),
     "asdg": (lambda: detectors.build("asdg"), 1e-3, r"lcnn\.(fc29|batchnorm31|fc32)"),
     "rawnet2": (lambda: detectors.build("rawnet2", hidden=64), 1e-3, r"bn1"),
@@ -66,7 +67,7 @@ STEPS = 80
 def batch_of(model, clips):
     waves, target, attacks = clips
     if model.input.feature == "raw":
-        x = waves[:, 6_000 : 6_000 + SAMPLES]
+        x = waves[:, 6_000 : 6_000 + (RECURRENT_SAMPLES if hasattr(model, "gru") else SAMPLES)]
     else:
         x = extractors.get(model.input.feature, **model.input.params).extract(waves)
     return Batch(x, target, [str(i) for i in range(16)], {"attack": attacks, "language": ["en", "de"] * 8})
