@@ -12,7 +12,5 @@ def shared(*parts: str) -> Path:
     """The path of one item of the shared material; skips the calling test where it is absent."""
     path = ROOT.joinpath(*parts)
     if not path.exists():
-        pytest.skip(
-            f"needs the shared research material ({'/'.join(parts)}), which is not part of the project"
-        )
+        pytest.skip(f"needs the shared research material ({'/'.join(parts)}), which is not part of the project")
     return path

@@ -1,0 +1,69 @@
+"""A whole pipeline, run once per test session through the command line, on two simulated corpora."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import pyarrow.parquet as pq
+
+ROOT = Path(__file__).resolve().parents[1]
+CORPORA = ("librisevoc", "decro")
+RUN = ("run", "--protocol", "inner/librisevoc", "cross_language/decro_zh_en", "inner/decro_zh",
+       "--detector", "mean_pool", "lfcc_gmm", "--set", "mean_pool.epochs=2", "lfcc_gmm.components=4")  # fmt: skip
+
+
+def call(*words, data=None, check=True, **options):
+    """Run python -m WORDS in the project; returns the finished process with its output as text."""
+    command = [sys.executable, "-m", *map(str, words), *(["--data", str(data)] if data else [])]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, env=environment(), **options)
+    assert not check or done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+def environment():
+    """One thread per process: the machine that runs the tests has few cores."""
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+
+
+def stages(corpora_root):
+    """The commands of the street after `simulate`, in order."""
+    ingest = [("ingest", name, "--root", corpora_root / name, "--jobs", "1") for name in CORPORA]
+    return [
+        *ingest,
+        *[("shards", name) for name in CORPORA],
+        ("features", CORPORA[0], "--feature", "logmel"),
+        ("benchmark", *RUN, "--jobs", "1"),
+        ("benchmark", "shortcuts", "--protocol", "inner/librisevoc"),
+        ("reports", "leaderboard"),
+    ]
+
+
+def digest(data):
+    """Everything that must not depend on how often a command was killed: name -> hash."""
+    found = {}
+    for path in sorted(data.rglob("*")):
+        kind = path.relative_to(data).parts[0]
+        if kind in ("shards", "features") and path.suffix == ".tar":
+            found[str(path.relative_to(data))] = hashlib.sha256(path.read_bytes()).hexdigest()
+        if path.name in ("scores.parquet", "model.safetensors", "leaderboard.md"):
+            found[str(path.relative_to(data))] = hashlib.sha256(path.read_bytes()).hexdigest()
+        assert not path.name.endswith(".tmp"), f"{path} was left behind"
+    with duckdb.connect(str(data / "catalog.duckdb"), read_only=True) as con:
+        for (table,) in con.execute("SELECT table_name FROM duckdb_tables() ORDER BY 1").fetchall():
+            rows = con.execute(f"SELECT * FROM {table} ORDER BY ALL").fetchall()
+            found[f"catalog {table}"] = hashlib.sha256(repr(rows).encode()).hexdigest()
+    return found
+
+
+def records(data):
+    """run.json of every run."""
+    return [json.loads(path.read_text()) for path in sorted(data.glob("scores/*/run.json"))]
+
+
+def scores(data, run_id):
+    """scores.parquet of one run as a list of rows."""
+    return pq.read_table(data / "scores" / run_id / "scores.parquet").to_pylist()
