@@ -4,6 +4,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from . import _tiles, _tiles_training
+
 
 class ResidualBlock2d(nn.Module):
     """Two convolutions (2, 3) around one BatchNorm and SELU, a shortcut, and max pooling over time.
@@ -59,6 +61,16 @@ def aasist_encoder(channels: tuple[int, ...] = (32, 32, 64, 64, 64, 64), *, pool
     for index, (before, after) in enumerate(zip((1, *channels), channels)):
         blocks.append(nn.Sequential(ResidualBlock2d(before, after, first=index == 0, pool=pool)))
     return nn.Sequential(*blocks)
+
+
+def run_encoder(blocks: nn.Sequential, x: torch.Tensor, *, fast: bool) -> torch.Tensor:
+    """blocks(x), for a sequence of `ResidualBlock2d`; fast: tile by tile where that can be done."""
+    if fast and _tiles.usable(x):
+        if blocks.training:
+            return _tiles_training.encode(blocks, x)
+        if not torch.is_grad_enabled():
+            return _tiles.encode(blocks, x)
+    return blocks(x)
 
 
 class ResidualBlock1d(nn.Module):

@@ -7,6 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from . import _tiles
+
 
 def mel(hz: torch.Tensor | float) -> torch.Tensor:
     """Hz -> mel, 2595 log10(1 + f / 700)."""
@@ -56,16 +58,22 @@ class SincBank(nn.Module):
         self.register_buffer("filters", sinc_filters(filters, length, rate_hz), persistent=False)
 
     def forward(self, wave: torch.Tensor, mask: tuple[int, int] | None = None) -> torch.Tensor:
-        """(batch, sample) -> (batch, filter, sample - taps + 1).
+        """(batch, sample) -> (batch, filter, sample - taps + 1); mask: see `masked`."""
+        return functional.conv1d(wave.unsqueeze(1), self.masked(mask).unsqueeze(1))
 
-        mask = (first, count) silences filters: the frequency mask of training, one for the whole batch.
-        """
-        filters = self.filters
-        if mask is not None:
-            first, count = mask
-            filters = filters.clone()
-            filters[first : first + count] = 0
-        return functional.conv1d(wave.unsqueeze(1), filters.unsqueeze(1))
+    def masked(self, mask: tuple[int, int] | None) -> torch.Tensor:
+        """The filters, those of mask = (first, count) silent: the frequency mask of training, one for a batch."""
+        if mask is None:
+            return self.filters
+        filters = self.filters.clone()
+        filters[mask[0] : mask[0] + mask[1]] = 0
+        return filters
+
+    def pooled(self, wave: torch.Tensor, mask: tuple[int, int] | None = None, *, fast: bool) -> torch.Tensor:
+        """Largest magnitude in windows of 3 x 3: (batch, sample) -> (batch, 1, filter // 3, time // 3)."""
+        if fast and _tiles.usable(wave) and not wave.requires_grad:
+            return _tiles.pooled_magnitude(wave, self.masked(mask))
+        return functional.max_pool2d(self(wave, mask).unsqueeze(1).abs(), 3)
 
 
 class LearnedSincBank(nn.Module):

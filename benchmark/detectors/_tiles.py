@@ -15,16 +15,17 @@ TILE_BYTES = 1 << 20  # of one activation inside a block
 FRONT_ROWS = 512  # pooled time steps per tile of the filter bank
 
 
-def usable(module: nn.Module, x: torch.Tensor) -> bool:
-    """Whether tiles may be used: scoring, without gradients, in float32 on a CPU."""
-    return x.device.type == "cpu" and x.dtype == torch.float32 and not (module.training or torch.is_grad_enabled())
+def usable(x: torch.Tensor) -> bool:
+    """Whether a tensor may be worked on in tiles: float32 on a CPU, outside autocast."""
+    return x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
 
 
-def pooled_bank(wave: torch.Tensor, filters: torch.Tensor, norm: nn.BatchNorm2d) -> torch.Tensor:
-    """SELU(norm(max over 3 x 3 of |filters * wave|)): (batch, sample), (filter, tap) -> (batch, 1, filter // 3, time).
+@torch.no_grad()
+def pooled_magnitude(wave: torch.Tensor, filters: torch.Tensor) -> torch.Tensor:
+    """Maximum over 3 x 3 of |filters * wave|: (batch, sample), (filter, tap) -> (batch, 1, filter // 3, time // 3).
 
     One matrix product gives three neighbouring outputs of every filter, ordered so that the nine values under one
-    pooling window lie in nine rows.
+    pooling window lie in nine rows. No gradient: neither the wave nor the fixed filters take one.
     """
     rows, taps = len(filters) // 3, filters.shape[1]
     weight = filters.new_zeros(taps + 2, 3, 3, rows)  # tap, phase, filter in its window, window
@@ -34,12 +35,10 @@ def pooled_bank(wave: torch.Tensor, filters: torch.Tensor, norm: nn.BatchNorm2d)
     weight = weight.view(taps + 2, 9 * rows)
     steps = (wave.shape[1] - taps + 1) // 3
     out = wave.new_empty(len(wave), steps, rows)
-    gain, offset = _affine(norm)
     for clip, result in zip(wave, out):
         frames = clip.unfold(0, taps + 2, 3)[:steps]
         for tile, target in zip(frames.split(FRONT_ROWS), result.split(FRONT_ROWS)):
-            pooled = (tile @ weight).abs_().view(-1, 9, rows).amax(1)
-            target.copy_(functional.selu_(torch.addcmul(offset, pooled, gain)))
+            torch.amax((tile @ weight).abs_().view(-1, 9, rows), 1, out=target)
     return out.transpose(1, 2).unsqueeze(1)
 
 
@@ -60,7 +59,8 @@ def _affine(norm: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
     return gain, norm.bias - norm.running_mean * gain
 
 
-def _time_first(weight: torch.Tensor) -> torch.Tensor:
+def time_first(weight: torch.Tensor) -> torch.Tensor:
+    """A convolution's weight for maps whose channels lie innermost and whose time comes before the filters."""
     return weight.transpose(2, 3).contiguous(memory_format=torch.channels_last)
 
 
@@ -68,10 +68,10 @@ def _block(block: nn.Module, x: torch.Tensor) -> torch.Tensor:
     """(batch, time, filter, channels_in) -> (batch, time // pool, filter, channels_out), contiguous."""
     first, second = getattr(block, block.first_name), block.conv2
     gain, offset = _affine(block.bn2)
-    weight1, bias1 = _time_first(first.weight * gain.view(-1, 1, 1, 1)), first.bias * gain + offset
-    weight2, bias2 = _time_first(second.weight), second.bias
+    weight1, bias1 = time_first(first.weight * gain.view(-1, 1, 1, 1)), first.bias * gain + offset
+    weight2, bias2 = time_first(second.weight), second.bias
     shortcut = getattr(block, "conv_downsample", None)
-    weight3 = None if shortcut is None else _time_first(shortcut.weight)
+    weight3 = None if shortcut is None else time_first(shortcut.weight)
     bias2 = bias2 if shortcut is None else bias2 + shortcut.bias
     (clips, time, rows, _), channels = x.shape, len(bias1)
     pool = 1 if isinstance(block.pool, nn.Identity) else block.pool.kernel_size[1]

@@ -14,11 +14,10 @@ from torch.nn import functional
 from benchmark.batch import Batch
 from ingest.types import DataError
 
-from . import _tiles
 from ._base import Detector, Input
 from ._graph import GraphReadOut
 from ._losses import weighted_cross_entropy
-from ._residual import aasist_encoder
+from ._residual import aasist_encoder, run_encoder
 from ._sinc import SincBank
 
 # Section 4.2 of the paper and its published configuration; checkpoints there were chosen on evaluation data,
@@ -82,11 +81,8 @@ class Aasist(GraphReadOut, Detector):
 
     def encode(self, wave: torch.Tensor) -> torch.Tensor:
         """(batch, sample) -> (batch, channel, 23 filters, time)."""
-        if self.fast and _tiles.usable(self, wave):
-            return _tiles.encode(self.encoder, _tiles.pooled_bank(wave, self.conv_time.filters, self.first_bn))
-        y = self.conv_time(wave, self._mask()).unsqueeze(1)
-        y = functional.max_pool2d(y.abs(), 3)
-        return self.encoder(functional.selu(self.first_bn(y)))
+        y = self.conv_time.pooled(wave, self._mask(), fast=self.fast)
+        return run_encoder(self.encoder, functional.selu(self.first_bn(y)), fast=self.fast)
 
     def embed(self, wave: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(batch, sample) -> embedding (batch, 160), logits (batch, outputs)."""

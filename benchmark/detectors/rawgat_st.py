@@ -12,12 +12,11 @@ from torch.nn import functional
 from benchmark.batch import Batch
 from ingest.types import nearest
 
-from . import _tiles
 from ._base import Detector, Input
 from ._graph import GraphAttention, GraphPool
 from ._losses import weighted_cross_entropy
 from ._recipes import FULL_LENGTH
-from ._residual import ResidualBlock2d
+from ._residual import ResidualBlock2d, run_encoder
 from ._sinc import SincBank
 
 GRAPH_NODES = 12  # of the fused graph
@@ -90,24 +89,19 @@ class RawGatSt(Detector):
 
     def front(self, wave: torch.Tensor) -> torch.Tensor:
         """(batch, sample) -> (batch, 1, 23, time): the map that both encoders see."""
-        if self.fast and _tiles.usable(self, wave):
-            return _tiles.pooled_bank(wave, self.conv_time.filters, self.first_bn)
-        y = self.conv_time(wave, self._mask()).unsqueeze(1)
-        return functional.selu(self.first_bn(functional.max_pool2d(y.abs(), 3)))
+        y = self.conv_time.pooled(wave, self._mask(), fast=self.fast)
+        return functional.selu(self.first_bn(y))
 
     def embed(self, wave: torch.Tensor) -> torch.Tensor:
         """(batch, sample) -> (batch, 7), one value per node left of the fused graph."""
         y = self.front(wave)
-        encoded1, encoded2 = (self._encode(encoder, y) for encoder in self._of("encoders"))
+        encoded1, encoded2 = (run_encoder(blocks, y, fast=self.fast) for blocks in self._of("encoders"))
         attend1, attend2, attend3 = self._of("attention")
         (pool1, pool2, pool3), (nodes1, nodes2) = self._of("pools"), self._of("nodes")
         spectral = pool1(attend1(encoded1.abs().amax(3).transpose(1, 2)))
         temporal = pool2(attend2(encoded2.abs().amax(2).transpose(1, 2)))
         fused = FUSIONS[self.fusion](nodes1(spectral.transpose(1, 2)), nodes2(temporal.transpose(1, 2)))
         return self._of("last")[0](pool3(attend3(fused.transpose(1, 2)))).squeeze(2)
-
-    def _encode(self, blocks: nn.Sequential, y: torch.Tensor) -> torch.Tensor:
-        return _tiles.encode(blocks, y) if self.fast and _tiles.usable(self, y) else blocks(y)
 
     def logits(self, wave: torch.Tensor) -> torch.Tensor:
         """(batch, sample) -> (batch, outputs)."""
