@@ -91,11 +91,14 @@ class HeterogeneousAttention(nn.Module):
         Nodes before `first` are of kind 1.
         """
         hidden = torch.tanh(self.att_proj(x.unsqueeze(2) * x.unsqueeze(1)))
-        vectors = torch.cat([self.att_weight11, self.att_weight12, self.att_weight22], dim=1)
-        by_kinds = hidden @ vectors  # (batch, i, j, 3): only the column of the pair's kinds counts
-        kind = (torch.arange(x.shape[1], device=x.device) >= first).long()
-        column = (kind.unsqueeze(1) + kind.unsqueeze(0)).expand(x.shape[0], -1, -1).unsqueeze(-1)
-        logits = by_kinds.gather(3, column).squeeze(3)
+        one, two = hidden[:, :first], hidden[:, first:]
+        logits = torch.cat(
+            [
+                torch.cat([one[:, :, :first] @ self.att_weight11, one[:, :, first:] @ self.att_weight12], dim=2),
+                torch.cat([two[:, :, :first] @ self.att_weight12, two[:, :, first:] @ self.att_weight22], dim=2),
+            ],
+            dim=1,
+        ).squeeze(3)
         return (logits / self.temperature).softmax(dim=2)
 
 

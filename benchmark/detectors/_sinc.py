@@ -112,7 +112,7 @@ class LearnedSincBank(nn.Module):
         low = self.min_low_hz + self.low_hz_.abs()
         high = (low + self.min_band_hz + self.band_hz_.abs()).clamp(self.min_low_hz, self.rate_hz / 2)
         band = high - low
-        left = (torch.sin(high * self.radians_per_hz) - torch.sin(low * self.radians_per_hz)) / (
+        left = (torch.sin(high @ self.radians_per_hz) - torch.sin(low @ self.radians_per_hz)) / (
             self.radians_per_hz / 2
         )
         left = left * self.half_window

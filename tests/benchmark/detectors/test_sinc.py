@@ -27,8 +27,8 @@ def test_the_fixed_bank_has_no_state():
 
 def test_learned_filters_start_mel_spaced_and_receive_gradients():
     bank = LearnedSincBank()
-    assert float(bank.low_hz_[0]) == pytest.approx(30, abs=1e-3)
-    assert float(bank.low_hz_[-1] + bank.band_hz_[-1]) == pytest.approx(7900, abs=1e-2)
+    assert bank.low_hz_[0].item() == pytest.approx(30, abs=1e-3)
+    assert (bank.low_hz_[-1] + bank.band_hz_[-1]).item() == pytest.approx(7900, abs=1e-2)
     filters = bank.filters()
     assert filters.shape == (20, 1025)
     torch.testing.assert_close(filters, filters.flip(1))
