@@ -34,6 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands.add_parser("status", help="what ran, what failed and why", epilog=EXAMPLES)
     commands.add_parser("collect", help="rebuild results.duckdb from the score files", epilog=EXAMPLES)
     commands.add_parser("detectors", help="every detector: paper, input, parameters, weights", epilog=EXAMPLES)
+    commands.choices["detectors"].add_argument(
+        "--macs", action="store_true", help="count multiply-accumulates of one clip, too"
+    )
     for name in ("status", "collect"):
         add_data(commands.choices[name])
     commands.choices["status"].add_argument("--json", action="store_true", help="for scripts")
@@ -160,13 +163,20 @@ def _collect(arguments) -> int:  # noqa: ANN001
     return 0
 
 
-def _detectors(_) -> int:  # noqa: ANN001
+def _detectors(arguments) -> int:  # noqa: ANN001
     from benchmark import detectors
+    from benchmark.detectors._macs import macs
 
+    print(f"{'detector':22s} {'parameters':>12s} {'GMAC':>8s}  {'input':26s} {'published EER %':28s} source")
     for name in detectors.names():
         about = detectors.describe(name)
-        length = about["input"].samples or "whole utterance"
-        print(f"{name:22s} {about['parameters']:>12,d}  {about['input'].feature:8s} {length!s:16s} {about['paper']}")
+        samples = about["input"].samples
+        length = f"{about['input'].feature}, {samples or 'whole utterance'}"
+        work = f"{macs(name) / 1e9:.3f}" if arguments.macs else ""
+        printed = ", ".join(f"{where} {value:g}" for where, value in about["eer"].items())
+        print(f"{name:22s} {about['parameters']:>12,d} {work:>8s}  {length:26s} {printed:28s} {about['paper']}")
+        if about["weights"]:
+            print(f"{'':22s} loads {about['weights']}")
     return 0
 
 
