@@ -39,22 +39,38 @@ def bench(only: Sequence[str] = (), page: Path = PAGE) -> bool:
     return all(reached(row) is not False for row in rows)
 
 
+def ratio(row: dict[str, Any]) -> float | None:
+    """The figure over that of its peer, where the row gives the peer's as a number."""
+    limit = row.get("limit")
+    return row["value"] / limit if isinstance(limit, int | float) and limit else None
+
+
 def reached(row: dict[str, Any]) -> bool | None:
-    """Does the figure meet its limit? None where it has none. `reach` is ">= x" or "<= x" in the row's unit."""
-    words = str(row.get("reach") or "").split()
+    """Does the figure do what was asked for? None where nothing was.
+
+    reach is a number, the least ratio to the peer, or words: ">= x" or "<= x" in the row's unit.
+    """
+    reach = row.get("reach")
+    if isinstance(reach, int | float):
+        return ratio(row) >= reach
+    words = str(reach or "").split()
     if len(words) != 2 or words[0] not in (">=", "<="):
         return None
-    limit = float(words[1])
-    return row["value"] >= limit if words[0] == ">=" else row["value"] <= limit
+    return row["value"] >= float(words[1]) if words[0] == ">=" else row["value"] <= float(words[1])
 
 
 def markdown(rows: Sequence[dict[str, Any]]) -> str:
     """The rows as one Markdown table."""
-    lines = ["| stage | what | measured | unit | beside | reach | |", "|---|---|---|---|---|---|---|"]
+    lines = [
+        "| stage | what | measured | unit | beside | ratio | asked for | met |",
+        "|---|---|--:|---|---|--:|---|---|",
+    ]
     for row in rows:
-        mark = {True: "yes", False: "**no**", None: ""}[reached(row)]
-        cells = (row["stage"], row["name"], f"{row['value']:.4g}", row["unit"], row.get("limit") or "",
-                 row.get("reach") or "", mark)  # fmt: skip
+        met = {True: "yes", False: "**no**", None: ""}[reached(row)]
+        times, limit, reach = ratio(row), row.get("limit") or "", row.get("reach") or ""
+        cells = (row["stage"], row["name"], f"{row['value']:,.4g}", row["unit"],
+                 limit if times is None else f"{limit:,.4g}", "" if times is None else f"{times:.2f}",
+                 f"ratio >= {reach}" if isinstance(reach, int | float) else reach, met)  # fmt: skip
         lines.append("| " + " | ".join(str(cell) for cell in cells) + " |")
     return "\n".join(lines)
 

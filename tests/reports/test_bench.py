@@ -1,0 +1,27 @@
+"""The bench page: what counts as met, and the table; the measurements themselves are no tests."""
+
+import pytest
+
+from ingest.types import DataError
+from reports import bench
+
+
+@pytest.mark.parametrize(("row", "met"), [
+    ({"value": 3.0, "limit": 2.0, "reach": 1.5}, True),
+    ({"value": 2.9, "limit": 2.0, "reach": 1.5}, False),
+    ({"value": 14.0, "limit": "sorting: 4 ms", "reach": "<= 15"}, True),
+    ({"value": 700.0, "limit": "", "reach": ">= 800"}, False),
+    ({"value": 700.0, "limit": "", "reach": None}, None),
+])  # fmt: skip
+def test_what_counts_as_met(row, met):
+    assert bench.reached(row) is met
+
+
+def test_the_table_says_what_was_missed():
+    rows = [{"stage": "shards", "name": "pass-through", "value": 680.0, "unit": "MB/s", "limit": 1000.0, "reach": 0.8}]
+    assert "| shards | pass-through | 680 | MB/s | 1,000 | 0.68 | ratio >= 0.8 | **no** |" in bench.markdown(rows)
+
+
+def test_an_unknown_stage_is_named():
+    with pytest.raises(DataError, match="did you mean shards"):
+        bench.bench(["shard"])
