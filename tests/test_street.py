@@ -16,6 +16,7 @@ import webdataset
 
 from benchmark import metrics
 from ingest.files import lock
+from reports import sql
 
 
 @pytest.fixture(scope="session")
@@ -123,6 +124,14 @@ def test_killed_in_every_stage_and_run_again_gives_the_same_bytes(made, tmp_path
     expected, got = street.digest(data), street.digest(disturbed)
     assert {name for name in expected if expected[name] != got.get(name)} == set()
     assert set(got) == set(expected)
+
+
+def test_every_documented_query_runs_on_what_the_street_made(made):
+    text = (street.ROOT / "docs" / "queries.md").read_text()
+    queries = re.findall(r"^```sql\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    assert len(queries) >= 10
+    answered = [sql.query(made[1], query).num_rows for query in queries]
+    assert sum(number > 0 for number in answered) >= 8  # nothing is missing or tied here
 
 
 def kill_after(seconds, *words, data):
