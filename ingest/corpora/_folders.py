@@ -3,10 +3,7 @@
 import os
 from pathlib import Path
 
-AUDIO_SUFFIXES = (
-    ".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".mp4", ".webm", ".mka", ".mkv", ".wma",
-    ".aif", ".aiff", ".caf", ".au",
-)  # fmt: skip
+from ingest.scan import AUDIO_SUFFIXES
 
 
 def audio_names(folder: Path) -> list[str]:
