@@ -115,7 +115,7 @@ def test_mutated_files_load_or_are_refused_by_name(tmp_path, suffix):
     whole = encode(tmp_path / f"x.{suffix}", seconds=0.3).read_bytes()
     generator = random.Random(1)
     path = tmp_path / f"y.{suffix}"
-    for _ in range(100):
+    for _ in range(500):
         data = bytearray(whole)
         for _ in range(generator.randrange(1, 6)):
             at = generator.randrange(len(data))
