@@ -7,6 +7,7 @@ Material is made here: protocol lines in the official 13 columns, and noise in F
 import argparse
 import os
 import random
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -55,7 +56,8 @@ def _protocol(folder: Path) -> list[dict]:
     for count, most_s, most_mib in ((ROWS, "<= 3", ""), (MORE_ROWS, "<= 12", "<= 1536")):
         root = folder / f"df{count}"
         _write_key(root / "keys/DF/CM/trial_metadata.txt", count)
-        seconds, peak_mib = _ingest_in_process(root, folder / f"data{count}")
+        runs = [_ingest_in_process(root, folder / f"data{count}-{n}") for n in range(3)]
+        seconds, peak_mib = statistics.median(s for s, _ in runs), max(mib for _, mib in runs)
         found.append(_row(f"{count:,} trial rows parsed, checked, committed", seconds, "s", most_s))
         found.append(_row(f"{count:,} trial rows: peak memory", peak_mib, "MiB", most_mib))
     return found
