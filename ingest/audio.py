@@ -19,6 +19,7 @@ import duckdb
 import numpy as np
 import soundfile
 
+from ingest import confined
 from ingest.types import DataError
 
 RATE_HZ = 16_000
@@ -103,14 +104,18 @@ def resampled(wave: np.ndarray, rate_hz: int) -> np.ndarray:
     import torch
     from torchaudio.functional import functional
 
-    common, (kernel, width) = math.gcd(rate_hz, RATE_HZ), _kernel(rate_hz)
-    resample = functional._apply_sinc_resample_kernel
-    return resample(torch.from_numpy(wave), rate_hz, RATE_HZ, common, kernel, width).numpy()
+    from ingest import resample
+
+    if resample.large(rate_hz):
+        return resample.direct(wave, rate_hz)
+    common, (filters, width) = math.gcd(rate_hz, RATE_HZ), kernel(rate_hz)
+    convolve = functional._apply_sinc_resample_kernel
+    return convolve(torch.from_numpy(wave), rate_hz, RATE_HZ, common, filters, width).numpy()
 
 
 @functools.lru_cache(maxsize=16)
-def _kernel(rate_hz: int) -> tuple:
-    """The filter of torchaudio.functional.resample, which builds it anew at every call: most of the time of a clip."""
+def kernel(rate_hz: int) -> tuple:
+    """The filter of torchaudio.functional.resample, which builds it at every call: most of a clip's time."""
     import torch
     from torchaudio.functional import functional
 
@@ -133,6 +138,8 @@ def decoded(path: Path | str) -> tuple[Header, Iterator[np.ndarray]]:
 def opened(path: Path | str) -> Iterator[tuple[Header, Iterator[np.ndarray]]]:
     """Open a file for one pass: its header and its blocks, as in decoded()."""
     with _reasons(path):
+        if not confined.regular(path):
+            raise Unreadable(path, "not a regular file")
         if _by_ffmpeg(path):
             with _opened_by_ffmpeg(path) as both:
                 yield both
@@ -199,13 +206,13 @@ def _blocks(path: Path | str) -> Iterator[np.ndarray]:
 
 
 def _soundfile_blocks(path: Path | str, file: soundfile.SoundFile) -> Iterator[np.ndarray]:
-    done = 0
+    done, size = 0, _BLOCK_SAMPLES // max(1, file.channels // 2)  # a header can claim a thousand channels
     while True:
-        block = file.read(_BLOCK_SAMPLES, dtype="float32", always_2d=True)
+        block = file.read(size, dtype="float32", always_2d=True)
         done += len(block)
         if len(block):
             yield _finite(path, block)
-        if len(block) < _BLOCK_SAMPLES:
+        if len(block) < size:
             break
     if done < file.frames:
         raise Unreadable(path, f"truncated: {done} of {file.frames} samples decode")
@@ -218,7 +225,7 @@ def _opened_by_ffmpeg(path: Path | str) -> Iterator[tuple[Header, Iterator[np.nd
     import av
 
     try:
-        with av.open(str(path)) as container:
+        with confined.open_media(path) as container:
             if not container.streams.audio:
                 raise Unreadable(path, f"no audio in this {container.format.name} file")
             stream = container.streams.audio[0]
@@ -243,7 +250,7 @@ def _ffmpeg_blocks(path: Path | str, container, stream, found: Header) -> Iterat
         for part in resampler.resample(frame):
             parts.append(part.to_ndarray())
             kept += parts[-1].shape[1]
-        if kept >= _BLOCK_SAMPLES:
+        if kept * max(1, found.channels // 2) >= _BLOCK_SAMPLES:
             yield _finite(path, np.concatenate(parts, axis=1).T)
             done, kept, parts = done + kept, 0, []
     parts += [part.to_ndarray() for part in resampler.resample(None)]

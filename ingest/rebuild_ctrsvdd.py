@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import soundfile
 
-from ingest import audio, corpora
+from ingest import audio, confined, corpora
 from ingest.cli import Parser
 from ingest.files import atomic, inside
 from ingest.progress import track
@@ -398,7 +398,8 @@ def _mono16k(path: Path) -> np.ndarray:
 def _by_ffmpeg(path: Path) -> tuple[np.ndarray, int]:
     import ffmpeg
 
-    stream = ffmpeg.input(str(path)).output("pipe:", format="au", acodec="pcm_f32be", map="0:a:0")
+    stream = ffmpeg.input(confined.address(path), **confined.LIMITS)
+    stream = stream.output("pipe:", format="au", acodec="pcm_f32be", map="0:a:0")
     try:
         said, _ = stream.run(cmd=audio.ffmpeg(), capture_stdout=True, capture_stderr=True)
         return soundfile.read(io.BytesIO(said), dtype="float32", always_2d=True)

@@ -21,7 +21,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import soundfile
 
-from ingest import audio, regions, text
+from ingest import audio, confined, regions, text
 from ingest.cli import Parser
 from ingest.corpora._singfake_words import HEADER, SETS
 from ingest.corpora.singfake import ANNOTATION, PARTITIONS, SONGS, SONGS_HEADER
@@ -262,7 +262,8 @@ def _transcode(source: Path, target: Path, codec: str) -> None:
         decoding = {"format": "flac", "acodec": "flac", "ar": audio.RATE_HZ, "sample_fmt": "s16"}
         try:
             for read, written, how in ((str(source), coded, coding), (coded, str(temporary), decoding)):
-                stream = ffmpeg.input(read).output(written, map_metadata=-1, fflags="+bitexact", **how)
+                stream = ffmpeg.input(confined.address(read), **confined.LIMITS)
+                stream = stream.output(written, map_metadata=-1, fflags="+bitexact", **how)
                 stream.overwrite_output().run(cmd=audio.ffmpeg(), quiet=True)
         except ffmpeg.Error as error:
             said = (error.stderr or b"").decode(errors="replace").strip().splitlines() or ["no message"]

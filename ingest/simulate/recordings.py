@@ -12,6 +12,7 @@ import numpy as np
 import soundfile
 from scipy.signal import resample_poly
 
+from ingest import confined
 from ingest.files import sha256
 from ingest.simulate.plan import Layout, Segment, Take
 from ingest.simulate.room import limited, rms
@@ -81,7 +82,7 @@ def duration_s(path: Path) -> float:
     except soundfile.LibsndfileError:
         pass
     try:
-        with av.open(str(path)) as container:
+        with confined.open_media(path) as container:
             if not container.streams.audio:
                 return 0.0
             return float(container.duration or 0) / 1e6
@@ -124,7 +125,7 @@ def _read(segment: Segment) -> tuple[np.ndarray, int]:
 
 def _read_with_ffmpeg(segment: Segment) -> tuple[np.ndarray, int]:
     try:
-        with av.open(segment.file) as container:
+        with confined.open_media(segment.file) as container:
             rate_hz = container.streams.audio[0].rate
             to_float = av.AudioResampler(format="fltp", layout="mono", rate=rate_hz)
             parts = [part.to_ndarray()[0] for frame in container.decode(audio=0) for part in to_float.resample(frame)]

@@ -1,0 +1,40 @@
+"""FFmpeg on files from outside: local regular files of known containers, and nothing that such a file points to.
+
+FFmpeg opens URLs where a path is expected, and playlists (HLS, DASH, concat) that name further files or addresses. Here
+the protocol is `file` alone, the demuxer one of CONTAINERS, and the path is marked as a file, so that `http:...` is
+looked for on the disk.
+"""
+
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+CONTAINERS = (
+    "3gp", "aa", "aac", "aax", "ac3", "ac4", "act", "aea", "aiff", "alaw", "amr", "amrnb", "amrwb", "ape", "aptx",
+    "asf", "au", "avi", "bonk", "caf", "daud", "dsf", "dss", "dts", "dtshd", "eac3", "flac", "flv", "g722", "g723_1",
+    "g726", "g729", "gsm", "gxf", "hca", "iamf", "iff", "ircam", "latm", "lc3", "loas", "matroska", "mlp", "mmf",
+    "mov", "mp2", "mp3", "mp4", "mpc", "mpc8", "mpeg", "mpegts", "mulaw", "mxf", "nistsphere", "nsv", "nut", "ogg",
+    "oma", "osq", "paf", "pvf", "qcp", "qoa", "rka", "rm", "rso", "sbc", "shn", "sln", "sox", "swf", "tak", "truehd",
+    "tta", "voc", "vqf", "w64", "wav", "wavarc", "webm", "wsd", "wtv", "wv", "wve", "xwma",
+)  # fmt: skip
+"""Demuxers that read one self-contained file with sound in it, by FFmpeg's names."""
+LIMITS = {"protocol_whitelist": "file", "format_whitelist": ",".join(CONTAINERS)}
+"""Options for an input of FFmpeg, for the library and the program alike."""
+
+
+def address(path: Path | str) -> str:
+    """The path as FFmpeg cannot mistake it for an address of another protocol or an option."""
+    return "file:" + os.path.abspath(path)
+
+
+def open_media(path: Path | str) -> Any:
+    """Open with PyAV, confined; a context manager. Raises av.FFmpegError for whatever is not among CONTAINERS."""
+    import av
+
+    return av.open(address(path), options=dict(LIMITS))
+
+
+def regular(path: Path | str) -> bool:
+    """Whether path is a file with an end: not a pipe or device, which could be read for ever. OSError if absent."""
+    return stat.S_ISREG(os.stat(path).st_mode)
