@@ -259,11 +259,12 @@ VOCODERS: dict[str, Callable[..., np.ndarray]] = {
 def copy(
     wave: np.ndarray, rate_hz: int, rng: np.random.Generator, vocoder: str, *, pad_to: int = 0, **settings: object
 ) -> np.ndarray:
-    """Copy synthesis by the vocoder of this name: (sample,) float32, as loud as the source, peak below 1.
+    """Copy synthesis by the vocoder of this name: (sample,) float32, with the source's loudness and offset, peak below 1.
 
     The result has the length of the source, or the next multiple of `pad_to` samples as hop-based vocoders give.
     """
     made = VOCODERS[vocoder](wave, rate_hz, rng, **settings)
     samples = len(wave) + ((-len(wave)) % pad_to if pad_to else 0)
     made = np.pad(made, (0, max(0, samples - len(made))))[:samples]
-    return limited(made * (rms(wave) / max(rms(made), 1e-9))).astype(np.float32)
+    made = made - made.mean()
+    return limited(wave.mean() + made * (rms(wave - wave.mean()) / max(rms(made), 1e-9))).astype(np.float32)

@@ -55,13 +55,17 @@ def layout(seed: int) -> Layout:
     rows += [row for source in SPEAKERS for row in _from_vcc(source)]
     stems = sorted(numbers(len(rows), 2_000_000, 10_000_000, seed, CORPUS))
     turn: dict[tuple[str, bool, str], int] = {}
+    made: set[tuple[Take, tuple[Step, ...]]] = set()  # no clip is compressed the same way twice: that would be a copy
     plan, lines = Layout(), []
     generator(seed, CORPUS, "order").shuffle(rows)
     for number, row in zip(stems, rows):
         codecs = PROGRESS_CODECS if row.subset == "progress" else CODECS
         group = (row.subset, row.copy is None, row.source)  # every codec gets both labels of every source
-        codec = codecs[turn.get(group, 0) % len(codecs)]
-        turn[group] = turn.get(group, 0) + 1
+        first = turn.get(group, 0)
+        turn[group] = first + 1
+        ways = (codecs[(first + skipped) % len(codecs)] for skipped in range(len(codecs)))
+        codec = next(way for way in ways if (row.take, _steps(row, way)) not in made)
+        made.add((row.take, _steps(row, codec)))
         label, stem = "spoof" if row.copy else "bonafide", f"DF_E_{number}"
         plan.files.append(File(f"ASVspoof2021_DF_eval/flac/{stem}.flac", row.take, _steps(row, codec)))
         plan.count(row.subset, label)

@@ -22,16 +22,20 @@ def layout(seed: int) -> Layout:
     total = len(CODECS) * sum(map(sum, PER_CODEC.values()))
     stems = iter(sorted(numbers(total, 1_000_000, 10_000_000, seed, CORPUS)))
     turn = {"bonafide": 0, "spoof": 0}
+    sent: set[tuple[str, tuple[Step, ...]]] = set()  # no clip goes the same way twice: that would be a copy
     rows = []
     for subset, counts in PER_CODEC.items():
         for codec in CODECS:
             for label, pool, count in (("bonafide", bonafide, counts[0]), ("spoof", spoof, counts[1])):
                 for _ in range(count):
-                    number, stem = turn[label], f"LA_E_{next(stems)}"
-                    turn[label] += 1
-                    trial = pool[number % len(pool)]
-                    way = "-" if codec == "none" else list(TRANSMISSIONS)[number % len(TRANSMISSIONS)]
-                    steps = _steps(trial.attack, codec, way, subset)
+                    stem, steps = f"LA_E_{next(stems)}", None
+                    while steps is None or (trial.stem, steps) in sent:
+                        number = turn[label]
+                        turn[label] += 1
+                        trial = pool[number % len(pool)]
+                        way = "-" if codec == "none" else list(TRANSMISSIONS)[number % len(TRANSMISSIONS)]
+                        steps = _steps(trial.attack, codec, way, subset)
+                    sent.add((trial.stem, steps))
                     plan.files.append(File(f"ASVspoof2021_LA_eval/flac/{stem}.flac", trial.take, steps))
                     plan.count(subset, label)
                     trim = "trim" if subset == "hidden" else "notrim"

@@ -1,6 +1,7 @@
 """Every simulated layout, read back by the parsers of the real corpora (no audio is rendered here)."""
 
 import collections
+import itertools
 import re
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from ingest.simulate.make import layout
 from ingest.simulate.plan import Layout
 from ingest.simulate.seeds import fold, numbers, stratified
 from ingest.types import LABEL_WORDS
+from protocols.audit import KNOWN_SHARED
 
 NAMES = simulate.names()
 
@@ -154,3 +156,24 @@ def test_codec_config_has_the_line_ends_of_the_archive():
     text = layout("asvspoof5", 0).texts["ASVspoof5.codec.config.csv"]
     assert text.startswith("ID,CODEC,CODEC_Q,Bitrate(kbps)\r\nC1,opus_wb,1,6\r\n")
     assert text.count("\r\n") == text.count("\n") == 1 + 10 * 5 + 8
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("seed", range(4))
+def test_no_clip_is_in_a_corpus_twice(name, seed):
+    made = [(file.take, file.steps) for file in layout(name, seed).files]
+    assert len(set(made)) == len(made)
+
+
+def test_corpora_share_only_what_the_published_ones_share():
+    heard = collections.defaultdict(set)
+    for name in NAMES:
+        for file in layout(name, 0).files:
+            heard[file.take, file.steps].add((name, Path(file.path).stem))
+    shared = collections.Counter()
+    for files in heard.values():
+        shared.update({tuple(sorted({name for name, _ in files}))} - {(name,) for name in NAMES})
+    assert {pair for names in shared for pair in itertools.combinations(names, 2)} <= set(KNOWN_SHARED)
+    first = {(file.take, file.steps) for file in layout("asvspoof2019_la", 0).files if file.steps}
+    again = [file for file in layout("decro", 0).files if (file.take, file.steps) in first]
+    assert again and all("_E_" in file.path for file in again)  # Tacotron alone, which keeps the names of 2019
