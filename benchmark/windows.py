@@ -1,0 +1,130 @@
+"""A recording of any length as the benchmark would hear it: 16 kHz, mono, in windows of the detector's own length.
+
+A short file is resampled whole, by the very call that made the shards; a longer one in pieces that agree with it to
+float32 rounding, and what does not fit into KEPT_SAMPLES goes to a nameless temporary file. So memory does not grow
+with the length of the file.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ingest import audio
+from ingest.audio import RATE_HZ, Header, Unreadable
+from ingest.resample import Resampler
+
+WHOLE_SAMPLES = 1 << 23  # of the source: files up to three minutes of 44.1 kHz go through the shards' resampler
+KEPT_SAMPLES = 1 << 24  # 64 MiB of float32: 17 minutes at 16 kHz
+LONGEST_S = 12 * 3600.0
+_STEPS = np.float32(1 << 23)  # of 24 bits
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """One decoded file; `wave` (sample,) float32 at 16 kHz may lie on disk, so take parts of it by `cut`."""
+
+    path: str
+    header: Header
+    wave: np.ndarray
+    overshoots: bool  # resampling went beyond full scale: a shard keeps such a clip in floats, any other in 24 bits
+
+    @property
+    def duration_s(self) -> float:
+        """Length after resampling."""
+        return self.wave.size / RATE_HZ
+
+    def cut(self, start: int, stop: int) -> np.ndarray:
+        """Samples start..stop (exclusive), float32, rounded as a FLAC shard rounds them: what the benchmark scores."""
+        part = np.array(self.wave[start:stop])
+        if self.overshoots:
+            return part
+        return np.clip(np.rint(part * _STEPS), -_STEPS, _STEPS - 1) / _STEPS
+
+
+def read(path: Path | str, *, longest_s: float = LONGEST_S) -> Recording:
+    """Decode and resample a file that libsndfile or FFmpeg reads. Raises Unreadable, also if it lasts too long."""
+    with audio.opened(path) as (header, blocks):
+        if not 1 <= header.rate_hz <= 100_000_000:
+            raise Unreadable(path, f"claims {header.rate_hz} samples a second")
+        limited = _no_longer(path, blocks, longest_s, header.rate_hz)
+        whole, rest = _head(_mono(limited))
+        if rest is None:
+            wave = audio.resampled(whole, header.rate_hz)
+        else:
+            wave = _spooled(_resampled(whole, rest, header.rate_hz))
+    return Recording(str(path), header, wave, overshoots=_peak(wave) > 1)
+
+
+def starts(length: int, samples: int, overlap: float = 0.5) -> list[int]:
+    """Where windows of `samples` begin in `length` samples; the last one ends with the recording.
+
+    A recording shorter than a window has one that begins at 0. overlap: share of a window that the next repeats.
+    """
+    if length <= samples:
+        return [0]
+    step = max(1, round(samples * (1 - overlap)))
+    found = list(range(0, length - samples + 1, step))
+    return found if found[-1] == length - samples else [*found, length - samples]
+
+
+def _no_longer(path: Path | str, blocks: Iterator[np.ndarray], longest_s: float, rate_hz: int) -> Iterator[np.ndarray]:
+    left = longest_s * rate_hz
+    for block in blocks:
+        left -= len(block)
+        if left < 0:
+            raise Unreadable(path, f"lasts longer than {longest_s / 3600:g} hours; raise --longest or cut it")
+        yield block
+
+
+def _mono(blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    for block in blocks:  # (sample, channel); the mean over axis 0 adds up as `audio.mono16k` does
+        yield block[:, 0] if block.shape[1] == 1 else np.ascontiguousarray(block.T).mean(axis=0)
+
+
+def _head(blocks: Iterator[np.ndarray]) -> tuple[np.ndarray, Iterator[np.ndarray] | None]:
+    """The whole recording and None, or its beginning and the blocks that follow."""
+    parts, size = [], 0
+    for block in blocks:
+        parts.append(block)
+        size += len(block)
+        if size > WHOLE_SAMPLES:
+            return np.concatenate(parts), blocks
+    return np.concatenate(parts), None
+
+
+def _resampled(first: np.ndarray, rest: Iterator[np.ndarray], rate_hz: int) -> Iterator[np.ndarray]:
+    resampler = Resampler(rate_hz)
+    for part in np.array_split(first, 16):
+        yield resampler.push(part)
+    for block in rest:
+        yield resampler.push(block)
+    yield resampler.end()
+
+
+def _spooled(parts: Iterator[np.ndarray]) -> np.ndarray:
+    """The parts as one array: in memory, or mapped from a file without a name, which goes when the array goes."""
+    kept, size = [], 0
+    for part in parts:
+        kept.append(part)
+        size += part.size
+        if size > KEPT_SAMPLES:
+            break
+    else:
+        return np.concatenate(kept)
+    with tempfile.TemporaryFile(prefix="siren-") as file:
+        for part in kept:
+            file.write(part.tobytes())
+        kept.clear()
+        for part in parts:
+            file.write(part.tobytes())
+            size += part.size
+        file.flush()
+        return np.memmap(file, np.float32, mode="r", shape=(size,))
+
+
+def _peak(wave: np.ndarray) -> float:
+    step = KEPT_SAMPLES
+    return max(float(np.abs(wave[start : start + step]).max()) for start in range(0, wave.size, step))

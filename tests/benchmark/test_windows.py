@@ -1,0 +1,66 @@
+import io
+import os
+
+import numpy as np
+import pytest
+import soundfile
+
+from benchmark import windows
+from ingest import audio
+from shards import clip
+
+
+def write(path, rate_hz, samples, *, channels=1, subtype="PCM_16", gain=0.1):
+    wave = gain * np.random.default_rng(samples).standard_normal((samples, channels))
+    soundfile.write(path, np.clip(wave, -1, 1 - 2**-15), rate_hz, subtype=subtype)
+    return path
+
+
+@pytest.mark.parametrize(("rate_hz", "subtype", "gain"), [
+    (16_000, "PCM_16", 0.1), (16_000, "PCM_24", 0.1), (16_000, "FLOAT", 0.1), (16_000, "PCM_16", 5.0), (24_000, "PCM_16", 0.1),
+    (48_000, "PCM_16", 5.0), (44_100, "PCM_24", 0.05), (8_000, "PCM_16", 0.1), (22_050, "FLOAT", 0.3),
+])  # fmt: skip
+@pytest.mark.parametrize("channels", [1, 2, 9])
+def test_a_cut_is_what_a_shard_gives_back(tmp_path, rate_hz, subtype, gain, channels):
+    path = write(tmp_path / "a.wav", rate_hz, 20_000, channels=channels, subtype=subtype, gain=gain)
+    _, data = clip.encode(audio.mono16k(path), "flac")
+    stored, _ = soundfile.read(io.BytesIO(data), dtype="float32")
+    recording = windows.read(path)
+    assert recording.wave.size == stored.size
+    np.testing.assert_array_equal(recording.cut(0, stored.size), stored)
+    np.testing.assert_array_equal(recording.cut(100, 357), stored[100:357])
+
+
+@pytest.mark.parametrize("rate_hz", [16_000, 24_000, 44_100])
+def test_a_long_recording_agrees_with_the_whole_and_lies_on_disk(tmp_path, monkeypatch, rate_hz):
+    path = write(tmp_path / "a.flac", rate_hz, 40_000, channels=2)
+    whole = windows.read(path)
+    monkeypatch.setattr(windows, "WHOLE_SAMPLES", 5_000)
+    pieces = windows.read(path)
+    monkeypatch.setattr(windows, "KEPT_SAMPLES", 3_000)
+    mapped = windows.read(path)
+    assert isinstance(mapped.wave, np.memmap) and not isinstance(pieces.wave, np.memmap)
+    np.testing.assert_array_equal(mapped.wave, pieces.wave)
+    np.testing.assert_allclose(pieces.wave, whole.wave, atol=1e-6)
+    assert mapped.overshoots == whole.overshoots
+    assert not [name for name in os.listdir(os.environ.get("TMPDIR", "/tmp")) if name.startswith("siren-")]
+
+
+def test_windows_cover_everything_and_stay_inside():
+    assert windows.starts(10, 4, 0.5) == [0, 2, 4, 6]
+    assert windows.starts(11, 4, 0.5) == [0, 2, 4, 6, 7]
+    assert windows.starts(11, 4, 0.0) == [0, 4, 7]
+    assert windows.starts(4, 4) == windows.starts(3, 4) == [0]
+    for length in range(5, 60):
+        heard = np.zeros(length)
+        for start in windows.starts(length, 5, 0.4):
+            heard[start : start + 5] += 1
+            assert start + 5 <= length
+        assert heard.all()
+
+
+def test_a_recording_beyond_the_limit_is_refused_before_it_is_decoded_whole(tmp_path):
+    path = write(tmp_path / "a.flac", 16_000, 33_000)
+    assert windows.read(path, longest_s=2.1).duration_s == 33_000 / 16_000
+    with pytest.raises(audio.Unreadable, match="longer than"):
+        windows.read(path, longest_s=2.0)
