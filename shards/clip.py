@@ -8,7 +8,6 @@ published detectors in the second decimal. PCM shards hold 16-bit WAV, and float
 import io
 import os
 import struct
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,17 +30,16 @@ def encoded(row: dict[str, Any], audio_codec: str) -> tuple[str, bytes, int]:
     FLAC already goes into a FLAC shard byte for byte. Raises DataError if the file is missing, damaged, or
     not the one that was ingested.
     """
-    path = Path(row["file"])
+    path = row["file"]
     try:
-        _check_unchanged(row, path)
         if row["as_is"] and audio_codec == "flac":
-            data = path.read_bytes()
+            data = _unchanged_bytes(row, path)
             samples = plain_flac_samples(data)
             if samples:
-                _check_unchanged(row, path)
                 return "flac", data, samples
+        _check_unchanged(row, os.stat(path), path)
         wave = audio.mono16k(path)
-        _check_unchanged(row, path)
+        _check_unchanged(row, os.stat(path), path)
     except (FileNotFoundError, NotADirectoryError):
         raise DataError(
             f"{row['corpus']}: {path} ({row['utt_id']}) is missing though it was there at ingest; "
@@ -107,10 +105,27 @@ def at_most_bytes(table: pa.Table, audio_codec: str) -> list[int]:
     return (np.ceil(size / 512).astype(np.int64) * 512 + _JSON_BYTES).tolist()
 
 
-def _check_unchanged(row: dict[str, Any], path: Path) -> None:
-    now = os.stat(path)
+def _unchanged_bytes(row: dict[str, Any], path: str) -> bytes:
+    """The whole file; its state is asked of the open file, before and after, so that no other can slip in."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        size = _check_unchanged(row, os.fstat(handle), path)
+        data = os.read(handle, size + 1)
+        while 0 < len(data) < size and (more := os.read(handle, size + 1 - len(data))):
+            data += more  # one read gives at most 2 GiB
+        _check_unchanged(row, os.fstat(handle), path)
+        if len(data) != size:
+            raise audio.Unreadable(path, f"changed while it was read ({size} bytes, then {len(data)})")
+        return data
+    finally:
+        os.close(handle)
+
+
+def _check_unchanged(row: dict[str, Any], now: os.stat_result, path: str) -> int:
+    """The size of the file; DataError if it is not the one that was ingested."""
     if row["size_bytes"] is not None and (now.st_size, now.st_mtime_ns) != (row["size_bytes"], row["mtime_ns"]):
         raise DataError(
             f"{row['corpus']}: {path} ({row['utt_id']}) has changed since ingest ({row['size_bytes']} bytes then, "
             f"{now.st_size} now); run again: python -m ingest {row['corpus']} --root DIR"
         )
+    return now.st_size
