@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ingest import parallel
 from ingest.catalog import ingested
 from ingest.cli import Parser, add_data, run
 from ingest.types import DataError
@@ -31,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--variant", default="original", metavar="NAME", help="audio variant (default: original)")
     parser.add_argument("--dtype", choices=("float32", "float16"), default="float32", help="default: float32")
     parser.add_argument("--device", default="cpu", metavar="DEVICE", help="cpu (default) or cuda")
-    parser.add_argument("--jobs", type=_jobs, metavar="N", help="processes (default: as many as pay off)")
+    parallel.add_jobs(parser)
     add_data(parser)
     options = parser.parse_args(argv)
     if options.only and options.corpus != "plan":
@@ -51,7 +52,7 @@ def _compute(options: argparse.Namespace) -> int:
         options.feature or "logmel", options.preset, _changes(options.changes), options.dtype, options.device
     )
     for corpus in ingested(options.data) if options.corpus == "all" else [options.corpus]:
-        done = compute_corpus(corpus, options.data, recipe, variant=options.variant, jobs=options.jobs)
+        done = compute_corpus(corpus, options.data, recipe, variant=options.variant, jobs=parallel.chosen(options))
         print(
             f"{corpus}: {recipe.folder} of {done['members']} clips in {done['shards']} shards, "
             f"{done['size_bytes'] / 1e6:.1f} MB ({done['written']} written, "
@@ -125,12 +126,6 @@ def _check_device(device: str) -> None:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise DataError(f"device {device!r} cannot be used ({str(error).splitlines()[0]}); try --device cpu") from None
-
-
-def _jobs(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"takes a number of processes from 1 on, not {text!r}")
-    return int(text)
 
 
 if __name__ == "__main__":

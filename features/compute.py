@@ -16,7 +16,7 @@ import pyarrow as pa
 from joblib import cpu_count, delayed
 
 from features import extractors
-from ingest import catalog
+from ingest import catalog, parallel
 from ingest.files import atomic, lock
 from ingest.types import DataError
 from shards import index, reader, writer
@@ -82,13 +82,19 @@ def _extractor(recipe: Recipe) -> extractors.Extractor:
 
 
 def compute_corpus(
-    corpus: str, data: Path, recipe: Recipe, *, variant: str = "original", jobs: int | None = None
+    corpus: str,
+    data: Path,
+    recipe: Recipe,
+    *,
+    variant: str = "original",
+    jobs: parallel.Jobs | None = None,
 ) -> dict[str, int]:
     """Compute a feature of every clip in the corpus's shards and enter it in the catalog.
 
     Shards that are there, made from the same audio by the same extractor, are not computed again. Returns
     counts: shards, written, members, size_bytes. Raises DataError if there are no shards or one is damaged.
     """
+    data = data.absolute()
     with catalog.connect(data / "catalog.duckdb") as con:
         audio = audio_shards(con, corpus, variant, data)
         entered = _entered(con, recipe.folder, corpus, variant)
@@ -103,7 +109,8 @@ def compute_corpus(
         if jobs is None:
             jobs = min(cpu_count(), 1 + total // CLIPS_PER_JOB) if recipe.device == "cpu" else 1
         tasks = (delayed(compute_shard)(data, recipe, name, shard) for name, shard in wanting)
-        writer.each(tasks, what=f"features {feature} {corpus}", jobs=jobs, total=total)
+        gpus = 0 if recipe.device == "cpu" else 1
+        writer.each(tasks, what=f"features {feature} {corpus}", jobs=jobs, total=total, gpus=gpus)
         index.settle([folder / name for name, _ in wanting] + [folder / n for n in names if n not in entered])
         about = [index.read_about(folder / name) for name in names]
         _enter(data, corpus, variant, recipe, about)

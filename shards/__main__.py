@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from ingest import parallel
 from ingest.catalog import ingested
 from ingest.cli import Parser, add_data, run
 from shards.clip import AUDIO_CODECS
@@ -24,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--audio-codec", choices=AUDIO_CODECS, default="flac", help="default: flac")
     parser.add_argument("--max-bytes", type=_bytes, default=MAX_BYTES, metavar="N",
                         help="largest shard, e.g. 500M or 2G (default: 256M)")  # fmt: skip
-    parser.add_argument("--jobs", type=_jobs, metavar="N", help="processes (default: as many as pay off)")
+    parallel.add_jobs(parser)
     parser.add_argument("--dry-run", action="store_true", help="gc: list only")
     add_data(parser)
     options = parser.parse_args(argv)
@@ -39,7 +40,11 @@ def _write(corpus: str, options: argparse.Namespace) -> None:
     from shards.writer import write_corpus
 
     done = write_corpus(
-        corpus, options.data, audio_codec=options.audio_codec, max_bytes=options.max_bytes, jobs=options.jobs
+        corpus,
+        options.data,
+        audio_codec=options.audio_codec,
+        max_bytes=options.max_bytes,
+        jobs=parallel.chosen(options),
     )
     print(
         f"{corpus}: {done['members']} clips in {done['shards']} shards, {done['size_bytes'] / 1e6:.1f} MB "
@@ -59,12 +64,6 @@ def _collect(data: Path, *, dry_run: bool) -> int:
     else:
         print(f"{len(paths)} files, {remove(paths) / 1e6:.1f} MB, removed")
     return 0
-
-
-def _jobs(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"takes a number of processes from 1 on, not {text!r}")
-    return int(text)
 
 
 def _bytes(text: str) -> int:

@@ -14,10 +14,9 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
-from joblib import Parallel, cpu_count, delayed
-from joblib.externals.loky.process_executor import TerminatedWorkerError
+from joblib import cpu_count, delayed
 
-from ingest import catalog
+from ingest import catalog, parallel
 from ingest.files import atomic, lock
 from ingest.progress import Progress
 from ingest.types import DataError, nearest
@@ -127,16 +126,18 @@ def plan(con: duckdb.DuckDBPyConnection, corpus: str, *, audio_codec: str, max_b
 
 
 def write_corpus(
-    corpus: str, data: Path, *, audio_codec: str = "flac", max_bytes: int = MAX_BYTES, jobs: int | None = None,
+    corpus: str, data: Path, *, audio_codec: str = "flac", max_bytes: int = MAX_BYTES,
+    jobs: parallel.Jobs | None = None,
 ) -> dict[str, int]:  # fmt: skip
     """Write the shards of one corpus that are not there yet and enter them in the catalog.
 
-    Every utterance with audio_status = 'ok' goes in. jobs: processes; None takes as many as pay off.
+    Every utterance with audio_status = 'ok' goes in. jobs: processes, or a Ray cluster; None takes as many
+    processes as pay off.
     Returns counts: shards, written, members, size_bytes.
     Raises DataError if the corpus is unknown or has no audio, or a source is missing, damaged or not the file
     that was ingested; shards finished by then are kept and not written again.
     """
-    folder = data / "shards"
+    folder = (data / "shards").absolute()
     with catalog.connect(data / "catalog.duckdb") as con:
         fingerprint = _fingerprint(con, corpus)
         planned = plan(con, corpus, audio_codec=audio_codec, max_bytes=max_bytes)
@@ -151,7 +152,7 @@ def write_corpus(
     }  # fmt: skip
 
 
-def _write_all(planned: Plan, folder: Path, entered: Mapping[str, str], jobs: int | None) -> int:
+def _write_all(planned: Plan, folder: Path, entered: Mapping[str, str], jobs: parallel.Jobs | None) -> int:
     sizes = [span[4] - span[3] for span in planned.spans]
     wanting = [
         i for i, shard in enumerate(planned)
@@ -166,17 +167,11 @@ def _write_all(planned: Plan, folder: Path, entered: Mapping[str, str], jobs: in
     return len(wanting)
 
 
-def each(tasks: Iterable[Any], *, what: str, jobs: int, total: int) -> None:
-    """Run joblib tasks that return how many clips they did, one after the other or in `jobs` processes."""
+def each(tasks: Iterable[Any], *, what: str, jobs: parallel.Jobs, total: int, gpus: float = 0) -> None:
+    """Run joblib tasks that return how many clips they did: one after the other, in processes, or on a cluster."""
     with Progress(what, total=total, unit="clip") as progress:
-        try:
-            for clips in Parallel(n_jobs=jobs, return_as="generator_unordered")(tasks):
-                progress.add(clips)
-        except TerminatedWorkerError:
-            raise DataError(
-                f"{what}: a worker process was killed, perhaps for want of memory; what is finished is kept: "
-                "run the same command again, with fewer --jobs"
-            ) from None
+        for clips in parallel.results(tasks, jobs, what=what, gpus=gpus):
+            progress.add(clips)
 
 
 def write_shard(shard: Shard, folder: Path) -> int:

@@ -1,0 +1,168 @@
+"""Where tasks run: one after the other, in processes of this machine, or on a Ray cluster.
+
+A task is what `joblib.delayed(function)(...)` gives; it writes its own file, may run twice, and returns a little.
+"""
+
+import argparse
+import os
+import socket
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ingest.types import DataError
+
+BACKENDS = ("local", "ray")
+PACKAGES = ("ingest", "protocols", "shards", "features", "benchmark", "reports")
+CONNECT_S = 10
+RETRIES = 3  # a task whose worker or node dies is started again this often
+
+Task = tuple[Any, tuple, dict]
+
+
+@dataclass(frozen=True, slots=True)
+class Ray:
+    """A running Ray cluster: `auto`, HOST:PORT or ray://HOST:PORT; at most `tasks` at once (None: what fits)."""
+
+    address: str = "auto"
+    tasks: int | None = None
+
+
+Jobs = int | Ray  # so many processes here, or a cluster
+
+
+def add_jobs(parser: argparse.ArgumentParser) -> None:
+    """Add --jobs, --backend and --address; `chosen` reads them."""
+    parser.add_argument("--jobs", type=_jobs, metavar="N",
+                        help="tasks at once (default: as many as pay off; on Ray: as many as fit)")  # fmt: skip
+    parser.add_argument("--backend", choices=BACKENDS, default="local",
+                        help="local: processes here (default); ray: a cluster, see docs/cluster.md")  # fmt: skip
+    parser.add_argument("--address", metavar="HOST:PORT",
+                        help="head of the cluster, with --backend ray (default: $RAY_ADDRESS, or here)")  # fmt: skip
+
+
+def chosen(options: argparse.Namespace) -> Jobs | None:
+    """What the options of `add_jobs` say; None: processes here, as many as pay off."""
+    if options.backend == "ray":
+        return Ray(options.address or os.environ.get("RAY_ADDRESS", "auto"), options.jobs)
+    if options.address:
+        raise DataError("--address is for --backend ray; add it, or leave the address out")
+    return options.jobs
+
+
+def results(tasks: Iterable[Task], jobs: Jobs, *, what: str, gpus: float = 0) -> Iterator[Any]:
+    """What the tasks return, in the order in which they end; tasks are taken from the iterator as they start.
+
+    jobs: 1 runs them in this process, one after the other. gpus: how many of a node's a task takes, on Ray.
+    A task's DataError is raised here and starts no further task. Raises DataError as well when a worker was killed
+    and, on Ray, when starting the task again did not help.
+    """
+    if isinstance(jobs, Ray):
+        return _on_ray(tasks, jobs, what, gpus)
+    return _here(tasks, jobs, what)
+
+
+def _here(tasks: Iterable[Task], jobs: int, what: str) -> Iterator[Any]:
+    from joblib import Parallel
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    try:
+        yield from Parallel(n_jobs=jobs, return_as="generator_unordered")(tasks)
+    except TerminatedWorkerError:
+        raise DataError(
+            f"{what}: a worker process was killed, perhaps for want of memory; what is finished is kept: "
+            "run the same command again, with fewer --jobs"
+        ) from None
+
+
+def _on_ray(tasks: Iterable[Task], cluster: Ray, what: str, gpus: float) -> Iterator[Any]:
+    ray = connect(cluster.address)
+    remote = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=RETRIES)(_answer)
+    waiting, pending = iter(tasks), []
+    try:
+        while True:
+            room = cluster.tasks or 2 + 2 * int(ray.cluster_resources().get("CPU", 1))  # some wait: no node idles
+            while len(pending) < room and (task := next(waiting, None)) is not None:
+                pending.append(remote.remote(*task))
+            if not pending:
+                return
+            (ended, *_), pending = ray.wait(pending, num_returns=1, fetch_local=False)
+            answer = ray.get(ended)
+            if isinstance(answer, _Refused):
+                raise DataError(answer.reason)
+            yield answer
+    except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError, ray.exceptions.NodeDiedError) as error:
+        raise DataError(
+            f"{what}: a task was killed {RETRIES + 1} times on the cluster ({type(error).__name__}), perhaps for want "
+            "of memory; what is finished is kept: run the same command again, with fewer --jobs or larger nodes"
+        ) from None
+    except (ray.exceptions.RaySystemError, ray.exceptions.RuntimeEnvSetupError, ConnectionError) as error:
+        raise DataError(
+            f"{what}: the Ray cluster at {cluster.address} failed ({_first_line(error)}); what is finished is kept: "
+            "run the same command again when it is back"
+        ) from None
+    finally:
+        for task in pending:
+            ray.cancel(task)
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """The line of a DataError, on its way back from a node: Ray would wrap the exception in its traceback."""
+
+    reason: str
+
+
+def _answer(function: Any, positional: tuple, named: dict) -> Any:
+    try:
+        return function(*positional, **named)
+    except DataError as error:
+        return _Refused(str(error))
+
+
+def connect(address: str) -> Any:
+    """The module `ray`, connected to the cluster at `address`; the code here goes to its nodes.
+
+    Raises DataError if Ray is not installed, or there is no cluster, or one of another Ray or Python version.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray
+    except ImportError:
+        raise DataError(
+            "--backend ray needs Ray; run: pip install 'sirenbench[cluster]' (in a clone: pip install '.[cluster]')"
+        ) from None
+    if ray.is_initialized():
+        return ray
+    root = Path(__file__).resolve().parents[1]
+    packages = [str(root / name) for name in PACKAGES if (root / name).is_dir()]
+    try:
+        _reach(address)
+        ray.init(
+            address=address, log_to_driver=False, logging_level="ERROR",
+            runtime_env={"py_modules": packages, "excludes": ["__pycache__"]},
+        )  # fmt: skip
+    except (OSError, RuntimeError, ValueError) as error:
+        raise DataError(
+            f"no Ray cluster to use at {address} ({_first_line(error)}); start one: ray start --head "
+            "(docs/cluster.md), or leave --backend ray out"
+        ) from None
+    return ray
+
+
+def _reach(address: str) -> None:
+    """Raise OSError if nobody answers at HOST:PORT: Ray itself would try for ten minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=CONNECT_S).close()
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+
+
+def _jobs(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"takes a number of processes from 1 on, not {text!r}")
+    return int(text)

@@ -1,0 +1,69 @@
+"""Tasks here, in processes and on a Ray cluster: results, faults, options."""
+
+import argparse
+import os
+import signal
+
+import pytest
+from joblib import delayed
+
+from ingest import parallel
+from ingest.types import DataError
+
+
+def square(number):
+    return number * number
+
+
+def refuse(number):
+    raise DataError(f"no {number}") if number == 2 else ValueError(number)
+
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_every_task_is_done_once(jobs):
+    got = parallel.results((delayed(square)(i) for i in range(7)), jobs, what="t")
+    assert sorted(got) == [i * i for i in range(7)]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_data_error_stays_one(jobs):
+    with pytest.raises(DataError, match="no 2"):
+        list(parallel.results([delayed(refuse)(2)], jobs, what="t"))
+    with pytest.raises(ValueError, match="3"):
+        list(parallel.results([delayed(refuse)(3)], jobs, what="t"))
+
+
+def test_a_killed_worker_is_one_line():
+    with pytest.raises(DataError, match=r"shards x: a worker process was killed.*run the same command again"):
+        list(parallel.results([delayed(die)(), delayed(square)(1)], 2, what="shards x"))
+
+
+def options(*words):
+    parser = argparse.ArgumentParser()
+    parallel.add_jobs(parser)
+    return parser.parse_args(words)
+
+
+def test_options(monkeypatch):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    assert parallel.chosen(options()) is None
+    assert parallel.chosen(options("--jobs", "3")) == 3
+    assert parallel.chosen(options("--backend", "ray")) == parallel.Ray("auto")
+    assert parallel.chosen(options("--backend", "ray", "--address", "h:1", "--jobs", "9")) == parallel.Ray("h:1", 9)
+    monkeypatch.setenv("RAY_ADDRESS", "head:6379")
+    assert parallel.chosen(options("--backend", "ray")) == parallel.Ray("head:6379")
+    with pytest.raises(DataError, match="--address is for --backend ray"):
+        parallel.chosen(options("--address", "h:1"))
+    for wrong in (["--jobs", "0"], ["--backend", "dask"]):
+        with pytest.raises(SystemExit):
+            options(*wrong)
+
+
+def test_without_ray_the_line_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    with pytest.raises(DataError, match=r"pip install 'sirenbench\[cluster\]'"):
+        list(parallel.results([delayed(square)(1)], parallel.Ray(), what="t"))

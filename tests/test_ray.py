@@ -1,0 +1,101 @@
+"""Shards and features on a real Ray cluster: two nodes of one CPU on this machine, and one of them killed."""
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+import small_corpus
+import street
+
+from shards import writer
+
+ray = pytest.importorskip("ray", reason="needs Ray: pip install 'sirenbench[cluster]'")
+
+ROWS = [(f"c{i:02d}", *small_corpus.ROWS[i % 7][1:]) for i in range(28)]
+SHARDS = ("shards", "tiny", "--max-bytes", "30000")
+FEATURES = ("features", "tiny", "--feature", "logmel")
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """Two nodes of one CPU; the second can be killed, and a new one added."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    from ray.cluster_utils import Cluster
+
+    node = {"num_cpus": 1, "object_store_memory": 100 << 20}
+    made = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
+    made.add_node(**node)
+    yield made
+    made.shutdown()
+
+
+@pytest.fixture
+def data(tmp_path):
+    return small_corpus.build(tmp_path, rows=ROWS)
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory):
+    """What one process makes of the same corpus."""
+    data = small_corpus.build(tmp_path_factory.mktemp("local"), rows=ROWS)
+    writer.write_corpus("tiny", data, max_bytes=30_000)
+    street.call(*FEATURES, "--jobs", "1", data=data)
+    return made(data)
+
+
+def made(data):
+    """Shards, features and the tables of the catalog that name them."""
+    found = street.digest(data)
+    return {name: found[name] for name in found if not name.endswith(("utterance", "corpus", "measurement"))}
+
+
+def call(*words, data, check=True):
+    """Run python -m WORDS; Ray hangs where it cannot reach itself, so not for long."""
+    command = [sys.executable, "-m", *words, "--data", str(data)]
+    done = subprocess.run(
+        command, cwd=street.ROOT, env=street.environment(), capture_output=True, text=True, timeout=200
+    )
+    assert not check or done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def on(cluster):
+    return ("--backend", "ray", "--address", cluster.address)
+
+
+def test_two_nodes_give_the_bytes_of_one_process_and_one_line_for_a_fault(cluster, data, expected, tmp_path):
+    broken = tmp_path / "tiny/audio/c03.flac"
+    whole, stat = broken.read_bytes(), broken.stat()
+    broken.write_bytes(b"junk" * (len(whole) // 4 + 1))
+    done = call(*SHARDS, *on(cluster), data=data, check=False)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert "c03.flac (tiny/c03) has changed" in done.stderr.splitlines()[-1]  # progress may stand before it
+    broken.write_bytes(whole)
+    os.utime(broken, ns=(stat.st_mtime_ns, stat.st_mtime_ns))
+    for command in (SHARDS, FEATURES):
+        call(*command, *on(cluster), data=data)
+    assert made(data) == expected
+
+
+def test_a_node_killed_on_the_way_then_run_again(cluster, data, expected):
+    command = [sys.executable, "-m", *SHARDS, *on(cluster), "--data", str(data)]
+    process = subprocess.Popen(command, cwd=street.ROOT, env=street.environment(), stderr=subprocess.PIPE, text=True)
+    until = time.monotonic() + 30
+    while process.poll() is None and time.monotonic() < until and not list((data / "shards").rglob("*.tar")):
+        time.sleep(0.02)
+    assert process.poll() is None, "it ended before a node could be killed"
+    cluster.remove_node(sorted(cluster.worker_nodes, key=str)[0], allow_graceful=False)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode in (0, 2) and "Traceback" not in said, said
+    for words in (SHARDS, FEATURES):
+        call(*words, *on(cluster), data=data)
+    street.call("shards", "gc", data=data)  # a killed task leaves its temporary file
+    assert made(data) == expected
+
+
+def test_no_cluster_is_one_line(data):
+    done = call(*SHARDS, "--backend", "ray", "--address", "127.0.0.1:9", data=data, check=False)
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1, done.stderr
+    assert "no Ray cluster to use at 127.0.0.1:9" in done.stderr
