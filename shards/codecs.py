@@ -1,0 +1,144 @@
+"""Codec round trips inside the process: 16 kHz mono in, the same length out, aligned with the input to the sample.
+
+FFmpeg's libraries through PyAV; Vorbis through libsndfile, because PyAV's own FFmpeg has no encoder for one channel.
+"""
+
+import functools
+import importlib.metadata
+import io
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from ingest.types import DataError
+from shards.rate import RATE_HZ, resampled
+
+_TAIL_FRAMES = 6  # frames of silence behind a clip: what the encoder still holds comes out before its end
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """One encoder and decoder pair.
+
+    encoder, decoder: FFmpeg's names. rate_hz: of the encoder; where it is not 16 kHz the clip is resampled before.
+    delay: samples at decoded_hz that the decoded signal lags behind after the decoder has dropped what it knows to
+    be padding. sample_format: FFmpeg's word for what the encoder takes.
+    """
+
+    encoder: str
+    decoder: str
+    rate_hz: int = RATE_HZ
+    decoded_hz: int = RATE_HZ
+    delay: int = 0
+    sample_format: str = "fltp"
+    bitrate_bps: int | None = None
+    frame: int | None = None  # samples in a frame, where the encoder takes frames of any length
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+def round_trip(wave: np.ndarray, codec: Codec) -> np.ndarray:
+    """float32 (sample,) at 16 kHz, full scale 1, through the encoder and back: same length, no delay.
+
+    An encoder that takes 16-bit samples clips at full scale; what a decoder overshoots is kept.
+    Raises DataError if FFmpeg as PyAV brings it lacks the encoder.
+    """
+    source = resampled(wave, RATE_HZ, codec.rate_hz)
+    wanted = -(-source.size * codec.decoded_hz // codec.rate_hz)
+    decoded = _decoded(source, codec)[codec.delay : codec.delay + wanted]
+    if decoded.size < wanted:
+        raise DataError(
+            f"{codec.encoder} gave {decoded.size} of {wanted} samples back; this PyAV "
+            f"({importlib.metadata.version('av')}) is not one that Siren knows: run make setup"
+        )
+    return resampled(decoded, codec.decoded_hz, RATE_HZ)[: wave.size]
+
+
+def vorbis(wave: np.ndarray, *, quality: int) -> np.ndarray:
+    """float32 (sample,) at 16 kHz through Ogg Vorbis of `quality` 0 to 10 and back: same length, no delay."""
+    buffer = io.BytesIO()
+    level = min(1 - quality / 10, 1.0)
+    soundfile.write(buffer, wave, RATE_HZ, format="OGG", subtype="VORBIS", compression_level=level)
+    buffer.seek(0)
+    decoded, _ = soundfile.read(buffer, dtype="float32")
+    return decoded
+
+
+def available(codec: Codec) -> bool:
+    """Whether PyAV's FFmpeg has the encoder and the decoder."""
+    import av
+
+    try:
+        av.codec.Codec(codec.encoder, "w")
+        av.codec.Codec(codec.decoder, "r")
+    except av.codec.codec.UnknownCodecError:
+        return False
+    return True
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """Name -> version of what the bytes of a round trip depend on."""
+    import av
+
+    libraries = {name: ".".join(map(str, av.library_versions[name])) for name in ("libavcodec", "libavutil")}
+    return {"pyav": av.__version__, **libraries, "libsndfile": soundfile.__libsndfile_version__}
+
+
+def _decoded(source: np.ndarray, codec: Codec) -> np.ndarray:
+    import av
+
+    encoder, decoder = _encoder(codec), _decoder(codec)
+    if encoder.extradata:
+        decoder.extradata = encoder.extradata
+    step = codec.frame or encoder.frame_size
+    padded = np.zeros((-(-source.size // step) + _TAIL_FRAMES) * step, dtype=np.float32)
+    padded[: source.size] = source
+    if codec.sample_format.startswith("s16"):
+        padded = np.clip(np.rint(padded * 32768), -32768, 32767).astype(np.int16)
+    blocks: list[np.ndarray] = []
+    for start in range(0, padded.size, step):
+        frame = av.AudioFrame.from_ndarray(padded[None, start : start + step], codec.sample_format, "mono")
+        frame.sample_rate, frame.pts = codec.rate_hz, start
+        _decode(decoder, encoder.encode(frame), blocks)
+    _decode(decoder, encoder.encode(None), blocks)
+    _decode(decoder, [None], blocks)
+    decoded = np.concatenate(blocks)
+    return decoded.astype(np.float32) / np.float32(32768) if decoded.dtype == np.int16 else decoded
+
+
+def _decode(decoder: Any, packets: Iterable[Any], blocks: list[np.ndarray]) -> None:
+    for packet in packets:
+        for frame in decoder.decode(packet):
+            blocks.append(frame.to_ndarray().reshape(-1).copy())
+
+
+def _encoder(codec: Codec) -> Any:
+    from fractions import Fraction
+
+    import av
+
+    try:
+        context = av.CodecContext.create(codec.encoder, "w")
+    except av.codec.codec.UnknownCodecError:
+        raise DataError(
+            f"FFmpeg as PyAV {importlib.metadata.version('av')} brings it has no encoder {codec.encoder!r}; leave its "
+            "variants out of the plan, or install a PyAV that is built against an FFmpeg with it"
+        ) from None
+    context.sample_rate, context.layout, context.format = codec.rate_hz, "mono", codec.sample_format
+    context.time_base, context.thread_count = Fraction(1, codec.rate_hz), 1
+    if codec.bitrate_bps:
+        context.bit_rate = codec.bitrate_bps
+    context.options = dict(codec.options)
+    context.open()
+    return context
+
+
+def _decoder(codec: Codec) -> Any:
+    import av
+
+    context = av.CodecContext.create(codec.decoder, "r")
+    context.sample_rate, context.layout, context.thread_count = codec.rate_hz, "mono", 1
+    return context

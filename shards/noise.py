@@ -1,0 +1,124 @@
+"""Additive noise at a given SNR and reverberation: generated from a seed, or drawn from folders of own recordings."""
+
+import functools
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ingest import audio
+from ingest.files import sha256
+from ingest.types import DataError
+from shards.rate import RATE_HZ
+
+SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
+_DIRECT_S = 0.0025  # after the direct sound the reverberant tail begins here, as the nearest wall would have it
+_REVERBERANT_DB = 0.0  # energy of the tail beside that of the direct sound
+
+
+@dataclass(frozen=True, slots=True)
+class Recordings:
+    """A folder of noise recordings or of impulse responses: the names below it, sorted, and a hash of all bytes."""
+
+    folder: str
+    names: tuple[str, ...]
+    sha256: str
+
+    def drawn(self, generator: np.random.Generator) -> np.ndarray:
+        """float32 (sample,) at 16 kHz: one of the files, each with the same chance."""
+        return _loaded(self.folder, self.names[int(generator.integers(len(self.names)))])
+
+
+@functools.cache
+def recordings(folder: Path | str) -> Recordings:
+    """The recordings below a folder. Raises DataError if it holds none or one of them does not decode."""
+    root = Path(folder)
+    names = sorted(p.relative_to(root).as_posix() for p in root.rglob("*") if p.suffix.lower() in SUFFIXES)
+    if not names:
+        raise DataError(f"{root} holds no recording ({', '.join(SUFFIXES)}); pass a folder that does")
+    digest = hashlib.sha256()
+    for name in names:
+        if not np.any(_loaded(str(root), name)):
+            raise DataError(f"{root / name} is silent: no noise and no impulse response; remove it from the folder")
+        digest.update(f"{name}\n{sha256(root / name)}\n".encode())
+    return Recordings(str(root.absolute()), tuple(names), digest.hexdigest())
+
+
+def add_at_snr(wave: np.ndarray, noise: np.ndarray, snr_db: float) -> np.ndarray:
+    """wave + g noise, both (sample,) of one length: g makes the ratio of their mean powers snr_db.
+
+    A silent clip or silent noise is left as it is: there is no such ratio.
+    """
+    signal_power, noise_power = np.mean(np.square(wave, dtype=float)), np.mean(np.square(noise, dtype=float))
+    if not signal_power or not noise_power:
+        return wave
+    return (wave + np.sqrt(signal_power / noise_power / 10 ** (snr_db / 10)) * noise).astype(np.float32)
+
+
+def white(samples: int, generator: np.random.Generator) -> np.ndarray:
+    """Gaussian noise of flat spectrum, (sample,)."""
+    return generator.standard_normal(samples)
+
+
+def pink(samples: int, generator: np.random.Generator) -> np.ndarray:
+    """Gaussian noise whose power falls by 3 dB an octave above 20 Hz and has none at 0 Hz, (sample,)."""
+    spectrum = np.fft.rfft(generator.standard_normal(samples))
+    hz = np.fft.rfftfreq(samples, 1 / RATE_HZ)
+    spectrum *= np.where(hz > 0, 1 / np.sqrt(np.maximum(hz, 20.0)), 0.0)
+    return np.fft.irfft(spectrum, samples) if samples > 1 else np.zeros(samples)
+
+
+def recorded(samples: int, generator: np.random.Generator, noises: Recordings) -> np.ndarray:
+    """A drawn stretch of a drawn recording, (sample,); a short recording is repeated."""
+    wave = noises.drawn(generator)
+    if wave.size < samples:
+        wave = np.tile(wave, -(-samples // wave.size) + 1)
+    start = int(generator.integers(wave.size - samples + 1))
+    return wave[start : start + samples]
+
+
+def impulse_response(t60_s: float, generator: np.random.Generator) -> np.ndarray:
+    """A generated room, float64 (sample,) at 16 kHz: the direct sound, then noise that falls by 60 dB in t60_s.
+
+    Gaussian noise under an exponential envelope (Polack's model), its energy that of the direct sound.
+    """
+    samples = int(t60_s * RATE_HZ)
+    time_s = np.arange(samples) / RATE_HZ
+    tail = generator.standard_normal(samples) * 10 ** (-3 * time_s / t60_s) * (time_s >= _DIRECT_S)
+    tail *= np.sqrt(10 ** (_REVERBERANT_DB / 10) / np.sum(tail**2))
+    tail[0] = 1.0
+    return tail
+
+
+def reverberated(wave: np.ndarray, response: np.ndarray) -> np.ndarray:
+    """float32 (sample,) through an impulse response: same length, same mean power, the direct sound in its place.
+
+    The strongest sample of the response is taken for the direct sound.
+    """
+    from scipy.signal import fftconvolve
+
+    direct = int(np.argmax(np.abs(response)))
+    wet = fftconvolve(wave.astype(np.float64), response)[direct : direct + wave.size]
+    before, after = np.sum(np.square(wave, dtype=float)), np.sum(np.square(wet))
+    return (wet * np.sqrt(before / after)).astype(np.float32) if before and after else wave
+
+
+def telephone_band(wave: np.ndarray) -> np.ndarray:
+    """float32 (sample,) at 16 kHz limited to 300-3400 Hz, without delay (linear-phase filter of 257 taps)."""
+    from scipy.signal import fftconvolve
+
+    taps = _telephone_taps()
+    return fftconvolve(wave, taps)[taps.size // 2 :][: wave.size].astype(np.float32)
+
+
+@functools.cache
+def _telephone_taps() -> np.ndarray:
+    from scipy.signal import firwin
+
+    return firwin(257, (300, 3400), pass_zero=False, fs=RATE_HZ)
+
+
+@functools.lru_cache(maxsize=64)
+def _loaded(folder: str, name: str) -> np.ndarray:
+    return audio.mono16k(Path(folder, name))
