@@ -140,6 +140,13 @@ def apply(
     return rounded(wave) if steps else wave
 
 
+def plan(utt_id: str, name: str = "fd_add") -> tuple[str, ...]:
+    """What a plan gives one clip to choose from: `original`, then its variants, sorted. `where` counts as true."""
+    from shards import variant_plan
+
+    return ("original", *variant_plan.cached(name).words(utt_id))
+
+
 def rounded(wave: np.ndarray) -> np.ndarray:
     """float32 (sample,) on the steps of 16-bit audio; as it is where that would clip."""
     scaled = np.rint(wave * np.float32(32768))
