@@ -257,8 +257,8 @@ def rat_set(wave: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     return wave
 
 
-# What a detector's TRANSFORM names: applied to each training wave before its crop. `speed_compression` is not here: it
-# needs encoders, so its copies are made as shard variants.
+# What a detector's TRANSFORM names: applied to each training wave before its crop. Codecs and speeds are not here: a
+# recipe that needs them asks for VARIANTS.
 TRANSFORMS: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
     "rawboost_3": lambda wave, generator: rawboost(wave, 3, generator),
     "rawboost_5": lambda wave, generator: rawboost(wave, 5, generator),

@@ -23,8 +23,8 @@ SCORE_COLUMNS = (
     "variant", "domain", "partition", "codec_class", "transmission", "source_corpus", "gender", "trim", "duration_s",
 )  # fmt: skip
 # What decides every score beside the detector's own file and its feature; what these import counts too.
-SHARED_SOURCES = ("benchmark/loader.py", "benchmark/score.py", "benchmark/train.py", "benchmark/training.toml",
-                  "shards/reader.py")  # fmt: skip
+SHARED_SOURCES = ("benchmark/feeds.py", "benchmark/loader.py", "benchmark/score.py", "benchmark/train.py",
+                  "benchmark/training.toml", "shards/reader.py")  # fmt: skip
 SOURCE_PACKAGES = ("benchmark", "features")
 
 
@@ -122,6 +122,12 @@ def _cell(protocol: str, on: Trials, how: Settings, seed: int, trained: bool) ->
     run = digest({**about, "protocol": protocol, "trials": on.fingerprint})
     run_id = f"{protocol.replace('/', '-')}-{how.detector}-s{seed}-{run}"
     return Cell(protocol, how.detector, seed, how, train_key, run_id, trained)
+
+
+def score_keys(rows: pa.Table, *, paired: bool) -> list[tuple]:
+    """What the score of each trial hangs on: utterance and variant; its reference too where the detector hears one."""
+    names = ("utt_id", "variant", "reference", "reference_mode") if paired else ("utt_id", "variant")
+    return list(zip(*(rows[name].to_pylist() for name in names), strict=True))
 
 
 def digest(value: Any) -> str:

@@ -1,9 +1,10 @@
 """Trials to batches: crops, balance and order depend on the seed alone, never on the number of workers."""
 
 import hashlib
+import sys
 from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,9 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from benchmark import references, variants
 from benchmark.batch import Batch, targets
+from benchmark.feeds import Feed
 
 EXTRA = ("attack", "domain", "language", "corpus", "speaker")
 BLOCK = 4  # batches in one block of similar length, for detectors that read whole utterances
@@ -39,54 +42,83 @@ def fill(wave: np.ndarray, samples: int, *, short: str) -> np.ndarray:
     return np.pad(wave, (0, samples - wave.size))
 
 
-Transform = Callable[[np.ndarray, np.random.Generator], np.ndarray]
-
-
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """One row of a batch: which trial, where in [0, 1) its random crop starts, and the seed of its transform."""
+    """One row of a batch: which trial, where in [0, 1) its random crop starts, the seed of all its other draws, and
+    which window of the utterance it is where windows are counted as trials."""
 
     row: int
     u: float
     seed: int = 0
+    window: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """What a worker makes of a draw: the crop, its reference, and the pseudo labels of its variant."""
+
+    wave: np.ndarray
+    reference: np.ndarray | None = None
+    labels: tuple[int, int] = (0, 0)
 
 
 class Loader:
     """Batches of one role of a protocol.
 
-    rows: pyarrow table of trials (utt_id, label; variant, weight and the EXTRA columns where it has them).
-    spec: the detector's input as a dict (feature, params, samples, train_crop, test_crop, short).
+    rows: pyarrow table of trials (utt_id, label; variant, weight, reference, reference_mode and the EXTRA columns
+        where it has them).
+    spec: the detector's input as a dict (feature, params, samples, train_crop, test_crop, short; train_samples,
+        train_short and windows where training differs from scoring).
+    feed: what the detector's recipe asks for beside crops.
     group_by: the column whose groups dev selection averages over.
-    transform: what a whole training clip goes through before its crop, (wave, generator) -> wave.
-    Training batches are balanced and shuffled per epoch; scoring batches keep the row order.
+    Training batches are balanced and shuffled per epoch; scoring batches keep the row order. `arrange` sets what a
+    phase of the training changes.
     """
 
     def __init__(
         self, reader: Any, rows: pa.Table, spec: dict[str, Any], extractor: torch.nn.Module, *,
         batch_size: int, seed: int, train: bool, balance: str = "none", drop_last: bool = False,
-        device: str = "cpu", workers: int = 2, transform: Transform | None = None,
-        group_by: str | None = None,
+        device: str = "cpu", workers: int = 2, feed: Feed | None = None, group_by: str | None = None,
     ):  # fmt: skip
         self.reader, self.spec, self.extractor, self.device = reader, spec, extractor, torch.device(device)
         self.batch_size, self.seed, self.train, self.balance = batch_size, seed, train, balance
         self.drop_last, self.workers = drop_last, workers
-        self.transform = transform
+        self.feed = feed or Feed()
+        self.mix: Mapping[str, Mapping[str, float]] = {}
         self.groups: list[str] | None = rows[group_by].to_pylist() if group_by else None
         self.utt_id = rows["utt_id"].to_pylist()
         self.label = rows["label"].to_pylist()
         self.variant = rows["variant"].to_pylist() if "variant" in rows.column_names else ["original"] * len(rows)
         self.extra = {name: rows[name].to_pylist() for name in EXTRA if name in rows.column_names}
         self.weight = rows["weight"].to_numpy() if "weight" in rows.column_names else None
-        self.samples: int | None = spec["samples"]
+        self.samples: int | None = (spec.get("train_samples") if train else None) or spec["samples"]
+        self.windows = train and spec.get("windows", False)
+        self.pool = references.Pool(rows) if train and self.feed.reference else None
+        self.named = _named_references(rows) if self.feed.reference and not train else None
+        if self.pool is not None and (lost := int((~self.pool.usable).sum())):
+            first = self.utt_id[int(np.flatnonzero(~self.pool.usable)[0])]
+            print(f"{lost} of {len(rows)} training trials have no bona fide clip of their speaker and are left out "
+                  f"(first: {first})", file=sys.stderr)  # fmt: skip
         self._lengths: np.ndarray | None = None
 
+    def arrange(self, *, batch_size: int, mix: Mapping[str, Mapping[str, float]] | None = None) -> None:
+        """What a phase sets: trials per batch, and the share of draws by the values of a column.
+
+        mix: {"domain": {"speech": 0.7, "singing": 0.3}}: other values are left out, values without trials too; where
+        the trials have none of the values, the mix does not count.
+        """
+        self.batch_size, self.mix = batch_size, mix or {}
+
     def epoch(self, number: int = 0, *, start: int = 0) -> Iterator[Batch]:
-        """The batches of one epoch, from batch `start` on; the same whatever `workers` is."""
+        """The batches of one epoch, from batch `start` on; the same whatever `workers` is.
+
+        Of several processes each gets its part of every batch in training, and its turns of whole batches in scoring.
+        """
         plan = self.plan(number)[start:]
         with ThreadPoolExecutor(max(1, self.workers)) as pool:
             ahead: deque = deque()
             for draws in plan:
-                ahead.append((draws, pool.submit(self._waves, draws)))
+                ahead.append((draws, pool.submit(self._arrays, draws)))
                 if len(ahead) > self.workers + 1:
                     yield self._batch(*ahead.popleft())
             while ahead:
@@ -97,30 +129,54 @@ class Loader:
         if not self.train:
             return self._scoring_plan()
         random = np.random.default_rng(derive(self.seed, "epoch", number))
-        order = random.permutation(self._balanced(random))
+        rows, window = self._windows(self._balanced(random))
+        order = random.permutation(rows.size)
         if self.samples is None:
-            order = self._by_length(order, random)
+            order = self._by_length(rows, order, random)
         us, seeds = random.random(order.size), random.integers(1 << 63, size=order.size)
-        draws = [Draw(int(row), float(u), int(seed)) for row, u, seed in zip(order, us, seeds, strict=True)]
+        draws = [
+            Draw(int(rows[i]), float(u), int(seed), None if window is None else int(window[i]))
+            for i, u, seed in zip(order, us, seeds, strict=True)
+        ]
         batches = self._cut(draws)
         if self.drop_last and len(batches) > 1 and len(batches[-1]) < self.batch_size:
             batches.pop()
         return batches
 
     def _balanced(self, random: np.random.Generator) -> np.ndarray:
-        rows = np.arange(len(self.utt_id))
-        if self.weight is not None and np.ptp(self.weight) > 0:
-            return random.choice(rows, size=rows.size, p=self.weight / self.weight.sum())
+        weight = self._weights()
+        rows = np.flatnonzero(weight > 0)
+        if np.ptp(weight[rows]) > 1e-9 * weight[rows].max():
+            return random.choice(rows, size=rows.size, p=weight[rows] / weight[rows].sum())
         if self.balance != "oversample":
             return rows
-        bonafide = rows[np.array(self.label) == "bonafide"]
-        spoof = rows[np.array(self.label) == "spoof"]
-        fewer, more = sorted((bonafide, spoof), key=len)
+        is_bonafide = np.array(self.label)[rows] == "bonafide"
+        fewer, more = sorted((rows[is_bonafide], rows[~is_bonafide]), key=len)
         return np.concatenate([rows, random.choice(fewer, size=len(more) - len(fewer))])
 
-    def _by_length(self, order: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    def _weights(self) -> np.ndarray:
+        """Relative chance of each trial to be drawn: the protocol's, the phase's mix, and equal classes if wanted."""
+        weight = np.ones(len(self.utt_id)) if self.weight is None else self.weight.astype(float)
+        if self.pool is not None:
+            weight = weight * self.pool.usable
+        for column, shares in self.mix.items():
+            weight = _mixed(weight, np.array(self.extra.get(column, [None] * weight.size), object), shares)
+        if self.balance == "classes":
+            label = np.array(self.label)
+            weight = _mixed(weight, label, {"bonafide": 1.0, "spoof": 1.0})
+        return weight
+
+    def _windows(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Rows repeated once per window of theirs, and the number of the window; rows alone where none are cut."""
+        if not self.windows:
+            return rows, None
+        counts = windows(self.lengths, self.samples)[rows]
+        first = np.repeat(np.cumsum(counts) - counts, counts)
+        return np.repeat(rows, counts), np.arange(counts.sum()) - first
+
+    def _by_length(self, rows: np.ndarray, order: np.ndarray, random: np.random.Generator) -> np.ndarray:
         """Sorted by length, shuffled inside blocks of BLOCK batches, batches shuffled: little padding."""
-        order = order[np.argsort(self.lengths[order], kind="stable")]
+        order = order[np.argsort(self.lengths[rows[order]], kind="stable")]
         size = BLOCK * self.batch_size
         blocks = [random.permutation(order[i : i + size]) for i in range(0, order.size, size)]
         batches = [block[i : i + self.batch_size] for block in blocks for i in range(0, block.size, self.batch_size)]
@@ -130,12 +186,22 @@ class Loader:
 
     def _scoring_plan(self) -> list[list[Draw]]:
         draws = [Draw(row, 0.0) for row in range(len(self.utt_id))]
-        if self.samples is not None:
+        if self.samples is not None and self.named is None:
             return self._cut(draws)
-        by_length: dict[int, list[Draw]] = {}
-        for draw, length in zip(draws, self.lengths, strict=True):
-            by_length.setdefault(int(length), []).append(draw)
+        by_length: dict[tuple, list[Draw]] = {}
+        for draw in draws:
+            by_length.setdefault(self._shape(draw.row), []).append(draw)
         return [batch for group in by_length.values() for batch in self._cut(group)]
+
+    def _shape(self, row: int) -> tuple[int, int | None]:
+        """Samples of a trial and of its reference: only trials that agree in both share a batch when scoring, so that
+        no score depends on what its batch is filled up with."""
+        length = int(self.lengths[row]) if self.samples is None else self.samples
+        if self.named is None or self.named[row] is None:
+            return length, None
+        name, mode = self.named[row]
+        whole = self.reader.length(name, self.variant[row])
+        return length, min(whole, references.LONGEST.get(mode, whole))
 
     def _cut(self, draws: list[Draw]) -> list[list[Draw]]:
         return [draws[i : i + self.batch_size] for i in range(0, len(draws), self.batch_size)]
@@ -147,37 +213,107 @@ class Loader:
             self._lengths = np.array([self.reader.length(*row) for row in zip(self.utt_id, self.variant)])
         return self._lengths
 
-    def _waves(self, draws: list[Draw]) -> np.ndarray:
-        if self.samples is None:  # whole utterances: only the end is filled, with silence
-            waves = [self._wave(draw) for draw in draws]
-            return np.stack([fill(wave, max(w.size for w in waves), short="zero") for wave in waves])
-        return np.stack([self._clip(draw, self.samples) for draw in draws])
+    def _arrays(self, draws: list[Draw]) -> dict[str, np.ndarray]:
+        """The waves of a batch under x, and the columns that the feed asks for."""
+        clips = [self._clip(draw) for draw in draws]
+        longest = max(clip.wave.size for clip in clips)  # whole utterances: only the end is filled, with silence
+        arrays = {"x": np.stack([fill(clip.wave, longest, short="zero") for clip in clips])}
+        if self.feed.variants is not None:
+            compression, speed = np.array([clip.labels for clip in clips], np.int64).T
+            arrays |= {"compression": compression, "speed": speed}
+        if self.feed.reference:
+            waves = [clip.reference for clip in clips]
+            reference, given = references.stacked(waves, self.samples if self.train else None)
+            arrays |= {"reference": reference, "reference_given": given}
+        return arrays
 
-    def _clip(self, draw: Draw, samples: int) -> np.ndarray:
-        utt_id, variant = self.utt_id[draw.row], self.variant[draw.row]
-        wave = self._wave(draw) if self.transform else None
-        length = self.reader.length(utt_id, variant) if wave is None else wave.size
-        if length < samples:
-            wave = self.reader.wave(utt_id, variant) if wave is None else wave
-            return fill(wave, samples, short=self.spec["short"])
-        crop = self.spec["train_crop" if self.train else "test_crop"]
-        start = crop_start(length, samples, crop=crop, u=draw.u)
-        return self.reader.span(utt_id, start, start + samples, variant) if wave is None else wave[start:][:samples]
+    def _clip(self, draw: Draw) -> Clip:
+        own = self.variant[draw.row]
+        if self.feed.variants is None:
+            return Clip(self._crop(draw, own), self._reference(draw))
+        word = variants.draw(self.utt_id[draw.row], self.feed.variants, np.random.default_rng([draw.seed, 1]))
+        wave = self._crop(draw, own if word == "original" else word)
+        return Clip(wave, self._reference(draw), variants.labels(word))
 
-    def _wave(self, draw: Draw) -> np.ndarray:
-        """The whole clip, through the training transform where there is one."""
-        wave = self.reader.wave(self.utt_id[draw.row], self.variant[draw.row])
-        if self.transform is None:
+    def _crop(self, draw: Draw, word: str) -> np.ndarray:
+        """The samples of a draw: all, one window, or a crop; a clip that is too short is filled.
+
+        Of a stored clip that nothing is done to before its crop only the crop is read.
+        """
+        utt_id, own, samples = self.utt_id[draw.row], self.variant[draw.row], self.samples
+        stored = word == own or (own == "original" and variants.stored(self.reader, utt_id, word))
+        wave = None
+        if not stored or samples is None or self.feed.transform is not None:
+            wave = self.reader.wave(utt_id, word if stored else own)
+            wave = wave if stored else variants.made(wave, utt_id, word)
+            wave = wave if self.feed.transform is None else self._transformed(wave, draw.seed)
+        if samples is None:
             return wave
-        return np.asarray(self.transform(wave, np.random.default_rng(draw.seed)), dtype=np.float32)
+        length = self.reader.length(utt_id, word) if wave is None else wave.size
+        short = (self.train and self.spec.get("train_short")) or self.spec["short"]
+        if draw.window is not None:
+            start, short = draw.window * samples, "zero"
+        elif length > samples:
+            start = crop_start(length, samples, crop=self.spec["train_crop" if self.train else "test_crop"], u=draw.u)
+        else:
+            start = 0
+        stop = min(start + samples, length)
+        if wave is None:
+            wave = self.reader.span(utt_id, start, stop, word)
+        else:
+            wave = wave[start:stop]
+        return wave if wave.size == samples else fill(wave, samples, short=short)
 
-    def _batch(self, draws: list[Draw], waves: Any) -> Batch:
-        rows = [draw.row for draw in draws]
+    def _transformed(self, wave: np.ndarray, *seed: int) -> np.ndarray:
+        return np.asarray(self.feed.transform(wave, np.random.default_rng(seed)), dtype=np.float32)
+
+    def _reference(self, draw: Draw) -> np.ndarray | None:
+        """The second utterance of a trial: drawn from its speaker's in training, the one it names when scoring."""
+        if self.pool is not None:
+            other = self.pool.draw(draw.row, np.random.default_rng([draw.seed, 2]))
+            wave = self.reader.wave(self.utt_id[other], self.variant[other])
+            return wave if self.feed.transform is None else self._transformed(wave, draw.seed, 3)
+        if self.named is None or self.named[draw.row] is None:
+            return None
+        name, mode = self.named[draw.row]
+        random = np.random.default_rng(derive(0, "reference", self.utt_id[draw.row], name, mode))
+        return references.degraded(self.reader.wave(name, self.variant[draw.row]), mode, random)
+
+    def _batch(self, draws: list[Draw], made: Future) -> Batch:
+        rows, arrays = [draw.row for draw in draws], made.result()
+        columns = {name: torch.from_numpy(array).to(self.device, non_blocking=True) for name, array in arrays.items()}
+        wave = columns.pop("x")
         with torch.no_grad():
-            x = self.extractor.extract(torch.from_numpy(waves.result()).to(self.device, non_blocking=True))
+            x = self.extractor.extract(wave)
+            columns |= {name: extractor.extract(wave) for name, extractor in self.feed.companions.items()}
         return Batch(
             x=x,
             target=targets([self.label[row] for row in rows]).to(self.device),
             utt_id=[self.utt_id[row] for row in rows],
-            extra={name: [column[row] for row in rows] for name, column in self.extra.items()},
+            extra={**{name: [column[row] for row in rows] for name, column in self.extra.items()}, **columns},
         )
+
+
+def windows(lengths: np.ndarray, samples: int) -> np.ndarray:
+    """How many windows of `samples` each utterance has: a last part shorter than a quarter of a window counts only
+    where it is the only one."""
+    rest = lengths % samples
+    return np.maximum(1, lengths // samples + (rest >= samples // 4))
+
+
+def _mixed(weight: np.ndarray, value: np.ndarray, shares: Mapping[str, float]) -> np.ndarray:
+    """Weights whose sums over the rows of each value are in the proportion of `shares`; unchanged where no row has
+    one of the values."""
+    mixed = np.zeros(weight.size)
+    for word, share in shares.items():
+        if (total := weight[value == word].sum()) > 0:
+            mixed[value == word] = share * weight[value == word] / total
+    return mixed if mixed.any() else weight
+
+
+def _named_references(rows: pa.Table) -> list[tuple[str, str] | None]:
+    """The reference and its mode that each trial names; None: it has none."""
+    if "reference" not in rows.column_names:
+        return [None] * len(rows)
+    named = zip(rows["reference"].to_pylist(), rows["reference_mode"].to_pylist(), strict=True)
+    return [None if name is None else (name, mode) for name, mode in named]

@@ -25,20 +25,21 @@ def folder(data: Path, run_id: str) -> Path:
 
 
 def write_run(
-    data: Path, run_id: str, on: Trials, scored: Mapping[tuple[str, str], float], *,
-    curve: Sequence[Sequence], facts: Mapping[str, Any],
+    data: Path, run_id: str, on: Trials, scored: Mapping[tuple, float], *,
+    curve: Sequence[Sequence], facts: Mapping[str, Any], paired: bool = False,
 ) -> None:  # fmt: skip
     """Write the files of one finished run.
 
-    scored: (utt_id, variant) -> score for every dev and test trial; curve: (epoch, name, value) points; facts:
-    detector, seed, config, parameters, costs. The same scores give the same bytes of scores.parquet.
+    scored: `cells.score_keys` -> score for every dev and test trial; curve: (epoch, name, value) points; facts:
+    detector, seed, config, parameters, costs; paired: the detector hears references. The same scores give the same
+    bytes of scores.parquet.
     """
     from benchmark.results import asv_file
 
     where = folder(data, run_id)
-    rows = pa.concat_tables([on.role("dev"), on.role("test")]).select(list(grid.SCORE_COLUMNS))
-    keys = zip(rows["utt_id"].to_pylist(), rows["variant"].to_pylist(), strict=True)
-    scores = pa.array([scored[key] for key in keys], pa.float64())
+    trials = pa.concat_tables([on.role("dev"), on.role("test")])
+    scores = pa.array([scored[key] for key in grid.score_keys(trials, paired=paired)], pa.float64())
+    rows = trials.select(list(grid.SCORE_COLUMNS))
     with atomic(where / "scores.parquet") as temporary:
         pq.write_table(rows.append_column("score", scores), temporary, compression="zstd")
     columns = list(zip(*curve, strict=True)) or [[], [], []]

@@ -130,7 +130,10 @@ def _train_and_score(
             _score_new(detector, cell, on[cell.protocol], reader, device, scored)
             seconds = time.perf_counter() - started
             facts = _facts(cell, {**training, "score_s": seconds}, detector, device)
-            record.write_run(data, cell.run_id, on[cell.protocol], scored, curve=training["curve"], facts=facts)
+            record.write_run(
+                data, cell.run_id, on[cell.protocol], scored,
+                curve=training["curve"], facts=facts, paired=detector.REFERENCE,
+            )  # fmt: skip
 
 
 def _trained(data: Path, cell: Cell, on: Trials, reader: Any, device: str, weights: Path | None) -> tuple[Any, dict]:
@@ -157,8 +160,8 @@ def _trained(data: Path, cell: Cell, on: Trials, reader: Any, device: str, weigh
     balance = on.protocol.balance if how.balance == "protocol" else how.balance
     result = train(
         detector,
-        _loader(on.role("train"), cell, reader, device, train=True, balance=balance, transform=_transform(detector)),
-        _loader(on.role("dev"), cell, reader, device, group_by=on.protocol.dev_mean_over),
+        _loader(detector, on.role("train"), cell, reader, device, train=True, balance=balance),
+        _loader(detector, on.role("dev"), cell, reader, device, group_by=on.protocol.dev_mean_over),
         how,
         seed=cell.seed,
         checkpoint=folder / "state.pt",
@@ -171,14 +174,6 @@ def _trained(data: Path, cell: Cell, on: Trials, reader: Any, device: str, weigh
         temporary.write_text(json.dumps(result, indent=1, sort_keys=True))
     (folder / "state.pt").unlink(missing_ok=True)
     return detector, result
-
-
-def _transform(detector: Any) -> Any:
-    """What the detector's recipe does to training waves, by the name it declares."""
-    from benchmark.augment import TRANSFORMS
-
-    name = getattr(detector, "TRANSFORM", None)
-    return None if name is None else TRANSFORMS.get(name)
 
 
 def _build(cell: Cell, on: Trials, *, offline: bool) -> Any:
@@ -195,7 +190,8 @@ def _build(cell: Cell, on: Trials, *, offline: bool) -> Any:
     return detectors.build(cell.detector, **config)
 
 
-def _loader(rows: pa.Table, cell: Cell, reader: Any, device: str, **options: Any) -> Any:
+def _loader(detector: Any, rows: pa.Table, cell: Cell, reader: Any, device: str, **options: Any) -> Any:
+    from benchmark import feeds
     from benchmark.loader import Loader
     from features import extractors
 
@@ -204,7 +200,7 @@ def _loader(rows: pa.Table, cell: Cell, reader: Any, device: str, **options: Any
     return Loader(
         reader, rows, spec, extractors.get(spec["feature"], **spec["params"]).to(device),
         batch_size=how.batch_size, seed=cell.seed, train=train, drop_last=how.drop_last and train,
-        device=device, **options,
+        device=device, feed=feeds.of(detector, train=train), **options,
     )  # fmt: skip
 
 
@@ -213,10 +209,10 @@ def _score_new(detector: Any, cell: Cell, on: Trials, reader: Any, device: str, 
     from benchmark.score import score
 
     rows = pa.concat_tables([on.role("dev"), on.role("test")])
-    keys = list(zip(rows["utt_id"].to_pylist(), rows["variant"].to_pylist(), strict=True))
+    keys = grid.score_keys(rows, paired=detector.REFERENCE)
     new = {key: index for index, key in enumerate(keys) if key not in scored}  # one row per trial, however shared
     if new:
-        loader = _loader(rows.take(list(new.values())), cell, reader, device)
+        loader = _loader(detector, rows.take(list(new.values())), cell, reader, device)
         values = score(detector, loader, what=f"{cell.protocol} {cell.detector} scores")
         scored.update(zip(new, values.tolist(), strict=True))
 

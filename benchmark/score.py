@@ -27,7 +27,7 @@ def score(detector: nn.Module, loader: Loader, *, what: str | None = None) -> np
     done = 0
     with Progress(what or "score", total=len(order), unit="trial") as progress, torch.inference_mode():
         for batch in loader.epoch():
-            values = detector.score(batch.x).double().cpu().numpy()
+            values = detector.score_batch(batch).double().cpu().numpy()
             scores[order[done : done + values.size]] = values
             done += values.size
             progress.add(values.size)

@@ -95,7 +95,10 @@ def resolve(
             config["samples"] = clip
             laid_out = _lay_out(name, config, own)
     spec = replace(laid_out.input, **{key: chosen[key] for key in INPUT_KEYS if key in chosen})
-    training = {**_DEFAULTS, **laid_out.TRAINING, **{k: v for k, v in chosen.items() if k in _DEFAULTS}}
+    wanted = {key: value for key, value in chosen.items() if key in _DEFAULTS}
+    training = {**_DEFAULTS, **laid_out.TRAINING, **wanted}
+    if "phases" not in wanted:  # what the user sets holds in every phase of the recipe
+        training["phases"] = [{k: v for k, v in phase.items() if k not in wanted} for phase in training["phases"]]
     return Settings(name, config, asdict(spec), _typed(name, training), weights)
 
 
@@ -129,7 +132,7 @@ def _typed(name: str, values: Mapping[str, Any]) -> Training:
     if unknown:
         raise nearest(min(unknown), (f.name for f in fields(Training)), what=f"training key of {name}")
     words = {"optimizer": ("adam", "adamw", "sgd"), "selection": ("auc", "eer", "accuracy", "loss"),
-             "balance": ("protocol", "oversample", "none"), "precision": ("float32", "bfloat16")}  # fmt: skip
+             "balance": ("protocol", "oversample", "classes", "none"), "precision": ("float32", "bfloat16")}  # fmt: skip
     for key, allowed in words.items():
         if values[key] not in allowed:
             raise nearest(str(values[key]), allowed, what=f"{key} of {name}")

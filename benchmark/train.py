@@ -88,6 +88,7 @@ class _Loop:
         phase = self.phases[number]
         how = replace(self.how, **{k: v for k, v in phase.items() if k in _PHASE_KEYS})
         _set_trainable(self.detector, phase.get("trainable", []))
+        self.train_loader.arrange(batch_size=how.batch_size, mix=phase.get("mix"))
         optimizer = _optimizer(self.detector, how)
         if restored is not None:
             optimizer.load_state_dict(restored["optimizer"])
@@ -161,7 +162,7 @@ class _Loop:
         self.detector.train()
         with torch.no_grad():
             for batch in self.train_loader.epoch(0):
-                self.detector.score(batch.x)
+                self.detector.score_batch(batch)
         for norm in norms:
             norm.momentum = 0.1
 
@@ -210,10 +211,10 @@ def _dev(detector: nn.Module, loader: Loader) -> dict[str, float]:
 
 
 def _settings(phase: Mapping[str, Any], epoch: int, epochs: int) -> dict[str, Any]:
-    """A phase's attribute values; a [first, last] pair moves linearly over its epochs, both ends reached."""
+    """A phase's attribute values; {from, to} moves linearly over its epochs, both ends reached."""
     share = epoch / max(1, epochs - 1)
     return {
-        key: value[0] + share * (value[1] - value[0]) if isinstance(value, list) else value
+        key: value["from"] + share * (value["to"] - value["from"]) if isinstance(value, Mapping) else value
         for key, value in phase.get("settings", {}).items()
     }
 

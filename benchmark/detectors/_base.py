@@ -24,6 +24,9 @@ class Input:
 
     feature, params: the extractor (`features.extractors.get(feature, **params)`) and its settings.
     samples: length of the wave at 16 kHz before extraction; None = the whole utterance.
+    train_samples: length in training where it differs (crops of utterances that are scored whole).
+    train_short: what training does with a shorter one where that differs.
+    windows: in training every window of an utterance, train_samples long and without overlap, is a trial.
     train_crop, test_crop: where a longer utterance is cut (random, first or middle; test never random).
     short: what is done with a shorter one: tiled from its start, followed by zeros, or left as it is.
     fixed: the length is built into the network, so that a protocol's own clip length cannot replace it.
@@ -36,6 +39,9 @@ class Input:
     test_crop: str = "first"
     short: str = "repeat"
     fixed: bool = False
+    train_samples: int | None = None
+    train_short: str | None = None
+    windows: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +63,8 @@ class Detector(nn.Module):
     `training.toml`; WEIGHTS, the published files that `load_weights` takes; EER, published figures in percent
     by test set; OFFLINE, settings with which it can be built at full size without any file; SMALL, settings
     for a quick check. A configuration that changes the input or the recipe sets `self.input` or
-    `self.TRAINING` on the instance.
+    `self.TRAINING` on the instance. TRANSFORM, VARIANTS, REFERENCE and COMPANIONS say what the recipe wants in a
+    batch beside crops of the clips (`benchmark.feeds`).
 
     `fast` chooses between the plain form, operation by operation as published, and an equal one that is
     quicker where a detector has it. Both compute the same function; tests state within which tolerance.
@@ -72,6 +79,10 @@ class Detector(nn.Module):
     EER: ClassVar[Mapping[str, float]] = {}
     OFFLINE: ClassVar[Mapping[str, Any]] = {}
     SMALL: ClassVar[Mapping[str, Any]] = {}
+    TRANSFORM: str | None = None
+    VARIANTS: str | None = None
+    REFERENCE: bool = False
+    COMPANIONS: Mapping[str, tuple[str, Mapping[str, Any]]] = {}
 
     def __init__(self):
         super().__init__()
@@ -81,6 +92,10 @@ class Detector(nn.Module):
     def score(self, x: torch.Tensor) -> torch.Tensor:
         """(batch, ...) features -> (batch,) scores on no fixed scale, higher = more bona fide."""
         raise TypeError(f"{type(self).__name__} does not say how it scores")
+
+    def score_batch(self, batch: Batch) -> torch.Tensor:
+        """(batch,) scores of a batch: of its features alone, unless the detector hears a reference."""
+        return self.score(batch.x)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The score, so that wrappers that call the module (compilers, parallel training) reach it."""

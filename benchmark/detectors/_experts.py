@@ -15,7 +15,7 @@ from benchmark.detectors._wave import front_end
 
 NAMES = ("logmel", "mfcc", "w2v_rn")  # the order of the gate
 EMBEDDING = 512
-INPUT = Input(feature="raw", samples=64_000, train_crop="random", test_crop="first", short="zero")
+INPUT = Input(feature="raw", samples=64_000, train_crop="random", test_crop="first", short="zero", train_short="repeat")
 
 
 class Trunk(nn.Module):
@@ -59,6 +59,15 @@ class SslExpert(nn.Module):
             nn.Conv1d(256, 128, 3, padding=1), nn.BatchNorm1d(128), nn.ReLU(),
         )  # fmt: skip
         self.classifier = nn.Sequential(nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 1))
+
+    def trained(self, prefix: str) -> list[str]:
+        """What the public code's optimiser holds: the head, the backbone's two ends and its top two layers."""
+        root, layers = f"{prefix}w2v.model.", range(self.w2v.layers - 2, self.w2v.layers)
+        return [
+            f"{prefix}cnn.", f"{prefix}classifier.", f"{root}feature_extractor.", f"{root}feature_projection.",
+            f"{root}encoder.pos_conv_embed.", f"{root}encoder.layer_norm.",
+            *(f"{root}encoder.layers.{number}." for number in layers),
+        ]  # fmt: skip
 
     def forward(self, wave: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(batch, sample) -> embedding (batch, 128), logit of spoof (batch,)."""

@@ -77,7 +77,7 @@ class Asdg(Detector):
     PAPER = "Xie et al., IEEE TIFS 2024; Zhang et al., Robust AI-Synthesized Speech Detection, section V"
     YEAR = 2024
     CITATION = "xie2024asdg"
-    TRAINING = {"phases": [{"name": "all", "settings": {"progress": [0.0, 1.0]}}]}
+    TRAINING = {"phases": [{"name": "all", "settings": {"progress": {"from": 0.0, "to": 1.0}}}]}
     EER = {"inner average": 1.21, "LibriSeVoc cross-method average": 13.12}
     MARGIN = 0.1
 

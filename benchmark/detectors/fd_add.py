@@ -88,8 +88,8 @@ class FdAdd(_pretrained.Pretrained):
     mask, mask_axes: SpecAugment in training; the public code swaps time and frequency. decay: weight decay 1e-5 on
     convolution weights only, or 0.01 on `all` as the paper states. width: channels of the first stage.
 
-    In training the batch supplies extra["attack"] (words) and, for the pseudo labels, extra["speed_label"] and
-    extra["compression_label"].
+    In training the batch supplies extra["attack"] (words) and, for the pseudo labels, extra["speed"] and
+    extra["compression"]; without pseudo labels nothing is done to the clips.
     """
 
     INPUT = Input(
@@ -98,7 +98,6 @@ class FdAdd(_pretrained.Pretrained):
     PAPER = "Zhang et al., Robust AI-Synthesized Speech Detection, section IV"
     YEAR = 2025
     CITATION = "zhang2025fdadd"
-    TRANSFORM = "speed_compression"  # what the training waves go through before the crop: section V-A
     WEIGHTS = "Wav2CLIP.pt (pretrained trunk; release v0.1.0-alpha, MIT)"
     EER = {
         "LibriSeVoc inner": 0.43, "WaveFake inner": 0.07, "DECRO-EN inner": 0.21, "DECRO-ZH inner": 0.45,
@@ -143,6 +142,7 @@ class FdAdd(_pretrained.Pretrained):
             **COMPARISON, "batch_size": 128, "weight_decay": 1e-5 if decay == "selective" else 0.01,
             "stop_above": 0.998,
         }  # fmt: skip
+        self.VARIANTS = "fd_add" if pseudo_labels == "speed_compression" and self.has_content else None
         dim = 8 * width
         self.feature_model = Streams(width)
         self.cls_final = nn.Sequential(NormedLinear(2 * dim if streams == "both" else dim, 1))
@@ -230,7 +230,7 @@ class FdAdd(_pretrained.Pretrained):
             return {}
         heads = {"speed": self.cls_speed, "compression": self.cls_compression}
         return {
-            name: (self.b2, self._entropy(head(self._drop(feature)), _labels(batch, f"{name}_label")))
+            name: (self.b2, self._entropy(head(self._drop(feature)), _labels(batch, name)))
             for name, head in heads.items()
         }
 

@@ -26,9 +26,10 @@ EPSILON = 1e-5
 class Rat(Detector):
     """13,254,402 parameters behind the backbone.
 
-    reference: "real" (batch.extra["reference"] in training, `reference=` in scoring; without one a test utterance is
-    scored with the zero reference), "zero" (zeros after the norm: attention then adds a constant), "silence" (a zero
-    wave through the backbone), "self" (the utterance itself), "none" (no block: pooling and classifier only).
+    reference: "real" (in training another clip of the speaker, drawn anew at each read; when scoring the one that the
+    trial names, and the zero reference where it names none), "zero" (zeros after the norm: attention then adds a
+    constant), "silence" (a zero wave through the backbone), "self" (the utterance itself), "none" (no block: pooling
+    and classifier only).
     combine: "attention", or for comparison the difference or the concatenation of the two pooled embeddings.
     norm: the wave's layer norm per utterance, or over the whole "batch" as the torchaudio bundle has it, which makes
     scores depend on batch mates. mask_padding: leave the zeros after a clip out of the pooling when scoring.
@@ -36,14 +37,17 @@ class Rat(Detector):
     small: a tiny backbone with random weights, for tests.
     """
 
-    INPUT = Input(feature="raw", samples=None, train_crop="first", test_crop="first", short="zero", fixed=True)
+    INPUT = Input(
+        feature="raw", samples=None, train_samples=TRAIN_SAMPLES, train_crop="first", test_crop="first", short="zero",
+        fixed=True,
+    )  # fmt: skip
     PAPER = "Reference-augmented training, ASVspoof 5 open condition, sections Method and Experiments"
     YEAR = 2025
     CITATION = "rat2025"
     TRANSFORM = "rat_set"
     TRAINING = {
         "optimizer": "adam", "weight_decay": 0.0, "batch_size": 6, "selection": "eer", "patience": 0, "stop_above": 0.0,
-        "precision": "bfloat16", "balance": "oversample",
+        "precision": "bfloat16", "balance": "classes",
         "phases": [
             {"name": "block and classifier", "epochs": 20, "lr": 1e-3,
              "trainable": ["preattn_ln.", "attn.", "attn_mlp.", "final_ln.", "classifier."]},
@@ -77,6 +81,7 @@ class Rat(Detector):
         elif reference == "zero" and combine != "attention":
             raise DataError(f"rat: combine={combine} compares embeddings, and a zero reference has none; use silence")
         self.classifier = _classifier(2 * width if combine == "concatenation" else width)
+        self.REFERENCE = reference == "real"
         self.TRAINING = self._training()
 
     @property
@@ -104,10 +109,13 @@ class Rat(Detector):
         variance = ((wave - mean).square() * inside).sum(1, keepdim=True) / count
         return (wave - mean) / (variance + EPSILON).sqrt() * inside
 
-    def attend(self, test: torch.Tensor, reference: torch.Tensor | None) -> torch.Tensor:
+    def attend(
+        self, test: torch.Tensor, reference: torch.Tensor | None, given: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """(layer, batch, frame, width) test and reference -> the block's output, shaped as test.
 
-        Each layer is attended to alone, with shared weights; frames may differ in number. None = zero reference.
+        Each layer is attended to alone, with shared weights; frames may differ in number. None = zero reference;
+        given: (batch,) bool, False for the rows that have the zero reference.
         """
         layers, batch = test.shape[:2]
         x = test.flatten(0, 1).transpose(0, 1)  # (frame, layer x batch, width)
@@ -115,7 +123,9 @@ class Rat(Detector):
         if reference is None:
             key = torch.zeros_like(query)
         else:
-            key = self.preattn_ln(reference.flatten(0, 1).transpose(0, 1))
+            key = self.preattn_ln(reference)
+            key = key if given is None else key * given[:, None, None]  # zeros of any length weigh the same
+            key = key.flatten(0, 1).transpose(0, 1)
         attended, _ = self.attn(query, key, key, need_weights=False)
         y = self.final_ln(x + attended + self.attn_mlp(query))
         return y.transpose(0, 1).unflatten(0, (layers, batch))
@@ -127,24 +137,38 @@ class Rat(Detector):
         share = inside.to(layers.dtype) / inside.sum(1, keepdim=True)
         return torch.einsum("lbtd,bt->bd", layers, share) / len(layers)
 
-    def logits(self, wave: torch.Tensor, reference: torch.Tensor | None = None) -> torch.Tensor:
-        """(batch, sample) test and reference waves -> (batch, 2), order bona fide, spoof."""
+    def logits(
+        self, wave: torch.Tensor, reference: torch.Tensor | None = None, given: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """(batch, sample) test and reference waves -> (batch, 2), order bona fide, spoof.
+
+        given: (batch,) bool, the rows that have a reference; None = all, where there are references.
+        """
+        reference = None if given is not None and not given.any() else reference
         test = self.layers(wave)
         inside = self._frames_inside(wave, test.shape[2])
         if self.reference == "none":
             return self.classifier(self.pooled(test, inside))
         other = self._reference(wave, test, reference)
         if self.attends:
-            return self.classifier(self.pooled(self.attend(test, other), inside))
-        if other is None:
-            raise DataError(f"rat: combine={self.combine} needs a reference for every utterance")
+            return self.classifier(self.pooled(self.attend(test, other, given), inside))
+        if other is None or (given is not None and not given.all()):
+            raise DataError(
+                f"rat: combine={self.combine} needs a reference for every trial: score it on a protocol with references"
+            )
         one, two = self.pooled(test, inside), self.pooled(other)
         return self.classifier(one - two if self.combine == "difference" else torch.cat([one, two], 1))
 
-    def score(self, x: torch.Tensor, reference: torch.Tensor | None = None) -> torch.Tensor:
+    def score(
+        self, x: torch.Tensor, reference: torch.Tensor | None = None, given: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """(batch, sample) waves -> (batch,) logit[bona fide] - logit[spoof]; reference: waves or None."""
-        logits = self.logits(x, reference)
+        logits = self.logits(x, reference, given)
         return logits[:, 0] - logits[:, 1]
+
+    def score_batch(self, batch: Batch) -> torch.Tensor:
+        """(batch,) scores; a trial without a reference is scored with the zero reference."""
+        return self.score(batch.x, batch.extra.get("reference"), batch.extra.get("reference_given"))
 
     def loss(self, batch: Batch) -> torch.Tensor:
         """Cross entropy on the first 64,000 samples of both channels, class 1 = spoof."""
@@ -152,7 +176,7 @@ class Rat(Detector):
         if self.reference == "real" and reference is None:
             raise DataError(
                 "rat trains with a bona fide utterance of the same speaker beside every trial, and the batch has no "
-                "reference: give the protocol's trials a reference column, or set reference=zero, self or none"
+                "reference: feed it through benchmark.loader, or set reference=zero, self or none"
             )
         cut = None if reference is None else first(reference)
         return functional.cross_entropy(self.logits(first(batch.x), cut), 1 - batch.target)

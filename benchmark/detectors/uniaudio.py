@@ -2,7 +2,9 @@
 
 "Unified speech and singing deepfake detection", sections 3 and 4: log-mel, MFCC and wav2vec 2.0 experts, a gate with a
 temperature, and a fusion head; auxiliary, entropy and diversity terms. Where the text and its result files differ, the
-result files are followed: the same loss weights in every stage, stage 2 at 2e-4, temperature 1.8 to 1.2.
+result files are followed: the same loss weights in every stage, stage 2 at 2e-4, temperature 1.8 to 1.2. The experts
+are trained first, which in the public code was lost: their files were loaded under other names, so that two of the
+three started at random.
 """
 
 from dataclasses import dataclass
@@ -16,6 +18,9 @@ from benchmark.batch import Batch
 from benchmark.detectors import _experts
 from benchmark.detectors._base import Detector
 from ingest.types import DataError
+
+FUSED = "fused"
+ALONE = {"spectral": ("logmel", "mfcc"), "wav2vec": ("w2v_rn",)}  # stages in which experts are trained without the gate
 
 
 class Gate(nn.Module):
@@ -48,8 +53,11 @@ class UniAudio(Detector):
 
     lambda_aux, lambda_ent, lambda_div: weights of the auxiliary, entropy (maximised) and diversity terms.
     aux_weights: of the experts in the auxiliary term. floor: least gate weight in training, then renormalised.
-    tau: temperature of the gate; stored with the weights. weights: a local copy of wav2vec 2.0 Base, "random", or
-    None for the caches. width: channels of the ResNets' first stage; small: a tiny backbone, for tests.
+    tau: first and last temperature of the gate in stage 2; the last one stays, and is stored with the weights.
+    experts: train the three experts alone before stage 1 (false: start from a file that holds them). stages: how many
+    of the three follow. speech_share: of the draws of stage 3 (Table 10), None = as the protocol weighs its trials;
+    the stages before it take speech alone. weights: a local copy of wav2vec 2.0 Base, "random", or None for the
+    caches. width: channels of the ResNets' first stage; small: a tiny backbone, for tests.
     """
 
     INPUT = _experts.INPUT
@@ -62,13 +70,16 @@ class UniAudio(Detector):
     SMALL = {"weights": "random", "small": True, "width": 8}
 
     def __init__(
-        self, *, weights: str | None = None, tau: float = 1.2, lambda_aux: float = 0.1, lambda_ent: float = 1e-4,
-        lambda_div: float = 0.1, aux_weights: tuple[float, float, float] = (1.0, 1.0, 1.0), floor: float = 0.12,
-        width: int = 64, small: bool = False,
+        self, *, weights: str | None = None, tau: tuple[float, float] = (1.8, 1.2), lambda_aux: float = 0.1,
+        lambda_ent: float = 1e-4, lambda_div: float = 0.1,
+        aux_weights: tuple[float, float, float] = (1.0, 1.0, 1.0), floor: float = 0.12, experts: bool = True,
+        stages: int = 3, speech_share: float | None = None, width: int = 64, small: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
-        if not 0 <= floor <= 1 / 3 or len(aux_weights) != 3:
-            raise DataError("uniaudio: floor lies in 0 to 1/3, and aux_weights are three numbers")
+        if not 0 <= floor <= 1 / 3 or len(aux_weights) != 3 or len(tau) != 2 or min(tau) <= 0:
+            raise DataError("uniaudio: floor lies in 0 to 1/3, aux_weights are three numbers, tau two above 0")
+        if stages not in (1, 2, 3) or not (speech_share is None or 0 < speech_share < 1):
+            raise DataError("uniaudio: stages are 1, 2 or 3, and speech_share lies between 0 and 1")
         self.lambda_aux, self.lambda_ent, self.lambda_div = lambda_aux, lambda_ent, lambda_div
         self.aux_weights, self.floor = tuple(aux_weights), floor
         name, size = type(self).__module__.rpartition(".")[2], _experts.EMBEDDING
@@ -78,8 +89,9 @@ class UniAudio(Detector):
         self.w2v_proj = nn.Linear(128, size)
         self.gate = Gate(size)
         self.fusion_head = nn.Sequential(nn.Linear(size, 256), nn.ReLU(), nn.Dropout(0.3), nn.Linear(256, 1))
-        self.register_buffer("temperature", torch.tensor(float(tau)))
-        self.TRAINING = self._training()
+        self.register_buffer("temperature", torch.tensor(float(tau[1])))
+        self.stage, self.speech_share = FUSED, speech_share
+        self.TRAINING = self._training(experts, stages, tuple(tau))
 
     @property
     def tau(self) -> float:
@@ -90,20 +102,37 @@ class UniAudio(Detector):
     def tau(self, value: float) -> None:
         self.temperature.fill_(value)
 
-    def _training(self) -> dict[str, Any]:
-        """Stages 1 to 3; 2 and 3 add what the text says they unfreeze, which the public code did not."""
+    def _mix(self) -> dict[str, dict[str, float]]:
+        """The shares of speech and singing that are wanted; none: as the protocol weighs its trials."""
+        share = self.speech_share
+        return {} if share is None else {"domain": {"speech": share, "singing": 1 - share}}
+
+    def _training(self, experts: bool, stages: int, tau: tuple[float, float]) -> dict[str, Any]:
+        """The experts alone, then stages 1 to 3; 2 and 3 add what the text says they unfreeze, which the public code
+        did not. Only stage 3 takes singing, in the share that is wanted."""
         heads = ["gate.", "w2v_proj.", "fusion_head.", *(f"{name}.classifier." for name in _experts.NAMES)]
         tops = ["logmel.resnet.backbone.layer4.", "mfcc.resnet.backbone.layer4.", "w2v_rn.cnn."]
         cosine = {"name": "cosine_per_step", "min_lr": 0.0}
+        speech = {"domain": {"speech": 1.0}}
+        alone = {"schedule": "constant", "mix": speech}
         return {
             "optimizer": "adamw", "weight_decay": 1e-4, "batch_size": 64, "clip_norm": 5.0, "selection": "eer",
             "patience": 5, "min_delta": 0.0, "stop_above": 0.0, "balance": "none", "schedule": cosine,
             "phases": [
-                {"name": "heads", "epochs": 10, "lr": 3e-4, "trainable": heads,
-                 "settings": {"tau": 1.5, "aux_weights": (1.2, 1.2, 1.0)}},
-                {"name": "tops", "epochs": 25, "lr": 2e-4, "trainable": [*heads, *tops],
-                 "settings": {"tau": [1.8, 1.2], "aux_weights": (1.0, 1.0, 1.0)}},
-                {"name": "everything", "epochs": 5, "lr": 3e-5, "trainable": [], "settings": {"tau": 1.2}},
+                *([
+                    {"name": "spectral experts", "epochs": 10, "lr": 1e-3, "optimizer": "adam", "clip_norm": 0.0,
+                     "trainable": ["logmel.", "mfcc."], "settings": {"stage": "spectral"}, **alone},
+                    {"name": "wav2vec expert", "epochs": 8, "lr": 1e-4, "batch_size": 8,
+                     "trainable": self.w2v_rn.trained("w2v_rn."), "settings": {"stage": "wav2vec"}, **alone},
+                ] if experts else []),
+                *[
+                    {"name": "heads", "epochs": 10, "lr": 3e-4, "trainable": heads, "mix": speech,
+                     "settings": {"stage": FUSED, "tau": 1.5, "aux_weights": (1.2, 1.2, 1.0)}},
+                    {"name": "tops", "epochs": 25, "lr": 2e-4, "trainable": [*heads, *tops], "mix": speech,
+                     "settings": {"stage": FUSED, "tau": {"from": tau[0], "to": tau[1]}, "aux_weights": self.aux_weights}},
+                    {"name": "everything", "epochs": 5, "lr": 3e-5, "batch_size": 16, "trainable": [],
+                     "mix": self._mix(), "settings": {"stage": FUSED, "tau": tau[1], "aux_weights": self.aux_weights}},
+                ][:stages],
             ],
         }  # fmt: skip
 
@@ -128,12 +157,23 @@ class UniAudio(Detector):
         return self.fusion_head((alpha.unsqueeze(2) * embeddings).sum(1)).squeeze(1)
 
     def score(self, x: torch.Tensor) -> torch.Tensor:
-        """(batch, sample) wave at 16 kHz -> (batch,) logit of bona fide."""
+        """(batch, sample) wave at 16 kHz -> (batch,) logit of bona fide; the mean of the experts' in their stages."""
+        if self.stage != FUSED:
+            return -torch.stack(self._alone(x)).mean(0)
         return -self.fuse(x).logit
 
     def loss(self, batch: Batch) -> torch.Tensor:
-        """The fused cross entropy, plus the auxiliary, minus the entropy, plus the diversity term."""
+        """The fused cross entropy, plus the auxiliary, minus the entropy, plus the diversity term.
+
+        In the stages of the experts the sum of their own losses, spoof weighted by bona fide over spoof.
+        """
+        if self.stage != FUSED:
+            return sum(_experts.spoof_entropy(logit, batch.target, weighted=True) for logit in self._alone(batch.x))
         return self.combine(self.losses(self.fuse(batch.x), batch.target))
+
+    def _alone(self, wave: torch.Tensor) -> list[torch.Tensor]:
+        """Logits of spoof of the experts that this stage trains, each (batch,)."""
+        return [getattr(self, name)(wave)[1] for name in ALONE[self.stage]]
 
     def losses(self, fused: Fused, target: torch.Tensor) -> dict[str, torch.Tensor]:
         """The terms: main, aux (weighted mean over experts), entropy of the gate, similarity of the embeddings."""

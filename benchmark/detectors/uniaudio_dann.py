@@ -22,8 +22,10 @@ class UniAudioDann(UniAudio):
     """`UniAudio` and three domain heads.
 
     lambda_domain: weight of the domain term and largest factor of the reversal, so its effect is squared, as
-    published. w2v_only: only the wav2vec branch has a domain head. progress: share of the training that is done, from
-    0 to 1; the training loop moves it. Other settings: see `UniAudio`. Training needs extra["domain"].
+    published. w2v_only: only the wav2vec branch has a domain head. The last of the `stages` is the one that takes
+    singing and the domain term, 3 in configurations 1 to 4 and 2 in configuration 5; progress: share of that stage
+    that is done, from 0 to 1, moved by the training loop. Other settings: see `UniAudio`. Training needs
+    extra["domain"].
     """
 
     EER = {}  # Table 5 has five configurations that it does not describe
@@ -33,12 +35,14 @@ class UniAudioDann(UniAudio):
         self.lambda_domain, self.progress = lambda_domain, 0.0
         self.branches = (2,) if w2v_only else (0, 1, 2)
         self.domain_heads = nn.ModuleDict({NAMES[branch]: _domain_head() for branch in self.branches})
-        stages = []
-        for number, stage in enumerate(self.TRAINING["phases"]):
-            trainable = [*stage["trainable"], "domain_heads."] if stage["trainable"] else []
-            progress = [number / 3, (number + 1) / 3]
-            stages.append({**stage, "trainable": trainable, "settings": {**stage["settings"], "progress": progress}})
-        self.TRAINING = {**self.TRAINING, "phases": stages}
+        self.adapting = True
+        *before, last = [dict(stage) for stage in self.TRAINING["phases"]]
+        for stage in before:
+            stage["settings"] = {**stage["settings"], "adapting": False}
+        last["trainable"] = [*last["trainable"], "domain_heads."] if last["trainable"] else []
+        last["mix"] = self._mix()
+        last["settings"] = {**last["settings"], "adapting": True, "progress": {"from": 0.0, "to": 1.0}}
+        self.TRAINING = {**self.TRAINING, "phases": [*before, last]}
 
     @property
     def reversal(self) -> float:
@@ -46,7 +50,9 @@ class UniAudioDann(UniAudio):
         return self.lambda_domain * (2 / (1 + math.exp(-10 * self.progress)) - 1)
 
     def loss(self, batch: Batch) -> torch.Tensor:
-        """The loss of `UniAudio` plus lambda_domain times the mean cross entropy of the domain heads."""
+        """The loss of `UniAudio`; where it adapts, plus lambda_domain times the mean cross entropy of the heads."""
+        if not self.adapting:
+            return super().loss(batch)
         fused = self.fuse(batch.x)
         found = self.combine(self.losses(fused, batch.target))
         return found + self.lambda_domain * self.domain_loss(fused.embeddings, _domains(batch))

@@ -6,8 +6,6 @@ norm and the top two layers; layers 0 to 9 get gradients but no updates. Here th
 
 from benchmark.detectors._experts import Alone, SslExpert
 
-ROOT = "expert.w2v.model."
-
 
 class W2vAlone(Alone):
     """95,069,313 parameters.
@@ -24,15 +22,10 @@ class W2vAlone(Alone):
     def __init__(self, *, weights: str | None = None, small: bool = False) -> None:
         super().__init__()
         self.expert = SslExpert(weights, detector="uniaudio_w2v", small=small)
-        layers = range(self.expert.w2v.layers - 2, self.expert.w2v.layers)
-        trained = [
-            "expert.cnn.", "expert.classifier.", f"{ROOT}feature_extractor.", f"{ROOT}feature_projection.",
-            f"{ROOT}encoder.pos_conv_embed.", f"{ROOT}encoder.layer_norm.",
-            *(f"{ROOT}encoder.layers.{number}." for number in layers),
-        ]  # fmt: skip
         self.TRAINING = {
             **self.BASE_TRAINING, "optimizer": "adamw", "batch_size": 8, "clip_norm": 5.0,
-            "phases": [{"name": "head, ends and top of the backbone", "epochs": 8, "lr": 1e-4, "trainable": trained}],
+            "phases": [{"name": "head, ends and top of the backbone", "epochs": 8, "lr": 1e-4,
+                        "trainable": self.expert.trained("expert.")}],
         }  # fmt: skip
 
 

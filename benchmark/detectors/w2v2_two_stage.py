@@ -30,7 +30,10 @@ class TwoStage(Detector):
     configuration for tests. class_weights: (spoof, bona fide) of the cross entropy; none by default.
     """
 
-    INPUT = Input(feature="raw", samples=None, train_crop="first", test_crop="first", short="none", fixed=True)
+    INPUT = Input(
+        feature="raw", samples=None, train_samples=WINDOW, windows=True, train_crop="first", test_crop="first",
+        short="none", fixed=True,
+    )  # fmt: skip
     PAPER = "two-stage fine-tuning of wav2vec 2.0 on ASVspoof 2019 LA, sections Method and Training"
     YEAR = 2025
     CITATION = "baevski2020wav2vec2"
@@ -56,13 +59,13 @@ class TwoStage(Detector):
     def _training(self) -> dict:
         """Stages of the study; optimiser, decay, warm-up, clipping and batch are our choice.
 
-        48 utterances are about 64 windows: 532 steps per epoch on the training part, as the study counts.
+        A batch is 64 windows: about 532 steps per epoch on the training part, as the study counts.
         """
         top = range(self.ssl_model.layers - 2, self.ssl_model.layers)
         layers = [f"ssl_model.model.encoder.layers.{number}." for number in top]
         warm = {"name": "warmup_linear", "warmup": 0.1}
         return {
-            "optimizer": "adamw", "weight_decay": 0.01, "batch_size": 48, "clip_norm": 1.0, "selection": "eer",
+            "optimizer": "adamw", "weight_decay": 0.01, "batch_size": 64, "clip_norm": 1.0, "selection": "eer",
             "patience": 0, "stop_above": 0.0, "balance": "none",
             "phases": [
                 {"name": "head", "epochs": 10, "lr": 1e-3, "trainable": ["head."], "schedule": "constant"},

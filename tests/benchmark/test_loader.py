@@ -5,7 +5,8 @@ import pyarrow as pa
 import pytest
 import torch
 
-from benchmark.loader import Loader, crop_start, derive, fill
+from benchmark.feeds import Feed
+from benchmark.loader import Loader, crop_start, derive, fill, windows
 from features import extractors
 
 
@@ -110,9 +111,75 @@ def test_a_transform_sees_the_whole_clip_and_depends_on_the_seed_alone():
         return wave + generator.integers(1, 1000)
 
     def batches(workers):
-        return [b.x for b in loader(rows([3, 9, 7, 12]), transform=shift, workers=workers, balance="none").epoch(1)]
+        return [
+            b.x
+            for b in loader(rows([3, 9, 7, 12]), feed=Feed(transform=shift), workers=workers, balance="none").epoch(1)
+        ]
 
     first, again = batches(1), batches(5)
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
     assert sorted(seen[:4]) == [3000, 7000, 9000, 12000]
     assert all((x[:, 0] % 1 == 0).all() and x.min() > 0 for x in first)
+
+
+def test_windows_by_hand():
+    lengths = np.array([500, 4_000, 4_999, 5_000, 8_000, 9_000])
+    assert windows(lengths, 4_000).tolist() == [1, 1, 1, 2, 2, 3]  # a rest counts from a quarter of a window on
+
+
+def test_each_window_of_an_utterance_is_a_trial_of_its_own():
+    spec = {"samples": None, "train_samples": 4000, "windows": True, "short": "none"}
+    made = loader(rows([3, 9, 13]), spec=spec, batch_size=2, balance="none")
+    batches = list(made.epoch(0))
+    assert [len(b.utt_id) for b in batches] == [2, 2, 2, 2]
+    seen = sorted((int(u[1:]), int(x[0]), int(x.count_nonzero())) for b in batches for u, x in zip(b.utt_id, b.x))
+    nine = [(9, 0, 3999), (9, 4000, 4000), (9, 8000, 1000)]
+    assert seen == [
+        (3, 0, 2999),
+        *nine,
+        *[(13, start, 3999 + (start > 0)) for start in (0, 4000, 8000)],
+        (13, 12000, 1000),
+    ]
+    assert all(b.x.shape[1] == 4000 for b in batches)
+
+
+def mixed(table, **options):
+    made = loader(table, **{"balance": "none", "batch_size": 10} | options)
+    return made, lambda epoch=0: [u for b in made.epoch(epoch) for u in b.utt_id]
+
+
+def test_a_phase_sets_batch_size_and_shares():
+    domains = pa.array(["speech"] * 80 + ["singing"] * 20)
+    table = rows(range(1, 101)).append_column("domain", domains)
+    made, drawn = mixed(table)
+    made.arrange(batch_size=25, mix={"domain": {"speech": 1.0}})
+    assert sorted(drawn()) == sorted(f"u{n}" for n in range(1, 81))  # each once: nothing to weigh
+    assert [len(batch) for batch in made.plan()] == [25, 25, 25, 5]
+    made.arrange(batch_size=50, mix={"domain": {"speech": 0.3, "singing": 0.7}})
+    singing = np.mean([int(u[1:]) > 80 for epoch in range(20) for u in drawn(epoch)])
+    assert singing == pytest.approx(0.7, abs=0.04)
+    made.arrange(batch_size=10)
+    assert len(set(drawn())) == 100
+
+
+def test_a_mix_of_what_is_not_there_does_not_count():
+    table = rows(range(1, 31)).append_column("domain", pa.array(["singing"] * 30))
+    made, drawn = mixed(table)
+    made.arrange(batch_size=10, mix={"domain": {"speech": 1.0}})
+    assert len(set(drawn())) == 30
+    made.arrange(batch_size=10, mix={"domain": {"speech": 0.9, "singing": 0.1}})
+    assert len(set(drawn())) == 30
+
+
+def test_equal_classes_are_drawn_with_replacement():
+    made, drawn = mixed(rows(range(1, 101)), balance="classes")  # 25 bona fide, 75 spoof
+    labels = dict(zip(made.utt_id, made.label, strict=True))
+    real = np.mean([labels[u] == "bonafide" for epoch in range(20) for u in drawn(epoch)])
+    assert real == pytest.approx(0.5, abs=0.04)
+    assert len(drawn()) == 100
+
+
+def test_companions_are_features_of_the_same_crop():
+    feed = Feed(companions={"level": extractors.get("logmel")})
+    for batch in loader(rows([6, 7]), feed=feed, balance="none").epoch():
+        torch.testing.assert_close(batch.extra["level"], extractors.get("logmel").extract(batch.x))

@@ -57,7 +57,7 @@ def loaders(seed=5):
 
 
 def how(**changes):
-    wanted = {"": {"epochs": 3, "patience": 0, "stop_above": 0.0, "lr": 0.01, **changes}}
+    wanted = {"": {"epochs": 3, "patience": 0, "stop_above": 0.0, "lr": 0.01, "batch_size": 6, **changes}}
     return settings.resolve("mean_pool", wanted, clip=None, weights=None).training
 
 

@@ -14,7 +14,7 @@ from features import extractors
 from ingest.types import DataError
 
 EXACT = {"rtol": 1e-4, "atol": 1e-4}
-LABELS = {"speed_label": [5, 0] * 8, "compression_label": [0, 9] * 8}
+LABELS = {"speed": [5, 0] * 8, "compression": [0, 9] * 8}
 CONTENT, SYNTHESIZER = "feature_model.model.layer4.", "feature_model.layer4_copy."
 
 
@@ -203,8 +203,8 @@ def test_synthesizer_labels_are_the_order_of_the_attacks_and_zero_for_bona_fide(
 
 def test_training_says_what_the_batch_lacks():
     detector, batch = _small(), _batch(None)
-    del batch.extra["speed_label"]
-    with pytest.raises(DataError, match=r"no speed_label.*pseudo_labels=none"):
+    del batch.extra["speed"]
+    with pytest.raises(DataError, match=r"no speed.*pseudo_labels=none"):
         detector.loss(batch)
     del batch.extra["attack"]
     with pytest.raises(DataError, match="attack of every training trial"):

@@ -112,20 +112,53 @@ def test_the_floor_acts_in_training_only():
 def test_stages_open_what_the_text_says():
     detector = _small()
     names = [name for name, _ in detector.named_parameters()]
-    first, second, third = detector.TRAINING["phases"]
-    for stage in (first, second):
+    *experts, first, second, third = detector.TRAINING["phases"]
+    for stage in (*experts, first, second):
         for prefix in stage["trainable"]:
             assert any(name.startswith(prefix) for name in names), prefix
+        assert stage["mix"] == {"domain": {"speech": 1.0}}
     assert not any(name.startswith("logmel.resnet") for name in first["trainable"])
     assert {"logmel.resnet.backbone.layer4.", "w2v_rn.cnn."} <= set(second["trainable"])
-    assert third["trainable"] == []
-    assert [stage["settings"]["tau"] for stage in (first, second, third)] == [1.5, [1.8, 1.2], 1.2]
-    for stage in (first, second, third):
-        for key, value in stage["settings"].items():
-            setattr(detector, key, value[0] if isinstance(value, list) else value)
+    assert third["trainable"] == [] and third["batch_size"] == 16 and third["mix"] == {}
+    taus = [stage["settings"]["tau"] for stage in (first, second, third)]
+    assert taus == [1.5, {"from": 1.8, "to": 1.2}, 1.2]
+    for key, value in third["settings"].items():
+        setattr(detector, key, value)
     assert detector.tau == pytest.approx(1.2)
     with pytest.raises(DataError, match="floor"):
         _small(floor=0.5)
+
+
+def test_tables_6_to_10_are_settings():
+    last = _small(tau=(2.0, 1.0), speech_share=0.9).TRAINING["phases"][-1]
+    assert last["mix"]["domain"] == {"speech": 0.9, "singing": pytest.approx(0.1)}
+    assert last["settings"]["tau"] == 1.0
+    assert [stage["name"] for stage in _small(experts=False, stages=2).TRAINING["phases"]] == ["heads", "tops"]
+    for wrong in ({"speech_share": 1.0}, {"stages": 4}, {"tau": (1.0, 0.0)}):
+        with pytest.raises(DataError, match="uniaudio"):
+            _small(**wrong)
+
+
+def test_experts_are_trained_on_their_own_losses():
+    detector, x = _small().eval(), waves(64_000)
+    batch = Batch(x, torch.tensor([1, 0]), ["a", "b"])
+    reached = {}
+    for stage in ("spectral", "wav2vec"):
+        detector.stage = stage
+        detector.zero_grad()
+        reached[stage] = {name.split(".")[0] for name in real_clips.with_gradient(detector, detector.loss(batch))}
+    assert reached == {"spectral": {"logmel", "mfcc"}, "wav2vec": {"w2v_rn"}}
+    with torch.inference_mode():
+        expected = -(detector.w2v_rn(x)[1])
+        torch.testing.assert_close(detector.score(x), expected)
+
+
+def test_the_domain_term_joins_in_the_last_stage_alone():
+    phases = _small("uniaudio_dann", stages=2, speech_share=0.7).TRAINING["phases"]
+    assert [stage["settings"]["adapting"] for stage in phases] == [False, False, False, True]
+    assert "domain_heads." in phases[-1]["trainable"] and "w2v_rn.cnn." in phases[-1]["trainable"]
+    assert phases[-1]["mix"]["domain"]["speech"] == 0.7
+    assert phases[-1]["settings"]["progress"] == {"from": 0.0, "to": 1.0}
 
 
 def test_class_one_of_the_network_is_spoof():
