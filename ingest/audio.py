@@ -25,6 +25,8 @@ from ingest.types import DataError
 RATE_HZ = 16_000
 _BLOCK_SAMPLES = 1 << 19
 _TAIL_SAMPLES = 1024
+_LANES, _LONG = 16, 1 << 15  # fewer samples (20,480) PyTorch convolves by another routine, which adds up otherwise
+_INT16 = np.float32(1 / 32768)
 _SHORTFALL_S = 0.2  # FFmpeg's durations are of the container, whose encoder delay and padding are not heard
 _STREAMED = 0x7FFF_F000  # a WAV data chunk that claims this size or more was written to a pipe: size unknown
 
@@ -85,7 +87,8 @@ def probe(path: Path | str) -> Header:
 def load(path: Path | str) -> tuple[np.ndarray, int]:
     """Decode a file: float32 (channel, sample), full scale = 1, and its rate in Hz. Raises Unreadable."""
     with opened(path) as (found, blocks):
-        return np.ascontiguousarray(np.concatenate(list(blocks)).T), found.rate_hz
+        parts = list(blocks)
+        return np.ascontiguousarray((parts[0] if len(parts) == 1 else np.concatenate(parts)).T), found.rate_hz
 
 
 def mono16k(path: Path | str) -> np.ndarray:
@@ -102,15 +105,41 @@ def resampled(wave: np.ndarray, rate_hz: int) -> np.ndarray:
     if rate_hz == RATE_HZ:
         return wave
     import torch
-    from torchaudio.functional import functional
+    from torch.nn import functional
+    from torchaudio.functional import functional as torchaudio
 
     from ingest import resample
 
     if resample.large(rate_hz):
         return resample.direct(wave, rate_hz)
     common, (filters, width) = math.gcd(rate_hz, RATE_HZ), kernel(rate_hz)
-    convolve = functional._apply_sinc_resample_kernel
-    return convolve(torch.from_numpy(wave), rate_hz, RATE_HZ, common, filters, width).numpy()
+    if wave.size < _LONG or len(filters) >= _LANES:
+        convolve = torchaudio._apply_sinc_resample_kernel
+        return convolve(torch.from_numpy(wave), rate_hz, RATE_HZ, common, filters, width).numpy()
+    filters, step = _side_by_side(rate_hz)
+    out, clips = resample.samples_out(wave.shape[-1], rate_hz), torch.from_numpy(wave).view(-1, 1, wave.shape[-1])
+    whole = -(-out // len(filters)) * step + 2 * width
+    padded = functional.pad(clips, (width, whole - width - wave.shape[-1]))
+    y = functional.conv1d(padded, filters, stride=step).transpose(1, 2).reshape(len(clips), -1)
+    return y[:, :out].reshape(*wave.shape[:-1], out).numpy()
+
+
+@functools.lru_cache(maxsize=16)
+def _side_by_side(rate_hz: int) -> tuple:
+    """The filters of several periods (filter, 1, tap), and how many input samples all of these take.
+
+    Few filters leave a processor's lanes empty: those of a period are repeated, each time a period later, until there
+    are about 16. The taps added are zeros, so every sum keeps its value to the bit.
+    """
+    import torch
+
+    filters, _ = kernel(rate_hz)
+    old, (new, _, taps) = rate_hz // math.gcd(rate_hz, RATE_HZ), filters.shape
+    periods = _LANES // new
+    wide = torch.zeros(periods * new, 1, (periods - 1) * old + taps)
+    for i in range(periods):
+        wide[i * new : (i + 1) * new, :, i * old : i * old + taps] = filters
+    return wide, periods * old
 
 
 @functools.lru_cache(maxsize=16)
@@ -207,11 +236,12 @@ def _blocks(path: Path | str) -> Iterator[np.ndarray]:
 
 def _soundfile_blocks(path: Path | str, file: soundfile.SoundFile) -> Iterator[np.ndarray]:
     done, size = 0, _BLOCK_SAMPLES // max(1, file.channels // 2)  # a header can claim a thousand channels
+    narrow = file.subtype == "PCM_16"  # read as integers and scaled here: half the time, the same values
     while True:
-        block = file.read(size, dtype="float32", always_2d=True)
+        block = file.read(size, dtype="int16" if narrow else "float32", always_2d=True)
         done += len(block)
         if len(block):
-            yield _finite(path, block)
+            yield np.multiply(block, _INT16, dtype=np.float32) if narrow else _finite(path, block)
         if len(block) < size:
             break
     if done < file.frames:

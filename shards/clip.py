@@ -8,6 +8,7 @@ published detectors in the second decimal. PCM shards hold 16-bit WAV, and float
 import io
 import os
 import struct
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -30,29 +31,48 @@ def encoded(row: dict[str, Any], audio_codec: str) -> tuple[str, bytes, int]:
     FLAC already goes into a FLAC shard byte for byte. Raises DataError if the file is missing, damaged, or
     not the one that was ingested.
     """
-    path = row["file"]
     try:
         if row["as_is"] and audio_codec == "flac":
-            data = _unchanged_bytes(row, path)
+            data = _unchanged_bytes(row, row["file"])
             samples = plain_flac_samples(data)
             if samples:
                 return "flac", data, samples
-        _check_unchanged(row, os.stat(path), path)
-        wave = audio.mono16k(path)
-        _check_unchanged(row, os.stat(path), path)
-    except (FileNotFoundError, NotADirectoryError):
-        raise DataError(
-            f"{row['corpus']}: {path} ({row['utt_id']}) is missing though it was there at ingest; "
+        samples = _wave(row)
+    except (OSError, audio.Unreadable) as error:
+        raise _unusable(row, error) from None
+    return *encode(samples, audio_codec), len(samples)
+
+
+def wave(row: Mapping[str, Any]) -> np.ndarray:
+    """float32 (sample,) at 16 kHz: the clip of one catalog row. Raises DataError as encoded() does."""
+    try:
+        return _wave(row)
+    except (OSError, audio.Unreadable) as error:
+        raise _unusable(row, error) from None
+
+
+def _wave(row: Mapping[str, Any]) -> np.ndarray:
+    path = row["file"]
+    _check_unchanged(row, os.stat(path), path)
+    samples = audio.mono16k(path)
+    _check_unchanged(row, os.stat(path), path)
+    return samples
+
+
+def _unusable(row: Mapping[str, Any], error: Exception) -> DataError:
+    """What is wrong with the source of one catalog row, and what to do."""
+    which = f"{row['corpus']}: {row['file']} ({row['utt_id']})"
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return DataError(
+            f"{which} is missing though it was there at ingest; "
             f"put it back, or run: python -m ingest {row['corpus']} --root DIR"
-        ) from None
-    except OSError as error:
-        raise DataError(f"{row['corpus']}: {path} ({row['utt_id']}) cannot be read ({error.strerror})") from None
-    except audio.Unreadable as error:
-        raise DataError(
-            f"{row['corpus']}: {path} ({row['utt_id']}) {error.reason}, though it was sound at ingest; "
-            f"restore it, or run: python -m ingest {row['corpus']} --root DIR"
-        ) from None
-    return *encode(wave, audio_codec), len(wave)
+        )
+    if isinstance(error, OSError):
+        return DataError(f"{which} cannot be read ({error.strerror})")
+    return DataError(
+        f"{which} {error.reason}, though it was sound at ingest; "
+        f"restore it, or run: python -m ingest {row['corpus']} --root DIR"
+    )
 
 
 def encode(wave: np.ndarray, audio_codec: str) -> tuple[str, bytes]:
@@ -60,7 +80,7 @@ def encode(wave: np.ndarray, audio_codec: str) -> tuple[str, bytes]:
     if wave.min() < -1 or wave.max() > 1:
         return "wav", wav_header(len(wave), 4) + wave.astype("<f4").tobytes()
     if audio_codec == "pcm":
-        return "wav", wav_header(len(wave), 2) + quantised(wave, 16).astype("<i2").tobytes()
+        return "wav", b"".join((wav_header(len(wave), 2), quantised(wave, 16).astype("<i2")))
     buffer, scaled = io.BytesIO(), wave * np.float32(32768)
     if np.array_equal(scaled, np.rint(scaled)) and scaled.max() <= 32767:
         soundfile.write(buffer, scaled.astype(np.int16), RATE_HZ, format="FLAC", subtype="PCM_16")
@@ -102,6 +122,15 @@ def at_most_bytes(table: pa.Table, audio_codec: str) -> list[int]:
     else:  # incompressible audio is stored verbatim, a few bytes a frame on top
         source = np.nan_to_num(table["size_bytes"].to_numpy(zero_copy_only=False).astype(float))
         size = np.where(as_is, source, np.where(narrow, 3.03, 4.0) * samples + _FLAC_HEAD_BYTES)
+    return _tar_bytes(size)
+
+
+def at_most_bytes_made(samples: np.ndarray) -> list[int]:
+    """For clips made here of so many samples, bytes of tar that they cannot exceed: floats where 16 bits would clip."""
+    return _tar_bytes(4 * samples + _FLAC_HEAD_BYTES)
+
+
+def _tar_bytes(size: np.ndarray) -> list[int]:
     return (np.ceil(size / 512).astype(np.int64) * 512 + _JSON_BYTES).tolist()
 
 

@@ -148,9 +148,16 @@ def test_ffmpeg_is_found_and_its_version_told():
     assert all(audio.tools()[name] for name in ("ffmpeg", "libsndfile", "pyav"))
 
 
-@pytest.mark.parametrize("rate_hz", [8000, 11025, 22050, 24000, 44100, 48000])
-def test_the_resampler_is_torchaudios_to_the_bit(rate_hz):
-    wave = np.random.default_rng(rate_hz).standard_normal((2, rate_hz // 3)).astype(np.float32)
+@pytest.mark.parametrize("shape", [(2, 4001), (16_000,), (32_769,), (3, 40_001)])  # short and long take other ways
+@pytest.mark.parametrize("rate_hz", [8000, 11025, 12000, 22050, 24000, 32000, 44100, 48000])
+def test_the_resampler_is_torchaudios_to_the_bit(rate_hz, shape):
+    wave = np.random.default_rng(rate_hz).standard_normal(shape).astype(np.float32)
     expected = torchaudio.functional.resample(torch.from_numpy(wave), rate_hz, 16_000).numpy()
     assert np.array_equal(audio.resampled(wave, rate_hz), expected)
     assert np.array_equal(audio.resampled(wave, rate_hz), expected)  # and with the filter kept from before
+
+
+def test_integers_become_the_floats_that_libsndfile_makes_of_them(tmp_path):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.arange(-32768, 32768).astype(np.int16), 16_000, subtype="PCM_16")
+    assert np.array_equal(audio.mono16k(path), soundfile.read(path, dtype="float32")[0])
