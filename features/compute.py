@@ -17,9 +17,10 @@ from joblib import cpu_count, delayed
 
 from features import extractors
 from ingest import catalog, parallel
-from ingest.files import atomic, lock
+from ingest.files import lock
 from ingest.types import DataError
-from shards import index, reader, writer
+from shards import index, reader, root, storage, writer
+from shards.storage import Place
 from shards.tar import TarWriter
 
 DTYPES = ("float32", "float16")
@@ -98,9 +99,10 @@ def compute_corpus(
     with catalog.connect(data / "catalog.duckdb") as con:
         audio = audio_shards(con, corpus, variant, data)
         entered = _entered(con, recipe.folder, corpus, variant)
-    folder, feature = data / "features", recipe.folder
+        place = root.root(con, data)
+    folder, feature = place / "features", recipe.folder
     names = [f"{feature}/{shard.name}" for shard in audio]
-    with lock(folder / feature / corpus / ".lock"):
+    with lock(data / "features" / feature / corpus / ".lock"):
         wanting = [
             (name, shard) for name, shard in zip(names, audio)
             if not index.finished(folder / name, fingerprint(recipe, shard), entered.get(name))
@@ -108,7 +110,7 @@ def compute_corpus(
         total = sum(shard.members for _, shard in wanting)
         if jobs is None:
             jobs = min(cpu_count(), 1 + total // CLIPS_PER_JOB) if recipe.device == "cpu" else 1
-        tasks = (delayed(compute_shard)(data, recipe, name, shard) for name, shard in wanting)
+        tasks = (delayed(compute_shard)(place, data, recipe, name, shard) for name, shard in wanting)
         gpus = 0 if recipe.device == "cpu" else 1
         writer.each(tasks, what=f"features {feature} {corpus}", jobs=jobs, total=total, gpus=gpus)
         index.settle([folder / name for name, _ in wanting] + [folder / n for n in names if n not in entered])
@@ -139,23 +141,26 @@ def fingerprint(recipe: Recipe, audio: AudioShard) -> str:
     return hashlib.sha256(json.dumps([FORMAT, recipe.key, audio.sha256]).encode()).hexdigest()
 
 
-def compute_shard(data: Path, recipe: Recipe, name: str, audio: AudioShard) -> int:
-    """Compute feature shard `name` and its index from one audio shard; returns the number of clips."""
+def compute_shard(place: Place, data: Path, recipe: Recipe, name: str, audio: AudioShard) -> int:
+    """Compute feature shard `name` and its index from one audio shard; returns the number of clips.
+
+    place: the root that holds shards/ and features/; data: for what an error tells to run.
+    """
     import torch
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # sums over several threads come in another order: other bytes
     try:
-        return _compute_shard(data, recipe, name, audio)
+        return _compute_shard(place, data, recipe, name, audio)
     finally:
         torch.set_num_threads(threads)
 
 
-def _compute_shard(data: Path, recipe: Recipe, name: str, audio: AudioShard) -> int:
-    path = data / "features" / name
+def _compute_shard(place: Place, data: Path, recipe: Recipe, name: str, audio: AudioShard) -> int:
+    path = place / "features" / name
     members: list[tuple[str, str, int, int, int]] = []
-    with atomic(path, sync=False) as temporary, TarWriter(temporary) as tar:
-        for utt_id, x, labels in _features(recipe, audio, data):
+    with storage.writing(path) as temporary, TarWriter(temporary) as tar:
+        for utt_id, x, labels in _features(recipe, audio, place, data):
             array = npy(x.astype(recipe.dtype))
             members.append((utt_id, f"{utt_id}.npy", tar.add(f"{utt_id}.npy", array), len(array), len(x)))
             known = json.loads(labels) | {"feature": recipe.folder, "frames": len(x), "dim": int(x[0].size)}
@@ -175,11 +180,11 @@ def _compute_shard(data: Path, recipe: Recipe, name: str, audio: AudioShard) -> 
     return count
 
 
-def _features(recipe: Recipe, audio: AudioShard, data: Path) -> Iterator[tuple[str, np.ndarray, bytes]]:
+def _features(recipe: Recipe, audio: AudioShard, place: Place, data: Path) -> Iterator[tuple[str, np.ndarray, bytes]]:
     """utt_id, (frame, dim) float32 and labels of every clip, in the order of the shard."""
     import torch
 
-    samples = reader.clips(data / "shards" / audio.name, data=data, members=audio.members)
+    samples = reader.clips(place / "shards" / audio.name, data=data, members=audio.members)
     while window := list(itertools.islice(samples, WINDOW)):
         by_length: dict[int, list[int]] = {}
         for i, (_, wave, _) in enumerate(window):
@@ -233,8 +238,8 @@ def _enter(data: Path, corpus: str, variant: str, recipe: Recipe, about: list[di
             ],
         )
         con.execute("INSERT INTO feature_shard BY NAME SELECT * FROM new_shard")
-        files = [str(index.index_path(data / "features" / a["shard"])) for a in about]
-        con.execute("INSERT INTO feature_member BY NAME SELECT * FROM read_parquet(?)", [files])
+        folder = root.root(con, data) / "features"
+        index.insert_members(con, "feature_member", [folder / a["shard"] for a in about])
         con.commit()
 
 

@@ -7,12 +7,14 @@ from pathlib import Path
 from ingest import parallel
 from ingest.catalog import ingested
 from ingest.cli import Parser, add_data, run
+from shards import root
 from shards.clip import AUDIO_CODECS
 from shards.writer import MAX_BYTES
 
 EXAMPLE = """examples:
   python -m shards wavefake --data data --jobs 8      every clip that decodes, as 16 kHz mono FLAC
   python -m shards wavefake --audio-codec pcm         16-bit WAV members: larger, no decoding when read
+  python -m shards wavefake --to s3://bucket/siren    into an object store; later stages read them from there
   python -m shards gc --dry-run                       list the files that no row of the catalog names
 """
 
@@ -27,8 +29,12 @@ def main(argv: Sequence[str] | None = None) -> int:
                         help="largest shard, e.g. 500M or 2G (default: 256M)")  # fmt: skip
     parallel.add_jobs(parser)
     parser.add_argument("--dry-run", action="store_true", help="gc: list only")
+    parser.add_argument("--to", metavar="URL", help="keep shards and features below this path or URL (s3://bucket/"
+                        "prefix, gs://...) from now on; the catalog remembers it (default: DATA)")  # fmt: skip
     add_data(parser)
     options = parser.parse_args(argv)
+    if options.to:
+        root.choose(options.data, options.to)
     if options.corpus == "gc":
         return _collect(options.data, dry_run=options.dry_run)
     for corpus in ingested(options.data) if options.corpus == "all" else [options.corpus]:
@@ -56,7 +62,7 @@ def _collect(data: Path, *, dry_run: bool) -> int:
     from shards.gc import remove, unnamed
 
     paths = unnamed(data)
-    size = sum(path.stat().st_size for path in paths)
+    size = sum(paths.values())
     for path in paths:
         print(path)
     if dry_run:

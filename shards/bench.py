@@ -70,8 +70,7 @@ def _random_spans(folder: Path) -> dict[str, Any]:
     writer.write_shard(shard, folder / "data" / "shards")
     with catalog.connect(folder / "data" / "catalog.duckdb", read_only=False) as con:
         con.execute(writer.SCHEMA.read_text())
-        files = [str(index.index_path(folder / "data" / "shards" / shard.name))]
-        con.execute("INSERT INTO shard_member BY NAME SELECT * FROM read_parquet(?)", [files])
+        index.insert_members(con, "shard_member", [folder / "data" / "shards" / shard.name])
         offsets = dict(con.execute('SELECT utt_id, "offset" FROM shard_member').fetchall())
     random = np.random.default_rng(0)
     chosen = [(shard.rows[i]["utt_id"], int(s)) for i, s in zip(

@@ -3,62 +3,90 @@
 `x.tar` has the index `x.index.parquet`. The index is written last, so a tar with a fitting index is finished.
 """
 
+import io
 import json
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ingest.files import atomic, sha256, sync_folder
+from ingest.files import sync_folder
+from shards import storage
+from shards.storage import Place, Remote
 
 _KEY = b"siren"
 
 
-def index_path(tar: Path) -> Path:
+def index_path(tar: Place) -> Place:
     """The index file of a tar."""
     return tar.with_suffix(".index.parquet")
 
 
-def write_index(tar: Path, members: pa.Table, about: Mapping[str, Any]) -> None:
-    """Write the members of a finished tar, and `about` it: fingerprint, size_bytes, sha256 and more."""
-    members = members.replace_schema_metadata({_KEY: json.dumps(dict(about), sort_keys=True).encode()})
-    with atomic(index_path(tar), sync=False) as temporary:
+def write_index(tar: Place, members: pa.Table, about: Mapping[str, Any]) -> None:
+    """Write the members of a finished tar, and `about` it: fingerprint, size_bytes, sha256 and more.
+
+    Of an object the tag that its store gave it is kept too: it tells later that this is still the tar.
+    """
+    tag = {"tag": storage.stamp(tar)[1]} if isinstance(tar, Remote) else {}
+    members = members.replace_schema_metadata({_KEY: json.dumps({**about, **tag}, sort_keys=True).encode()})
+    with storage.writing(index_path(tar)) as temporary:
         pq.write_table(members, temporary, compression="zstd")
 
 
-def read_about(tar: Path) -> dict[str, Any] | None:
+def read_about(tar: Place) -> dict[str, Any] | None:
     """What the index says about its tar; None if the index is absent or no index."""
     try:
-        metadata = pq.read_metadata(index_path(tar)).metadata or {}
+        metadata = pq.read_metadata(_readable(tar)).metadata or {}
         return json.loads(metadata[_KEY])
     except (OSError, pa.ArrowInvalid, KeyError, ValueError):
         return None
 
 
-def finished(tar: Path, fingerprint: str, entered: str | None) -> bool:
+def insert_members(con: duckdb.DuckDBPyConnection, table: str, tars: Sequence[Place]) -> None:
+    """Append the members of finished tars to a table of the catalog."""
+    here = [str(index_path(tar)) for tar in tars if not isinstance(tar, Remote)]
+    if here:
+        con.execute(f"INSERT INTO {table} BY NAME SELECT * FROM read_parquet(?)", [here])
+    for tar in tars:
+        if isinstance(tar, Remote):
+            con.register("new_member", pq.read_table(_readable(tar)))
+            con.execute(f"INSERT INTO {table} BY NAME SELECT * FROM new_member")
+
+
+def _readable(tar: Place) -> Any:
+    path = index_path(tar)
+    return io.BytesIO(storage.read_bytes(path)) if isinstance(path, Remote) else path
+
+
+def finished(tar: Place, fingerprint: str, entered: str | None) -> bool:
     """Whether a tar is complete and was made from the same inputs.
 
     entered: its sha256 in the catalog, which is written after the tar is safe on disk. A tar that the catalog
-    does not know, left by a run that was cut short, counts only if its bytes are hashed and agree.
+    does not know, left by a run that was cut short, counts only if its bytes are hashed and agree, or if it is
+    an object that still has the tag of its index.
     """
     about = read_about(tar)
     if about is None or about.get("fingerprint") != fingerprint:
         return False
     try:
-        if tar.stat().st_size != about.get("size_bytes"):
+        size_bytes, tag = storage.stamp(tar)
+        if size_bytes != about.get("size_bytes"):
             return False
-        return about["sha256"] == entered or about["sha256"] == sha256(tar)
+        if tag and about.get("tag"):
+            return tag == about["tag"] or about["sha256"] == storage.digest(tar)
+        return about["sha256"] == entered or about["sha256"] == storage.digest(tar)
     except (FileNotFoundError, KeyError):
         return False
 
 
-def settle(tars: Sequence[Path]) -> None:
+def settle(tars: Sequence[Place]) -> None:
     """Flush tars and their indexes to disk: what the catalog will name survives a power cut."""
-    for path in [file for tar in tars for file in (tar, index_path(tar))]:
+    here = [tar for tar in tars if not isinstance(tar, Remote)]
+    for path in [file for tar in here for file in (tar, index_path(tar))]:
         with open(path, "rb") as file:
             os.fsync(file.fileno())
-    for folder in {tar.parent for tar in tars}:
+    for folder in {tar.parent for tar in here}:
         sync_folder(folder)

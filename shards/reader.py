@@ -15,6 +15,8 @@ import soundfile
 
 from ingest import catalog
 from ingest.types import DataError
+from shards import root, storage
+from shards.storage import Place, Remote
 
 _OPEN_FILES = 256
 _WAV_HEAD_BYTES = 44
@@ -46,7 +48,8 @@ class Reader:
         self._lock = threading.Lock()
         self._index: dict[str, np.ndarray] | None = None
         self._shards: list[str] = []
-        self._files: collections.OrderedDict[int, _File] = collections.OrderedDict()
+        self._folder: Place | None = None
+        self._files: collections.OrderedDict[int, _File | _Object] = collections.OrderedDict()
 
     def wave(self, utt_id: str, variant: str = "original") -> np.ndarray:
         """float32 (sample,) at 16 kHz, full scale 1. Raises DataError naming the shard and what to run."""
@@ -100,11 +103,11 @@ class Reader:
 
     def __getstate__(self) -> dict:
         self._load()
-        return {"data": self.data, "_index": self._index, "_shards": self._shards}
+        return {"data": self.data, "_index": self._index, "_shards": self._shards, "_folder": self._folder}
 
     def __setstate__(self, state: dict) -> None:
         self.__init__(state["data"])
-        self._index, self._shards = state["_index"], state["_shards"]
+        self._index, self._shards, self._folder = state["_index"], state["_shards"], state["_folder"]
 
     def _load(self) -> None:
         with self._lock:
@@ -114,6 +117,7 @@ class Reader:
             try:
                 table = con.execute(_INDEX).fetchnumpy()
                 shards = con.execute("SELECT DISTINCT shard FROM shard_member ORDER BY shard").fetchall()
+                self._folder = root.root(con, self.data) / "shards"
             except duckdb.CatalogException:
                 raise DataError(
                     f"{self.data / 'catalog.duckdb'} has no shards; run: python -m shards CORPUS --data {self.data}"
@@ -149,7 +153,10 @@ class Reader:
     def _read(self, row: int, offset: int, size: int, utt_id: str) -> bytes:
         number = int(self._index["shard"][row])
         file = self._files.get(number) or self._open(number)
-        data = os.pread(file.handle, size, offset)
+        try:
+            data = file.read(size, offset)
+        except FileNotFoundError:
+            raise self._gone(number, "no such object") from None
         if len(data) != size:
             raise self._broken(row, utt_id, f"ends before byte {offset + size}")
         return data
@@ -160,15 +167,12 @@ class Reader:
             return np.frombuffer(data, "<f4").astype(np.float32)
         return np.multiply(np.frombuffer(data, "<i2"), np.float32(1 / 32768), dtype=np.float32)
 
-    def _open(self, number: int) -> "_File":
-        path = self.data / "shards" / self._shards[number]
+    def _open(self, number: int) -> "_File | _Object":
+        path = self._folder / self._shards[number]
         try:
-            file = _File(path)
+            file = _Object(path) if isinstance(path, Remote) else _File(path)
         except OSError as error:
-            raise DataError(
-                f"shard {path} cannot be opened ({error.strerror}); "
-                f"write it again: python -m shards {path.parent.name} --data {self.data}"
-            ) from None
+            raise self._gone(number, error.strerror) from None
         with self._lock:
             self._files[number] = file
             while len(self._files) > _OPEN_FILES:  # closed when its last reader lets go of it
@@ -184,8 +188,15 @@ class Reader:
             raise self._broken(row, utt_id, f"decodes to {wave.shape}, not {samples} samples")
         return wave
 
+    def _gone(self, number: int, reason: str) -> DataError:
+        path = self._folder / self._shards[number]
+        return DataError(
+            f"shard {path} cannot be opened ({reason}); "
+            f"write it again: python -m shards {path.parent.name} --data {self.data}"
+        )
+
     def _broken(self, row: int, utt_id: str, what: str) -> DataError:
-        path = self.data / "shards" / self._shards[int(self._index["shard"][row])]
+        path = self._folder / self._shards[int(self._index["shard"][row])]
         return DataError(
             f"shard {path} is damaged: {utt_id} {what}; "
             f"remove it and run: python -m shards {path.parent.name} --data {self.data}"
@@ -198,19 +209,32 @@ class _File:
     def __init__(self, path: Path):
         self.handle = os.open(path, os.O_RDONLY)
 
+    def read(self, size: int, offset: int) -> bytes:
+        return os.pread(self.handle, size, offset)
+
     def __del__(self):
         if hasattr(self, "handle"):
             os.close(self.handle)
 
 
-def clips(tar: Path, *, data: Path, members: int) -> Iterator[tuple[str, np.ndarray, bytes]]:
+class _Object:
+    """An object of a store, read by ranges."""
+
+    def __init__(self, url: Remote):
+        self.url = url
+
+    def read(self, size: int, offset: int) -> bytes:
+        return storage.read_bytes(self.url, offset, offset + size)
+
+
+def clips(tar: Place, *, data: Path, members: int) -> Iterator[tuple[str, np.ndarray, bytes]]:
     """The samples of one audio shard in order: utt_id, float32 (sample,), and its labels as JSON bytes.
 
     members: how many there should be. Raises DataError naming the shard and what to run if it is damaged.
     """
     again = f"remove it and run: python -m shards {tar.parent.name} --data {data}"
     try:
-        with tarfile.open(tar, "r:") as archive:
+        with storage.opened(tar) as file, tarfile.open(fileobj=file, mode="r:") as archive:
             entries, found = iter(archive), 0
             for found, entry in enumerate(entries, start=1):  # noqa: B007 - counted
                 audio, labels = archive.extractfile(entry).read(), archive.extractfile(next(entries)).read()

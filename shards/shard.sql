@@ -23,3 +23,27 @@ CREATE TABLE IF NOT EXISTS shard_member (
     samples  BIGINT  NOT NULL CHECK (samples > 0),     -- at 16 kHz
     PRIMARY KEY (utt_id, variant)
 );
+
+CREATE TABLE IF NOT EXISTS storage (
+    root VARCHAR NOT NULL                              -- one row: the path or URL that holds shards/ and features/; none: DATA
+);
+
+CREATE TABLE IF NOT EXISTS variant (                   -- how the clips of each variant were made
+    corpus            VARCHAR NOT NULL,
+    variant           VARCHAR NOT NULL,                -- its word, as in shard_member
+    steps             JSON    NOT NULL,                -- in order: each step with all its parameters
+    compression_label TINYINT CHECK (compression_label BETWEEN 0 AND 9),  -- 0 none, then aac, opus, mp3 at 16, 32, 64 kbit/s; NULL: has none
+    speed_label       TINYINT CHECK (speed_label BETWEEN 0 AND 15),       -- round(10 * speed) - 5; NULL: has none
+    seed              BIGINT,                          -- of noise and rooms, together with the utt_id; NULL: nothing is drawn
+    versions          JSON    NOT NULL,                -- library -> version
+    recordings        JSON    NOT NULL,                -- sha256 of the folder of own noises or rooms, where one was drawn from
+    PRIMARY KEY (corpus, variant)
+);
+
+CREATE TABLE IF NOT EXISTS variant_plan (              -- which variants are wanted: a variant holds what all plans ask of it
+    corpus VARCHAR NOT NULL,
+    plan   VARCHAR NOT NULL,
+    "text" VARCHAR NOT NULL,                           -- the TOML file
+    seed   BIGINT  NOT NULL,                           -- of the draws
+    PRIMARY KEY (corpus, plan)
+);

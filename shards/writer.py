@@ -7,27 +7,29 @@ number of processes, and again after a crash.
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 from joblib import cpu_count, delayed
 
 from ingest import catalog, parallel
-from ingest.files import atomic, lock
+from ingest.files import lock
 from ingest.progress import Progress
 from ingest.types import DataError, nearest
-from shards import index
-from shards.clip import RATE_HZ, at_most_bytes, encoded
+from shards import index, root, storage
+from shards.clip import RATE_HZ, at_most_bytes, encode, encoded
+from shards.storage import Place
 from shards.tar import END_BYTES, TarWriter
 
 MAX_BYTES = 256 << 20
 CLIPS_PER_JOB = 2000
 FORMAT = 3  # raise it when the same input is to give other bytes
-SCHEMA = Path(__file__).with_name("shard.sql")
+SCHEMA = root.SCHEMA
 LABELS = (
     "corpus", "partition", "label", "attack", "attack_raw", "source_id", "speaker", "language", "domain", "codec",
     "codec_class", "transmission", "vocoder", "source_corpus", "gender", "song", "condition", "trim",
@@ -49,9 +51,23 @@ _PLAN = f"""
 """
 
 
+class Recipe(Protocol):
+    """How the clips of a variant are made of their sources."""
+
+    def waves(self, rows: Sequence[Mapping[str, Any]]) -> Iterator[np.ndarray]:
+        """float32 (sample,) at 16 kHz for each catalog row, in order."""
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Whatever the samples depend on beside the sources, as JSON has it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """One tar to write: where, of what group, and the catalog rows that go in, in order."""
+    """One tar to write: where, of what group, and the catalog rows that go in, in order.
+
+    recipe: None for the variant `original`, whose clips are the sources themselves.
+    """
 
     name: str
     corpus: str
@@ -60,24 +76,32 @@ class Shard:
     variant: str
     audio_codec: str
     rows: tuple[dict[str, Any], ...]
+    recipe: Recipe | None = None
 
     @property
     def fingerprint(self) -> str:
         """sha256 over everything that the bytes depend on: labels, the content of the sources, the format."""
         places = ("file", "mtime_ns", "duration_s")
         rows = [{k: v for k, v in row.items() if k not in places} for row in self.rows]
-        text = json.dumps([FORMAT, self.name, self.audio_codec, rows], sort_keys=True)
+        made = [] if self.recipe is None else [self.recipe.identity]
+        text = json.dumps([FORMAT, self.name, self.audio_codec, rows, *made], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The shards of a corpus: the rows of all as one Arrow table, and (language, attack, number, start, stop)."""
+    """The shards of one variant of a corpus: rows as one Arrow table, and (language, attack, number, start, stop).
+
+    taken: which rows of the table, where not all; the spans count these.
+    """
 
     corpus: str
     audio_codec: str
     table: pa.Table
     spans: Sequence[tuple[str, str, int, int, int]]
+    variant: str = "original"
+    recipe: Recipe | None = None
+    taken: np.ndarray | None = None
 
     @property
     def names(self) -> list[str]:
@@ -85,16 +109,20 @@ class Plan:
         return [self._name(*span[:3]) for span in self.spans]
 
     def _name(self, language: str, attack: str, number: int) -> str:
-        return f"{self.corpus}/{self.corpus}-{language}-{attack}-original-{number:06d}.tar"
+        return f"{self.corpus}/{self.corpus}-{language}-{attack}-{self.variant}-{number:06d}.tar"
 
     def __len__(self) -> int:
         return len(self.spans)
 
     def __getitem__(self, number: int) -> Shard:
         language, attack, part, start, stop = self.spans[number]
-        rows = tuple(self.table.slice(start, stop - start).to_pylist())
+        if self.taken is None:
+            rows = self.table.slice(start, stop - start)
+        else:
+            rows = self.table.take(self.taken[start:stop])
         name = self._name(language, attack, part)
-        return Shard(name, self.corpus, language, attack, "original", self.audio_codec, rows)
+        return Shard(name, self.corpus, language, attack, self.variant, self.audio_codec, tuple(rows.to_pylist()),
+                     self.recipe)  # fmt: skip
 
 
 def plan(con: duckdb.DuckDBPyConnection, corpus: str, *, audio_codec: str, max_bytes: int = MAX_BYTES) -> Plan:
@@ -103,6 +131,12 @@ def plan(con: duckdb.DuckDBPyConnection, corpus: str, *, audio_codec: str, max_b
     A clip that alone exceeds max_bytes gets a shard of its own. Raises DataError if the corpus is not in the
     catalog or has no audio.
     """
+    table = clips(con, corpus)
+    return planned(corpus, table, at_most_bytes(table, audio_codec), audio_codec=audio_codec, max_bytes=max_bytes)
+
+
+def clips(con: duckdb.DuckDBPyConnection, corpus: str) -> pa.Table:
+    """The clips of a corpus that have audio, in the order of the shards. Raises DataError as plan() does."""
     known = [name for (name,) in con.execute("SELECT corpus FROM corpus").fetchall()]
     if corpus not in known:
         if known:
@@ -111,18 +145,27 @@ def plan(con: duckdb.DuckDBPyConnection, corpus: str, *, audio_codec: str, max_b
     table = con.execute(_PLAN, [corpus]).to_arrow_table()
     if not table.num_rows:
         raise DataError(f"{corpus}: no utterance has audio (see python -m ingest status); nothing to shard")
-    sizes = at_most_bytes(table, audio_codec)
-    groups = zip(table["language_group"].to_pylist(), table["attack_group"].to_pylist())
+    return table
+
+
+def planned(
+    corpus: str, table: pa.Table, sizes: Sequence[int], *, audio_codec: str, max_bytes: int,
+    variant: str = "original", recipe: Recipe | None = None, taken: np.ndarray | None = None,
+) -> Plan:  # fmt: skip
+    """Shards of at most max_bytes of rows of clips(); sizes: bytes of tar that no row exceeds; taken: which rows."""
+    groups = list(zip(table["language_group"].to_pylist(), table["attack_group"].to_pylist()))
+    rows = range(table.num_rows) if taken is None else taken.tolist()
     spans: list[tuple[str, str, int, int, int]] = []
-    here, number, start, taken = None, 0, 0, END_BYTES
-    for row, (group, size) in enumerate(zip(groups, sizes)):
-        if here is not None and (group != here or taken + size > max_bytes):
-            spans.append((*here, number, start, row))
+    here, number, start, filled = None, 0, 0, END_BYTES
+    for place, row in enumerate(rows):
+        group, size = groups[row], int(sizes[row])
+        if here is not None and (group != here or filled + size > max_bytes):
+            spans.append((*here, number, start, place))
             number = number + 1 if group == here else 0
-            start, taken = row, END_BYTES
-        here, taken = group, taken + size
-    spans.append((*here, number, start, table.num_rows))
-    return Plan(corpus, audio_codec, table, spans)
+            start, filled = place, END_BYTES
+        here, filled = group, filled + size
+    spans.append((*here, number, start, len(rows)))
+    return Plan(corpus, audio_codec, table, spans, variant, recipe, taken)
 
 
 def write_corpus(
@@ -137,33 +180,53 @@ def write_corpus(
     Raises DataError if the corpus is unknown or has no audio, or a source is missing, damaged or not the file
     that was ingested; shards finished by then are kept and not written again.
     """
-    folder = (data / "shards").absolute()
     with catalog.connect(data / "catalog.duckdb") as con:
-        fingerprint = _fingerprint(con, corpus)
-        planned = plan(con, corpus, audio_codec=audio_codec, max_bytes=max_bytes)
-        entered = _entered(con, corpus, "original")
-    with lock(folder / corpus / ".lock"):
-        written = _write_all(planned, folder, entered, jobs)
-        about = [index.read_about(folder / name) for name in planned.names]
-        enter(data, corpus, "original", about, fingerprint)
+        fingerprint = corpus_fingerprint(con, corpus)
+        whole = plan(con, corpus, audio_codec=audio_codec, max_bytes=max_bytes)
+    about, written = write_plans(corpus, data, [whole], fingerprint, what=f"shards {corpus}", jobs=jobs)
     return {
         "shards": len(about), "written": written, "members": sum(a["members"] for a in about),
         "size_bytes": sum(a["size_bytes"] for a in about),
     }  # fmt: skip
 
 
-def _write_all(planned: Plan, folder: Path, entered: Mapping[str, str], jobs: parallel.Jobs | None) -> int:
-    sizes = [span[4] - span[3] for span in planned.spans]
+def write_plans(
+    corpus: str, data: Path, plans: Sequence[Plan], fingerprint: str | None, *, what: str,
+    jobs: parallel.Jobs | None = None, clips_per_job: int = CLIPS_PER_JOB, gpus: float = 0,
+    gone: Sequence[str] = (), also: Callable[[duckdb.DuckDBPyConnection], None] | None = None,
+) -> tuple[list[dict[str, Any]], int]:  # fmt: skip
+    """Write the shards of some variants of a corpus that are not there yet, and enter all of them.
+
+    fingerprint: the corpus as it was planned; gone: variants that leave the catalog; also: what else is to change in
+    the same transaction. Returns what the indexes say of the shards, and how many were written.
+    """
+    with catalog.connect(data / "catalog.duckdb") as con:
+        entered = {variant: _entered(con, corpus, variant) for variant in [p.variant for p in plans] + list(gone)}
+        folder = root.root(con, data) / "shards"
+    with lock(data / "shards" / corpus / ".lock"):
+        written = _write_all(plans, folder, entered, what, jobs, clips_per_job, gpus)
+        about = {p.variant: [index.read_about(folder / name) for name in p.names] for p in plans}
+        enter(data, corpus, about | {variant: [] for variant in gone}, fingerprint, also=also)
+    return [a for shards in about.values() for a in shards], written
+
+
+def _write_all(
+    plans: Sequence[Plan], folder: Place, entered: Mapping[str, Mapping[str, str]], what: str,
+    jobs: parallel.Jobs | None, clips_per_job: int, gpus: float,
+) -> int:  # fmt: skip
     wanting = [
-        i for i, shard in enumerate(planned)
-        if not index.finished(folder / shard.name, shard.fingerprint, entered.get(shard.name))
+        (whole, i) for whole in plans for i, shard in enumerate(whole)
+        if not index.finished(folder / shard.name, shard.fingerprint, entered[whole.variant].get(shard.name))
     ]  # fmt: skip
+    total = sum(whole.spans[i][4] - whole.spans[i][3] for whole, i in wanting)
     if jobs is None:  # starting a process costs as much as some hundred clips
-        jobs = min(cpu_count(), 1 + sum(sizes[i] for i in wanting) // CLIPS_PER_JOB)
-    tasks = (delayed(write_shard)(planned[i], folder) for i in wanting)
-    each(tasks, what=f"shards {planned.corpus}", jobs=jobs, total=sum(sizes[i] for i in wanting))
-    names = planned.names
-    index.settle([folder / names[i] for i in wanting] + [folder / n for n in names if n not in entered])
+        jobs = min(cpu_count(), 1 + total // clips_per_job)
+    tasks = (delayed(write_shard)(whole[i], folder) for whole, i in wanting)
+    each(tasks, what=what, jobs=jobs, total=total, gpus=gpus)
+    names = {whole.variant: whole.names for whole in plans}
+    fresh = {names[whole.variant][i] for whole, i in wanting}
+    fresh.update(name for variant, shards in names.items() for name in shards if name not in entered[variant])
+    index.settle([folder / name for name in sorted(fresh)])
     return len(wanting)
 
 
@@ -174,13 +237,12 @@ def each(tasks: Iterable[Any], *, what: str, jobs: parallel.Jobs, total: int, gp
             progress.add(clips)
 
 
-def write_shard(shard: Shard, folder: Path) -> int:
+def write_shard(shard: Shard, folder: Place) -> int:
     """Write one shard and its index below `folder`; returns the number of clips."""
     path, fingerprint = folder / shard.name, shard.fingerprint
     members: list[tuple[str, int, int, int]] = []
-    with atomic(path, sync=False) as temporary, TarWriter(temporary) as tar:
-        for row in shard.rows:
-            extension, data, samples = encoded(row, shard.audio_codec)
+    with storage.writing(path) as temporary, TarWriter(temporary) as tar:
+        for row, (extension, data, samples) in zip(shard.rows, _encoded(shard), strict=True):
             member = f"{row['utt_id']}.{extension}"
             members.append((member, tar.add(member, data), len(data), samples))
             tar.add(f"{row['utt_id']}.json", label_json(row, shard.variant, samples))
@@ -198,6 +260,14 @@ def write_shard(shard: Shard, folder: Path) -> int:
     return len(members)
 
 
+def _encoded(shard: Shard) -> Iterator[tuple[str, bytes, int]]:
+    """Extension, bytes and length in samples of each member."""
+    if shard.recipe is None:
+        yield from (encoded(row, shard.audio_codec) for row in shard.rows)
+    else:
+        yield from ((*encode(wave, shard.audio_codec), len(wave)) for wave in shard.recipe.waves(shard.rows))
+
+
 def label_json(row: dict[str, Any], variant: str, samples: int) -> bytes:
     """What the catalog says of an utterance, as the JSON beside its audio: words, never numbers, for labels."""
     known = {name: row[name] for name in ("utt_id", *LABELS) if row[name] is not None}
@@ -205,31 +275,42 @@ def label_json(row: dict[str, Any], variant: str, samples: int) -> bytes:
     return json.dumps(known, sort_keys=True, ensure_ascii=False).encode()
 
 
-def enter(data: Path, corpus: str, variant: str, about: Sequence[dict[str, Any]], fingerprint: str) -> None:
-    """Replace the catalog's shard rows of one corpus and variant, in one transaction; nothing if they agree.
+def enter(
+    data: Path, corpus: str, about: Mapping[str, Sequence[dict[str, Any]]], fingerprint: str | None, *,
+    also: Callable[[duckdb.DuckDBPyConnection], None] | None = None,
+) -> None:  # fmt: skip
+    """Replace the catalog's shard rows of some variants of a corpus, in one transaction; nothing if they agree.
 
-    fingerprint: the corpus as it was planned. Raises DataError if it was ingested anew meanwhile.
+    about: variant -> what the indexes of its shards say. fingerprint: the corpus as it was planned. also: what else
+    changes in this transaction. Raises DataError if the corpus was ingested anew meanwhile.
     """
-    path, folder = data / "catalog.duckdb", data / "shards"
+    path = data / "catalog.duckdb"
     with catalog.connect(path) as con:
-        if _entered(con, corpus, variant) == {a["shard"]: a["sha256"] for a in about}:
-            return
+        new = {
+            variant: shards for variant, shards in about.items()
+            if _entered(con, corpus, variant) != {a["shard"]: a["sha256"] for a in shards}
+        }  # fmt: skip
+        folder = root.root(con, data) / "shards"
+    if not new and also is None:
+        return
     with catalog.connect(path, read_only=False) as con:
-        if _fingerprint(con, corpus) != fingerprint:
+        if corpus_fingerprint(con, corpus) != fingerprint:
             raise DataError(f"{corpus} was ingested again while its shards were written; run this command again")
         con.execute(SCHEMA.read_text())
-        columns = [name for name, *_ in con.execute("DESCRIBE shard").fetchall()]
-        rows = pa.Table.from_pylist([{name: a[name] for name in columns} for a in about])
-        con.register("new_shard", rows)
         con.begin()
-        con.execute(
-            "DELETE FROM shard_member WHERE shard IN (SELECT shard FROM shard WHERE corpus = ? AND variant = ?)",
-            [corpus, variant],
-        )
-        con.execute("DELETE FROM shard WHERE corpus = ? AND variant = ?", [corpus, variant])
-        con.execute("INSERT INTO shard BY NAME SELECT * FROM new_shard")
-        files = [str(index.index_path(folder / a["shard"])) for a in about]
-        con.execute("INSERT INTO shard_member BY NAME SELECT * FROM read_parquet(?)", [files])
+        columns = [name for name, *_ in con.execute("DESCRIBE shard").fetchall()]
+        for variant, shards in new.items():
+            con.execute(
+                "DELETE FROM shard_member WHERE shard IN (SELECT shard FROM shard WHERE corpus = ? AND variant = ?)",
+                [corpus, variant],
+            )
+            con.execute("DELETE FROM shard WHERE corpus = ? AND variant = ?", [corpus, variant])
+            if shards:
+                con.register("new_shard", pa.Table.from_pylist([{name: a[name] for name in columns} for a in shards]))
+                con.execute("INSERT INTO shard BY NAME SELECT * FROM new_shard")
+                index.insert_members(con, "shard_member", [folder / a["shard"] for a in shards])
+        if also is not None:
+            also(con)
         con.commit()
 
 
@@ -242,10 +323,16 @@ def _entered(con: duckdb.DuckDBPyConnection, corpus: str, variant: str) -> dict[
 
 def has_shards(con: duckdb.DuckDBPyConnection) -> bool:
     """Whether this catalog has the tables of shard.sql."""
-    query = "SELECT count(*) FROM information_schema.tables WHERE table_name = 'shard_member'"
-    return con.execute(query).fetchone()[0] > 0
+    return has_table(con, "shard_member")
 
 
-def _fingerprint(con: duckdb.DuckDBPyConnection, corpus: str) -> str | None:
+def has_table(con: duckdb.DuckDBPyConnection, name: str) -> bool:
+    """Whether this catalog has a table of that name."""
+    query = "SELECT count(*) FROM information_schema.tables WHERE table_name = ?"
+    return con.execute(query, [name]).fetchone()[0] > 0
+
+
+def corpus_fingerprint(con: duckdb.DuckDBPyConnection, corpus: str) -> str | None:
+    """What the catalog says that a corpus was made from; None if it does not know the corpus."""
     row = con.execute("SELECT fingerprint FROM corpus WHERE corpus = ?", [corpus]).fetchone()
     return row[0] if row else None

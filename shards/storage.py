@@ -1,0 +1,210 @@
+"""Files of a shard root: a folder of this machine, or an object store behind any fsspec URL.
+
+A local file is a Path and is written and read as ever. `Remote` is joined and named like one; an object is put
+whole from a temporary file, so nobody sees a part of it, and read by ranges of bytes.
+"""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from ingest.files import atomic, sha256, writable
+from ingest.types import DataError
+
+READ_AHEAD_BYTES = 8 << 20
+_CLIENTS = ("botocore", "aiobotocore", "aiohttp", "s3fs", "gcsfs", "google", "adlfs", "azure", "fsspec", "urllib3")
+_PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs", "az": "adlfs"}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Remote:
+    """An object, or a folder of objects, by its URL."""
+
+    url: str
+
+    def __truediv__(self, name: str) -> "Remote":
+        return Remote(f"{self.url.rstrip('/')}/{name}")
+
+    def __str__(self) -> str:
+        return self.url
+
+    @property
+    def name(self) -> str:
+        """What follows the last slash."""
+        return self.url.rstrip("/").rpartition("/")[2]
+
+    @property
+    def suffix(self) -> str:
+        """From the last dot of the name on."""
+        return Path(self.name).suffix
+
+    @property
+    def parent(self) -> "Remote":
+        """The folder it lies in."""
+        return Remote(self.url.rstrip("/").rpartition("/")[0])
+
+    def with_suffix(self, suffix: str) -> "Remote":
+        """The object beside it with another ending."""
+        return self.parent / Path(self.name).with_suffix(suffix).name
+
+
+Place = Path | Remote
+
+
+def place(text: str | Path) -> Place:
+    """What a user names: a path or file:// URL is local (made absolute), any other scheme:// is remote."""
+    scheme, colon, rest = str(text).partition("://")
+    if not colon:
+        return Path(text).expanduser().absolute()
+    return Path(rest) if scheme in ("file", "local") else Remote(str(text).rstrip("/"))
+
+
+@contextlib.contextmanager
+def writing(where: Place) -> Iterator[Path]:
+    """Yield the name of a local file to write; on success it becomes `where`, whole, else nothing does."""
+    if isinstance(where, Path):
+        with atomic(where, sync=False) as temporary:
+            yield temporary
+        return
+    with _scratch(where.name) as temporary:
+        yield temporary
+        with _answering(where):
+            _files(where).put_file(str(temporary), where.url)
+
+
+def write_bytes(where: Place, data: bytes) -> None:
+    """Make `where` of these bytes, whole or not at all."""
+    with writing(where) as temporary:
+        temporary.write_bytes(data)
+
+
+def read_bytes(where: Place, start: int | None = None, stop: int | None = None) -> bytes:
+    """The bytes start..stop (exclusive) of a file, or all; FileNotFoundError if it is absent."""
+    if isinstance(where, Path) and start is None:
+        return where.read_bytes()
+    if isinstance(where, Path):
+        with open(where, "rb") as file:
+            return os.pread(file.fileno(), stop - start, start)
+    with _answering(where):
+        return _files(where).cat_file(where.url, start=start, end=stop)
+
+
+@contextlib.contextmanager
+def opened(where: Place) -> Iterator[BinaryIO]:
+    """A file to read from the front to the end."""
+    if isinstance(where, Path):
+        with open(where, "rb") as file:
+            yield file
+        return
+    with _answering(where):
+        file = _files(where).open(where.url, "rb", block_size=READ_AHEAD_BYTES, cache_type="readahead")
+    with file, _answering(where):
+        yield file
+
+
+def stamp(where: Place) -> tuple[int, str]:
+    """Bytes of a file, and the tag that a store gives its content (empty where it gives none).
+
+    Raises FileNotFoundError if it is absent.
+    """
+    if isinstance(where, Path):
+        return where.stat().st_size, ""
+    with _answering(where):
+        about = _files(where).info(where.url)
+    return int(about["size"]), str(about.get("ETag") or about.get("etag") or about.get("md5Hash") or "").strip('"')
+
+
+def digest(where: Place) -> str:
+    """sha256 of a file's bytes; of an object all of them travel."""
+    if isinstance(where, Path):
+        return sha256(where)
+    import hashlib
+
+    with opened(where) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def files(folder: Place) -> Iterator[tuple[Place, int]]:
+    """Every file below a folder with its bytes; none if there is no such folder."""
+    if isinstance(folder, Path):
+        yield from ((path, path.stat().st_size) for path in folder.rglob("*") if path.is_file())
+        return
+    with _answering(folder), contextlib.suppress(FileNotFoundError):
+        scheme = folder.url.partition("://")[0]
+        for name, about in _files(folder).find(folder.url, detail=True).items():
+            yield Remote(f"{scheme}://{name.lstrip('/')}"), int(about["size"])
+
+
+def remove(where: Place) -> None:
+    """Delete one file."""
+    if isinstance(where, Path):
+        where.unlink()
+        return
+    with _answering(where):
+        _files(where).rm_file(where.url)
+
+
+def _files(where: Remote) -> Any:
+    """The fsspec file system of a URL; fsspec keeps one a process and knows when it was forked."""
+    import fsspec
+
+    scheme = where.url.partition("://")[0]
+    try:
+        return fsspec.filesystem(scheme, use_listings_cache=False)
+    except (ImportError, ValueError) as error:
+        package = _PACKAGES.get(scheme)
+        if package is None and not isinstance(error, ImportError):
+            raise DataError(f"{where.url}: {scheme}:// is no kind of storage that fsspec knows") from None
+        how = "'sirenbench[cloud]' (in a clone: pip install '.[cloud]')" if package == "s3fs" else package or scheme
+        raise DataError(f"{where.url} needs the package {package or scheme}; run: pip install {how}") from None
+
+
+@contextlib.contextmanager
+def _answering(where: Remote) -> Iterator[None]:
+    """Turn what a store or the way to it refuses into one line; an absent object stays FileNotFoundError."""
+    try:
+        yield
+    except FileNotFoundError:
+        if _has_bucket(where):
+            raise
+        raise DataError(f"{where.url}: there is no such bucket; make it, or name another --to") from None
+    except Exception as error:
+        if not isinstance(error, OSError) and type(error).__module__.partition(".")[0] not in _CLIENTS:
+            raise
+        reason = " ".join((str(error) or type(error).__name__).split())[:300]
+        raise DataError(
+            f"{where.url} cannot be reached or used ({reason}); what is finished is kept: see to the network, the "
+            "address and the credentials, and run the same command again"
+        ) from None
+
+
+def _has_bucket(where: Remote) -> bool:
+    if where.url.partition("://")[0] not in ("s3", "s3a", "gs", "gcs"):
+        return True
+    bucket = Remote("/".join(where.url.split("/")[:3]))
+    try:
+        return _files(bucket).exists(bucket.url)
+    except Exception:  # who may write objects need not be allowed to see the bucket
+        return True
+
+
+@contextlib.contextmanager
+def _scratch(name: str) -> Iterator[Path]:
+    """A temporary file named after its process; those of processes that are gone are removed first."""
+    folder = Path(tempfile.gettempdir()) / f"siren-{os.getuid()}"
+    with writable(folder):
+        folder.mkdir(exist_ok=True, mode=0o700)
+        for left in folder.iterdir():
+            if not Path(f"/proc/{left.name.partition('-')[0]}").exists() and Path("/proc/self").exists():
+                left.unlink(missing_ok=True)
+        handle, path = tempfile.mkstemp(prefix=f"{os.getpid()}-", suffix=f"-{name}", dir=folder)
+        os.close(handle)
+    try:
+        with writable(folder):
+            yield Path(path)
+    finally:
+        Path(path).unlink(missing_ok=True)

@@ -1,0 +1,211 @@
+"""Shards and features in an S3 store: a real S3 protocol server on loopback, cut off on the way, and without the extra."""
+
+import hashlib
+import importlib
+import io
+import json
+import os
+import sys
+import threading
+
+import numpy as np
+import pytest
+import small_corpus
+import soundfile
+
+from ingest import catalog
+from ingest.types import DataError
+from shards import root, storage, writer
+from shards.__main__ import main
+from shards.reader import Reader
+
+UTTERANCES = [f"tiny/{row[0]}" for row in small_corpus.ROWS]
+KEYS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_DEFAULT_REGION": "us-east-1"}
+
+
+@pytest.fixture(scope="module")
+def server():
+    """moto's S3 server on a free port of 127.0.0.1, with one bucket; the environment points every client to it."""
+    pytest.importorskip("s3fs", reason="needs s3fs: pip install 'sirenbench[cloud]'")
+    moto = pytest.importorskip("moto.server", reason="needs moto[server] (dev)")
+    import s3fs
+
+    made = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    made.start()
+    host, port = made.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {**KEYS, "AWS_ENDPOINT_URL": f"http://{host}:{port}"}.items():
+            patch.setenv(name, value)
+        s3fs.S3FileSystem.clear_instance_cache()
+        s3fs.S3FileSystem().mkdir("bucket")
+        yield made
+        s3fs.S3FileSystem.clear_instance_cache()
+    made.stop()
+
+
+@pytest.fixture
+def data(tmp_path):
+    return small_corpus.build(tmp_path)
+
+
+@pytest.fixture
+def local(tmp_path):
+    """The same corpus with its shards on this machine."""
+    folder = small_corpus.build(tmp_path / "local")
+    writer.write_corpus("tiny", folder)
+    return folder
+
+
+def bucket(name):
+    return storage.Remote(f"s3://bucket/{name}")
+
+
+def held(place):
+    """Name below `place` -> sha256 of every object or file, the indexes left out: those know their store's tags."""
+    found = (path for path, _ in storage.files(place) if path.suffix == ".tar")
+    return {str(path)[len(str(place)) :]: hashlib.sha256(storage.read_bytes(path)).hexdigest() for path in found}
+
+
+def rows(data):
+    with catalog.connect(data / "catalog.duckdb") as con:
+        return [con.execute(f"FROM {name} ORDER BY ALL").fetchall() for name in ("shard", "shard_member")]
+
+
+def test_every_stage_follows_the_root_that_shards_was_given(server, data, local):
+    from features.compute import Recipe, compute_corpus
+
+    assert main(["tiny", "--data", str(data), "--to", "s3://bucket/whole", "--jobs", "1"]) == 0
+    assert held(bucket("whole")) == held(local) and rows(data) == rows(local)
+    assert not list(data.rglob("*.tar"))
+    assert writer.write_corpus("tiny", data)["written"] == 0
+    recipe = Recipe.of("logmel", None, {})
+    for folder in (data, local):
+        assert compute_corpus("tiny", folder, recipe, jobs=1)["written"] == 5
+    assert compute_corpus("tiny", data, recipe)["written"] == 0
+    assert held(bucket("whole")) == held(local)
+    reader, here = Reader(data), Reader(local)
+    for utt_id in UTTERANCES:
+        np.testing.assert_array_equal(reader.wave(utt_id), here.wave(utt_id))
+        np.testing.assert_array_equal(reader.span(utt_id, 7, 99), here.span(utt_id, 7, 99))
+
+
+def test_gc_removes_objects_that_no_row_names(server, data, capsys):
+    main(["tiny", "--data", str(data), "--to", "s3://bucket/gc", "--jobs", "1"])
+    before = held(bucket("gc"))
+    storage.write_bytes(bucket("gc/shards/tiny/old.tar"), b"left")
+    assert main(["gc", "--data", str(data)]) == 0
+    said = capsys.readouterr().out
+    assert "s3://bucket/gc/shards/tiny/old.tar" in said and "1 files" in said
+    assert held(bucket("gc")) == before
+
+
+def test_stock_webdataset_streams_from_the_store(server, data, local):
+    webdataset = pytest.importorskip("webdataset")
+    import s3fs
+
+    main(["tiny", "--data", str(data), "--to", "s3://bucket/stream", "--jobs", "1"])
+    tars = sorted(str(path) for path in held(bucket("stream")))
+    urls = [f"pipe:curl -s -f '{s3fs.S3FileSystem().sign(f'bucket/stream{name}')}'" for name in tars]
+    samples = list(webdataset.WebDataset(urls, shardshuffle=False, empty_check=False))
+    assert sorted(s["__key__"] for s in samples) == sorted(UTTERANCES)
+    reader = Reader(local)
+    for sample in samples:
+        wave, _ = soundfile.read(io.BytesIO(sample["flac"]), dtype="float32")
+        np.testing.assert_array_equal(wave, reader.wave(json.loads(sample["json"])["utt_id"]))
+
+
+def test_an_upload_that_was_cut_is_made_again_and_a_changed_object_is_seen(server, data, local):
+    main(["tiny", "--data", str(data), "--to", "s3://bucket/cut", "--jobs", "1"])
+    whole, names = held(bucket("cut")), sorted(held(bucket("cut")))
+    storage.remove(bucket("cut") / names[0][1:].replace(".tar", ".index.parquet"))  # put the tar, then died
+    changed = bucket("cut") / names[1][1:]
+    storage.write_bytes(changed, bytes(storage.stamp(changed)[0]))
+    storage.remove(bucket("cut") / names[2][1:])
+    with pytest.raises(DataError, match=r"s3://bucket/cut/shards/tiny/.*cannot be opened.*python -m shards tiny"):
+        Reader(data).wave("tiny/u1")
+    assert writer.write_corpus("tiny", data)["written"] == 3
+    assert held(bucket("cut")) == whole == held(local)
+
+
+@pytest.fixture
+def failing(server, monkeypatch):
+    """The same store behind a server that takes `uploads` objects and refuses the others; then it is shut down."""
+    import s3fs
+    from moto.server import DomainDispatcherApplication, create_backend_app
+    from werkzeug.serving import make_server
+
+    application, left = DomainDispatcherApplication(create_backend_app), {"uploads": 7}
+
+    def limited(environ, start):
+        if environ["REQUEST_METHOD"] == "PUT":
+            left["uploads"] -= 1
+            if left["uploads"] < 0:
+                start("403 Forbidden", [("Content-Type", "text/plain")])
+                return [b"cut"]
+        return application(environ, start)
+
+    served = make_server("127.0.0.1", 0, limited, threaded=True)
+    threading.Thread(target=served.serve_forever, daemon=True).start()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{served.server_port}")
+    s3fs.S3FileSystem.clear_instance_cache()
+    yield served, left
+    served.shutdown()
+    s3fs.S3FileSystem.clear_instance_cache()
+
+
+def test_a_store_that_goes_away_is_one_line_and_the_rerun_ends_with_the_same_bytes(failing, data, local):
+    served, left = failing
+    with pytest.raises(DataError, match=r"s3://bucket/away/shards/tiny/.* cannot be .*run the same command again"):
+        main(["tiny", "--data", str(data), "--to", "s3://bucket/away", "--jobs", "1"])
+    left["uploads"] = 1000
+    assert writer.write_corpus("tiny", data, jobs=1)["written"] == 2
+    assert held(bucket("away")) == held(local) and rows(data) == rows(local)
+    served.shutdown()
+    served.server_close()
+    with pytest.raises(DataError, match=r"s3://bucket/away/shards/tiny/.* cannot be reached"):
+        writer.write_corpus("tiny", data, jobs=1)
+
+
+def test_a_folder_url_is_the_local_path_with_its_fast_reads(data, local, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    assert main(["tiny", "--data", str(data), "--to", f"file://{elsewhere}", "--jobs", "1"]) == 0
+    assert root.folder(data, "shards") == elsewhere / "shards"
+    assert held(elsewhere) == held(local) and rows(data) == rows(local)
+
+
+def test_the_root_moves_only_with_its_tars(data, tmp_path):
+    main(["tiny", "--data", str(data), "--jobs", "1"])
+    with pytest.raises(DataError, match=r"5 of 5 tars .* are not below .*copy shards/ and features/"):
+        main(["tiny", "--data", str(data), "--to", str(tmp_path / "new")])
+    (tmp_path / "new").mkdir()
+    (data / "shards").rename(tmp_path / "new" / "shards")
+    main(["gc", "--data", str(data), "--to", str(tmp_path / "new")])
+    assert Reader(data).wave("tiny/b1").size == 8000
+    (tmp_path / "new" / "shards").rename(data / "shards")
+    main(["gc", "--data", str(data), "--to", str(data)])
+    assert root.folder(data, "shards") == data / "shards" and writer.write_corpus("tiny", data)["written"] == 0
+
+
+def test_faults_are_one_line(data, monkeypatch):
+    with pytest.raises(DataError, match=r"gopher:// is no kind of storage"):
+        main(["tiny", "--data", str(data), "--to", "gopher://hole"])
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    monkeypatch.delitem(importlib.import_module("fsspec.registry")._registry, "s3", raising=False)
+    with pytest.raises(DataError, match=r"needs the package s3fs; run: pip install 'sirenbench\[cloud\]'"):
+        main(["tiny", "--data", str(data), "--to", "s3://bucket/x"])
+
+
+def test_no_such_bucket(server, data):
+    with pytest.raises(DataError, match=r"s3://nowhere/x.*no such bucket"):
+        main(["tiny", "--data", str(data), "--to", "s3://nowhere/x", "--jobs", "1"])
+
+
+def test_scratch_files_of_processes_that_are_gone_are_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr(storage.tempfile, "gettempdir", lambda: str(tmp_path))
+    folder = tmp_path / f"siren-{os.getuid()}"
+    folder.mkdir()
+    (folder / "999999999-x-a.tar").write_bytes(b"left")
+    (folder / f"{os.getpid()}-x-b.tar").write_bytes(b"mine")
+    storage.write_bytes(storage.Remote("memory://t/c.tar"), b"data")
+    assert [path.name for path in folder.iterdir()] == [f"{os.getpid()}-x-b.tar"]
+    assert storage.read_bytes(storage.Remote("memory://t/c.tar"), 1, 3) == b"at"
