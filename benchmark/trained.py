@@ -1,0 +1,276 @@
+"""A detector ready to be used: weights, input, and what is known of its training; from a run, a file or an export."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from benchmark import calibration as calibrations
+from benchmark import domain as domains
+from benchmark.calibration import Calibration
+from benchmark.domain import Domain
+from benchmark.results import read_scores
+from ingest.files import inside, sha256
+from ingest.types import DataError, nearest
+
+FORMAT = 1  # of an export's settings.json
+SETTINGS, WEIGHTS = "settings.json", "model.safetensors"
+UNCALIBRATED = "not calibrated: these weights come without dev scores; pass --calibrate-on RUN or scores.parquet"
+UNKNOWN_TRAINING = "what it was trained on is not known here: no warning about the training domain"
+PROVENANCE = (
+    "run_id", "protocol", "scenario", "title", "seed", "trained", "train_key", "train_fingerprint",
+    "trials_fingerprint", "code_version", "catalog_version", "git_commit", "git_dirty", "versions", "simulated",
+    "partial", "missing_trials", "best_epoch", "epochs",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """network: the module in evaluation mode. config: constructor arguments; input: feature, params, samples, crops.
+
+    calibration and domain are None where nothing is known; remarks say why, in words.
+    """
+
+    detector: str
+    network: Any
+    config: dict[str, Any]
+    input: dict[str, Any]
+    calibration: Calibration | None
+    domain: Domain | None
+    provenance: dict[str, Any]
+    remarks: tuple[str, ...] = ()
+
+
+def run_folder(data: Path, run: str | Path) -> Path:
+    """The folder of a finished run, by its id below DATA/scores or by its path."""
+    if Path(run).is_dir() and (Path(run) / "run.json").is_file():
+        return Path(run).resolve()
+    known = [path.parent.name for path in (data / "scores").glob("*/run.json")]
+    if str(run) not in known:
+        if not known:
+            raise DataError(f"{data} holds no finished run; train one: python -m benchmark run --data {data}")
+        raise nearest(str(run), known, what=f"run in {data}")
+    return data / "scores" / str(run)
+
+
+def newest_run(data: Path, detector: str) -> str:
+    """The one finished trained run of a detector below DATA; DataError naming them if there are several or none."""
+    found = []
+    for path in sorted((data / "scores").glob("*/run.json")):
+        about = _json(path)
+        if about.get("detector") == detector and about.get("trained", True) and not about.get("external"):
+            found.append(path.parent.name)
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise DataError(f"{data} holds no trained run of {detector}; pass --weights FILE, or train it: benchmark run")
+    raise DataError(f"{data} holds {len(found)} runs of {detector}: pass one as --run (first: {found[0]})")
+
+
+def from_run(data: Path, run: str | Path, *, weights: Path | None = None) -> Trained:
+    """The detector of a finished run, calibrated on its dev scores.
+
+    weights: the file that was scored, for a run made by `benchmark score`. Raises DataError for an unknown run, one
+    without a network (a shortcut probe, external scores), or absent or different weights.
+    """
+    folder = run_folder(data, run)
+    made = folder.parents[1]  # models and scores can lie elsewhere than the catalog
+    about = _json(folder / "run.json")
+    settings = about.get("config") or {}
+    if about.get("external") or "input" not in settings:
+        raise DataError(f"{folder.name} has scores but no detector that could hear a file; choose a run of a detector")
+    training = _Training(made if (made / "catalog.duckdb").exists() else data, about)
+    network, config = _built(about["detector"], dict(settings["config"]), about, training)
+    path = _run_weights(made, about, weights)
+    if about["trained"]:
+        _load_own(network, path)
+    else:
+        network.load_weights(path)
+    calibration, remarks = on_dev(folder / "scores.parquet", source=folder.name)
+    domain, corpora, why = training.told() if about["trained"] else (None, [], (UNKNOWN_TRAINING,))
+    provenance = {name: about.get(name) for name in PROVENANCE} | {"weights_sha256": sha256(path), "corpora": corpora}
+    return Trained(
+        about["detector"], network.eval(), config, settings["input"], calibration, domain, provenance, (*remarks, *why)
+    )
+
+
+def from_weights(path: Path, detector: str, assignments: Mapping[str, Mapping[str, Any]] | None = None) -> Trained:
+    """A published or own weight file with the detector's own settings: raw scores, no calibration."""
+    from benchmark import detectors, settings
+
+    how = settings.resolve(detector, assignments or {}, clip=None, weights=None)
+    network = detectors.build(detector, **{**detectors.get(detector).OFFLINE, **how.config})
+    network.load_weights(path)
+    provenance = {"weights": Path(path).name, "weights_sha256": sha256(path), "trained": False}
+    remarks = (UNCALIBRATED, UNKNOWN_TRAINING)
+    return Trained(detector, network.eval(), how.config, how.input, None, None, provenance, remarks)
+
+
+def from_export(folder: Path) -> Trained:
+    """A folder that `python -m benchmark export` wrote. Raises DataError if it is damaged or of a newer format."""
+    from benchmark import detectors
+
+    stored = _json(folder / SETTINGS)
+    version = stored.get("format")
+    if not isinstance(version, int) or version > FORMAT:
+        raise DataError(f"{folder / SETTINGS} has format {version!r}, this code reads up to {FORMAT}; update Siren")
+    path = folder / WEIGHTS
+    if not path.is_file():
+        raise DataError(f"{path} is missing; export the run again")
+    if sha256(path) != stored["files"][WEIGHTS]:
+        raise DataError(f"{path} is not the file that was exported (its sha256 differs); export the run again")
+    network = detectors.build(stored["detector"], **{**detectors.get(stored["detector"]).OFFLINE, **stored["config"]})
+    _load_own(network, path)
+    try:
+        calibration, domain = calibrations.from_json(stored["calibration"]), domains.from_json(stored["domain"])
+    except (KeyError, TypeError) as error:
+        raise DataError(f"{folder / SETTINGS} is damaged ({error}); export the run again") from None
+    return Trained(
+        stored["detector"], network.eval(), stored["config"], stored["input"], calibration, domain,
+        stored["provenance"], tuple(stored["remarks"]),
+    )  # fmt: skip
+
+
+def recalibrated(trained: Trained, on: str | Path, data: Path) -> Trained:
+    """The same detector, calibrated on the dev scores of another run or score file.
+
+    Raises DataError if that run scored another detector or other weights, or has no dev scores.
+    """
+    path = Path(on)
+    if not path.is_file():
+        folder = run_folder(data, on)
+        _check_same(trained, _json(folder / "run.json"), folder.name)
+        path = folder / "scores.parquet"
+    elif (path.parent / "run.json").is_file():
+        _check_same(trained, _json(path.parent / "run.json"), path.parent.name)
+    source = path.parent.name if path.name == "scores.parquet" and path.parent.name else path.name
+    calibration, why = on_dev(path, source=source)
+    if calibration is None:
+        raise DataError("; ".join(why))
+    kept = tuple(text for text in trained.remarks if not text.startswith("not calibrated"))
+    return replace(trained, calibration=calibration, remarks=kept)
+
+
+def on_dev(path: Path, *, source: str) -> tuple[Calibration | None, tuple[str, ...]]:
+    """Calibration on the dev rows of a score file, or None and why not."""
+    table = read_scores(path)
+    dev = table.filter(pc.equal(table["role"].cast(pa.string()), "dev"))
+    label, score = dev["label"].cast(pa.string()).to_numpy(), dev["score"].to_numpy()
+    if not dev.num_rows:
+        return None, (f"not calibrated: {source} has no dev scores",)
+    try:
+        return calibrations.fit(score[label == "bonafide"], score[label == "spoof"], source=f"dev of {source}"), ()
+    except DataError as error:
+        return None, (f"not calibrated: {error}",)
+
+
+def _check_same(trained: Trained, about: Mapping[str, Any], run: str) -> None:
+    if about.get("detector") != trained.detector:
+        raise DataError(f"{run} scored {about.get('detector')}, not {trained.detector}: it calibrates nothing here")
+    theirs = (about.get("config") or {}).get("weights")
+    ours = trained.provenance.get("weights_sha256")
+    if about.get("trained") and about.get("run_id") != trained.provenance.get("run_id"):
+        same = about.get("train_key") is not None and about.get("train_key") == trained.provenance.get("train_key")
+    else:
+        same = about.get("trained") or theirs == ours
+    if not same:
+        raise DataError(f"{run} scored {trained.detector} with other weights: its scores calibrate nothing here")
+
+
+class _Training:
+    """What the catalog beside a run says of its training trials; read when first asked for."""
+
+    def __init__(self, data: Path, about: Mapping[str, Any]):
+        self.data, self.about, self._rows, self._told = data, about, None, None
+
+    def rows(self) -> pa.Table:
+        """The train trials. Raises DataError if the catalog is no longer the one the run was made from."""
+        if self._rows is None:
+            from benchmark import cells
+            from ingest import catalog
+
+            with catalog.connect(self.data / "catalog.duckdb") as con:
+                on = cells.trials(con, self.about["protocol"], partial=True)
+                if on.train_fingerprint != self.about["train_fingerprint"]:
+                    raise DataError(
+                        f"the catalog in {self.data} has changed since {self.about['run_id']} was trained: "
+                        "other train and dev trials; run the cell again"
+                    )
+                self._rows = on.role("train")
+                self._told = domains.of_training(con, self._rows), _licences(con, self._rows)
+        return self._rows
+
+    def attacks(self) -> list[str]:
+        """The attack words of the training trials, sorted: the classes of detectors that name them."""
+        return sorted(set(pc.drop_null(self.rows()["attack"]).to_pylist()))
+
+    def told(self) -> tuple[Domain | None, list[dict[str, Any]], tuple[str, ...]]:
+        """How the training utterances sounded, their corpora with licences, and remarks: why neither is known."""
+        try:
+            self.rows()
+        except DataError as error:
+            return None, [], (f"{UNKNOWN_TRAINING} ({error})",)
+        return *self._told, ()
+
+
+def _licences(con: Any, rows: pa.Table) -> list[dict[str, Any]]:
+    con.register("training_rows", rows)
+    try:
+        table = con.sql(
+            "SELECT c.corpus, c.title, c.licence, c.citation, c.simulated, "
+            "count_if(t.label = 'bonafide') AS bonafide, count_if(t.label = 'spoof') AS spoof "
+            "FROM training_rows t JOIN corpus c USING (corpus) GROUP BY ALL ORDER BY c.corpus"
+        ).to_arrow_table()
+    finally:
+        con.unregister("training_rows")
+    return table.to_pylist()
+
+
+def _built(detector: str, config: dict[str, Any], about: Mapping[str, Any], training: _Training) -> tuple[Any, dict]:
+    """The network without its weights, and every constructor argument that differs from the defaults."""
+    from benchmark import detectors
+
+    own = detectors.settings(detector)
+    if "attacks" in own and "attacks" not in config:
+        config["attacks"] = training.attacks()
+    if "seed" in own:
+        config.setdefault("seed", about["seed"])
+    return detectors.build(detector, **{**detectors.get(detector).OFFLINE, **config}), config
+
+
+def _run_weights(data: Path, about: Mapping[str, Any], given: Path | None) -> Path:
+    if about["trained"]:
+        path = inside(data / "models", about["train_key"]) / WEIGHTS
+        if not path.is_file():
+            raise DataError(f"{path} is missing: the weights of {about['run_id']} were removed; run the cell again")
+        return path
+    if given is None:
+        raise DataError(f"{about['run_id']} scored a weight file that is not kept: pass the same file as --weights")
+    if sha256(given) != about["config"]["weights"]:
+        raise DataError(f"--weights {given} is not the file that {about['run_id']} scored (its sha256 differs)")
+    return Path(given)
+
+
+def _load_own(network: Any, path: Path) -> None:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        network.load_state_dict(load_file(path))
+    except (RuntimeError, SafetensorError, OSError, KeyError) as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise DataError(f"{path} does not fit {type(network).__name__}: {lines[-1].strip()}") from None
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read ({error})") from None
+    if not isinstance(value, dict):
+        raise DataError(f"{path} is not a JSON object")
+    return value

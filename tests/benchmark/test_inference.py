@@ -1,0 +1,228 @@
+import json
+import math
+
+import numpy as np
+import pytest
+import small_corpus
+import soundfile
+import torch
+import trained_run
+from shared_data import shared
+
+from benchmark import detectors, inference, trained
+from benchmark.inference import DeepfakeDetector
+from benchmark.loader import Loader
+from benchmark.score import score
+from features import extractors
+from ingest import catalog
+from ingest.audio import Unreadable
+from ingest.files import sha256
+from ingest.types import DataError
+from shards import writer
+from shards.reader import Reader
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """(data folder, run id) of a trained mean_pool."""
+    folder = tmp_path_factory.mktemp("run")
+    return folder / "data", trained_run.make(folder)
+
+
+@pytest.fixture(scope="module")
+def detector(made):
+    return DeepfakeDetector(made[1], data=made[0])
+
+
+def test_every_clip_gets_the_benchmark_s_score(made, detector):
+    data, run_id = made
+    files = trained_run.clips(data)
+    for utt_id, expected in trained_run.scores(data, run_id).items():
+        verdict = detector.predict(files[utt_id])
+        assert verdict.score == pytest.approx(expected, abs=1e-5)
+        assert len(verdict.windows) == 1 and verdict.windows[0][2] == verdict.score == verdict.window_mean
+
+
+@pytest.mark.parametrize("name", ["lfcc_lcnn", "lfcc_lcnn_s", "asdg"])
+def test_other_inputs_and_crops_too(tmp_path, name):
+    """Clips shorter and longer than the input, tiled, zero filled or whole; first and middle crop."""
+    data = small_corpus.build(tmp_path)
+    long = tmp_path / "tiny/audio/b1.flac"
+    soundfile.write(long, small_corpus.clip(1, 16_000, 6.3), 16_000)
+    with catalog.connect(data / "catalog.duckdb", read_only=False) as con:
+        size = long.stat()
+        con.execute(
+            "UPDATE measurement SET size_bytes = ?, mtime_ns = ? WHERE utt_id = 'tiny/b1'",
+            [size.st_size, size.st_mtime_ns],
+        )
+        con.execute("UPDATE utterance SET duration_s = 6.3 WHERE utt_id = 'tiny/b1'")
+        rows = con.sql(
+            "SELECT utt_id, label FROM utterance WHERE utt_id IN ('tiny/b1', 'tiny/b2', 'tiny/s3')"
+        ).to_arrow_table()
+    writer.write_corpus("tiny", data, jobs=1)
+    torch.manual_seed(0)
+    network = detectors.build(name).eval()
+    weights = tmp_path / "w.pt"
+    torch.save(network.state_dict(), weights)
+    judge = DeepfakeDetector(weights, detector=name)
+    spec = judge.trained.input
+    loader = Loader(
+        Reader(data), rows, spec, extractors.get(spec["feature"], **spec["params"]), batch_size=4, seed=0, train=False
+    )
+    expected = dict(zip(rows["utt_id"].to_pylist(), score(network, loader)))
+    for utt_id, path in trained_run.clips(data).items():
+        if utt_id in expected:
+            verdict = judge.predict(path)
+            assert verdict.score == pytest.approx(expected[utt_id], abs=1e-5, rel=1e-5)
+            assert (len(verdict.windows) > 1) == (utt_id == "tiny/b1")
+            assert verdict.verdict is None and verdict.llr is None and verdict.threshold is None
+            assert verdict.warnings[0].startswith("not calibrated")
+
+
+def test_windows_lie_on_the_time_line_and_one_is_the_benchmark_s(made, detector, tmp_path):
+    path = tmp_path / "long.wav"
+    soundfile.write(path, 0.1 * np.random.default_rng(0).standard_normal(16_000 * 10 + 77), 16_000)
+    verdict = detector.predict(path)
+    assert [w[:2] for w in verdict.windows[:3]] == [(0.0, 3.0), (1.5, 4.5), (3.0, 6.0)]
+    assert verdict.windows[-1][1] == verdict.duration_s == (160_077) / 16_000
+    assert verdict.window_mean == pytest.approx(np.mean([w[2] for w in verdict.windows]))
+    middle = (160_077 - 48_000) // 2
+    wave, _ = soundfile.read(path, dtype="float32")
+    soundfile.write(tmp_path / "middle.wav", wave[middle : middle + 48_000], 16_000, subtype="FLOAT")
+    assert detector.predict(tmp_path / "middle.wav").score == pytest.approx(verdict.score, abs=1e-6)
+
+
+def test_a_recording_in_pieces_gets_the_score_of_the_whole(detector, tmp_path, monkeypatch):
+    path = tmp_path / "long.flac"
+    soundfile.write(path, 0.1 * np.random.default_rng(0).standard_normal((44_100 * 9, 2)), 44_100)
+    whole = detector.predict(path)
+    monkeypatch.setattr(inference.windows, "WHOLE_SAMPLES", 50_000)
+    monkeypatch.setattr(inference.windows, "KEPT_SAMPLES", 50_000)
+    pieces = detector.predict(path)
+    assert pieces.score == pytest.approx(whole.score, abs=1e-5)
+    np.testing.assert_allclose(pieces.windows, whole.windows, atol=1e-5)
+
+
+def test_a_detector_of_whole_utterances_says_when_it_cannot(tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    torch.save(detectors.build("lfcc_lcnn").state_dict(), tmp_path / "w.pt")
+    soundfile.write(tmp_path / "a.wav", 0.1 * np.random.default_rng(0).standard_normal(16_000 * 10), 16_000)
+    judge = DeepfakeDetector(tmp_path / "w.pt", detector="lfcc_lcnn")
+    assert not any("mean of the windows" in text for text in judge.predict(tmp_path / "a.wav").warnings)
+    monkeypatch.setattr(inference, "WHOLE_S", 9.0)
+    verdict = judge.predict(tmp_path / "a.wav")
+    assert verdict.score == verdict.window_mean and "mean of the windows" in verdict.warnings[0]
+
+
+def test_threshold_ratio_and_verdict_come_from_dev(made, detector):
+    data, run_id = made
+    calibration = detector.trained.calibration
+    dev = trained_run.scores(data, run_id, "dev")
+    assert 0 < calibration.n_bonafide + calibration.n_spoof == len(dev) < len(trained_run.scores(data, run_id))
+    path = next(iter(trained_run.clips(data).values()))
+    verdict = detector.predict(path)
+    assert verdict.threshold == calibration.threshold
+    assert verdict.verdict == ("bonafide" if verdict.score > verdict.threshold else "spoof")
+    assert verdict.llr == calibration.llr(verdict.score)
+    high = DeepfakeDetector(run_id, data=data, threshold=verdict.score)
+    assert high.predict(path).verdict == "spoof"  # a score that only equals the threshold is not above it
+    low = DeepfakeDetector(run_id, data=data, threshold=np.nextafter(verdict.score, -np.inf))
+    assert low.predict(path).verdict == "bonafide"
+    wary = DeepfakeDetector(run_id, data=data, prior=0.9)
+    assert calibration.slope * wary.threshold + calibration.offset == pytest.approx(math.log(9))
+
+
+def test_weights_alone_say_that_they_are_not_calibrated_and_can_be(made, tmp_path):
+    data, run_id = made
+    weights = data / "models" / "mean_pool-s0-abc" / "model.safetensors"
+    path = next(iter(trained_run.clips(data).values()))
+    bare = DeepfakeDetector(weights, detector="mean_pool").predict(path)
+    assert bare.verdict is None and bare.llr is None
+    scores = data / "scores" / run_id / "scores.parquet"
+    copy = tmp_path / "dev.parquet"
+    copy.write_bytes(scores.read_bytes())
+    calibrated = DeepfakeDetector(weights, detector="mean_pool", calibrate_on=copy).predict(path)
+    assert calibrated.verdict in ("bonafide", "spoof") and calibrated.score == bare.score
+    assert not any(text.startswith("not calibrated") for text in calibrated.warnings)
+
+
+def test_another_detector_s_scores_calibrate_nothing(made, tmp_path):
+    data, run_id = made
+    torch.save(detectors.build("aasist").state_dict(), tmp_path / "w.pt")
+    with pytest.raises(DataError, match="not aasist"):
+        DeepfakeDetector(tmp_path / "w.pt", detector="aasist", data=data, calibrate_on=run_id)
+    torch.save(detectors.build("mean_pool").state_dict(), tmp_path / "m.pt")
+    with pytest.raises(DataError, match="other weights"):
+        DeepfakeDetector(tmp_path / "m.pt", detector="mean_pool", data=data, calibrate_on=run_id)
+
+
+def test_a_catalog_that_changed_takes_its_domain_with_it(tmp_path):
+    run_id = trained_run.make(tmp_path, each=10, train=0)
+    data = tmp_path / "data"
+    about = json.loads((data / "scores" / run_id / "run.json").read_text())
+    (data / "scores" / run_id / "run.json").write_text(json.dumps(about | {"train_fingerprint": "other"}))
+    found = DeepfakeDetector(run_id, data=data)
+    assert found.trained.domain is None and any("has changed since" in text for text in found.trained.remarks)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [({"threshold": 0.0, "prior": 0.5}, "pass one"), ({"overlap": 1.0}, "overlap"), ({"threshold": math.nan}, "finite"),
+     ({"prior": 1.5}, "probability"), ({"device": "cuda:99"}, "CUDA"), ({"calibrate_on": "no-such-run"}, "unknown run")],
+)  # fmt: skip
+def test_wrong_usage_is_one_line(made, options, words):
+    if "device" in options and torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    with pytest.raises(DataError, match=words):
+        DeepfakeDetector(made[1], data=made[0], **options)
+
+
+def test_runs_that_have_no_detector_are_refused(made, tmp_path):
+    data, run_id = made
+    with pytest.raises(DataError, match="unknown run"):
+        DeepfakeDetector("inner-librisevoc-mean_pool-s0-xyz", data=data)
+    with pytest.raises(DataError, match="--detector"):
+        DeepfakeDetector(data / "models" / "mean_pool-s0-abc" / "model.safetensors", data=data)
+    folder = tmp_path / "scores" / "probe"
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text(json.dumps({"detector": "shortcut_tree", "config": {"probe": "x"}}))
+    with pytest.raises(DataError, match="no detector that could hear"):
+        DeepfakeDetector("probe", data=tmp_path)
+    assert trained.newest_run(data, "mean_pool") == run_id
+    with pytest.raises(DataError, match="no trained run of aasist"):
+        trained.newest_run(data, "aasist")
+
+
+def test_the_only_run_of_given_weights_needs_the_very_file(made, tmp_path):
+    data, run_id = made
+    weights = data / "models" / "mean_pool-s0-abc" / "model.safetensors"
+    about = json.loads((data / "scores" / run_id / "run.json").read_text())
+    about |= {"trained": False, "config": {**about["config"], "weights": sha256(weights)}}
+    folder = tmp_path / "scores" / run_id
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text(json.dumps(about))
+    (folder / "scores.parquet").write_bytes((data / "scores" / run_id / "scores.parquet").read_bytes())
+    with pytest.raises(DataError, match="pass the same file"):
+        DeepfakeDetector(run_id, data=tmp_path)
+    torch.save(detectors.build("mean_pool").state_dict(), tmp_path / "m.pt")
+    with pytest.raises(DataError, match="is not the file"):
+        DeepfakeDetector(run_id, data=tmp_path, weights=tmp_path / "m.pt")
+    assert DeepfakeDetector(run_id, data=tmp_path, weights=weights).trained.calibration is not None
+
+
+def test_a_file_that_does_not_decode_is_named(detector, tmp_path):
+    (tmp_path / "a.wav").write_bytes(b"RIFF....WAVEfmt ")
+    for path in (tmp_path / "a.wav", tmp_path / "absent.wav", tmp_path):
+        with pytest.raises(Unreadable, match=str(path)):
+            detector.predict(path)
+
+
+@pytest.mark.parametrize("corpus", ["mini-in-the-wild", "mini-singfake", "mini-wavefake"])
+def test_published_aasist_gives_the_reference_scores_of_real_clips(corpus):
+    """16 to 48 kHz, speech and singing, shorter and longer than the input: two or three files of each."""
+    golden = shared("golden", "detectors", "aasist_real_clips.json")
+    told = json.loads(golden.read_text())["corpora"][corpus]["scores"]
+    judge = DeepfakeDetector(golden.parent / "weights" / "AASIST.pth", detector="aasist")
+    for name in sorted(told)[:: len(told) // 2]:
+        verdict = judge.predict(shared("corpora", corpus, *name.split("/")))
+        assert verdict.score == pytest.approx(told[name], abs=5e-5)
