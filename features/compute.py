@@ -56,14 +56,23 @@ class Recipe:
 
     @property
     def key(self) -> str:
-        """The extractor's key; stored as float16 it is another feature."""
-        key = self.extractor.key
-        return key if self.dtype == "float32" else hashlib.sha256(f"{key} {self.dtype}".encode()).hexdigest()
+        """The extractor's key; stored as float16, or from another kind of device, it is another feature.
+
+        Devices add in another order: what the CPU computes differs from what CUDA does, by rounding.
+        """
+        return stored_key(self.extractor.key, self.dtype, self.device)
 
     @property
     def folder(self) -> str:
         """Name of the folder below DATA/features, and the feature's name in the catalog."""
         return f"{self.name}-{self.key[:8]}"
+
+
+def stored_key(key: str, dtype: str, device: str) -> str:
+    """The key of an extractor's output as it is stored; that of the extractor for float32 from the CPU."""
+    kind = device.partition(":")[0]
+    apart = " ".join([*([dtype] if dtype != "float32" else []), *([kind] if kind != "cpu" else [])])
+    return hashlib.sha256(f"{key} {apart}".encode()).hexdigest() if apart else key
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,55 +1,34 @@
 """Random access to the clips in the shards: one pread a clip, from any thread or process."""
 
-import collections
-import hashlib
 import io
-import os
 import tarfile
-import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import ClassVar
 
-import duckdb
 import numpy as np
 import soundfile
 
-from ingest import catalog
 from ingest.types import DataError
-from shards import root, storage
-from shards.storage import Place, Remote
+from shards import storage
+from shards.members import Members
+from shards.storage import Place
 
-_OPEN_FILES = 256
 _WAV_HEAD_BYTES = 44
-_INDEX = """
-    SELECT md5_number_upper(m.utt_id || chr(10) || m.variant) AS key, m."offset", m.size, m.samples,
-           dense_rank() OVER (ORDER BY m.shard) - 1 AS shard,
-           CASE WHEN m.member LIKE '%.wav' THEN (m.size - 44) // m.samples ELSE 0 END AS width
-    FROM   shard_member m
-    ORDER  BY key
-"""
 
 
-class Reader:
+class Reader(Members):
     """The clips of all shards by utterance and variant.
 
     source: the DATA folder, or an open connection to its catalog. The member index is read on first use and
     kept as six numbers a clip. Safe to share between threads, to fork, and to pickle into a worker process.
     """
 
-    def __init__(self, source: Path | str | duckdb.DuckDBPyConnection):
-        self._con = None
-        if isinstance(source, duckdb.DuckDBPyConnection):
-            self._con = source
-            (path,) = source.execute(
-                "SELECT path FROM duckdb_databases() WHERE database_name = current_database()"
-            ).fetchone()
-            source = Path(path).parent
-        self.data = Path(source)
-        self._lock = threading.Lock()
-        self._index: dict[str, np.ndarray] | None = None
-        self._shards: list[str] = []
-        self._folder: Place | None = None
-        self._files: collections.OrderedDict[int, _File | _Object] = collections.OrderedDict()
+    kind, table = "shards", "shard_member"
+    columns: ClassVar[dict[str, tuple[str, type]]] = {
+        "samples": ("m.samples", np.int64),
+        "width": ("CASE WHEN m.member LIKE '%.wav' THEN (m.size - 44) // m.samples ELSE 0 END", np.int8),
+    }
 
     def wave(self, utt_id: str, variant: str = "original") -> np.ndarray:
         """float32 (sample,) at 16 kHz, full scale 1. Raises DataError naming the shard and what to run."""
@@ -90,94 +69,11 @@ class Reader:
         rows = [self._row(utt_id, variant) for utt_id in utt_ids]
         return self._index["samples"][rows].astype(np.int64)
 
-    def close(self) -> None:
-        """Forget the open shards; the reader stays usable."""
-        with self._lock:
-            self._files.clear()
-
-    def __enter__(self) -> "Reader":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def __getstate__(self) -> dict:
-        self._load()
-        return {"data": self.data, "_index": self._index, "_shards": self._shards, "_folder": self._folder}
-
-    def __setstate__(self, state: dict) -> None:
-        self.__init__(state["data"])
-        self._index, self._shards, self._folder = state["_index"], state["_shards"], state["_folder"]
-
-    def _load(self) -> None:
-        with self._lock:
-            if self._index is not None:
-                return
-            con = self._con or catalog.connect(self.data / "catalog.duckdb")
-            try:
-                table = con.execute(_INDEX).fetchnumpy()
-                shards = con.execute("SELECT DISTINCT shard FROM shard_member ORDER BY shard").fetchall()
-                self._folder = root.root(con, self.data) / "shards"
-            except duckdb.CatalogException:
-                raise DataError(
-                    f"{self.data / 'catalog.duckdb'} has no shards; run: python -m shards CORPUS --data {self.data}"
-                ) from None
-            finally:
-                if self._con is None:
-                    con.close()
-            self._shards = [name for (name,) in shards]
-            types = {
-                "key": np.uint64,
-                "offset": np.int64,
-                "size": np.int64,
-                "samples": np.int64,
-                "shard": np.int32,
-                "width": np.int8,
-            }
-            self._index = {name: np.ascontiguousarray(table[name], dtype=kind) for name, kind in types.items()}
-
-    def _row(self, utt_id: str, variant: str) -> int:
-        if self._index is None:
-            self._load()
-        digest = hashlib.md5(f"{utt_id}\n{variant}".encode(), usedforsecurity=False).digest()
-        key, keys = np.uint64(int.from_bytes(digest[:8], "little")), self._index["key"]
-        row = int(keys.searchsorted(key))
-        if row == len(keys) or keys[row] != key:
-            corpus = utt_id.split("/")[0]
-            raise DataError(
-                f"{utt_id} is in no shard of variant {variant!r}; "
-                f"run: python -m shards {corpus} --data {self.data} (and see python -m ingest status)"
-            )
-        return row
-
-    def _read(self, row: int, offset: int, size: int, utt_id: str) -> bytes:
-        number = int(self._index["shard"][row])
-        file = self._files.get(number) or self._open(number)
-        try:
-            data = file.read(size, offset)
-        except FileNotFoundError:
-            raise self._gone(number, "no such object") from None
-        if len(data) != size:
-            raise self._broken(row, utt_id, f"ends before byte {offset + size}")
-        return data
-
     def _pcm(self, row: int, offset: int, samples: int, width: int, utt_id: str) -> np.ndarray:
         data = self._read(row, offset, width * samples, utt_id)
         if width == 4:
             return np.frombuffer(data, "<f4").astype(np.float32)
         return np.multiply(np.frombuffer(data, "<i2"), np.float32(1 / 32768), dtype=np.float32)
-
-    def _open(self, number: int) -> "_File | _Object":
-        path = self._folder / self._shards[number]
-        try:
-            file = _Object(path) if isinstance(path, Remote) else _File(path)
-        except OSError as error:
-            raise self._gone(number, error.strerror) from None
-        with self._lock:
-            self._files[number] = file
-            while len(self._files) > _OPEN_FILES:  # closed when its last reader lets go of it
-                self._files.popitem(last=False)
-        return file
 
     def _decoded(self, row: int, data: bytes, samples: int, utt_id: str) -> np.ndarray:
         try:
@@ -187,44 +83,6 @@ class Reader:
         if wave.shape != (samples,):
             raise self._broken(row, utt_id, f"decodes to {wave.shape}, not {samples} samples")
         return wave
-
-    def _gone(self, number: int, reason: str) -> DataError:
-        path = self._folder / self._shards[number]
-        return DataError(
-            f"shard {path} cannot be opened ({reason}); "
-            f"write it again: python -m shards {path.parent.name} --data {self.data}"
-        )
-
-    def _broken(self, row: int, utt_id: str, what: str) -> DataError:
-        path = self._folder / self._shards[int(self._index["shard"][row])]
-        return DataError(
-            f"shard {path} is damaged: {utt_id} {what}; "
-            f"remove it and run: python -m shards {path.parent.name} --data {self.data}"
-        )
-
-
-class _File:
-    """An open file that closes itself when nobody holds it any more."""
-
-    def __init__(self, path: Path):
-        self.handle = os.open(path, os.O_RDONLY)
-
-    def read(self, size: int, offset: int) -> bytes:
-        return os.pread(self.handle, size, offset)
-
-    def __del__(self):
-        if hasattr(self, "handle"):
-            os.close(self.handle)
-
-
-class _Object:
-    """An object of a store, read by ranges."""
-
-    def __init__(self, url: Remote):
-        self.url = url
-
-    def read(self, size: int, offset: int) -> bytes:
-        return storage.read_bytes(self.url, offset, offset + size)
 
 
 def clips(tar: Place, *, data: Path, members: int) -> Iterator[tuple[str, np.ndarray, bytes]]:

@@ -1,0 +1,176 @@
+"""Random access to the members of tars: where each lies is read once from the catalog, then one read a member."""
+
+import collections
+import hashlib
+import os
+import threading
+from pathlib import Path
+from typing import ClassVar
+
+import duckdb
+import numpy as np
+
+from ingest import catalog
+from ingest.types import DataError
+from shards import root, storage
+from shards.storage import Place, Remote
+
+_OPEN_FILES = 256
+
+
+class Members:
+    """Members of all tars of one kind, by utterance and variant.
+
+    source: the DATA folder, or an open connection to its catalog. The member index is read on first use and
+    kept as a few numbers a member. Safe to share between threads, to fork, and to pickle into a worker process.
+    """
+
+    kind: ClassVar[str]  # the folder of the tars below the root
+    table: ClassVar[str]  # of the catalog, one row a member
+    columns: ClassVar[dict[str, tuple[str, type]]]  # of the index beside key, offset, size and shard: SQL and type
+    command = "python -m shards {corpus}"  # what writes a tar again
+    only: tuple[str, tuple] = ("true", ())  # which rows of the table, as SQL and its parameters
+
+    def __init__(self, source: Path | str | duckdb.DuckDBPyConnection):
+        self._con = None
+        if isinstance(source, duckdb.DuckDBPyConnection):
+            self._con = source
+            (path,) = source.execute(
+                "SELECT path FROM duckdb_databases() WHERE database_name = current_database()"
+            ).fetchone()
+            source = Path(path).parent
+        self.data = Path(source)
+        self._lock = threading.Lock()
+        self._index: dict[str, np.ndarray] | None = None
+        self._shards: list[str] = []
+        self._folder: Place | None = None
+        self._files: collections.OrderedDict[int, _File | _Object] = collections.OrderedDict()
+
+    def close(self) -> None:
+        """Forget the open shards; the reader stays usable."""
+        with self._lock:
+            self._files.clear()
+
+    def __enter__(self) -> "Members":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __getstate__(self) -> dict:
+        self._load()
+        return {name: value for name, value in vars(self).items() if name not in ("_con", "_lock", "_files")}
+
+    def __setstate__(self, state: dict) -> None:
+        vars(self).update(state, _con=None, _lock=threading.Lock(), _files=collections.OrderedDict())
+
+    def _load(self) -> None:
+        with self._lock:
+            if self._index is not None:
+                return
+            con = self._con or catalog.connect(self.data / "catalog.duckdb")
+            try:
+                where, values = self.only
+                rows = con.execute(
+                    f"""SELECT md5_number_upper(m.utt_id || chr(10) || m.variant) AS key, m."offset", m.size,
+                               dense_rank() OVER (ORDER BY m.shard) - 1 AS shard,
+                               {", ".join(f"{sql} AS {name}" for name, (sql, _) in self.columns.items())}
+                        FROM {self.table} m WHERE {where} ORDER BY key""", list(values),
+                ).fetchnumpy()  # fmt: skip
+                names = f"SELECT DISTINCT shard FROM {self.table} m WHERE {where} ORDER BY shard"
+                self._shards = [name for (name,) in con.execute(names, list(values)).fetchall()]
+                self._folder = root.root(con, self.data) / self.kind
+            except duckdb.CatalogException:
+                raise DataError(
+                    f"{self.data / 'catalog.duckdb'} has no {self.kind}; run: {self.command.format(corpus='CORPUS')} "
+                    f"--data {self.data}"
+                ) from None
+            finally:
+                if self._con is None:
+                    con.close()
+            types = {"key": np.uint64, "offset": np.int64, "size": np.int64, "shard": np.int32}
+            types |= {name: kind for name, (_, kind) in self.columns.items()}
+            self._index = {name: np.ascontiguousarray(rows[name], dtype=kind) for name, kind in types.items()}
+
+    def has(self, utt_id: str, variant: str = "original") -> bool:
+        """Whether a tar holds it."""
+        return self._place(utt_id, variant) is not None
+
+    def _place(self, utt_id: str, variant: str) -> int | None:
+        if self._index is None:
+            self._load()
+        digest = hashlib.md5(f"{utt_id}\n{variant}".encode(), usedforsecurity=False).digest()
+        key, keys = np.uint64(int.from_bytes(digest[:8], "little")), self._index["key"]
+        row = int(keys.searchsorted(key))
+        return None if row == len(keys) or keys[row] != key else row
+
+    def _row(self, utt_id: str, variant: str) -> int:
+        row = self._place(utt_id, variant)
+        if row is None:
+            command = self.command.format(corpus=utt_id.split("/")[0])
+            raise DataError(
+                f"{utt_id} is in no shard of variant {variant!r}; "
+                f"run: {command} --data {self.data} (and see python -m ingest status)"
+            )
+        return row
+
+    def _read(self, row: int, offset: int, size: int, utt_id: str) -> bytes:
+        number = int(self._index["shard"][row])
+        file = self._files.get(number) or self._open(number)
+        try:
+            data = file.read(size, offset)
+        except FileNotFoundError:
+            raise self._gone(number, "no such object") from None
+        if len(data) != size:
+            raise self._broken(row, utt_id, f"ends before byte {offset + size}")
+        return data
+
+    def _open(self, number: int) -> "_File | _Object":
+        path = self._folder / self._shards[number]
+        try:
+            file = _Object(path) if isinstance(path, Remote) else _File(path)
+        except OSError as error:
+            raise self._gone(number, error.strerror) from None
+        with self._lock:
+            self._files[number] = file
+            while len(self._files) > _OPEN_FILES:  # closed when its last reader lets go of it
+                self._files.popitem(last=False)
+        return file
+
+    def _gone(self, number: int, reason: str) -> DataError:
+        path = self._folder / self._shards[number]
+        return DataError(
+            f"shard {path} cannot be opened ({reason}); "
+            f"write it again: {self.command.format(corpus=path.parent.name)} --data {self.data}"
+        )
+
+    def _broken(self, row: int, utt_id: str, what: str) -> DataError:
+        path = self._folder / self._shards[int(self._index["shard"][row])]
+        return DataError(
+            f"shard {path} is damaged: {utt_id} {what}; "
+            f"remove it and run: {self.command.format(corpus=path.parent.name)} --data {self.data}"
+        )
+
+
+class _File:
+    """An open file that closes itself when nobody holds it any more."""
+
+    def __init__(self, path: Path):
+        self.handle = os.open(path, os.O_RDONLY)
+
+    def read(self, size: int, offset: int) -> bytes:
+        return os.pread(self.handle, size, offset)
+
+    def __del__(self):
+        if hasattr(self, "handle"):
+            os.close(self.handle)
+
+
+class _Object:
+    """An object of a store, read by ranges."""
+
+    def __init__(self, url: Remote):
+        self.url = url
+
+    def read(self, size: int, offset: int) -> bytes:
+        return storage.read_bytes(self.url, offset, offset + size)
