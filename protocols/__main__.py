@@ -12,6 +12,7 @@ from ingest.catalog import connect
 from ingest.cli import Parser, add_data, run
 from ingest.types import DataError
 from protocols.audit import Report, audit, balance, shared_audio
+from protocols.labels import doubts
 from protocols.types import Protocol, Role
 
 _EXAMPLES = """examples:
@@ -28,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     for name, text in {
         "list": "every protocol and whether this catalog can run it",
         "show": "role x subset x label counts of one protocol, next to the stated ones",
-        "audit": "overlaps of roles, counts, empty subsets, shortcuts; exit code 1 on a failure",
+        "audit": "overlaps of roles, counts, empty subsets, exchanged labels, shortcuts; exit code 1 on a failure",
     }.items():
         command = commands.add_parser(name, help=text, description=text, epilog=_EXAMPLES)
         add_data(command)
@@ -133,6 +134,7 @@ def _audit(given: object) -> int:
     con = _connect(given.data)
     chosen = [protocols.load(name, given.protocols) for name in given.names or protocols.names(given.protocols)]
     reports, skipped = [], {}
+    doubted = doubts(con, set().union(*(protocol.needs for protocol in chosen)))
     for protocol in chosen:
         missing = protocols.obstacles(con, protocol, given.lists)
         if missing and given.all:
@@ -140,7 +142,7 @@ def _audit(given: object) -> int:
             continue
         if missing and not given.partial:
             raise DataError(f"{protocol.name} needs {', '.join(missing)}; add --partial to audit what is there")
-        reports.append(audit(con, protocol, lists=given.lists))
+        reports.append(audit(con, protocol, lists=given.lists, doubted=doubted))
     catalog = [asdict(finding) for finding in shared_audio(con)]
     failed = [report.protocol for report in reports if report.failed]
     if given.json:

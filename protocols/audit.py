@@ -1,6 +1,6 @@
 """The protocol linter: what roles share, what is empty or miscounted, and which single property gives it away."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.stats import rankdata
 
+from protocols.labels import Doubt, doubts
 from protocols.statements import statements
 from protocols.trials import counts, select
 from protocols.types import OVERLAPS, Protocol, Role
@@ -57,9 +58,16 @@ class Report:
         return any(finding.level == "fail" for finding in self.findings)
 
 
-def audit(con: duckdb.DuckDBPyConnection, protocol: Protocol, *, lists: Path | None = None) -> Report:
-    """Look at the protocol's trials in this catalog; refuses nothing but an absent trial list (DataError)."""
+def audit(
+    con: duckdb.DuckDBPyConnection, protocol: Protocol, *, lists: Path | None = None,
+    doubted: Sequence[Doubt] | None = None,
+) -> Report:  # fmt: skip
+    """Look at the protocol's trials in this catalog; refuses nothing but an absent trial list (DataError).
+
+    doubted: what labels.doubts() says of the catalog, where the caller knows it already.
+    """
     rows, short = select(con, protocol, lists=lists)
+    doubted = doubts(con, protocol.needs) if doubted is None else doubted
     found = [
         Finding(protocol.name, "flag", "missing", _where(s.role, s.subset),
                 f"{s.trials} {s.label} trials have no audio", s.trials)
@@ -71,6 +79,7 @@ def audit(con: duckdb.DuckDBPyConnection, protocol: Protocol, *, lists: Path | N
         found += _overlaps(cursor, protocol)
         found += _contradictions(cursor, protocol)
         found += _shortcuts(cursor, protocol)
+    found += _doubted(protocol, rows, doubted)
     found += _counted(con, protocol, counts(rows))
     order = ("fail", "flag", "declared", "note")
     return Report(protocol.name, sorted(found, key=lambda f: order.index(f.level)), balance(rows, protocol))
@@ -137,6 +146,14 @@ def _contradictions(cursor: duckdb.DuckDBPyConnection, protocol: Protocol) -> It
     if number:
         detail = f"{number} clips are bona fide and spoof with the same samples (first hash: {example})"
         yield Finding(protocol.name, "fail", "contradiction", "all", detail, number)
+
+
+def _doubted(protocol: Protocol, rows: pa.Table, doubted: Sequence[Doubt]) -> Iterator[Finding]:
+    """Labels of this protocol's corpora, or of its very trials, that something else contradicts."""
+    here = set(rows["utt_id"].to_pylist())
+    for doubt in doubted:
+        if protocol.needs & set(doubt.corpora) and (doubt.utt_ids is None or here & doubt.utt_ids):
+            yield Finding(protocol.name, "fail", doubt.kind, "/".join(doubt.corpora), doubt.detail, doubt.rows)
 
 
 def _counted(con: duckdb.DuckDBPyConnection, protocol: Protocol, there: dict) -> Iterator[Finding]:

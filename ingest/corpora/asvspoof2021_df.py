@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ingest import text
 from ingest.corpora import _keys2021
@@ -104,6 +105,7 @@ def _rows(table: pa.Table, path: Path, file: str) -> pa.Table:
         "line": table["line"],
     }
     if "vocoder" in table.column_names:
+        _refuse_exchanged(table, path)
         columns |= {
             "vocoder": words(table, "vocoder", VOCODERS, file=str(path)),
             "gender": words(table, "gender_pair", GENDERS, file=str(path)),
@@ -112,3 +114,16 @@ def _rows(table: pa.Table, path: Path, file: str) -> pa.Table:
     else:  # stage 1 does not say which language a VCC 2020 clip has
         columns["language"] = text.translate(table["source"], {"asvspoof": "en", "vcc2018": "en", "vcc2020": None})
     return pa.table(columns)
+
+
+def _refuse_exchanged(table: pa.Table, path: Path) -> None:
+    """Raise DataError for the first row whose vocoder class is `bonafide` and whose label is not, or the reverse."""
+    bonafide, vocoder = pc.equal(text.labels(table["key"]), "bonafide"), table["vocoder"]
+    named = pc.invert(pc.is_in(vocoder, pa.array(["bonafide", "-"])))
+    odd = pc.or_(pc.and_(bonafide, named), pc.and_(pc.invert(bonafide), pc.equal(vocoder, "bonafide")))
+    if pc.any(odd).as_py():
+        row = table.slice(pc.index(odd, True).as_py(), 1).to_pylist()[0]
+        raise DataError(
+            f"{path} line {row['line']}: {row['stem']} is {row['key']}, yet its vocoder class is {row['vocoder']!r} "
+            f"({pc.sum(odd).as_py()} such rows); take the published key"
+        )

@@ -27,6 +27,7 @@ ALIASES = {
     "vits": "vits",
     "xunfei": "xunfei",
 }  # fmt: skip
+SOURCES = ("asv19", "aidatatang", "aishell1", "aishell3", "freeST", "magicdata")  # `system` of bona fide rows
 # WaveFake clips keep the id of their LJSpeech original: LJ045-0151_gen, mel_LJ045-0151_gen, LJ001-0001_generated
 _WAVEFAKE = r"^(?:mel_|pwg_)?(LJ\d{3}-\d{4})(?:_gen|_generated)$"
 
@@ -77,6 +78,7 @@ def _rows(path: Path, file: str) -> pa.Table:
     stem, system, rows = table["stem"], table["system"], table.num_rows
     nothing = pa.scalar(None, pa.string())
     bonafide = pc.equal(text.labels(table["key"]), "bonafide")  # their `system` is the source corpus
+    _refuse_exchanged(table, bonafide, path)
     attack = pc.if_else(bonafide, nothing, text.translate(system, {"-": None}))
     return pa.table(
         {
@@ -94,3 +96,16 @@ def _rows(path: Path, file: str) -> pa.Table:
             "line": table["line"],
         }
     )
+
+
+def _refuse_exchanged(table: pa.Table, bonafide: pa.ChunkedArray, path: Path) -> None:
+    """Raise DataError for the first bona fide row that names a synthesiser, or spoof row that names a source corpus."""
+    genuine, made = (pc.is_in(table["system"], pa.array(words)) for words in (SOURCES, list(ALIASES)))
+    odd = pc.or_(pc.and_(bonafide, made), pc.and_(pc.invert(bonafide), genuine))
+    if pc.any(odd).as_py():
+        row = table.slice(pc.index(odd, True).as_py(), 1).to_pylist()[0]
+        count = pc.sum(odd).as_py()
+        raise DataError(
+            f"{path} line {row['line']}: {row['stem']} is {row['key']}, yet its system is {row['system']!r} "
+            f"({count} such rows); labels and systems are exchanged, take the published file"
+        )

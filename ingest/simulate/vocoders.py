@@ -259,7 +259,7 @@ VOCODERS: dict[str, Callable[..., np.ndarray]] = {
 def copy(
     wave: np.ndarray, rate_hz: int, rng: np.random.Generator, vocoder: str, *, pad_to: int = 0, **settings: object
 ) -> np.ndarray:
-    """Copy synthesis by the vocoder of this name: (sample,) float32, with the source's loudness and offset, peak below 1.
+    """Copy synthesis by the vocoder of this name: (sample,) float32, loudness and offset of its source, peak below 1.
 
     The result has the length of the source, or the next multiple of `pad_to` samples as hop-based vocoders give.
     """

@@ -9,6 +9,8 @@ import synthetic_catalog
 import protocols
 from protocols.__main__ import main
 from protocols.audit import auc, audit, separation, shared_audio
+from protocols.blocks import evidence, heaviest_run
+from protocols.labels import doubts
 
 OFFICIAL = "official/asvspoof2019_la"
 
@@ -19,7 +21,7 @@ def con():
 
 
 def faults(con, name, level="fail"):
-    return {(f.kind, f.where) for f in audit(con, protocols.load(name)).findings if f.level == level}
+    return {(f.kind, f.where) for f in audit(con, protocols.load(name), doubted=()).findings if f.level == level}
 
 
 @pytest.fixture(scope="module")
@@ -27,9 +29,16 @@ def clean():
     return synthetic_catalog.connect()
 
 
+@pytest.fixture(scope="module")
+def clean_labels(clean):
+    found = doubts(clean)
+    assert found == []
+    return found
+
+
 @pytest.mark.parametrize("name", [name for name in protocols.names() if not protocols.load(name).lists])
-def test_clean_data_gives_no_alarm(clean, name):
-    report = audit(clean, protocols.load(name))
+def test_clean_data_gives_no_alarm(clean, clean_labels, name):
+    report = audit(clean, protocols.load(name), doubted=clean_labels)
     assert [f for f in report.findings if f.level in ("fail", "flag")] == []
 
 
@@ -92,7 +101,7 @@ def test_a_silence_shortcut_is_flagged(con):
         "UPDATE measurement SET leading_silence_s = leading_silence_s + 5 WHERE utt_id IN "
         "(SELECT utt_id FROM utterance WHERE attack = 'A07')"
     )
-    found = [f for f in audit(con, protocols.load(OFFICIAL)).findings if f.kind == "shortcut"]
+    found = [f for f in audit(con, protocols.load(OFFICIAL), doubted=()).findings if f.kind == "shortcut"]
     assert [(f.level, f.where) for f in found] == [("flag", "test.A07")]
     assert "leading_silence_s" in found[0].detail and found[0].value > 0.99
 
@@ -103,7 +112,9 @@ def test_upsampled_material_of_one_class_is_flagged(con):
         "(SELECT utt_id FROM utterance WHERE corpus = 'in_the_wild' AND label = 'spoof')"
     )
     con.execute("UPDATE measurement SET bandwidth_hz = 7900 + bandwidth_hz WHERE bandwidth_hz < 100")
-    found = [f for f in audit(con, protocols.load("cross_dataset/in_the_wild")).findings if f.kind == "shortcut"]
+    found = [
+        f for f in audit(con, protocols.load("cross_dataset/in_the_wild"), doubted=()).findings if f.kind == "shortcut"
+    ]
     assert [f.value for f in found] == [1.0]
 
 
@@ -165,3 +176,38 @@ def test_audit_exits_1_on_a_failure(tmp_path, capsys):
     capsys.readouterr()
     assert main(["audit", OFFICIAL, "inner/librisevoc", "--data", str(tmp_path), "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["failed"] == [OFFICIAL]
+
+
+def test_labels_that_other_columns_folders_and_corpora_contradict_are_found(con):
+    assert doubts(con, ["asvspoof2019_la", "decro", "librisevoc"]) == []
+    con.execute("UPDATE utterance SET label = 'bonafide', attack = NULL WHERE utt_id = 'asvspoof2019_la/LA_T_1000050'")
+    con.execute("UPDATE utterance SET label = 'bonafide', attack = NULL, attack_raw = NULL WHERE utt_id IN "
+                "(SELECT utt_id FROM utterance WHERE corpus = 'librisevoc' AND attack = 'melgan' LIMIT 3)")  # fmt: skip
+    con.execute(
+        "UPDATE utterance SET label = 'spoof', attack = 'x', source_id = 'LA_T_1000000' WHERE utt_id IN "
+        "(SELECT utt_id FROM utterance WHERE corpus = 'decro' AND label = 'bonafide' LIMIT 1)"
+    )
+    found = {(doubt.kind, doubt.corpora, doubt.rows) for doubt in doubts(con)}
+    assert ("label_columns", ("asvspoof2019_la",), 1) in found
+    assert ("label_folder", ("librisevoc",), 3) in found
+    assert ("label_elsewhere", ("asvspoof2019_la", "decro"), 1) in found
+    failed = {f.kind for f in audit(con, protocols.load("inner/librisevoc")).findings if f.level == "fail"}
+    assert failed == {"label_folder"}
+
+
+def test_the_heaviest_run_by_hand():
+    assert heaviest_run(np.array([-1.0, 2, -0.5, 3, -4, 1])) == (1, 4, 4.5)
+    assert heaviest_run(np.array([-1.0, -2])) == (0, 1, -1.0)
+
+
+def test_evidence_is_against_exchanged_labels_and_no_run_is_found_where_nothing_tells():
+    rng = np.random.default_rng(0)
+    bonafide = rng.random(400) < 0.5
+    columns = bonafide[:, None] * 2.0 + rng.normal(size=(400, 3))
+    labels = bonafide.copy()
+    labels[100:160] = ~labels[100:160]
+    nats = evidence(columns, labels)
+    assert nats[100:160].mean() > 0.5 and np.delete(nats, slice(100, 160)).mean() < -0.5
+    start, end, _ = heaviest_run(nats)
+    assert abs(start - 100) < 8 and abs(end - 160) < 8
+    assert abs(evidence(rng.normal(size=(400, 3)), labels).mean()) < 0.1

@@ -28,13 +28,15 @@ def layout(seed: int) -> Layout:
         for codec in CODECS:
             for label, pool, count in (("bonafide", bonafide, counts[0]), ("spoof", spoof, counts[1])):
                 for _ in range(count):
-                    stem, steps = f"LA_E_{next(stems)}", None
-                    while steps is None or (trial.stem, steps) in sent:
+                    stem = f"LA_E_{next(stems)}"
+                    while True:
                         number = turn[label]
                         turn[label] += 1
                         trial = pool[number % len(pool)]
                         way = "-" if codec == "none" else list(TRANSMISSIONS)[number % len(TRANSMISSIONS)]
                         steps = _steps(trial.attack, codec, way, subset)
+                        if (trial.stem, steps) not in sent:
+                            break
                     sent.add((trial.stem, steps))
                     plan.files.append(File(f"ASVspoof2021_LA_eval/flac/{stem}.flac", trial.take, steps))
                     plan.count(subset, label)

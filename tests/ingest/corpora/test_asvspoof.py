@@ -220,3 +220,11 @@ def test_asvspoof5_enrolment_stems_are_no_trials(tmp_path):
     put(tmp_path / "ASVspoof5.dev.track_1.tsv", "D_0062 D_A0000000001 F - - - AC1 A11 spoof -\n")
     with pytest.raises(DataError, match="no dev utterance"):
         parsed("asvspoof5", tmp_path)
+
+
+@pytest.mark.parametrize("row", ["- spoof notrim eval bonafide", "A16 spoof notrim eval bonafide",
+                                 "- bonafide notrim eval traditional_vocoder"])  # fmt: skip
+def test_2021_df_label_and_vocoder_class_must_agree(row, tmp_path):
+    put(tmp_path / "keys/DF/CM/trial_metadata.txt", f"LA_0044 DF_E_2000027 high_mp3 asvspoof {row} - - - -\n")
+    with pytest.raises(DataError, match="line 1"):
+        parsed("asvspoof2021_df", tmp_path)

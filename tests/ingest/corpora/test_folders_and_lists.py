@@ -224,3 +224,10 @@ def test_stems_repeat_but_utterances_do_not(name, tmp_path):
 
 def test_librisevoc_folders_are_those_of_the_archive():
     assert list(librisevoc.VOCODERS) == ["diffwave", "melgan", "parallel_wave_gan", "wavegrad", "wavenet", "wavernn"]
+
+
+@pytest.mark.parametrize("row", ["LA_0079 LA_T_1138215 - asv19 spoof", "4 4-727-124443-0055 - baidu_en bonafide"])
+def test_decro_labels_and_systems_must_agree(row, tmp_path):
+    put(tmp_path / "en_train.txt", f"LA_0079 LA_T_1000000 - asv19 bonafide\n{row}")
+    with pytest.raises(DataError, match=r"line 2: .* yet its system is"):
+        parsed("decro", tmp_path)
