@@ -1,37 +1,39 @@
-"""python -m shards CORPUS | all | gc: audio shards from the catalog, and what no longer belongs to it."""
+"""python -m shards CORPUS | all | variants | gc: audio shards from the catalog, and what no longer belongs to it."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from ingest import parallel
 from ingest.catalog import ingested
-from ingest.cli import Parser, add_data, run
+from ingest.cli import Parser, run
 from shards import root
-from shards.clip import AUDIO_CODECS
-from shards.writer import MAX_BYTES
+from shards.copies_cli import add_writing, make_variants
 
 EXAMPLE = """examples:
   python -m shards wavefake --data data --jobs 8      every clip that decodes, as 16 kHz mono FLAC
   python -m shards wavefake --audio-codec pcm         16-bit WAV members: larger, no decoding when read
   python -m shards wavefake --to s3://bucket/siren    into an object store; later stages read them from there
+  python -m shards variants wavefake --plan fd_add    codec and speed copies (see variants --help)
   python -m shards gc --dry-run                       list the files that no row of the catalog names
 """
+COMMANDS = {"variants": make_variants}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Write the shards of one corpus, or collect garbage."""
+    """Write the shards of one corpus or copies of its clips, or collect garbage."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if argv[:1] and argv[0] in COMMANDS:
+        return COMMANDS[argv[0]](argv[1:])
     parser = Parser(prog="python -m shards", description="Write audio shards: WebDataset tars at 16 kHz mono.",
                     epilog=EXAMPLE)  # fmt: skip
-    parser.add_argument("corpus", help="a corpus of the catalog; all of them: all; gc: remove files that no row names")
-    parser.add_argument("--audio-codec", choices=AUDIO_CODECS, default="flac", help="default: flac")
-    parser.add_argument("--max-bytes", type=_bytes, default=MAX_BYTES, metavar="N",
-                        help="largest shard, e.g. 500M or 2G (default: 256M)")  # fmt: skip
-    parallel.add_jobs(parser)
+    parser.add_argument("corpus", help="a corpus of the catalog; all of them: all; variants: copies, by its own "
+                        "options; gc: remove files that no row names")  # fmt: skip
+    add_writing(parser)
     parser.add_argument("--dry-run", action="store_true", help="gc: list only")
     parser.add_argument("--to", metavar="URL", help="keep shards and features below this path or URL (s3://bucket/"
                         "prefix, gs://...) from now on; the catalog remembers it (default: DATA)")  # fmt: skip
-    add_data(parser)
     options = parser.parse_args(argv)
     if options.to:
         root.choose(options.data, options.to)
@@ -70,18 +72,6 @@ def _collect(data: Path, *, dry_run: bool) -> int:
     else:
         print(f"{len(paths)} files, {remove(paths) / 1e6:.1f} MB, removed")
     return 0
-
-
-def _bytes(text: str) -> int:
-    units = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
-    number, unit = (text[:-1], units[text[-1].lower()]) if text[-1:].lower() in units else (text, 1)
-    try:
-        value = int(number) * unit
-    except ValueError:
-        value = 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"takes bytes such as 268435456, 256M or 2G, not {text!r}")
-    return value
 
 
 if __name__ == "__main__":

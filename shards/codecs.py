@@ -38,6 +38,11 @@ class Codec:
     frame: int | None = None  # samples in a frame, where the encoder takes frames of any length
     options: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def resamples(self) -> bool:
+        """Whether the clip is resampled on the way."""
+        return self.rate_hz != RATE_HZ or self.decoded_hz != RATE_HZ
+
 
 def round_trip(wave: np.ndarray, codec: Codec) -> np.ndarray:
     """float32 (sample,) at 16 kHz, full scale 1, through the encoder and back: same length, no delay.

@@ -1,7 +1,9 @@
 """Resampling between any two rates with the filters that the papers name, built once a process; speed by resampling."""
 
+import contextlib
 import functools
 import math
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -34,7 +36,21 @@ def _resampled(wave: np.ndarray, from_hz: int, to_hz: int, window: str) -> np.nd
     divisor, (kernel, width) = math.gcd(from_hz, to_hz), _kernel(from_hz, to_hz, window)
     resample = functional._apply_sinc_resample_kernel
     source = torch.from_numpy(np.ascontiguousarray(wave, dtype=np.float32))
-    return resample(source, from_hz, to_hz, divisor, kernel, width).numpy()
+    with _one_thread():
+        return resample(source, from_hz, to_hz, divisor, kernel, width).numpy()
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """The order in which a convolution adds up, and so its last bit, depends on the number of threads."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @functools.lru_cache(maxsize=256)

@@ -1,0 +1,237 @@
+"""Variants as shards: what is written, entered and found again; repeats, kills, several plans, gc."""
+
+import hashlib
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import small_corpus
+import soundfile
+from webdataset import WebDataset
+
+from ingest import catalog
+from ingest.types import DataError
+from shards import variant_plan, variants, writer
+from shards.__main__ import main
+from shards.reader import Reader
+from shards.variant_writer import write_variants
+
+PLAN = """
+[[use]]
+variants = ["mp3-32k", "white-10db", "opus-16k_speed-130"]
+[[use]]
+variants = ["alaw", "g722", "speed-90", "reverb-200ms"]
+draw = 2
+[[use]]
+where = "label = 'spoof'"
+variants = ["aac-16k"]
+"""
+UTTERANCES = [f"tiny/{row[0]}" for row in small_corpus.ROWS]
+
+
+@pytest.fixture
+def data(tmp_path):
+    return small_corpus.build(tmp_path)
+
+
+def plan(text=PLAN, name="own", **given):
+    return variant_plan.parse(text, name, **given)
+
+
+def tables(data):
+    with catalog.connect(data / "catalog.duckdb") as con:
+        names = ("shard", "shard_member", "variant", "variant_plan")
+        return [con.execute(f"FROM {name} ORDER BY ALL").fetchall() for name in names]
+
+
+def tars(data):
+    return {str(p.relative_to(data)): hashlib.sha256(p.read_bytes()).hexdigest() for p in (data / "shards").rglob("*.tar")}  # fmt: skip
+
+
+def variants_of(data):
+    found = {}
+    for utt_id, variant, *_ in tables(data)[1]:
+        found.setdefault(utt_id, set()).add(variant)
+    return found
+
+
+@pytest.mark.parametrize("codec", ["flac", "pcm"])
+def test_every_planned_variant_is_found_by_the_reader(data, codec):
+    writer.write_corpus("tiny", data, audio_codec=codec)
+    counts = write_variants("tiny", data, plan(), audio_codec=codec)
+    reader, original = Reader(data), {u: Reader(data).wave(u) for u in UTTERANCES}
+    spoof = {f"tiny/{row[0]}" for row in small_corpus.ROWS if row[1] == "spoof"}
+    members = 0
+    for utt_id in UTTERANCES:
+        words = plan().words(utt_id, [True, True, utt_id in spoof])
+        assert variants_of(data)[utt_id] == {"original", *words}
+        for word in words:
+            members += 1
+            wave = reader.wave(utt_id, word)
+            assert wave.size == reader.length(utt_id, word) == variants.length(word, original[utt_id].size)
+            want = variants.apply(small_corpus_source(data, utt_id), word, seed=seed_of(data, word, utt_id))
+            np.testing.assert_array_equal(wave, want)
+            np.testing.assert_array_equal(reader.span(utt_id, 7, 99, word), want[7:99])
+    assert counts["members"] == members and counts["written"] == counts["shards"] > 0
+
+
+def small_corpus_source(data, utt_id):
+    from ingest import audio
+
+    (path,) = (data.parent / "tiny/audio").glob(f"{utt_id.split('/')[1]}.*")
+    return audio.mono16k(path)
+
+
+def seed_of(data, word, utt_id):
+    with catalog.connect(data / "catalog.duckdb") as con:
+        (seed,) = con.execute("SELECT seed FROM variant WHERE variant = ?", [word]).fetchone()
+    assert (seed is None) == ("white" not in word and "reverb" not in word)
+    return f"{seed}/{utt_id}"
+
+
+def test_the_catalog_says_how_each_variant_was_made(data):
+    write_variants("tiny", data, plan())
+    with catalog.connect(data / "catalog.duckdb") as con:
+        rows = {row[0]: row[1:] for row in con.execute("SELECT variant, * EXCLUDE (variant) FROM variant").fetchall()}
+        assert con.execute("SELECT plan, seed FROM variant_plan").fetchall() == [("own", 0)]
+    _, steps, compression, speed, seed, versions, recordings = rows["opus-16k_speed-130"]
+    coded, faster = json.loads(steps)
+    assert (coded["encoder"], coded["bitrate_bps"], coded["decoded_hz"]) == ("libopus", 16_000, 48_000)
+    assert faster == {"step": "speed-130", "stage": "speed", "percent": 130}
+    assert (compression, speed, seed, recordings) == (4, 8, None, "{}")
+    assert {"pyav", "libavcodec", "torchaudio"} <= set(json.loads(versions))
+    assert rows["alaw"][2] is None and rows["white-10db"][4] == 0
+
+
+def test_stock_webdataset_reads_variant_shards(data):
+    write_variants("tiny", data, plan())
+    paths = sorted(str(p) for p in (data / "shards/tiny").glob("*-mp3-32k-*.tar"))
+    samples = list(WebDataset(paths, shardshuffle=False, empty_check=False))
+    assert sorted(s["__key__"] for s in samples) == sorted(UTTERANCES)
+    assert {json.loads(s["json"])["variant"] for s in samples} == {"mp3-32k"}
+
+
+def test_bytes_depend_on_nothing_but_input_and_seed(data, tmp_path):
+    write_variants("tiny", data, plan(), jobs=1)
+    again = small_corpus.build(tmp_path / "again")
+    write_variants("tiny", again, plan(), jobs=2)
+    assert (tars(again), tables(again)) == (tars(data), tables(data))
+    stamps = {p: p.stat().st_mtime_ns for p in [*(data / "shards").rglob("*.tar"), data / "catalog.duckdb"]}
+    assert write_variants("tiny", data, plan())["written"] == 0
+    assert stamps == {p: p.stat().st_mtime_ns for p in stamps}
+    other = small_corpus.build(tmp_path / "other")
+    write_variants("tiny", other, plan(seed=5))
+    assert variants_of(other) != variants_of(data)
+    white = [name for name in tars(data) if "white" in name]
+    assert white and all(tars(other)[name] != tars(data)[name] for name in white)
+
+
+def test_plans_share_variants_and_leave_one_by_one(data):
+    writer.write_corpus("tiny", data)
+    narrow = plan("[[use]]\nwhere = \"label = 'bonafide'\"\nvariants = ['mp3-32k', 'ulaw']", "narrow")
+    wide = plan("[[use]]\nvariants = ['mp3-32k']", "wide")
+    write_variants("tiny", data, narrow)
+    assert sum("mp3-32k" in words for words in variants_of(data).values()) == 3
+    write_variants("tiny", data, wide)
+    both = tars(data), tables(data)
+    assert {frozenset(words) for words in variants_of(data).values()} == {
+        frozenset({"original", "mp3-32k"}), frozenset({"original", "mp3-32k", "ulaw"})}  # fmt: skip
+    assert write_variants("tiny", data, narrow)["written"] == 0
+    assert (tars(data), tables(data)) == both
+    write_variants("tiny", data, wide, remove=True)
+    assert sum("mp3-32k" in words for words in variants_of(data).values()) == 3
+    write_variants("tiny", data, narrow, remove=True)
+    assert set().union(*variants_of(data).values()) == {"original"}
+    assert tables(data)[2:] == [[], []]
+    main(["gc", "--data", str(data)])
+    assert {name.split("-")[3] for name in tars(data)} == {"original"}
+    with pytest.raises(DataError, match="has no variants of a plan wide; its plans: none"):
+        write_variants("tiny", data, wide, remove=True)
+
+
+def test_an_edited_plan_drops_what_it_no_longer_asks_for(data):
+    write_variants("tiny", data, plan("[[use]]\nvariants = ['alaw', 'ulaw']"))
+    write_variants("tiny", data, plan("[[use]]\nvariants = ['ulaw']"))
+    assert set().union(*variants_of(data).values()) == {"ulaw"}
+    assert main(["gc", "--data", str(data)]) == 0
+    assert not [name for name in tars(data) if "alaw" in name]
+
+
+def test_two_seeds_for_one_noise_are_refused(data):
+    write_variants("tiny", data, plan("[[use]]\nvariants = ['white-10db']", "a"))
+    with pytest.raises(DataError, match=r"white-10db: the plans a and b ask for it with the seeds 0 and 3"):
+        write_variants("tiny", data, plan("[[use]]\nvariants = ['white-10db']", "b", seed=3))
+
+
+def test_what_cannot_be_made_is_said_before_anything_is_written(data, tmp_path):
+    with pytest.raises(DataError, match=r"variant noise-10db: pass a folder of noise recordings: --noises DIR"):
+        write_variants("tiny", data, plan("[[use]]\nvariants = ['alaw', 'noise-10db']"))
+    absent = [w for w in ("gsm",) if not variants.codecs.available(variants.parse(w)[0].parameters["codec"])]
+    for word in absent:
+        with pytest.raises(DataError, match=rf"first: {word} needs libgsm"):
+            write_variants("tiny", data, plan(f"[[use]]\nvariants = ['alaw', '{word}']"))
+    assert not tars(data)
+    (tmp_path / "tiny/audio/s1.flac").unlink()
+    with pytest.raises(DataError, match=r"tiny/s1\) is missing though"):
+        write_variants("tiny", data, plan("[[use]]\nvariants = ['alaw']"), jobs=1)
+    with pytest.raises(DataError, match="did you mean tiny"):
+        write_variants("tinny", data, plan())
+
+
+def test_other_recordings_make_other_shards(data, tmp_path):
+    text = "[[use]]\nvariants = ['noise-10db', 'room']"
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        wave = np.random.default_rng(len(name) + ord(name[0])).standard_normal(20_000) * 0.1
+        soundfile.write(tmp_path / name / "n.wav", wave, 16_000)
+    (tmp_path / "own.toml").write_text(text)
+    given = ["variants", "tiny", "--plan", str(tmp_path / "own.toml"), "--data", str(data), "--jobs", "1"]
+    hashes = []
+    for name in ("one", "two"):
+        assert main([*given, "--noises", str(tmp_path / name), "--rooms", str(tmp_path / name)]) == 0
+        hashes.append(tars(data))
+    assert all(hashes[0][path] != hashes[1][path] for path in hashes[0]) and hashes[0]
+
+
+def test_shards_of_variants_are_no_larger_than_asked(data):
+    write_variants("tiny", data, plan("[[use]]\nvariants = ['speed-50', 'mp3-64k']"), max_bytes=80_000)
+    sizes = [p.stat().st_size for p in (data / "shards").rglob("*.tar")]
+    assert max(sizes) <= 80_000 and len(sizes) > 10
+
+
+def test_the_command_line(data, tmp_path, capsys):
+    assert main(["variants", "--list"]) == 0
+    assert "mp3-32k_speed-90" in capsys.readouterr().out
+    assert main(["variants", "tiny", "--plan", "fd_add", "--data", str(data), "--jobs", "1"]) == 0
+    assert "tiny: 21 clips of" in capsys.readouterr().out
+    assert all(len(words) == 3 for words in variants_of(data).values())
+    for wrong, message in [
+        (["variants", "tiny"], "name a corpus"), (["variants", "tiny", "--plan", "fd_ad"], "did you mean fd_add"),
+        (["variants", "tiny", "--plan", "fd_add", "--seed", "-1"], "from 0 on"),
+    ]:  # fmt: skip
+        with pytest.raises(DataError, match=message):
+            main([*wrong, "--data", str(data)])
+
+
+def test_killed_at_any_moment_and_run_again(data, tmp_path):
+    """SIGKILL after random delays, then once to the end: the same shards and rows as without."""
+    undisturbed = small_corpus.build(tmp_path / "undisturbed")
+    (tmp_path / "own.toml").write_text(PLAN)
+    command = ["variants", "tiny", "--plan", str(tmp_path / "own.toml"), "--jobs", "1", "--data"]
+    main([*command, str(undisturbed)])
+    delays = random.Random(3)
+    for _ in range(4):
+        process = subprocess.Popen([sys.executable, "-m", "shards", *command, str(data)],
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+        time.sleep(delays.uniform(0.5, 4.0))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert main([*command, str(data)]) == 0
+    main(["gc", "--data", str(data)])
+    assert (tars(data), tables(data)) == (tars(undisturbed), tables(undisturbed))
+    assert not list((data / "shards").rglob("*.tmp"))
