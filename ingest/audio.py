@@ -19,7 +19,7 @@ import duckdb
 import numpy as np
 import soundfile
 
-from ingest import confined
+from ingest import confined, endings
 from ingest.types import DataError
 
 RATE_HZ = 16_000
@@ -183,6 +183,8 @@ def opened(path: Path | str) -> Iterator[tuple[Header, Iterator[np.ndarray]]]:
                 return
             if file.format in ("WAV", "WAVEX"):
                 _check_wav_size(path)
+            elif file.format == "OGG":
+                _check_ending(path)
             found = Header(file.format, file.subtype, file.samplerate, file.channels, file.frames)
             yield found, _soundfile_blocks(path, file)
 
@@ -258,6 +260,7 @@ def _opened_by_ffmpeg(path: Path | str) -> Iterator[tuple[Header, Iterator[np.nd
         with confined.open_media(path) as container:
             if not container.streams.audio:
                 raise Unreadable(path, f"no audio in this {container.format.name} file")
+            _check_ending(path)
             stream = container.streams.audio[0]
             if stream.codec_context is None or not stream.rate or not stream.channels:
                 raise Unreadable(path, "an audio stream without rate or channels")
@@ -333,6 +336,12 @@ def _reasons(path: Path | str) -> Iterator[None]:
         raise Unreadable(path, cause) from None
     except OSError as error:
         raise Unreadable(path, f"cannot be read ({error.strerror or error})") from None
+
+
+def _check_ending(path: Path | str) -> None:
+    reason = endings.cut(path)
+    if reason:
+        raise Unreadable(path, f"truncated: {reason}")
 
 
 def _check_wav_size(path: Path | str) -> None:

@@ -86,7 +86,7 @@ def evidence(columns: np.ndarray, bonafide: np.ndarray, *, doubted: np.ndarray |
     """How much better the other label fits each row, in nats, by trees that were not fitted on the row.
 
     columns: (row, property), below all others where unknown; bonafide: (row,) bool. Returns (row,) float64, at most
-    MOST_NATS either way. No tree is fitted on the rows `doubted` (indices). The trees' log odds are scaled once over the other
+    MOST_NATS either way. No tree is fitted on the rows `doubted` (indices). The log odds are scaled once over the other
     rows, so that they are as sure as they are right.
     """
     from sklearn.ensemble import HistGradientBoostingClassifier

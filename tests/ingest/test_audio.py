@@ -80,7 +80,7 @@ def test_what_is_no_audio_says_what_it_is(tmp_path, name, content, reason):
             read(tmp_path / name)
 
 
-@pytest.mark.parametrize("suffix", ["flac", "wav", "mp3", "m4a"])
+@pytest.mark.parametrize("suffix", ["flac", "wav", "ogg", "mp3", "m4a"])
 @pytest.mark.parametrize("share", [0.3, 0.9])
 def test_a_file_cut_short_is_truncated_by_probe_and_load(tmp_path, suffix, share):
     path = encode(tmp_path / f"x.{suffix}", seconds=4)
