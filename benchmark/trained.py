@@ -112,9 +112,17 @@ def from_weights(path: Path, detector: str, assignments: Mapping[str, Mapping[st
 
 def from_export(folder: Path) -> Trained:
     """A folder that `python -m benchmark export` wrote. Raises DataError if it is damaged or of a newer format."""
+    stored = _json(folder / SETTINGS)
+    try:
+        return _exported(folder, stored)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise DataError(f"{folder / SETTINGS} is damaged ({reason}); export the run again") from None
+
+
+def _exported(folder: Path, stored: Mapping[str, Any]) -> Trained:
     from benchmark import detectors
 
-    stored = _json(folder / SETTINGS)
     version = stored.get("format")
     if not isinstance(version, int) or version > FORMAT:
         raise DataError(f"{folder / SETTINGS} has format {version!r}, this code reads up to {FORMAT}; update Siren")
@@ -125,14 +133,16 @@ def from_export(folder: Path) -> Trained:
         raise DataError(f"{path} is not the file that was exported (its sha256 differs); export the run again")
     network = detectors.build(stored["detector"], **{**detectors.get(stored["detector"]).OFFLINE, **stored["config"]})
     _load_own(network, path)
-    try:
-        calibration, domain = calibrations.from_json(stored["calibration"]), domains.from_json(stored["domain"])
-    except (KeyError, TypeError) as error:
-        raise DataError(f"{folder / SETTINGS} is damaged ({error}); export the run again") from None
+    calibration, domain = calibrations.from_json(stored["calibration"]), domains.from_json(stored["domain"])
+    spec, remarks = stored["input"], tuple(stored["remarks"])
+    words = {"feature", "params", "samples", "test_crop", "short"}
+    if not (words <= set(spec) and isinstance(spec["samples"], int | None) and isinstance(spec["params"], dict)):
+        raise ValueError(f"input {spec!r}")
+    if not (isinstance(stored["provenance"], dict) and isinstance(stored["remarks"], list)):
+        raise ValueError("provenance or remarks of another kind")
     return Trained(
-        stored["detector"], network.eval(), stored["config"], stored["input"], calibration, domain,
-        stored["provenance"], tuple(stored["remarks"]),
-    )  # fmt: skip
+        stored["detector"], network.eval(), stored["config"], spec, calibration, domain, stored["provenance"], remarks
+    )
 
 
 def recalibrated(trained: Trained, on: str | Path, data: Path) -> Trained:
@@ -222,7 +232,7 @@ def _licences(con: Any, rows: pa.Table) -> list[dict[str, Any]]:
     try:
         table = con.sql(
             "SELECT c.corpus, c.title, c.licence, c.citation, c.simulated, "
-            "count_if(t.label = 'bonafide') AS bonafide, count_if(t.label = 'spoof') AS spoof "
+            "count(*) FILTER (t.label = 'bonafide') AS bonafide, count(*) FILTER (t.label = 'spoof') AS spoof "
             "FROM training_rows t JOIN corpus c USING (corpus) GROUP BY ALL ORDER BY c.corpus"
         ).to_arrow_table()
     finally:

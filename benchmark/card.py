@@ -1,0 +1,194 @@
+"""The model card of a run, from its record and the results catalog: training data, errors, known failures, the floor.
+
+The headings follow Mitchell et al., Model Cards for Model Reporting, 2019. Every figure is a query; the same results
+give the same bytes.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from benchmark import detectors, results
+from benchmark.calibration import Calibration
+from benchmark.domain import Domain
+from benchmark.trained import Trained
+from ingest.types import DataError
+
+FAILS_ABOVE = 0.3  # EER of a subset or cell that counts as a known failure
+LEAST_TRIALS = 20  # of each class, for a cell to be printed
+FACTORS = ("language", "gender", "domain", "codec", "codec_class", "transmission", "duration", "attack")
+SHOWN = 40  # rows of one table
+
+_SUBSETS = """
+    SELECT subset, n_bonafide AS "bona fide", n_spoof AS spoof, round(100 * value, 2) AS "EER %",
+           CASE WHEN ci_low IS NULL THEN '' ELSE format('{:.2f} to {:.2f}', 100 * ci_low, 100 * ci_high) END AS "95 %",
+           coalesce(note, '') AS note
+    FROM result WHERE run_id = ? AND role = 'test' AND metric = 'eer' ORDER BY kind, subset"""
+_CELLS = """
+    SELECT subset, level, n_bonafide AS "bona fide", n_spoof AS spoof, round(100 * value, 2) AS "EER %"
+    FROM breakdown WHERE run_id = ? AND factor = ? AND factor_2 IS NULL AND metric = 'eer' AND value IS NOT NULL
+      AND least(n_bonafide, n_spoof) >= ? ORDER BY subset, level"""
+_FAILURES = """
+    SELECT subset AS what, value, n_bonafide, n_spoof FROM result
+    WHERE run_id = $run AND role = 'test' AND metric = 'eer' AND kind <> 'average' AND value > $above
+    UNION ALL
+    SELECT factor || ' ' || level || ' in ' || subset, value, n_bonafide, n_spoof FROM breakdown
+    WHERE run_id = $run AND factor <> 'speaker' AND factor_2 IS NULL AND metric = 'eer' AND value > $above
+      AND least(n_bonafide, n_spoof) >= $least
+    ORDER BY value DESC, what LIMIT $shown"""
+_FLAGS = """
+    SELECT DISTINCT f.seed, f.note FROM flagged f JOIN run r ON r.run_id = $run
+    WHERE f.detector = r.detector AND f.protocol = r.protocol ORDER BY f.seed, f.note"""
+_SEEDS = """
+    SELECT subset, runs, round(100 * mean, 2) AS "mean EER %", round(100 * low, 2) AS lowest,
+           round(100 * high, 2) AS highest
+    FROM seeds s JOIN run r ON r.run_id = $run
+    WHERE s.detector = r.detector AND s.protocol = r.protocol AND s.metric = 'eer' AND s.runs > 1 ORDER BY subset"""
+_FLOOR = """
+    SELECT l.subset, arg_min(l.detector, l.value) AS probe, round(100 * min(l.value), 2) AS "its EER %",
+           round(100 * any_value(o.value), 2) AS "this detector's EER %"
+    FROM leaderboard l JOIN run r ON r.run_id = $run
+    JOIN result o ON o.run_id = $run AND o.subset = l.subset AND o.metric = 'eer' AND o.role = 'test'
+    WHERE l.protocol = r.protocol AND starts_with(l.detector, 'shortcut_') AND l.metric = 'eer' AND l.value IS NOT NULL
+    GROUP BY l.subset ORDER BY l.subset"""
+
+
+def model(data: Path, trained: Trained) -> str:
+    """The card as Markdown. data: the folder of the run; its results catalog is brought up to date first.
+
+    Raises DataError if the trained detector has no run.
+    """
+    run_id = trained.provenance.get("run_id")
+    if run_id is None:
+        raise DataError("a model card needs a run: python -m benchmark run, or score for given weights")
+    results.collect(data)
+    with duckdb.connect(str(data / "results.duckdb"), read_only=True) as con:
+        parts = [
+            f"# {trained.detector}\n\n{_opening(trained)}",
+            f"## Intended use\n\n{_use(trained)}",
+            f"## Training data\n\n{_training(trained)}",
+            f"## Decision and calibration\n\n{_calibration(trained.calibration)}",
+            f"## Error\n\n{_errors(con, run_id)}",
+            f"## Known failures\n\n{_failures(con, run_id)}",
+            f"## The shortcut floor\n\n{_floor(con, run_id)}",
+            f"## Provenance\n\n{_provenance(trained)}",
+        ]
+    return "\n\n".join(part.rstrip() for part in parts) + "\n"
+
+
+def table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """A Markdown table; None is an empty cell."""
+
+    def cell(value: Any) -> str:
+        return "" if value is None else str(value).replace("|", "\\|").replace("\n", " ")
+
+    lines = [names, ["---"] * len(names), *([cell(value) for value in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _query(con: duckdb.DuckDBPyConnection, text: str, values: Any) -> str:
+    found = con.execute(text, values)
+    names, rows = [column[0] for column in found.description], found.fetchall()
+    if not rows:
+        return ""
+    more = f"\n\n{len(rows) - SHOWN} more rows in the results catalog." if len(rows) > SHOWN else ""
+    return table(names, rows[:SHOWN]) + more
+
+
+def _opening(trained: Trained) -> str:
+    about, spec = detectors.describe(trained.detector), trained.input
+    length = f"{spec['samples']:,} samples at 16 kHz" if spec["samples"] else "the whole utterance"
+    lines = [
+        "A detector of synthetic or converted speech and singing. Its score is higher for bona fide recordings.",
+        f"Design: {about['paper'] or 'see the source file'}. "
+        f"{sum(p.numel() for p in trained.network.parameters()):,} parameters; hears {length} as {spec['feature']}.",
+    ]
+    if trained.provenance.get("simulated"):
+        lines.append("**Trained or scored on simulated corpora: its figures say nothing about real recordings.**")
+    if trained.provenance.get("partial"):
+        lines.append("**Some trials of the protocol were missing: its figures are not those of the whole corpus.**")
+    return "\n\n".join(lines)
+
+
+def _use(trained: Trained) -> str:
+    titles = [corpus["title"] for corpus in trained.provenance.get("corpora") or []]
+    corpora = ", ".join(titles) or "its training corpora"
+    return (
+        f"Research on deepfake detection, and a first hint on recordings like those of {corpora}. Not evidence: an "
+        "error rate holds for the trials below, and falls apart on synthesizers, languages, codecs and microphones "
+        "that training did not hold. `detect` says when a recording lies outside the training domain. Do not act on "
+        "its word against a person."
+    )
+
+
+def _training(trained: Trained) -> str:
+    corpora = trained.provenance.get("corpora") or []
+    if not corpora:
+        return "Not known here: the weights were given, or the catalog they were trained from is gone."
+    rows = [[c["title"], c["licence"], c["bonafide"], c["spoof"], c["citation"]] for c in corpora]
+    text = table(["corpus", "licence", "bona fide", "spoof", "citation"], rows)
+    return text + ("" if trained.domain is None else f"\n\n{_domain(trained.domain)}")
+
+
+def _domain(domain: Domain) -> str:
+    words = [
+        f"{domain.utterances:,} utterances; {' and '.join(domain.domains)}; "
+        f"languages {', '.join(domain.languages) or 'not given'}; rates {', '.join(map(str, domain.rates_hz))} Hz."
+    ]
+    rows = [[name, *(f"{value:.4g}" for value in values)] for name, values in domain.ranges.items()]
+    if rows:
+        words.append(table(["measured", "lowest", "median", "highest"], rows))
+    return "\n\n".join(words)
+
+
+def _calibration(calibration: Calibration | None) -> str:
+    if calibration is None:
+        return "Not calibrated: there are no dev scores. Scores rank recordings; they decide nothing by themselves."
+    low, high = calibration.limits
+    return (
+        f"From {calibration.source}: {calibration.n_bonafide} bona fide and {calibration.n_spoof} spoof trials. "
+        f"Threshold {calibration.threshold:.6g} (EER {100 * calibration.eer:.2f} % there): above it, bona fide. "
+        f"Log-likelihood ratio = {calibration.slope:.6g} score {calibration.offset:+.6g}, kept within {low:.2f} to "
+        f"{high:.2f}, which is what so many trials support. Cllr {calibration.cllr_before:.4f} bits before, "
+        f"{calibration.cllr_after:.4f} after (1 = says nothing)."
+    )
+
+
+def _errors(con: duckdb.DuckDBPyConnection, run_id: str) -> str:
+    parts = [_query(con, _SUBSETS, [run_id]) or "No test scores."]
+    seeds = _query(con, _SEEDS, {"run": run_id})
+    if seeds:
+        parts.append(f"Over the seeds of this configuration:\n\n{seeds}")
+    for factor in FACTORS:
+        found = _query(con, _CELLS, [run_id, factor, LEAST_TRIALS])
+        if found:
+            parts.append(f"### By {factor.replace('_', ' ')}\n\n{found}")
+    parts.append(f"Cells with fewer than {LEAST_TRIALS} trials of a class are left out.")
+    return "\n\n".join(parts)
+
+
+def _failures(con: duckdb.DuckDBPyConnection, run_id: str) -> str:
+    values = {"run": run_id, "above": FAILS_ABOVE, "least": LEAST_TRIALS, "shown": SHOWN}
+    rows = con.execute(_FAILURES, values).fetchall()
+    lines = [f"- {what}: EER {100 * value:.1f} % ({n} bona fide, {m} spoof)" for what, value, n, m in rows]
+    lines += [f"- seed {seed}: {note}" for seed, note in con.execute(_FLAGS, {"run": run_id}).fetchall()]
+    head = (
+        f"Subsets and cells with an EER above {100 * FAILS_ABOVE:.0f} %, and warnings about the scores of any seed:\n\n"
+    )
+    return head + ("\n".join(lines) if lines else "- none among these trials")
+
+
+def _floor(con: duckdb.DuckDBPyConnection, run_id: str) -> str:
+    found = _query(con, _FLOOR, {"run": run_id})
+    if not found:
+        return "Not measured on this protocol; python -m benchmark shortcuts scores what duration or silence can tell."
+    return f"What the best probe of duration, silence, level, ... reaches without hearing any synthesis:\n\n{found}"
+
+
+def _provenance(trained: Trained) -> str:
+    about = trained.provenance
+    names = ("run_id", "protocol", "title", "seed", "trained", "best_epoch", "epochs", "code_version", "git_commit",
+             "train_fingerprint", "trials_fingerprint", "weights_sha256")  # fmt: skip
+    return table(["what", "value"], [[name, about.get(name)] for name in names])

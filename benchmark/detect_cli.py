@@ -1,0 +1,225 @@
+"""The commands for single recordings: detect and export."""
+
+import argparse
+import csv
+import glob
+import io
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ingest.cli import Parser, add_data
+from ingest.files import atomic
+from ingest.progress import Progress
+from ingest.types import DataError
+
+EXAMPLES = """examples:
+  python -m benchmark detect interview.m4a --run inner-librisevoc-aasist-s0-0123456789ab
+  python -m benchmark detect recordings/ 'calls/*.mp3' --model exported/ --out verdicts.jsonl
+  python -m benchmark detect clip.wav --weights AASIST.pth --detector aasist --calibrate-on RUN
+  python -m benchmark export inner-librisevoc-aasist-s0-0123456789ab --to exported/ --onnx
+"""
+FORMS = (".jsonl", ".csv", ".parquet")
+COLUMNS = (
+    "path", "verdict", "score", "llr", "threshold", "window_mean", "duration_s", "windows", "warnings", "provenance",
+    "error",
+)  # fmt: skip
+
+
+def add(commands: Any) -> None:
+    """Add the commands to the subparsers of `python -m benchmark`."""
+    _add_detect(commands.add_parser(
+        "detect", help="judge recordings: score, verdict, calibrated likelihood ratio", epilog=EXAMPLES,
+        description="Judge recordings in any format that FFmpeg reads. Exit code 1: some files could not be judged.",
+    ))  # fmt: skip
+    export = commands.add_parser("export", help="a run as a folder that detect loads anywhere", epilog=EXAMPLES)
+    export.set_defaults(does=_export)
+    add_data(export)
+    export.add_argument("run", metavar="RUN", help="a finished run: its id below DATA/scores, or its folder")
+    export.add_argument("--to", type=Path, required=True, metavar="DIR", help="folder to write")
+    export.add_argument("--weights", type=Path, metavar="FILE", help="the file that the run scored, if it trained none")
+    export.add_argument("--onnx", action="store_true", help="also model.onnx, checked against onnxruntime")
+
+
+def _add_detect(detect: Parser) -> None:
+    detect.set_defaults(does=_detect)
+    add_data(detect)
+    detect.add_argument("files", nargs="+", metavar="FILE", help="files, folders (searched for audio) or globs")
+    model = detect.add_argument_group("the detector, one of")
+    model.add_argument("--run", metavar="RUN", help="a finished run below DATA/scores, or its folder")
+    model.add_argument("--model", type=Path, metavar="DIR", help="a folder written by export")
+    model.add_argument("--weights", type=Path, metavar="FILE", help="a weight file, with --detector or with its --run")
+    model.add_argument("--detector", metavar="ID", help="whose weights these are; alone: its one run below DATA")
+    model.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="with --weights")
+    deciding = detect.add_argument_group("deciding")
+    deciding.add_argument("--calibrate-on", metavar="RUN", help="run or scores.parquet whose dev scores calibrate")
+    deciding.add_argument("--threshold", type=float, metavar="X", help="bona fide above it (default: the dev EER's)")
+    deciding.add_argument("--prior", type=float, metavar="P", help="probability of spoof; sets the threshold")
+    deciding.add_argument("--overlap", type=float, default=0.5, metavar="SHARE", help="of windows (default: 0.5)")
+    detect.add_argument("--longest", type=float, default=12.0, metavar="HOURS", help="longer files are refused (12)")
+    detect.add_argument("--out", type=Path, metavar="FILE", help=f"everything, by extension: {', '.join(FORMS)}")
+    detect.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N (default: auto)")
+    detect.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: one per core)")
+
+
+def _detect(arguments: argparse.Namespace) -> int:
+    if arguments.out is not None and arguments.out.suffix not in FORMS:
+        raise DataError(f"--out {arguments.out}: the extension says the format, one of {', '.join(FORMS)}")
+    paths = found(arguments.files)
+    detector = _detector(arguments)
+    for line in _about(detector):
+        print(line, file=sys.stderr)
+    rows, failed = [], []
+    with Progress("detect", total=len(paths), unit="file") as progress:
+        for path in paths:
+            row = _judged(detector, path)
+            print(_line(row, detector.trained.remarks), flush=True)
+            rows.append(row)
+            failed += [row] if row["error"] else []
+            progress.add()
+    if arguments.out is not None:
+        write(rows, arguments.out)
+    if failed:
+        print(f"{len(failed)} of {len(paths)} files could not be judged (first: {failed[0]['error']})", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _detector(arguments: argparse.Namespace) -> Any:
+    from benchmark import detectors, settings, trained
+    from benchmark.inference import DeepfakeDetector
+
+    given = [name for name in ("run", "model", "weights") if getattr(arguments, name) is not None]
+    if given not in (["run"], ["model"], ["weights"], ["run", "weights"]) and not (not given and arguments.detector):
+        raise DataError("say which detector: --run RUN, --model DIR, or --weights FILE --detector ID (one of them)")
+    if arguments.set and given != ["weights"]:
+        raise DataError("--set goes with --weights; runs and exports bring their settings")
+    if arguments.model is not None and not (arguments.model / trained.SETTINGS).is_file():
+        raise DataError(f"--model {arguments.model} holds no {trained.SETTINGS}; python -m benchmark export writes it")
+    if given == ["weights"] and not arguments.weights.is_file():
+        raise DataError(f"--weights {arguments.weights} is not a file")
+    source = arguments.run or arguments.model or arguments.weights
+    _set_threads(arguments.threads)
+    return DeepfakeDetector(
+        source if source is not None else trained.newest_run(arguments.data, arguments.detector),
+        detector=arguments.detector, data=arguments.data, device=arguments.device,
+        weights=arguments.weights if arguments.run else None, calibrate_on=arguments.calibrate_on,
+        threshold=arguments.threshold, prior=arguments.prior, overlap=arguments.overlap,
+        settings=settings.parse(arguments.set, detectors.names()), longest_s=3600 * arguments.longest,
+    )  # fmt: skip
+
+
+def _set_threads(threads: int | None) -> None:
+    import os
+
+    import torch
+
+    if threads is not None and threads < 1:
+        raise DataError(f"--threads {threads} is not a number of threads")
+    torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
+
+
+def found(words: Sequence[str]) -> list[Path]:
+    """The files that the words of the command line mean, each once, in order.
+
+    A folder stands for the audio files below it (by extension, hidden ones left out), a glob for what it matches. A
+    name that is not there is kept, so that it is reported with the others. DataError if a folder or glob means nothing.
+    """
+    paths: dict[Path, None] = {}
+    for word in words:
+        path = Path(word)
+        if path.is_dir():
+            matches = sorted(_below(path))
+        elif not path.exists() and glob.has_magic(word):
+            matches = sorted(Path(match) for match in glob.glob(word, recursive=True) if not Path(match).is_dir())
+        else:
+            matches = [path]
+        if not matches:
+            raise DataError(f"{word}: no audio file there")
+        paths.update(dict.fromkeys(matches))
+    return list(paths)
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    from ingest.scan import AUDIO_SUFFIXES
+
+    for path in folder.rglob("*"):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if path.suffix.lower() in AUDIO_SUFFIXES and not hidden and path.is_file():
+            yield path
+
+
+def _judged(detector: Any, path: Path) -> dict[str, Any]:
+    from ingest.audio import Unreadable
+
+    try:
+        return {**detector.predict(path).as_json(), "error": None}
+    except Unreadable as error:
+        return {**dict.fromkeys(COLUMNS), "path": str(path), "windows": [], "warnings": [], "error": str(error)}
+
+
+def _line(row: dict[str, Any], known: Iterable[str]) -> str:
+    if row["error"]:
+        return f"{row['path']}: not judged: {row['error'].removeprefix(row['path'] + ': ')}"
+    parts = [f"score {row['score']:.4f}"]
+    if row["llr"] is not None:
+        parts.append(f"llr {row['llr']:+.2f}")
+    if len(row["windows"]) > 1:
+        parts.append(f"{len(row['windows'])} windows, mean {row['window_mean']:.4f}")
+    parts += [f"{row['duration_s']:.1f} s", *(text for text in row["warnings"] if text not in set(known))]
+    return f"{row['path']}: {row['verdict'] or 'no verdict'}; {'; '.join(parts)}"
+
+
+def _about(detector: Any) -> list[str]:
+    """What stands above the verdicts: which model, its calibration and threshold, and what is not known of it."""
+    trained, calibration = detector.trained, detector.trained.calibration
+    name = trained.provenance.get("run_id") or trained.provenance.get("weights") or ""
+    lines = [f"{trained.detector} {name}".rstrip()]
+    if calibration is not None:
+        lines.append(
+            f"calibrated on {calibration.source}: {calibration.n_bonafide} bona fide, {calibration.n_spoof} spoof, "
+            f"EER {100 * calibration.eer:.2f} %, Cllr {calibration.cllr_before:.3f} before, "
+            f"{calibration.cllr_after:.3f} after (bits; 1 = says nothing)"
+        )
+    if detector.threshold is not None:
+        lines.append(f"threshold {detector.threshold:.4f}: above it the verdict is bonafide, else spoof")
+    return [*lines, *trained.remarks]
+
+
+def write(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    """Write verdicts as JSON Lines, CSV or Parquet; lists and provenance are JSON text in the last two."""
+    with atomic(path) as temporary:
+        if path.suffix == ".jsonl":
+            lines = (json.dumps({k: row[k] for k in COLUMNS}, ensure_ascii=False) + "\n" for row in rows)
+            temporary.write_text("".join(lines), encoding="utf-8")
+        elif path.suffix == ".csv":
+            text = io.StringIO(newline="")
+            table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+            table.writeheader()
+            table.writerows(_flat(row) for row in rows)
+            temporary.write_text(text.getvalue(), encoding="utf-8")
+        else:
+            _write_parquet(rows, temporary)
+
+
+def _flat(row: dict[str, Any]) -> dict[str, Any]:
+    nested = ("windows", "warnings", "provenance")
+    return {k: json.dumps(row[k], ensure_ascii=False) if k in nested else row[k] for k in COLUMNS}
+
+
+def _write_parquet(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    numbers = {"score", "llr", "threshold", "window_mean", "duration_s"}
+    schema = pa.schema([(name, pa.float64() if name in numbers else pa.string()) for name in COLUMNS])
+    pq.write_table(pa.Table.from_pylist([_flat(row) for row in rows], schema), path, compression="zstd")
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from benchmark.export import export
+
+    for line in export(arguments.data, arguments.run, arguments.to, weights=arguments.weights, onnx=arguments.onnx):
+        print(line)
+    return 0

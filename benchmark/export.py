@@ -1,0 +1,80 @@
+"""A run as a folder of its own: weights, settings, card; `detect --model FOLDER` needs nothing else but this code.
+
+The same run gives the same bytes: nothing in the folder depends on when or where it was written.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from benchmark import card, detectors
+from benchmark import trained as loading
+from benchmark.trained import Trained
+from ingest.files import atomic, sha256
+from ingest.types import DataError
+
+ONNX = "model.onnx"
+ONNX_TOLERANCE = 1e-4  # of a score, against PyTorch; float32 sums in another order
+
+
+def export(data: Path, run: str, to: Path, *, weights: Path | None = None, onnx: bool = False) -> list[str]:
+    """Write the folder `to`; returns what was done, one line each.
+
+    Raises DataError for an unknown run, absent weights, or a folder that holds something else. With onnx=True a network
+    that ONNX cannot express, or whose scores differ there, is a line, not an error, and no model.onnx is left.
+    """
+    if to.exists() and (not to.is_dir() or (any(to.iterdir()) and not (to / loading.SETTINGS).is_file())):
+        raise DataError(f"--to {to} holds something else; name a new or empty folder")
+    trained = loading.from_run(data, run, weights=weights)
+    text = card.model(loading.run_folder(data, run).parents[1], trained)
+    path = to / loading.WEIGHTS
+    _save(trained.network, path)
+    files = {loading.WEIGHTS: sha256(path)}
+    lines = [f"{path}: {trained.detector}, {sum(p.numel() for p in trained.network.parameters()):,} parameters"]
+    (to / ONNX).unlink(missing_ok=True)
+    if onnx:
+        lines.append(_onnx(trained, to / ONNX))
+        if (to / ONNX).is_file():
+            files[ONNX] = sha256(to / ONNX)
+    with atomic(to / "README.md") as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    with atomic(to / loading.SETTINGS) as temporary:  # last: it says that the folder is whole
+        temporary.write_text(json.dumps(settings(trained, files), indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    loading.from_export(to)  # what does not load here will not load anywhere
+    return [*lines, f"{to}: python -m benchmark detect FILE --model {to}"]
+
+
+def settings(trained: Trained, files: dict[str, str]) -> dict[str, Any]:
+    """The content of settings.json: all that loading and judging need beside the weights. files: name -> sha256."""
+    offline = detectors.get(trained.detector).OFFLINE
+    return {
+        "format": loading.FORMAT,
+        "detector": trained.detector,
+        "config": {**trained.config, **{k: v for k, v in offline.items() if k in trained.config}},  # weights are here
+        "input": trained.input,
+        "calibration": None if trained.calibration is None else trained.calibration.as_json(),
+        "domain": None if trained.domain is None else trained.domain.as_json(),
+        "provenance": trained.provenance,
+        "remarks": list(trained.remarks),
+        "files": files,
+    }
+
+
+def _save(network: Any, path: Path) -> None:
+    from safetensors.torch import save_file
+
+    with atomic(path) as temporary:
+        save_file({key: value.contiguous().clone() for key, value in network.state_dict().items()}, temporary)
+
+
+def _onnx(trained: Trained, path: Path) -> str:
+    from benchmark import onnx_model
+
+    try:
+        difference, what = onnx_model.write(trained, path)
+    except onnx_model.Inexpressible as error:
+        return f"no {ONNX}: {trained.detector} cannot be expressed in ONNX ({error})"
+    if not difference <= ONNX_TOLERANCE:
+        path.unlink()
+        return f"no {ONNX}: in onnxruntime its scores differ from PyTorch's by {difference:.2g}, so it is not kept"
+    return f"{path}: {what}, equal to PyTorch within {difference:.1g} in onnxruntime"

@@ -1,0 +1,118 @@
+"""A detector as an ONNX model: what it is fed with in, one score per clip out; checked against onnxruntime."""
+
+import contextlib
+import io
+import os
+import re
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmark.inference import WINDOW
+from benchmark.trained import Trained
+from features import extractors
+from ingest.files import atomic
+from ingest.types import DataError
+
+OPSET = 18
+BATCHES = (1, 3)
+
+
+class Inexpressible(Exception):
+    """An operation of the network has no ONNX form; the reason is one line."""
+
+
+class _Scored(torch.nn.Module):
+    """The network's score as a forward pass."""
+
+    def __init__(self, network: torch.nn.Module):
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.network.score(x)
+
+
+def write(trained: Trained, path: Path) -> tuple[float, str]:
+    """Write the model; returns the largest difference of a score from PyTorch's, and what its input is.
+
+    The input `x` is the detector's feature, (batch, ...) of any batch: the wave itself for detectors of raw audio.
+    Raises Inexpressible if the network has no ONNX form, DataError if the extra `onnx` is not installed.
+    """
+    try:
+        import onnx
+        import onnxruntime
+    except ImportError as error:
+        raise DataError(
+            f"--onnx needs the packages onnx and onnxruntime ({error}): pip install sirenbench[onnx]"
+        ) from None
+    spec = trained.input
+    samples = spec["samples"] or WINDOW
+    extractor = extractors.get(spec["feature"], **spec["params"])
+    generator = torch.Generator().manual_seed(0)
+    inputs = [extractor.extract(0.1 * torch.randn(n, samples, generator=generator)) for n in BATCHES]
+    model = _Scored(trained.network.cpu()).eval()
+    content = _exported(model, inputs[1], any_length=spec["samples"] is None)
+    plain = onnx.load_from_string(content)
+    _strip(plain)
+    with atomic(path) as temporary:
+        temporary.write_bytes(plain.SerializeToString(deterministic=True))
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    worst = 0.0
+    with torch.inference_mode():
+        for x in inputs:
+            ours = model(x).numpy()
+            theirs = session.run(None, {"x": x.numpy()})[0]
+            worst = max(worst, float(np.abs(ours - theirs).max() / max(1.0, np.abs(ours).max())))
+    shape = ", ".join(str(size) for size in inputs[0].shape[1:])
+    return worst, f"x (batch, {shape}) of {spec['feature']} to score (batch,)"
+
+
+def _strip(model: Any) -> None:
+    """Remove what names places on this machine: stack traces and remarks."""
+    model.ClearField("metadata_props")
+    for graph in (model.graph, *model.functions):
+        for part in (graph, *graph.node, *graph.value_info):
+            for field in ("doc_string", "metadata_props"):
+                part.ClearField(field)
+    for part in (*model.graph.input, *model.graph.output, *model.graph.initializer):
+        part.ClearField("metadata_props")
+
+
+def _exported(model: torch.nn.Module, x: torch.Tensor, *, any_length: bool) -> bytes:
+    axes = {0: "batch", 1: "frame"} if any_length else {0: "batch"}
+    buffer = io.BytesIO()
+    try:
+        with warnings.catch_warnings(), _silent(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                model, (x,), buffer, input_names=["x"], output_names=["score"], opset_version=OPSET, dynamo=False,
+                dynamic_axes={"x": axes, "score": {0: "batch"}},
+            )  # fmt: skip
+    except Exception as error:  # every way in which an arbitrary network can defeat the exporter
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise Inexpressible(re.split(r"\. Please|  \[", lines[0])[0]) from error
+    return buffer.getvalue()
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Nothing reaches the terminal: where it fails, the exporter prints the whole graph from C++."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with open(os.devnull, "w") as nowhere:
+        kept = os.dup(1), os.dup(2)
+        try:
+            os.dup2(nowhere.fileno(), 1)
+            os.dup2(nowhere.fileno(), 2)
+            yield
+        finally:
+            os.dup2(kept[0], 1)
+            os.dup2(kept[1], 2)
+            os.close(kept[0])
+            os.close(kept[1])

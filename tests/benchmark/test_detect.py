@@ -1,0 +1,128 @@
+"""python -m benchmark detect and export, by the command line."""
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import soundfile
+import trained_run
+
+from benchmark import detect_cli
+from ingest.cli import Parser
+from ingest.types import DataError
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """(data folder, run id, export folder)."""
+    folder = tmp_path_factory.mktemp("run")
+    run_id = trained_run.make(folder)
+    call("export", run_id, "--to", folder / "model", "--data", folder / "data")
+    return folder / "data", run_id, folder / "model"
+
+
+def call(*words):
+    parser = Parser(prog="benchmark")
+    detect_cli.add(parser.add_subparsers(dest="command", required=True))
+    arguments = parser.parse_args([str(word) for word in words])
+    return arguments.does(arguments)
+
+
+@pytest.fixture
+def files(tmp_path):
+    """A folder with two good files, one bad, one that is no audio, and a hidden one."""
+    folder = tmp_path / "in"
+    (folder / "deep").mkdir(parents=True)
+    soundfile.write(folder / "a.wav", 0.1 * np.random.default_rng(0).standard_normal(70_000), 16_000)
+    soundfile.write(folder / "deep" / "b.flac", trained_run.tone(2, 24_000), 24_000)
+    (folder / "c.wav").write_bytes(b"RIFF")
+    (folder / "notes.txt").write_text("not audio")
+    shutil.copy(folder / "a.wav", folder / ".hidden.wav")
+    return folder
+
+
+@pytest.mark.parametrize("out", ["v.jsonl", "v.csv", "v.parquet"])
+def test_a_folder_is_judged_and_the_bad_file_named_and_counted(made, files, tmp_path, capsys, out):
+    assert call("detect", files, "--model", made[2], "--out", tmp_path / out) == 1
+    said = capsys.readouterr()
+    assert "1 of 3 files could not be judged" in said.err and "c.wav" in said.err
+    assert "Cllr" in said.err and "threshold" in said.err
+    lines = said.out.splitlines()
+    assert len(lines) == 3 and sum("not judged" in line for line in lines) == 1
+    rows = READ[out](tmp_path / out)
+    assert [row["path"] for row in rows] == [str(files / name) for name in ("a.wav", "c.wav", "deep/b.flac")]
+    good = rows[0]
+    assert good["verdict"] in ("bonafide", "spoof") and float(good["llr"]) and not good["error"]
+    assert len(loaded(good["windows"])) > 1 and loaded(good["provenance"])["detector"] == "mean_pool"
+    assert rows[1]["error"] and not rows[1]["verdict"] and loaded(rows[1]["windows"]) == []
+
+
+READ = {
+    "v.jsonl": lambda path: [json.loads(line) for line in path.read_text().splitlines()],
+    "v.csv": lambda path: list(csv.DictReader(path.open())),
+    "v.parquet": lambda path: pq.read_table(path).to_pylist(),
+}
+
+
+def loaded(value):
+    return json.loads(value) if isinstance(value, str) else value
+
+
+def test_the_run_its_only_detector_and_its_export_agree(made, files, capsys):
+    data, run_id, model = made
+    said = []
+    for words in (
+        ("--run", run_id),
+        ("--detector", "mean_pool"),
+        ("--model", model),
+        ("--run", data / "scores" / run_id),
+    ):
+        assert call("detect", files / "a.wav", *words, "--data", data) == 0
+        said.append(capsys.readouterr().out)
+    assert len(set(said)) == 1 and said[0].startswith(f"{files / 'a.wav'}: ")
+
+
+def test_weights_alone_give_a_raw_score_and_say_so_once(made, files, capsys):
+    weights = made[0] / "models" / "mean_pool-s0-abc" / "model.safetensors"
+    assert call("detect", files / "a.wav", files / "deep", "--weights", weights, "--detector", "mean_pool") == 0
+    said = capsys.readouterr()
+    assert said.err.count("not calibrated") == 1 and "no verdict; score" in said.out and "llr" not in said.out
+    assert (
+        call("detect", files / "a.wav", "--weights", weights, "--detector", "mean_pool", "--threshold", "-1000000") == 0
+    )
+    assert "bonafide; score" in capsys.readouterr().out
+
+
+def test_singing_is_noticed_by_a_detector_of_speech(made, files, capsys):
+    call("detect", files / "deep", "--model", made[2])
+    assert "sounds like singing" in capsys.readouterr().out
+
+
+def test_globs_folders_and_names_mean_each_file_once(files, monkeypatch):
+    monkeypatch.chdir(files)
+    names = [str(path) for path in detect_cli.found(["*.wav", "a.wav", "deep", "absent.wav"])]
+    assert names == ["a.wav", "c.wav", "deep/b.flac", "absent.wav"]
+    assert [path.name for path in detect_cli.found(["**/*.flac"])] == ["b.flac"]
+    for nothing in ("*.opus", "empty"):
+        (files / "empty").mkdir(exist_ok=True)
+        with pytest.raises(DataError, match="no audio file"):
+            detect_cli.found([nothing])
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [([], "say which detector"), (["--run", "a", "--model", "b"], "say which detector"), (["--model", "."], "settings.json"),
+     (["--weights", "absent.pth", "--detector", "aasist"], "not a file"), (["--run", "x", "--set", "lr=1"], "--set goes with"),
+     (["--model", ".", "--out", "v.txt"], "extension"), (["--detector", "aasst"], "no trained run of aasst")],
+)  # fmt: skip
+def test_wrong_usage_is_one_line(tmp_path, words, said):
+    with pytest.raises(DataError, match=said):
+        call("detect", tmp_path / "a.wav", "--data", tmp_path, *words)
+
+
+def test_threads_must_be_a_number_of_threads(made, files):
+    with pytest.raises(DataError, match="--threads 0"):
+        call("detect", files, "--model", made[2], "--threads", 0)
