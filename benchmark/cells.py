@@ -11,6 +11,7 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 import protocols
 from benchmark import settings
@@ -42,7 +43,7 @@ class Trials:
 
     def role(self, role: str) -> pa.Table:
         """The rows of one role: train, dev or test."""
-        return self.rows.filter(pa.compute.equal(self.rows["role"], role))
+        return self.rows.filter(pc.equal(self.rows["role"], role))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +59,13 @@ class Cell:
     trained: bool  # False: the weights are scored as they are
 
 
-def trials(con: duckdb.DuckDBPyConnection, name: str, *, partial: bool = False) -> Trials:
-    """The trials of protocol `name` on the catalog.
+def trials(con: duckdb.DuckDBPyConnection, name: str, *, partial: bool = False, lists: Path | None = None) -> Trials:
+    """The trials of protocol `name` on the catalog; lists: folder of the user's trial lists.
 
     Raises DataError naming a corpus that is not there, unless partial=True says that it is meant.
     """
     protocol = protocols.load(name)
-    table = protocols.trials(con, protocol, partial=partial)
+    table = protocols.trials(con, protocol, partial=partial, lists=lists)
     con.register("protocol_rows", table)
     try:
         rows = con.sql(
@@ -101,11 +102,12 @@ def resolve(
             clip = on.protocol.clip if trained else None  # trained weights are scored at their own length
             how = settings.resolve(detector, assignments, clip=clip, weights=weights)
             for seed in seeds:
-                cells.append(_cell(name, on, how, seed, trained))
+                cells.append(cell(name, on, how, seed, trained))
     return cells
 
 
-def _cell(protocol: str, on: Trials, how: Settings, seed: int, trained: bool) -> Cell:
+def cell(protocol: str, on: Trials, how: Settings, seed: int, trained: bool) -> Cell:
+    """One cell; DataError if it is to be trained and the protocol has no training trials."""
     about = {
         "settings": how.as_json(),
         "seed": seed,
@@ -128,6 +130,16 @@ def score_keys(rows: pa.Table, *, paired: bool) -> list[tuple]:
     """What the score of each trial hangs on: utterance and variant; its reference too where the detector hears one."""
     names = ("utt_id", "variant", "reference", "reference_mode") if paired else ("utt_id", "variant")
     return list(zip(*(rows[name].to_pylist() for name in names), strict=True))
+
+
+def draws_per_epoch(on: Trials, how: settings.Training) -> int:
+    """Utterances that one epoch of training reads: all train trials, the smaller class up to the larger if balanced."""
+    train = on.role("train")
+    balance = on.protocol.balance if how.balance == "protocol" else how.balance
+    if balance != "oversample" or not train.num_rows:
+        return train.num_rows
+    bonafide = pc.sum(pc.equal(train["label"], "bonafide")).as_py()
+    return 2 * max(bonafide, train.num_rows - bonafide)
 
 
 def digest(value: Any) -> str:

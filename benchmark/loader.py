@@ -14,6 +14,7 @@ import torch
 
 from benchmark import references, variants
 from benchmark.batch import Batch, targets
+from benchmark.distribution import ALONE, Share
 from benchmark.feeds import Feed
 
 EXTRA = ("attack", "domain", "language", "corpus", "speaker")
@@ -109,12 +110,13 @@ class Loader:
         """
         self.batch_size, self.mix = batch_size, mix or {}
 
-    def epoch(self, number: int = 0, *, start: int = 0) -> Iterator[Batch]:
+    def epoch(self, number: int = 0, *, start: int = 0, here: Share = ALONE) -> Iterator[Batch]:
         """The batches of one epoch, from batch `start` on; the same whatever `workers` is.
 
         Of several processes each gets its part of every batch in training, and its turns of whole batches in scoring.
         """
         plan = self.plan(number)[start:]
+        plan = [here.of(draws) for draws in plan] if self.train else here.turns(plan)
         with ThreadPoolExecutor(max(1, self.workers)) as pool:
             ahead: deque = deque()
             for draws in plan:

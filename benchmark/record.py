@@ -1,5 +1,6 @@
 """What a run leaves: scores, curve, ASV rates, and a record of everything its numbers depend on."""
 
+import hashlib
 import json
 import platform
 import resource
@@ -10,13 +11,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmark import cells as grid
 from benchmark.cells import Trials
 from ingest import catalog
-from ingest.files import atomic
+from ingest.files import atomic, sha256
 
 
 def folder(data: Path, run_id: str) -> Path:
@@ -25,7 +27,7 @@ def folder(data: Path, run_id: str) -> Path:
 
 
 def write_run(
-    data: Path, run_id: str, on: Trials, scored: Mapping[tuple, float], *,
+    data: Path, out: Path, run_id: str, on: Trials, scored: Mapping[tuple, float], *,
     curve: Sequence[Sequence], facts: Mapping[str, Any], paired: bool = False,
 ) -> None:  # fmt: skip
     """Write the files of one finished run.
@@ -36,7 +38,7 @@ def write_run(
     """
     from benchmark.results import asv_file
 
-    where = folder(data, run_id)
+    where = folder(out, run_id)
     trials = pa.concat_tables([on.role("dev"), on.role("test")])
     scores = pa.array([scored[key] for key in grid.score_keys(trials, paired=paired)], pa.float64())
     rows = trials.select(list(grid.SCORE_COLUMNS))
@@ -49,13 +51,23 @@ def write_run(
         pq.write_table(pa.table(points), temporary, compression="zstd")
     with catalog.connect(data / "catalog.duckdb") as con:
         _write_json(where / "asv.json", asv_file(con, rows, on.protocol.metrics))
+        shards = _shards(con, on.rows)
     (where / "failed.json").unlink(missing_ok=True)
-    _write_json(where / "run.json", {"run_id": run_id, **_about(on), **_provenance(), **facts})
+    _write_json(where / "run.json", {"run_id": run_id, "shards": shards, **_about(on), **_provenance(), **facts})
 
 
 def _write_json(path: Path, value: Any) -> None:
     with atomic(path) as temporary:
         temporary.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
+
+
+def _shards(con: duckdb.DuckDBPyConnection, rows: pa.Table) -> str | None:
+    """sha256 over the hashes of all audio shards of the corpora that the trials come from."""
+    if not con.execute("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'shard'").fetchone()[0]:
+        return None
+    corpora = sorted(set(rows["corpus"].to_pylist()))
+    found = con.execute("SELECT shard, sha256 FROM shard WHERE corpus IN (FROM unnest(?)) ORDER BY shard", [corpora])
+    return hashlib.sha256(json.dumps(found.fetchall()).encode()).hexdigest()
 
 
 def _about(on: Trials) -> dict[str, Any]:
@@ -78,6 +90,7 @@ def _about(on: Trials) -> dict[str, Any]:
 def _provenance() -> dict[str, Any]:
     return {
         **git_state(),
+        "lock": sha256(grid.ROOT / "requirements.lock") if (grid.ROOT / "requirements.lock").exists() else None,
         "catalog_version": catalog.SCHEMA_VERSION,
         "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,

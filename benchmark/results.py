@@ -74,7 +74,8 @@ def collect(data: Path, *, replicates: int = REPLICATES, jobs: int | None = None
         kept = {run for run, old in _previous(path).items() if signatures.get(run) == old}
         new = [f for f in folders if f.name not in kept]
         failures = _failures(data)
-        if folders and not new and _current(path, set(signatures), failures):
+        grids = _grids(data)
+        if folders and not new and _current(path, set(signatures), failures, grids):
             return Collected(len(folders), 0)
         with atomic(path) as temporary:
             temporary.unlink()  # DuckDB makes the file itself
@@ -85,6 +86,10 @@ def collect(data: Path, *, replicates: int = REPLICATES, jobs: int | None = None
                 _published(con)
                 if failures:
                     con.executemany("INSERT INTO failure VALUES (?, ?, ?, ?, ?)", failures)
+                for name, rows in grids.items():
+                    if rows:
+                        marks = ", ".join("?" * len(rows[0]))
+                        con.executemany(f"INSERT INTO {name} VALUES ({marks})", rows)
                 con.execute("COMMIT")
                 _insert(con, _measured(new, signatures, replicates, jobs), path if kept else None, kept)
     return Collected(len(folders), len(new))
@@ -268,11 +273,24 @@ def _failures(data: Path) -> list[tuple]:
     return found
 
 
-def _current(path: Path, runs: set[str], failures: Sequence[tuple]) -> bool:
-    """Whether the present results catalog holds exactly these runs and failures: then it stays as it is."""
+def _grids(data: Path) -> dict[str, list[tuple]]:
+    """Rows of the tables of grids, from what `run --grid` left."""
+    rows: dict[str, list[tuple]] = {"grid": [], "grid_run": [], "grid_column": []}
+    for path in sorted((data / "grids").rglob("*.json")):
+        about = _json(path)
+        name, order = about["grid"], about["order"]
+        rows["grid"].append((name, about["title"], about["source"], about["note"]))
+        rows["grid_run"] += [(name, level, order.index(level), run) for level, run in about["levels"] if level in order]
+        rows["grid_column"] += [(name, column, *place) for column, place in sorted(about["columns"].items())]
+    return {name: sorted(found) for name, found in rows.items()}
+
+
+def _current(path: Path, runs: set[str], failures: Sequence[tuple], grids: Mapping[str, list[tuple]]) -> bool:
+    """Whether the present results catalog holds exactly these runs, failures and grids: then it stays as it is."""
     with duckdb.connect(str(path), read_only=True) as con:
         there = {row[0] for row in con.execute("SELECT run_id FROM run").fetchall()}
-        return there == runs and con.execute("FROM failure ORDER BY run_id").fetchall() == list(failures)
+        same = all(con.execute(f"FROM {name} ORDER BY ALL").fetchall() == rows for name, rows in grids.items())
+        return same and there == runs and con.execute("FROM failure ORDER BY run_id").fetchall() == list(failures)
 
 
 def asv_file(

@@ -22,6 +22,10 @@ CREATE TABLE run (
     train_s            DOUBLE,
     score_s            DOUBLE,
     peak_memory_bytes  BIGINT,
+    energy_j           DOUBLE,
+    energy_source      VARCHAR,
+    train_draws        BIGINT,
+    scored_trials      BIGINT,
     device             VARCHAR,
     finished_at        VARCHAR,
     train_key          VARCHAR,
@@ -31,6 +35,10 @@ CREATE TABLE run (
     catalog_version    BIGINT,
     git_commit         VARCHAR,
     git_dirty          BOOLEAN,
+    lock               VARCHAR,
+    shards             VARCHAR,
+    model_sha256       VARCHAR,
+    backbone_sha256    VARCHAR,
     versions           JSON,
     source             VARCHAR
 );
@@ -55,6 +63,10 @@ COMMENT ON COLUMN run.parameters IS 'Number of weights of the detector';
 COMMENT ON COLUMN run.train_s IS 'Seconds of training; shared by runs with the same train_key';
 COMMENT ON COLUMN run.score_s IS 'Seconds of scoring what no other run of the training had scored yet';
 COMMENT ON COLUMN run.peak_memory_bytes IS 'Largest resident memory of the process';
+COMMENT ON COLUMN run.energy_j IS 'Joules; training counts in the first run that shares it';
+COMMENT ON COLUMN run.energy_source IS 'rapl, nvml: counters of the machine; estimate: processor seconds times 10 W';
+COMMENT ON COLUMN run.train_draws IS 'Utterances that one epoch of training reads';
+COMMENT ON COLUMN run.scored_trials IS 'Trials scored in score_s: those that no other run of the training had scored yet';
 COMMENT ON COLUMN run.device IS 'Processor or GPU';
 COMMENT ON COLUMN run.finished_at IS 'UTC time, ISO 8601';
 COMMENT ON COLUMN run.train_key IS 'Runs with the same key share one training';
@@ -64,6 +76,10 @@ COMMENT ON COLUMN run.code_version IS 'Hash of the sources that decide the score
 COMMENT ON COLUMN run.catalog_version IS 'Schema version of the catalog the trials came from';
 COMMENT ON COLUMN run.git_commit IS 'Commit of the checkout';
 COMMENT ON COLUMN run.git_dirty IS 'The checkout differed from its commit';
+COMMENT ON COLUMN run.lock IS 'sha256 of requirements.lock';
+COMMENT ON COLUMN run.shards IS 'sha256 over the hashes of all audio shards of the corpora used';
+COMMENT ON COLUMN run.model_sha256 IS 'sha256 of the trained weights; equal weights, equal hash';
+COMMENT ON COLUMN run.backbone_sha256 IS 'sha256 of the local pretrained weights that training started from';
 COMMENT ON COLUMN run.versions IS 'Versions of the libraries';
 COMMENT ON COLUMN run.source IS 'Where external scores come from';
 
@@ -205,6 +221,42 @@ COMMENT ON COLUMN published_run.subset IS 'Named test subset';
 COMMENT ON COLUMN published_run.metric IS 'eer or auc';
 COMMENT ON COLUMN published_run.value IS 'Fraction';
 
+CREATE TABLE grid (
+    grid   VARCHAR PRIMARY KEY,
+    title  VARCHAR NOT NULL,
+    source VARCHAR NOT NULL,
+    note   VARCHAR NOT NULL
+);
+COMMENT ON TABLE grid IS 'Grids of settings that were run: ablations and other tables over one detector';
+COMMENT ON COLUMN grid.grid IS 'Name of its file, as in python -m benchmark run --grid';
+COMMENT ON COLUMN grid.title IS 'What varies';
+COMMENT ON COLUMN grid.source IS 'Paper and table';
+COMMENT ON COLUMN grid.note IS 'What to know beside it';
+
+CREATE TABLE grid_run (
+    grid     VARCHAR NOT NULL,
+    level    VARCHAR NOT NULL,
+    position BIGINT NOT NULL,
+    run_id   VARCHAR NOT NULL
+);
+COMMENT ON TABLE grid_run IS 'Which run is which level of a grid; a run can be a level of several grids';
+COMMENT ON COLUMN grid_run.grid IS 'The grid';
+COMMENT ON COLUMN grid_run.level IS 'One choice of settings';
+COMMENT ON COLUMN grid_run.position IS 'Order of the levels in the grid';
+COMMENT ON COLUMN grid_run.run_id IS 'The run, perhaps not finished';
+
+CREATE TABLE grid_column (
+    grid     VARCHAR NOT NULL,
+    "column" VARCHAR NOT NULL,
+    protocol VARCHAR NOT NULL,
+    subset   VARCHAR NOT NULL
+);
+COMMENT ON TABLE grid_column IS 'The figures that a grid compares its levels by';
+COMMENT ON COLUMN grid_column.grid IS 'The grid';
+COMMENT ON COLUMN grid_column."column" IS 'Name of the figure; the subset of its published counterpart';
+COMMENT ON COLUMN grid_column.protocol IS 'Protocol that it is read from; empty: the one of the level';
+COMMENT ON COLUMN grid_column.subset IS 'Named test subset';
+
 -- Of runs that differ in code version only, the last one counts.
 CREATE VIEW current_run AS
 SELECT *,
@@ -267,6 +319,17 @@ FROM   seeds s
 JOIN   published p USING (detector, protocol, subset, metric)
 WHERE  p.setting = 'default';
 COMMENT ON VIEW compared IS 'Published figure beside the mean over our seeds';
+
+CREATE VIEW grid_figure AS
+SELECT g.grid, g.level, g.position, c."column", l.metric, count(l.value) AS runs, avg(l.value) AS mean,
+       stddev_samp(l.value) AS sd, median(l.value) AS median, min(l.value) AS low, max(l.value) AS high,
+       any_value(p.value) AS published, bool_or(l.partial) AS partial, bool_or(l.simulated) AS simulated
+FROM   grid_run g
+JOIN   grid_column c USING (grid)
+JOIN   leaderboard l ON l.run_id = g.run_id AND l.subset = c.subset AND c.protocol IN ('', l.protocol)
+LEFT   JOIN published p ON p.protocol = g.grid AND p.setting = g.level AND p.subset = c."column" AND p.metric = l.metric
+GROUP  BY ALL;
+COMMENT ON VIEW grid_figure IS 'Each level of each grid: mean, median and range over its seeds, beside the published figure';
 
 CREATE VIEW published_spread AS
 SELECT detector, protocol, subset, metric, count(*) AS runs, avg(value) AS mean, median(value) AS median,

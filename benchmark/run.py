@@ -1,36 +1,44 @@
 """Cells to score files: train once per training key, then score every cell that shares it."""
 
+import contextlib
 import ctypes
 import json
-import os
 import time
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import joblib
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from benchmark import cells as grid
-from benchmark import record
+from benchmark import devices, record
 from benchmark.cells import Cell, Trials
-from ingest.files import atomic, lock
+from benchmark.energy import Meter
+from ingest import parallel
+from ingest.files import atomic, lock, sha256
+from ingest.parallel import Jobs
 from ingest.progress import Progress
 from ingest.types import DataError
+
+if TYPE_CHECKING:
+    from benchmark.distribution import Share
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Where cells run: device word (auto, cpu, cuda, cuda:1), threads per cell, cells at once."""
+    """Where cells run: device word (auto, cpu, cuda, cuda:1), threads and GPUs per cell, cells at once or a cluster."""
 
     device: str = "auto"
     threads: int = 1
-    jobs: int = 1
+    jobs: Jobs = 1
+    gpus: float = 0  # that a cell takes of a cluster's node
+    track: str | None = None  # where learning curves go as well: tensorboard, mlflow, wandb
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +59,17 @@ def done(data: Path, cell: Cell) -> bool:
     return (record.folder(data, cell.run_id) / "run.json").exists()
 
 
+def grouped(out: Path, cells: Sequence[Cell], part: tuple[int, int] = (1, 1)) -> dict[str, list[Cell]]:
+    """The cells that are not done by the training they share; of all trainings those of one part."""
+    number, parts = part
+    mine = set(list(dict.fromkeys(cell.train_key for cell in cells))[number - 1 :: parts])
+    groups: dict[str, list[Cell]] = {}
+    for cell in cells:
+        if cell.train_key in mine and not done(out, cell):
+            groups.setdefault(cell.train_key, []).append(cell)
+    return groups
+
+
 def run(
     data: Path,
     cells: Sequence[Cell],
@@ -58,44 +77,66 @@ def run(
     machine: Machine,
     *,
     weights: Path | None = None,
+    out: Path | None = None,
+    part: tuple[int, int] = (1, 1),
 ) -> list[Failure]:
-    """Run every cell that is not done; a failed one never stops the others. Returns the failures."""
-    groups: dict[str, list[Cell]] = {}
-    for cell in cells:
-        if not done(data, cell):
-            groups.setdefault(cell.train_key, []).append(cell)
+    """Run every cell that is not done; a failed one never stops the others. Returns the failures.
+
+    data: where catalog and shards lie; out: where models and scores go (default: data). part (i, n): of all trainings,
+    done or not, the i-th, (i + n)-th, ... only, so that n such calls do everything once.
+    """
+    out = out or data
+    groups = grouped(out, cells, part)
     failures: list[Failure] = []
     if not groups:
         return failures
-    jobs = [
-        joblib.delayed(_group)(data, group, {c.protocol: on[c.protocol] for c in group}, machine, weights)
+    tasks = (
+        joblib.delayed(_group)(_Work(data, out, {c.protocol: on[c.protocol] for c in group}, machine, weights), group)
         for group in groups.values()
-    ]
-    parallel = joblib.Parallel(n_jobs=min(machine.jobs, len(jobs)), return_as="generator_unordered")
-    with Progress("benchmark", total=len(jobs), unit="training") as progress:
-        for group in parallel(jobs):
+    )
+    jobs = min(machine.jobs, len(groups)) if isinstance(machine.jobs, int) else machine.jobs
+    with Progress("benchmark", total=len(groups), unit="training") as progress:
+        for group in parallel.results(tasks, jobs, what="benchmark", gpus=machine.gpus):
             failures += group
             progress.add()
     return sorted(failures, key=lambda failure: failure.run_id)
 
 
-def _group(
-    data: Path, group: Sequence[Cell], on: Mapping[str, Trials], machine: Machine, weights: Path | None
-) -> list[Failure]:
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What one training and the cells that share it need; travels to the process that does it."""
+
+    data: Path
+    out: Path
+    on: Mapping[str, Trials]
+    machine: Machine
+    weights: Path | None
+
+
+def _group(work: _Work, group: Sequence[Cell]) -> list[Failure]:
     """Train what the cells share, then score each; failures are written beside the results and returned."""
+    from benchmark import distribution
+
     try:
-        with lock(model_folder(data, group[0]) / "lock"):
-            _train_and_score(data, [cell for cell in group if not done(data, cell)], on, machine, weights)
+        with contextlib.ExitStack() as held:
+            device = held.enter_context(devices.taken(work.machine.device))
+            here = distribution.start(device)
+            if here.first:
+                held.enter_context(lock(model_folder(work.out, group[0]) / "lock"))
+            left = distribution.agree([cell for cell in group if not done(work.out, cell)], here)
+            if left:
+                _train_and_score(work, left, device, here)
+            distribution.agree(None, here)  # nobody goes on before the first process has written
     except DataError as error:
-        return [_failed(data, cell, str(error)) for cell in group if not done(data, cell)]
+        return [_failed(work.out, cell, str(error)) for cell in group if not done(work.out, cell)]
     except Exception as error:  # a bug in one detector must not cost the others their night
         trace = traceback.format_exc()
         reason = f"{type(error).__name__}: {error}"
-        return [_failed(data, cell, reason, trace) for cell in group if not done(data, cell)]
+        return [_failed(work.out, cell, reason, trace) for cell in group if not done(work.out, cell)]
     return []
 
 
-def _failed(data: Path, cell: Cell, reason: str, trace: str = "") -> Failure:
+def _failed(out: Path, cell: Cell, reason: str, trace: str = "") -> Failure:
     failed = {
         "run_id": cell.run_id,
         "protocol": cell.protocol,
@@ -104,76 +145,98 @@ def _failed(data: Path, cell: Cell, reason: str, trace: str = "") -> Failure:
         "reason": " ".join(reason.split()),
         "traceback": trace,
     }
-    with atomic(record.folder(data, cell.run_id) / "failed.json") as temporary:
+    with atomic(record.folder(out, cell.run_id) / "failed.json") as temporary:
         temporary.write_text(json.dumps(failed, indent=1, sort_keys=True))
     return Failure(cell.run_id, failed["reason"])
 
 
-def _train_and_score(
-    data: Path, cells: Sequence[Cell], on: Mapping[str, Trials], machine: Machine, weights: Path | None
-) -> None:
+def _train_and_score(work: _Work, cells: Sequence[Cell], device: str, here: "Share") -> None:
     import torch
 
     from shards.reader import Reader
 
-    if not cells:
-        return
-    device = _device(machine.device)
-    torch.set_num_threads(machine.threads)
+    torch.set_num_threads(work.machine.threads)
     keep_freed_memory()
-    first = cells[0]
-    with Reader(data) as reader:
-        detector, training = _trained(data, first, on[first.protocol], reader, device, weights)
-        scored: dict[tuple[str, str], float] = {}
+    with Reader(work.data) as reader:
+        meter = Meter(device)
+        detector, training = _trained(work, cells[0], reader, device, here)
+        scored: dict[tuple, float] = {}
         for cell in cells:
             started = time.perf_counter()
-            _score_new(detector, cell, on[cell.protocol], reader, device, scored)
-            seconds = time.perf_counter() - started
-            facts = _facts(cell, {**training, "score_s": seconds}, detector, device)
+            number = _score_new(detector, cell, work.on[cell.protocol], reader, device, scored, here)
+            costs = {"score_s": time.perf_counter() - started, "scored_trials": number, **meter.read()}
+            meter = Meter(device)  # the next cell starts from here: the training counts once
+            if not here.first:
+                continue
+            facts = _facts(cell, {**training, **costs}, detector, device, model_folder(work.out, cell))
             record.write_run(
-                data, cell.run_id, on[cell.protocol], scored,
-                curve=training["curve"], facts=facts, paired=detector.REFERENCE,
+                work.data, work.out, cell.run_id, work.on[cell.protocol], scored,
+                curve=training["curve"], facts={**facts, "processes": here.world}, paired=detector.REFERENCE,
             )  # fmt: skip
 
 
-def _trained(data: Path, cell: Cell, on: Trials, reader: Any, device: str, weights: Path | None) -> tuple[Any, dict]:
+def _trained(work: _Work, cell: Cell, reader: Any, device: str, here: "Share") -> tuple[Any, dict]:
     """The detector with its final weights, from disk when the training is finished, else trained now."""
     import torch
-    from safetensors.torch import load_file, save_file
+    from safetensors.torch import load_file
 
     from benchmark.loader import derive
-    from benchmark.train import train
 
-    folder = model_folder(data, cell)
+    folder, on = model_folder(work.out, cell), work.on[cell.protocol]
     torch.manual_seed(derive(cell.seed, "weights"))
     finished = (folder / "train.json").exists()
-    detector = _build(cell, on, offline=finished or weights is not None).to(device)
-    if weights is not None:
-        detector.load_weights(weights)
+    detector = _build(cell, on, offline=finished or work.weights is not None).to(device)
+    if work.weights is not None:
+        detector.load_weights(work.weights)
     if not cell.trained:
-        return detector, {"train_s": 0.0, "best_epoch": None, "epochs": 0, "curve": []}
+        return detector, {"train_s": 0.0, "train_draws": 0, "best_epoch": None, "epochs": 0, "curve": []}
     if finished:
         detector.load_state_dict(load_file(folder / "model.safetensors"))
         return detector.to(device), json.loads((folder / "train.json").read_text())
-    started = time.perf_counter()
-    how = cell.settings.training
+    result = _train(work, cell, detector, reader, device)
+    if here.first:
+        _keep(folder, detector, result)
+    return detector, result
+
+
+def _train(work: _Work, cell: Cell, detector: Any, reader: Any, device: str) -> dict:
+    from benchmark.distribution import Tracker
+    from benchmark.train import train
+
+    on, how = work.on[cell.protocol], cell.settings.training
     balance = on.protocol.balance if how.balance == "protocol" else how.balance
-    result = train(
-        detector,
-        _loader(detector, on.role("train"), cell, reader, device, train=True, balance=balance),
-        _loader(detector, on.role("dev"), cell, reader, device, group_by=on.protocol.dev_mean_over),
-        how,
-        seed=cell.seed,
-        checkpoint=folder / "state.pt",
-        name=f"{cell.protocol} {cell.detector} seed {cell.seed}",
-    )
+    started = time.perf_counter()
+    about = {
+        "detector": cell.detector,
+        "protocol": cell.protocol,
+        "seed": cell.seed,
+        **cell.settings.as_json()["training"],
+    }
+    with Tracker(work.machine.track, work.out / "tracking", cell.train_key, about) as tracker:
+        result = train(
+            detector,
+            _loader(detector, on.role("train"), cell, reader, device, train=True, balance=balance),
+            _loader(detector, on.role("dev"), cell, reader, device, group_by=on.protocol.dev_mean_over),
+            how,
+            seed=cell.seed,
+            checkpoint=model_folder(work.out, cell) / "state.pt",
+            name=f"{cell.protocol} {cell.detector} seed {cell.seed}",
+            tracker=tracker,
+        )
     result["train_s"] = time.perf_counter() - started
+    result["train_draws"] = grid.draws_per_epoch(on, how)
+    return result
+
+
+def _keep(folder: Path, detector: Any, result: Mapping[str, Any]) -> None:
+    """Write the weights, then what says that they are final, then drop the state between."""
+    from safetensors.torch import save_file
+
     with atomic(folder / "model.safetensors") as temporary:
         save_file({key: value.contiguous() for key, value in detector.state_dict().items()}, temporary)
     with atomic(folder / "train.json") as temporary:
         temporary.write_text(json.dumps(result, indent=1, sort_keys=True))
     (folder / "state.pt").unlink(missing_ok=True)
-    return detector, result
 
 
 def _build(cell: Cell, on: Trials, *, offline: bool) -> Any:
@@ -204,8 +267,8 @@ def _loader(detector: Any, rows: pa.Table, cell: Cell, reader: Any, device: str,
     )  # fmt: skip
 
 
-def _score_new(detector: Any, cell: Cell, on: Trials, reader: Any, device: str, scored: dict) -> None:
-    """Add the scores of dev and test trials that no other cell of this training has had scored."""
+def _score_new(detector: Any, cell: Cell, on: Trials, reader: Any, device: str, scored: dict, here: "Share") -> int:
+    """Add the scores of dev and test trials that no other cell of this training has had scored; how many."""
     from benchmark.score import score
 
     rows = pa.concat_tables([on.role("dev"), on.role("test")])
@@ -213,11 +276,12 @@ def _score_new(detector: Any, cell: Cell, on: Trials, reader: Any, device: str, 
     new = {key: index for index, key in enumerate(keys) if key not in scored}  # one row per trial, however shared
     if new:
         loader = _loader(detector, rows.take(list(new.values())), cell, reader, device)
-        values = score(detector, loader, what=f"{cell.protocol} {cell.detector} scores")
+        values = score(detector, loader, what=f"{cell.protocol} {cell.detector} scores", here=here)
         scored.update(zip(new, values.tolist(), strict=True))
+    return len(new)
 
 
-def _facts(cell: Cell, training: dict, detector: Any, device: str) -> dict[str, Any]:
+def _facts(cell: Cell, costs: dict, detector: Any, device: str, folder: Path) -> dict[str, Any]:
     """What the record of a run says beside its protocol and provenance."""
     return {
         "train_key": cell.train_key,
@@ -228,18 +292,20 @@ def _facts(cell: Cell, training: dict, detector: Any, device: str) -> dict[str, 
         "code_version": grid.code_version(cell.detector, cell.settings.input["feature"]),
         "parameters": sum(p.numel() for p in detector.parameters()),
         "device": record.device_name(device),
-        **{key: training[key] for key in ("train_s", "score_s", "best_epoch", "epochs")},
+        "model_sha256": sha256(folder / "model.safetensors") if cell.trained else None,
+        "backbone_sha256": _backbone(cell),
+        **{key: value for key, value in costs.items() if key != "curve"},
     }
 
 
-def _device(word: str) -> str:
-    import torch
-
-    if word == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if word.startswith("cuda") and not torch.cuda.is_available():
-        raise DataError(f"--device {word}: no CUDA device is visible here; use --device cpu")
-    return word
+def _backbone(cell: Cell) -> str | None:
+    """sha256 of the local weights that the detector's setting `weights` names, a file or a folder of files."""
+    named = cell.settings.config.get("weights")
+    if not isinstance(named, str) or not Path(named).exists():
+        return None
+    files = [Path(named)] if Path(named).is_file() else sorted(p for p in Path(named).rglob("*") if p.is_file())
+    hashes = [sha256(path) for path in files]
+    return hashes[0] if Path(named).is_file() else grid.digest(hashes)
 
 
 def keep_freed_memory() -> None:
@@ -254,8 +320,3 @@ def keep_freed_memory() -> None:
         return
     for option, size in ((_M_MMAP_THRESHOLD, 1 << 30), (_M_TRIM_THRESHOLD, (1 << 31) - 1), (_M_TOP_PAD, 64 << 20)):
         mallopt(option, size)
-
-
-def cores() -> int:
-    """Processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -9,28 +9,32 @@ import pyarrow.parquet as pq
 import torch
 from torch import nn
 
+from benchmark.distribution import ALONE, Share, gathered
 from benchmark.loader import Loader
 from ingest.files import atomic
 from ingest.progress import Progress
 from ingest.types import DataError
 
 
-def score(detector: nn.Module, loader: Loader, *, what: str | None = None) -> np.ndarray:
-    """(trial,) float64 scores of every row of the loader, in row order.
+def score(detector: nn.Module, loader: Loader, *, what: str | None = None, here: Share = ALONE) -> np.ndarray:
+    """(trial,) float64 scores of every row of the loader, in row order; of several processes each scores its batches.
 
     The detector is left in evaluation mode. Raises DataError naming the first utterance whose score is not
     finite.
     """
     detector.eval()
-    order = [draw.row for batch in loader.plan() for draw in batch]
-    scores = np.full(len(order), np.nan)
+    order = [draw.row for batch in here.turns(loader.plan()) for draw in batch]
+    mine = np.full(len(order), np.nan)
     done = 0
     with Progress(what or "score", total=len(order), unit="trial") as progress, torch.inference_mode():
-        for batch in loader.epoch():
+        for batch in loader.epoch(here=here):
             values = detector.score_batch(batch).double().cpu().numpy()
-            scores[order[done : done + values.size]] = values
+            mine[done : done + values.size] = values
             done += values.size
             progress.add(values.size)
+    scores = np.full(len(loader.utt_id), np.nan)
+    for rows, values in gathered((order, mine), here):
+        scores[rows] = values
     wrong = np.flatnonzero(~np.isfinite(scores))
     if wrong.size:
         raise DataError(

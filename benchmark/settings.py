@@ -51,6 +51,14 @@ class Settings:
         """The settings as plain JSON values."""
         return asdict(self)
 
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "Settings":
+        """The settings that a run recorded; DataError if another version wrote them."""
+        try:
+            return cls(**{**value, "training": Training(**value["training"])})
+        except (TypeError, KeyError) as error:
+            raise DataError(f"these settings are not of this version ({error}); check out the run's commit") from None
+
 
 def parse(assignments: Iterable[str], known_detectors: Iterable[str]) -> dict[str, dict[str, Any]]:
     """["lr=1e-3", "lfcc_gmm.components=32"] -> {"": {"lr": 0.001}, "lfcc_gmm": {"components": 32}}.
@@ -132,7 +140,8 @@ def _typed(name: str, values: Mapping[str, Any]) -> Training:
     if unknown:
         raise nearest(min(unknown), (f.name for f in fields(Training)), what=f"training key of {name}")
     words = {"optimizer": ("adam", "adamw", "sgd"), "selection": ("auc", "eer", "accuracy", "loss"),
-             "balance": ("protocol", "oversample", "classes", "none"), "precision": ("float32", "bfloat16")}  # fmt: skip
+             "balance": ("protocol", "oversample", "classes", "none"),
+             "precision": ("float32", "bfloat16", "float16")}  # fmt: skip
     for key, allowed in words.items():
         if values[key] not in allowed:
             raise nearest(str(values[key]), allowed, what=f"{key} of {name}")

@@ -45,7 +45,7 @@ def run(data: Path, con: duckdb.DuckDBPyConnection, on: Mapping[str, Trials], *,
         keys = set(zip(trials.rows["utt_id"].to_pylist(), trials.rows["variant"].to_pylist(), strict=True))
         for probe, run_id in pending.items():
             scores = {key: scored[probe][key[0]] for key in keys}
-            record.write_run(data, run_id, trials, scores, curve=[], facts=_facts(probe, seed, seconds))
+            record.write_run(data, data, run_id, trials, scores, curve=[], facts=_facts(probe, seed, seconds))
         made += len(pending)
     return made
 

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from benchmark import metrics
+from benchmark.distribution import ALONE, Hardware, Share, Tracker, spread
 from benchmark.loader import Loader, derive
 from benchmark.score import score
 from benchmark.settings import Training
@@ -41,9 +42,9 @@ class Progressed:
 
 def train(
     detector: nn.Module, train_loader: Loader, dev_loader: Loader, how: Training, *,
-    seed: int, checkpoint: Path, name: str, save_every_s: float = SAVE_EVERY_S,
+    seed: int, checkpoint: Path, name: str, save_every_s: float = SAVE_EVERY_S, tracker: Tracker | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Train `detector` in place; it ends with the weights that dev selected.
+    """Train `detector` in place; it ends with the weights that dev selected. Under torchrun, all processes call it.
 
     Returns {"best_epoch", "epochs", "curve": [(epoch, name, value), ...]}. `checkpoint` holds the state
     between calls and is removed by the caller once the result is safe. A detector with a `fit` method of its
@@ -51,7 +52,7 @@ def train(
     """
     if hasattr(detector, "fit"):
         return _fit(detector, train_loader, dev_loader, seed)
-    loop = _Loop(detector, train_loader, dev_loader, how, seed, checkpoint, name, save_every_s)
+    loop = _Loop(detector, train_loader, dev_loader, how, seed, checkpoint, name, save_every_s, tracker)
     return loop.run()
 
 
@@ -62,10 +63,13 @@ def _fit(detector: nn.Module, train_loader: Loader, dev_loader: Loader, seed: in
 
 
 class _Loop:
-    def __init__(self, detector, train_loader, dev_loader, how, seed, checkpoint, name, save_every_s):  # noqa: ANN001
+    def __init__(self, detector, train_loader, dev_loader, how, seed, checkpoint, name, save_every_s, tracker):  # noqa: ANN001
         self.detector, self.train_loader, self.dev_loader = detector, train_loader, dev_loader
         self.how, self.seed, self.checkpoint, self.name = how, seed, checkpoint, name
-        self.save_every_s = save_every_s
+        self.save_every_s, self.tracker = save_every_s, tracker
+        self.hardware = Hardware(train_loader.device, how.precision)
+        self.share = self.hardware.share
+        spread(detector, self.share)
         self.at = Progressed()
         self.curve: list[tuple[int, str, float]] = []
         self.best_weights = _copy(detector)
@@ -89,32 +93,34 @@ class _Loop:
         how = replace(self.how, **{k: v for k, v in phase.items() if k in _PHASE_KEYS})
         _set_trainable(self.detector, phase.get("trainable", []))
         self.train_loader.arrange(batch_size=how.batch_size, mix=phase.get("mix"))
-        optimizer = _optimizer(self.detector, how)
+        step, optimizer = self.hardware.prepare(self.detector, _optimizer(self.detector, how))
         if restored is not None:
             optimizer.load_state_dict(restored["optimizer"])
+            self.hardware.load_state(restored["scaler"])
         stop = self.at.stale >= how.patience > 0 or how.epochs <= self.at.epoch
         while not stop:
             for key, value in _settings(phase, self.at.epoch, how.epochs).items():
                 setattr(self.detector, key, value)
-            self._epoch(optimizer, how)
+            self._epoch(step, optimizer, how)
             stop = self._select(how) or self.at.epoch >= how.epochs
             if not stop:
                 self._save(optimizer)
 
-    def _epoch(self, optimizer: torch.optim.Optimizer, how: Training) -> None:
+    def _epoch(self, loss_of: Callable, optimizer: torch.optim.Optimizer, how: Training) -> None:
         at, device = self.at, self.train_loader.device
         batches = len(self.train_loader.plan(at.number))
         self.detector.train()
         with Progress(f"{self.name} epoch {at.number + 1}", total=batches, unit="batch") as progress:
             progress.add(at.batch)
-            for batch in self.train_loader.epoch(at.number, start=at.batch):
-                torch.manual_seed(derive(self.seed, "step", at.step))  # dropout: the same after a resume
+            for batch in self.train_loader.epoch(at.number, start=at.batch, here=self.share):
+                names = ("step", at.step) if self.share.first else ("step", at.step, self.share.rank)
+                torch.manual_seed(derive(self.seed, *names))  # dropout: the same after a resume
                 step, total = at.epoch * batches + at.batch, how.epochs * batches
                 _set_lr(optimizer, learning_rate(how.schedule, how.lr, step=step, total=total, epoch=at.epoch))
-                with torch.autocast(device.type, torch.bfloat16, enabled=how.precision == "bfloat16"):
-                    loss = self.detector.loss(batch.to(device))
-                (loss / how.accumulate).backward()
-                at.loss += _finite(loss, self.name)
+                with self.hardware.autocast():
+                    loss = loss_of(batch.to(device))
+                self.hardware.backward(loss / how.accumulate)
+                at.loss += _finite(self.hardware.mean(loss), self.name)
                 at.batch, at.step = at.batch + 1, at.step + 1
                 progress.add()
                 if at.batch % how.accumulate == 0 or at.batch == batches:
@@ -126,15 +132,17 @@ class _Loop:
 
     def _update(self, optimizer: torch.optim.Optimizer, how: Training) -> None:
         if how.clip_norm:
-            nn.utils.clip_grad_norm_(self.detector.parameters(), how.clip_norm)
+            self.hardware.clip(self.detector, how.clip_norm)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
     def _select(self, how: Training) -> bool:
         """Look at dev; keep the weights if they are the best so far. True when training should stop."""
         at, number = self.at, self.at.number - 1
-        seen = _dev(self.detector, self.dev_loader)
+        seen = _dev(self.detector, self.dev_loader, self.share)
         self.curve += [(number, f"dev_{name}", value) for name, value in seen.items()]
+        if self.tracker is not None:
+            self.tracker.log({name: value for epoch, name, value in self.curve if epoch == number}, number)
         value = seen[how.selection] if how.selection in ("auc", "accuracy") else -seen[how.selection]
         if how.swa and value >= at.best:
             self._accumulate_average()
@@ -161,12 +169,15 @@ class _Loop:
             norm.momentum = None  # a plain average over the pass
         self.detector.train()
         with torch.no_grad():
-            for batch in self.train_loader.epoch(0):
+            for batch in self.train_loader.epoch(0, here=self.share):
                 self.detector.score_batch(batch)
         for norm in norms:
             norm.momentum = 0.1
 
     def _save(self, optimizer: torch.optim.Optimizer) -> None:
+        self._saved = time.monotonic()
+        if not self.share.first:
+            return
         state = {
             "at": asdict(self.at),
             "curve": [list(point) for point in self.curve],
@@ -174,10 +185,10 @@ class _Loop:
             "best": self.best_weights,
             "average": self.average,
             "optimizer": optimizer.state_dict(),
+            "scaler": self.hardware.state(),
         }
         with atomic(self.checkpoint) as temporary:
             torch.save(state, temporary)
-        self._saved = time.monotonic()
 
     def _restore(self) -> Mapping[str, Any] | None:
         if not self.checkpoint.exists():
@@ -193,12 +204,12 @@ class _Loop:
 _PHASE_KEYS = frozenset(Training.__slots__) - {"phases"}
 
 
-def _dev(detector: nn.Module, loader: Loader) -> dict[str, float]:
+def _dev(detector: nn.Module, loader: Loader, here: Share = ALONE) -> dict[str, float]:
     """What dev says: auc, eer, accuracy at score 0, and the binary cross entropy of the scores as logits.
 
     Where the loader has groups (the corpora or domains of a joint protocol), auc and eer are their plain means.
     """
-    scores = score(detector, loader)
+    scores = score(detector, loader, here=here)
     bonafide = np.array([word == "bonafide" for word in loader.label])
     group = np.array(loader.groups or [""] * scores.size)
     parts = [(scores[bonafide & (group == g)], scores[~bonafide & (group == g)]) for g in sorted(set(group))]
@@ -279,8 +290,7 @@ def _copy(detector: nn.Module) -> dict[str, torch.Tensor]:
     return {key: value.detach().clone() for key, value in detector.state_dict().items()}
 
 
-def _finite(loss: torch.Tensor, name: str) -> float:
-    value = float(loss.detach())
+def _finite(value: float, name: str) -> float:
     if not math.isfinite(value):
         raise DataError(f"{name}: the training loss is {value}; lower lr or set clip_norm")
     return value

@@ -56,6 +56,9 @@ class Page:
         parts += [f"{runs[0]} runs of {runs[1]} detectors on {runs[2]} protocols.\n", *self._overview()]
         for protocol, title in self._rows("SELECT protocol, min(title) FROM current_run GROUP BY 1 ORDER BY 1"):
             parts += self._protocol(protocol, title)
+        ran = "SELECT * FROM grid WHERE grid IN (SELECT grid FROM grid_figure) ORDER BY grid"
+        for grid, title, source, note in self._rows(ran):
+            parts += self._grid(grid, title, f"{source}. {note}".rstrip(". ") + ".")
         parts += self._end()
         return "\n".join(part for part in parts if part)
 
@@ -125,6 +128,15 @@ class Page:
             ),
             self._optional("", "Look twice at these scores\n", "flagged", protocol=protocol),
         ]
+
+    def _grid(self, grid: str, title: str, words: str) -> list[str]:
+        columns = self._rows(f'SELECT DISTINCT "column" FROM grid_column WHERE grid = {_quoted(grid)} ORDER BY 1')
+        shown = ", ".join(
+            f"coalesce(format('{{:.2f}}', 100 * max({value}) FILTER (\"column\" = {_quoted(column)})), '') AS {_name(name)}"
+            for (column,) in columns
+            for value, name in (("median", column), ("published", f"{column}, published"))
+        )
+        return [f"## {grid}\n", f"{title}. {words}\n", self._table("grid", grid=grid.replace("'", "''"), columns=shown)]
 
     def _end(self) -> list[str]:
         parts = [self._optional("## Failed runs\n", "", "failures")]

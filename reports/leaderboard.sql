@@ -124,6 +124,13 @@ FROM   flagged
 WHERE  protocol = '{protocol}' AND NOT starts_with(detector, 'shortcut_')
 ORDER  BY ALL;
 
+-- name: grid
+SELECT level, max(runs) AS runs, {columns}
+FROM   grid_figure
+WHERE  grid = '{grid}' AND metric = 'eer'
+GROUP  BY level, position
+ORDER  BY position;
+
 -- name: failures
 SELECT protocol, detector, seed, reason FROM failure ORDER BY ALL;
 

@@ -1,6 +1,28 @@
-"""Make `tests/shared_data.py` importable from every test folder."""
+"""Make the modules beside this one importable from every test folder; the pipeline that several tests look at."""
 
+import os
 import sys
 from pathlib import Path
 
+import pytest
+
 sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory):
+    """(folder of simulated corpora, DATA) after the whole street; shared by all workers of this session."""
+    import street
+
+    from ingest.files import lock
+
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+    corpora, data = base / "street" / "corpora", base / "street" / "data"
+    with lock(base / "street" / "lock"):
+        if not (base / "street" / "done").exists():
+            street.call("ingest", "simulate", "--out", corpora, "--corpora", *street.CORPORA)
+            for stage in street.stages(corpora):
+                street.call(*stage, data=data)
+            (base / "street" / "done").touch()
+    return corpora, data

@@ -15,23 +15,7 @@ import street
 import webdataset
 
 from benchmark import metrics
-from ingest.files import lock
 from reports import sql
-
-
-@pytest.fixture(scope="session")
-def made(tmp_path_factory):
-    """(folder of simulated corpora, DATA) after the whole street; shared by all workers of this session."""
-    base = tmp_path_factory.getbasetemp()
-    base = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
-    corpora, data = base / "street" / "corpora", base / "street" / "data"
-    with lock(base / "street" / "lock"):
-        if not (base / "street" / "done").exists():
-            street.call("ingest", "simulate", "--out", corpora, "--corpora", *street.CORPORA)
-            for stage in street.stages(corpora):
-                street.call(*stage, data=data)
-            (base / "street" / "done").touch()
-    return corpora, data
 
 
 def test_it_ends_in_a_leaderboard_that_says_simulated(made):

@@ -3,62 +3,14 @@
 import math
 
 import numpy as np
-import pyarrow as pa
 import pytest
 import torch
-from torch import nn
+from tones import Small, loaders, settings_of
 
-from benchmark import metrics, settings
-from benchmark.detectors._base import Detector
-from benchmark.loader import Loader
+from benchmark import metrics
 from benchmark.score import score
 from benchmark.train import _dev, learning_rate, train
-from features import extractors
 from ingest.types import DataError
-
-
-class Tones:
-    """A reader of noisy tones: bona fide at 500 Hz, spoof at 900 Hz."""
-
-    def length(self, utt_id, variant):
-        return 4000
-
-    def span(self, utt_id, start, stop, variant):
-        return self.wave(utt_id, variant)[start:stop]
-
-    def wave(self, utt_id, variant):
-        random = np.random.default_rng(int(utt_id[1:]))
-        hz = 500 if utt_id[0] == "b" else 900
-        tone = np.sin(2 * np.pi * hz * np.arange(4000) / 16000 + random.uniform(0, 6))
-        return (0.1 * tone + 0.3 * random.standard_normal(4000)).astype(np.float32)
-
-
-class Small(Detector):
-    """Dropout, batch norm and a linear layer: everything that has a random or a running state."""
-
-    def __init__(self):
-        super().__init__()
-        self.body = nn.Sequential(nn.Linear(80, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.3))
-        self.head = nn.Linear(8, 1)
-
-    def score(self, x):
-        return self.head(self.body(x.mean(1))).squeeze(-1)
-
-
-def loaders(seed=5):
-    ids = [f"b{i}" for i in range(12)] + [f"s{i}" for i in range(30)]
-    table = pa.table({"utt_id": ids, "label": ["bonafide"] * 12 + ["spoof"] * 30})
-    spec = {"feature": "logmel", "params": {}, "samples": 3000, "train_crop": "random", "test_crop": "middle",
-            "short": "repeat"}  # fmt: skip
-    common = {"batch_size": 6, "seed": seed}
-    feature = extractors.get("logmel")
-    return (Loader(Tones(), table, spec, feature, train=True, balance="oversample", **common),
-            Loader(Tones(), table, spec, feature, train=False, **common))  # fmt: skip
-
-
-def how(**changes):
-    wanted = {"": {"epochs": 3, "patience": 0, "stop_above": 0.0, "lr": 0.01, "batch_size": 6, **changes}}
-    return settings.resolve("mean_pool", wanted, clip=None, weights=None).training
 
 
 class Killed(BaseException):
@@ -77,7 +29,7 @@ def fit(tmp_path, *, die_at=None, **changes):
             return loss(batch)
 
         detector.loss = dying
-    result = train(detector, *loaders(), how(**changes), seed=1, checkpoint=tmp_path / "state.pt",
+    result = train(detector, *loaders(), settings_of(**changes), seed=1, checkpoint=tmp_path / "state.pt",
                    name="test", save_every_s=0.0)  # fmt: skip
     return detector.state_dict(), result
 

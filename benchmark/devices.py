@@ -1,0 +1,63 @@
+"""Which device a cell runs on: the word of the command line, and one GPU for each cell where there are several."""
+
+import contextlib
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from ingest.types import DataError
+
+
+def device_of(word: str) -> str:
+    """The device a word means here: `auto` is the GPU where there is one, else the CPU.
+
+    Raises DataError if a CUDA device is named and none is visible.
+    """
+    import torch
+
+    if word == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if word.startswith("cuda") and not torch.cuda.is_available():
+        raise DataError(f"--device {word}: no CUDA device is visible here; use --device cpu")
+    return word
+
+
+def count(word: str) -> int:
+    """How many cells run at once by default: one per GPU, or one per processor."""
+    import torch
+
+    device = device_of(word)
+    if device == "cpu":
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return torch.cuda.device_count() if device == "cuda" else 1
+
+
+@contextlib.contextmanager
+def taken(word: str, *, gpus: int | None = None) -> Iterator[str]:
+    """The device of one cell, for as long as the cell runs: of several GPUs one that no other cell here has.
+
+    gpus: how many there are (default: as many as are visible). With more cells than GPUs, cells share the first.
+    """
+    device = device_of(word) if gpus is None else word
+    if device == "cuda" and "LOCAL_RANK" in os.environ:  # torchrun has one process per GPU
+        yield f"cuda:{os.environ['LOCAL_RANK']}"
+        return
+    if device != "cuda":
+        yield device
+        return
+    import torch
+
+    with contextlib.ExitStack() as held:
+        for number in range(torch.cuda.device_count() if gpus is None else gpus):
+            path = Path(tempfile.gettempdir()) / f"siren-gpu-{os.getuid()}-{number}.lock"
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+            held.callback(os.close, handle)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            yield f"cuda:{number}"
+            return
+        yield "cuda:0"

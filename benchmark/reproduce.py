@@ -1,0 +1,93 @@
+"""Repeat a run from its record, beside it, and compare the scores."""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from benchmark import cells as grid
+from benchmark import record, run
+from benchmark.settings import Settings
+from ingest import catalog
+from ingest.types import DataError
+
+WHERE = "reproduced"  # folder below DATA
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How the scores of the repetition differ from the recorded ones.
+
+    largest: the largest absolute difference of a score; trials: how many were compared; changed: what of the record
+    (code, commit, libraries, device) is different now, each as "name: then -> now".
+    """
+
+    run_id: str
+    trials: int
+    largest: float
+    different: int
+    changed: tuple[str, ...]
+
+
+def reproduce(data: Path, run_id: str, machine: run.Machine, *, weights: Path | None = None) -> Comparison:
+    """Train and score the run `run_id` again, in DATA/reproduced, and compare.
+
+    weights: the file that the run started from, where it had one. Raises DataError if there is no such run, the
+    catalog holds other trials than the run was made on, or the repetition fails.
+    """
+    recorded = _record(data, run_id)
+    with catalog.connect(data / "catalog.duckdb") as con:
+        on = grid.trials(con, recorded["protocol"], partial=recorded["partial"])
+    if on.fingerprint != recorded["trials_fingerprint"]:
+        raise DataError(
+            f"{run_id}: the catalog gives other trials for {recorded['protocol']} than the run had "
+            f"({on.fingerprint[:12]} now, {recorded['trials_fingerprint'][:12]} then); ingest the same corpora again"
+        )
+    how = Settings.from_json(recorded["config"])
+    _check_weights(how, weights, run_id)
+    cell = grid.cell(recorded["protocol"], on, how, recorded["seed"], recorded["trained"])
+    failures = run.run(data, [cell], {cell.protocol: on}, machine, weights=weights, out=data / WHERE)
+    if failures:
+        raise DataError(f"{run_id} could not be repeated: {failures[0].reason}")
+    again = json.loads((record.folder(data / WHERE, cell.run_id) / "run.json").read_text())
+    return _compared(data, run_id, cell.run_id, tuple(_changed(recorded, again)))
+
+
+def _record(data: Path, run_id: str) -> dict[str, Any]:
+    path = record.folder(data, run_id) / "run.json"
+    if not path.is_file():
+        raise DataError(f"{path} does not exist; python -m benchmark status lists the runs")
+    about = json.loads(path.read_text())
+    if about.get("external") or about.get("seed") is None or "input" not in about.get("config", {}):
+        raise DataError(f"{run_id} was not made by python -m benchmark run or score, so it cannot be repeated")
+    return about
+
+
+def _check_weights(how: Settings, weights: Path | None, run_id: str) -> None:
+    from ingest.files import sha256
+
+    found = sha256(weights) if weights else None
+    if how.weights != found:
+        need = f"started from weights with sha256 {how.weights}" if how.weights else "started from no weights"
+        raise DataError(f"{run_id} {need}; {'these have ' + found if found else 'pass them'} with --weights FILE")
+
+
+def _changed(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    flat = [(key, then.get(key), now.get(key)) for key in ("code_version", "git_commit", "git_dirty", "device", "lock")]
+    flat += [(name, old, now["versions"].get(name)) for name, old in then["versions"].items()]
+    return [f"{name}: {old} -> {new}" for name, old, new in flat if old != new]
+
+
+def _compared(data: Path, run_id: str, again: str, changed: tuple[str, ...]) -> Comparison:
+    columns = ["role", "subset", "utt_id", "variant", "score"]
+    old = pq.read_table(record.folder(data, run_id) / "scores.parquet", columns=columns)
+    new = pq.read_table(record.folder(data / WHERE, again) / "scores.parquet", columns=columns)
+    if not old.drop_columns("score").equals(new.drop_columns("score")):
+        raise DataError(f"{run_id}: the repetition scored other trials; delete {record.folder(data / WHERE, again)}")
+    apart = np.abs(old["score"].to_numpy() - new["score"].to_numpy())
+    largest = float(apart.max()) if apart.size else math.nan
+    return Comparison(run_id, apart.size, largest, int((apart > 0).sum()), changed)

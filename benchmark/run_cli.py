@@ -1,0 +1,221 @@
+"""Commands that work on cells: run, score, plan, reproduce, shortcuts."""
+
+import argparse
+import json
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+from ingest.cli import Parser, add_data
+from ingest.files import sha256
+from ingest.parallel import add_jobs, chosen
+from ingest.types import DataError, nearest
+
+DEFAULT_DETECTORS = ("mean_pool", "lfcc_gmm", "lfcc_lcnn")
+MANY = {"nargs": "+", "action": "extend"}
+
+
+def add(commands: Any, examples: str) -> None:
+    """Add the commands to the subparsers of `python -m benchmark`."""
+    for name, what, does in (
+        ("run", "train and score cells", _run),
+        ("score", "score with a trained detector; trains nothing", _run),
+        ("plan", "what a run would do: cells, trainings, hours, bytes", _plan),
+    ):
+        command = commands.add_parser(name, help=what, description=what, epilog=examples)
+        command.set_defaults(does=does)
+        _add_grid(command)
+        if name != "plan":
+            _add_machine(command)
+            _add_parts(command)
+    commands.choices["plan"].add_argument("--json", action="store_true", help="for scripts")
+    commands.choices["plan"].add_argument("--jobs", type=int, metavar="N", help="cells at once (default: one per core)")
+    again = commands.add_parser("reproduce", help="repeat a run from its record and compare", epilog=examples)
+    again.set_defaults(does=_reproduce)
+    add_data(again)
+    again.add_argument("run", metavar="RUN", help="a run id, as python -m benchmark status lists them")
+    again.add_argument("--weights", type=Path, metavar="FILE", help="the file that the run started from")
+    again.add_argument("--tolerance", type=float, default=0.0, metavar="X",
+                       help="largest difference of a score that counts as the same (default: 0)")  # fmt: skip
+    _add_machine(again)
+    probes = commands.add_parser("shortcuts", help="score what duration, silence, ... alone can tell", epilog=examples)
+    probes.set_defaults(does=_shortcuts)
+    _add_protocols(probes)
+
+
+def _add_protocols(command: Parser) -> None:
+    add_data(command)
+    command.add_argument("--protocol", **MANY, metavar="NAME", help="default: every one the catalog can run")
+    command.add_argument("--partial", action="store_true", help="run protocols of which a part is missing")
+    command.add_argument("--lists", type=Path, metavar="DIR", help="folder of trial lists (default: DATA/lists)")
+
+
+def _add_grid(command: Parser) -> None:
+    _add_protocols(command)
+    command.add_argument("--detector", **MANY, metavar="NAME", help=f"default: {' '.join(DEFAULT_DETECTORS)}")
+    command.add_argument("--seed", **MANY, type=int, metavar="N", help="default: 0")
+    command.add_argument("--seeds", type=int, metavar="N", help="seeds 0 to N-1")
+    command.add_argument("--set", **MANY, default=[], metavar="KEY=VALUE", help="a setting; DETECTOR.KEY=VALUE for one")
+    command.add_argument("--weights", type=Path, metavar="FILE", help="run: start from it; score: score with it")
+    command.add_argument("--grid", metavar="NAME", help="cells of a grid file, e.g. ablation/fd_add_loss_weights")
+
+
+def _add_machine(command: Parser) -> None:
+    command.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N (default: auto)")
+    command.add_argument("--threads", type=int, default=1, help="CPU threads per cell (default: 1)")
+
+
+def _add_parts(command: Parser) -> None:
+    add_jobs(command)
+    command.add_argument("--gpus", type=float, default=0, metavar="N",
+                         help="GPUs of a node that a cell takes, with --backend ray (0.5: two share one)")  # fmt: skip
+    command.add_argument("--track", choices=("tensorboard", "mlflow", "wandb"),
+                         help="send learning curves there as well (default: nowhere)")  # fmt: skip
+    command.add_argument("--part", type=_part, default=(1, 1), metavar="I/N",
+                         help="only every N-th training, from the I-th on; collects nothing")  # fmt: skip
+    command.add_argument("--slurm", type=int, dest="print_slurm", metavar="N",
+                         help="run nothing; print a script that submits N array tasks")  # fmt: skip
+    command.add_argument("--slurm-options", default="", metavar="WORDS", help="for sbatch, e.g. '--gres=gpu:1'")
+
+
+def _part(text: str) -> tuple[int, int]:
+    number, slash, parts = text.partition("/")
+    if not slash or not number.isdigit() or not parts.isdigit() or not 1 <= int(number) <= int(parts):
+        raise argparse.ArgumentTypeError(f"takes I/N with 1 <= I <= N, not {text!r}")
+    return int(number), int(parts)
+
+
+def _run(arguments) -> int:  # noqa: ANN001
+    from benchmark import request as requests
+    from benchmark import results
+
+    if arguments.print_slurm:
+        return _print_slurm(arguments)
+    if int(os.environ.get("RANK", 0)):  # of torchrun's processes the first one speaks
+        sys.stdout = open(os.devnull, "w")
+    asked = _request(arguments)
+    before = requests.remembered(arguments.data, asked)
+    if before is not None and all((arguments.data / "scores" / run_id / "run.json").exists() for run_id in before):
+        print(f"{len(before)} cells, {len(before)} done before, 0 to run")
+        results.collect(arguments.data)
+        print(f"{len(before)} of {len(before)} cells done; results in {arguments.data / 'results.duckdb'}")
+        return 0
+    return _run_cells(arguments, asked)
+
+
+def _run_cells(arguments, asked) -> int:  # noqa: ANN001
+    from benchmark import devices, results, run
+    from benchmark import request as requests
+
+    several = int(os.environ.get("WORLD_SIZE", 1)) > 1
+    found = requests.resolve(arguments.data, asked)
+    todo = run.grouped(arguments.data, found.cells, arguments.part)
+    left = sum(len(group) for group in todo.values())
+    before = sum(run.done(arguments.data, cell) for cell in found.cells)
+    print(f"{len(found.cells)} cells, {before} done before, {left} to run")
+    if asked.grid is not None and not int(os.environ.get("RANK", 0)):
+        requests.note_levels(arguments.data, asked.grid, found.levels)
+    jobs = 1 if several else chosen(arguments) or devices.count(arguments.device)
+    machine = run.Machine(arguments.device, arguments.threads, jobs, arguments.gpus, arguments.track)
+    failures = run.run(
+        arguments.data, found.cells, found.on, machine, weights=arguments.weights, part=arguments.part
+    )  # fmt: skip
+    for failure in failures:
+        print(f"failed: {failure.run_id}: {failure.reason}")
+    for name, reason in found.skipped.items():
+        print(f"not run: {name}: {reason}")
+    if int(os.environ.get("RANK", 0)):
+        return 1 if failures else 0
+    if arguments.part != (1, 1):  # one collector writes the results, when all parts have ended
+        print(f"part {arguments.part[0]} of {arguments.part[1]}: {left - len(failures)} of {left} cells done")
+        return 1 if failures else 0
+    requests.remember(arguments.data, asked, found.cells)
+    results.collect(arguments.data)
+    good = len(found.cells) - len(failures)
+    print(f"{good} of {len(found.cells)} cells done; results in {arguments.data / 'results.duckdb'}")
+    return 1 if failures else 0
+
+
+def _request(arguments):  # noqa: ANN001
+    """What the options of `run`, `score` and `plan` ask for."""
+    from benchmark import grid_files, settings
+    from benchmark.detectors import names as known
+    from benchmark.request import Request
+
+    of = grid_files.load(arguments.grid) if arguments.grid else None
+    names = arguments.detector or ([] if of else DEFAULT_DETECTORS)
+    for name in names:
+        if name not in known():
+            raise nearest(name, known(), what="detector")
+    seeds = arguments.seed or range(arguments.seeds or (of.seeds if of else 1))
+    return Request(
+        protocols=tuple(dict.fromkeys(arguments.protocol or ())), detectors=tuple(dict.fromkeys(names)),
+        seeds=tuple(seeds), assignments=settings.parse(arguments.set, known()), weights=_weights(arguments),
+        trained=arguments.command != "score", partial=arguments.partial, lists=arguments.lists, grid=of,
+    )  # fmt: skip
+
+
+def _print_slurm(arguments) -> int:  # noqa: ANN001
+    from benchmark import cells, slurm
+
+    _request(arguments)  # a mistake in it should not wait in a queue
+    words = slurm.without(arguments.words, ("--slurm", "--slurm-options"))
+    options = shlex.split(arguments.slurm_options)
+    print(slurm.script(words, tasks=arguments.print_slurm, options=options, python=sys.executable,
+                       folder=str(cells.ROOT)), end="")  # fmt: skip
+    return 0
+
+
+def _plan(arguments) -> int:  # noqa: ANN001
+    from benchmark import devices, plan
+    from benchmark import request as requests
+
+    found = requests.resolve(arguments.data, _request(arguments))
+    rows = plan.plan(arguments.data, found.cells, found.on)
+    if arguments.json:
+        print(json.dumps({"detectors": plan.as_json(rows), "not_run": dict(found.skipped)}, indent=1))
+        return 0
+    print("\n".join(plan.table(rows, jobs=arguments.jobs or devices.count("cpu"))))
+    for name, reason in found.skipped.items():
+        print(f"not run: {name}: {reason}")
+    return 0
+
+
+def _reproduce(arguments) -> int:  # noqa: ANN001
+    from benchmark import run
+    from benchmark.reproduce import reproduce
+
+    machine = run.Machine(arguments.device, arguments.threads, 1)
+    found = reproduce(arguments.data, arguments.run, machine, weights=arguments.weights)
+    for change in found.changed:
+        print(f"changed since: {change}")
+    same = found.largest <= arguments.tolerance
+    verdict = "the same" if not found.different else f"{found.different} differ, by {found.largest:.3g} at most"
+    print(f"{found.run_id}: {found.trials} scores, {verdict}{'' if same else f' (tolerance {arguments.tolerance:g})'}")
+    return 0 if same else 1
+
+
+def _weights(arguments) -> str | None:  # noqa: ANN001
+    if arguments.weights is None:
+        if arguments.command == "score":
+            raise DataError("score needs --weights FILE; to train and score use: python -m benchmark run")
+        return None
+    if not arguments.weights.is_file():
+        raise DataError(f"--weights {arguments.weights} is not a file")
+    return sha256(arguments.weights)
+
+
+def _shortcuts(arguments) -> int:  # noqa: ANN001
+    from benchmark import request as requests
+    from benchmark import results, shortcuts
+    from ingest import catalog
+
+    with catalog.connect(arguments.data / "catalog.duckdb") as con:
+        on, _ = requests.trials(con, requests.Request(tuple(arguments.protocol or ()), (), (0,), {},
+                                                      partial=arguments.partial, lists=arguments.lists))  # fmt: skip
+        made = shortcuts.run(arguments.data, con, on)
+    results.collect(arguments.data)
+    print(f"{made} shortcut runs made on {len(on)} protocols; results in {arguments.data / 'results.duckdb'}")
+    return 0

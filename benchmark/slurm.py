@@ -1,0 +1,56 @@
+"""Slurm job scripts: one array task per share of the trainings, then one job that collects the results."""
+
+import shlex
+from collections.abc import Sequence
+
+
+def script(words: Sequence[str], *, tasks: int, options: Sequence[str], python: str, folder: str) -> str:
+    """A shell script for `bash` on a login node: it submits an array job and, after it, the collecting job.
+
+    words: arguments of `python -m benchmark`, from `run` or `score` on; tasks: array tasks, each does every tasks-th training; options:
+    what goes to sbatch as it is (--partition=..., --gres=gpu:1, --time=...); folder: where the project lies.
+    A task that dies or is pre-empted is put back into the queue, and goes on where it was.
+    """
+    run = shlex.join([python, "-m", "benchmark", *words])
+    collect = shlex.join([python, "-m", "benchmark", "collect", *_data(words)])
+    submit = shlex.join(["sbatch", "--parsable", "--requeue", f"--array=1-{tasks}", "--job-name=siren", *options])
+    after = shlex.join(["sbatch", "--job-name=siren-collect", "--kill-on-invalid-dep=yes"])
+    return f"""#!/usr/bin/env bash
+# Submits {tasks} array tasks, then a job that collects their results. Run it on a login node: bash FILE
+set -euo pipefail
+cd {shlex.quote(folder)}
+job=$({submit} <<'TASK'
+#!/usr/bin/env bash
+set -euo pipefail
+cd {shlex.quote(folder)}
+exec {run} --part "$SLURM_ARRAY_TASK_ID/{tasks}"
+TASK
+)
+{after} --dependency="afterany:${{job%%;*}}" <<'COLLECT'
+#!/usr/bin/env bash
+set -euo pipefail
+cd {shlex.quote(folder)}
+exec {collect}
+COLLECT
+"""
+
+
+def without(words: Sequence[str], options: Sequence[str]) -> list[str]:
+    """The words without these options and their values, given as the next word or after `=`."""
+    kept: list[str] = []
+    skip = False
+    for word in words:
+        if not skip and word not in options and word.partition("=")[0] not in options:
+            kept.append(word)
+        skip = not skip and word in options
+    return kept
+
+
+def _data(words: Sequence[str]) -> list[str]:
+    """--data DIR of the words, where they have it."""
+    for place, word in enumerate(words):
+        if word == "--data":
+            return ["--data", words[place + 1]]
+        if word.startswith("--data="):
+            return [word]
+    return []

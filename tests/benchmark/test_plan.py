@@ -1,0 +1,82 @@
+"""Plans by hand: how many utterances, epochs and hours; GPUs handed out one by one; energy counters."""
+
+from types import SimpleNamespace
+
+import pyarrow as pa
+import pytest
+
+from benchmark import cells, devices, energy, plan, settings, slurm
+
+
+def trials(bonafide, spoof, balance):
+    label = ["bonafide"] * bonafide + ["spoof"] * spoof
+    rows = pa.table({"role": ["train"] * len(label), "label": label})
+    return SimpleNamespace(role=lambda role: rows, protocol=SimpleNamespace(balance=balance))
+
+
+def how(detector="mean_pool", **changes):
+    return settings.resolve(detector, {"": changes}, clip=None, weights=None).training
+
+
+def test_an_epoch_draws_the_smaller_class_as_often_as_the_larger():
+    assert cells.draws_per_epoch(trials(10, 30, "oversample"), how()) == 60
+    assert cells.draws_per_epoch(trials(10, 30, "none"), how()) == 40
+    assert cells.draws_per_epoch(trials(10, 30, "none"), how(balance="oversample")) == 60
+
+
+def test_epochs_are_those_of_all_phases():
+    assert plan.epochs_at_most("mean_pool", how(epochs=7)) == 7
+    phases = [{"name": "a", "epochs": 2}, {"name": "b"}]
+    assert plan.epochs_at_most("mean_pool", how(epochs=7, phases=phases)) == 9
+    assert plan.epochs_at_most("lfcc_gmm", how("lfcc_gmm")) == 1
+
+
+def test_hours_are_draws_and_scores_over_their_rates():
+    assert plan._hours(3600, 7200, plan.Rate(1.0, 2.0, None, "runs")) == 2.0
+    assert plan._hours(0, 7200, plan.Rate(None, 2.0, None, "runs")) == 1.0
+    assert plan._hours(1, 0, plan.Rate(None, 2.0, None, "none")) is None
+
+
+def test_the_table_sums_what_is_known_and_names_what_is_not():
+    rows = [plan.Row("a", 2, 1, 1, 10, 5, 0.5, 1_000_000, "runs", False),
+            plan.Row("b", 1, 0, 1, 10, 5, None, 0, "none", True)]  # fmt: skip
+    text = "\n".join(plan.table(rows, jobs=2))
+    assert "3 cells, 1 done, 2 to run in 2 trainings; 0.50 hours of one worker, 0.25 with 2 at once; 1.0 MB" in text
+    assert "for want of a measured rate: b" in text
+
+
+def test_every_cell_takes_a_gpu_of_its_own():
+    with devices.taken("cuda", gpus=2) as first, devices.taken("cuda", gpus=2) as second:
+        assert {first, second} == {"cuda:0", "cuda:1"}
+        with devices.taken("cuda", gpus=2) as third:
+            assert third == "cuda:0"  # shared: there is no other
+    with devices.taken("cuda", gpus=2) as again:
+        assert again == "cuda:0"
+    with devices.taken("cpu") as cpu:
+        assert cpu == "cpu"
+
+
+def test_energy_comes_from_the_counter_or_from_busy_seconds(tmp_path, monkeypatch):
+    package = tmp_path / "intel-rapl:0"
+    package.mkdir()
+    (package / "energy_uj").write_text("9000000\n")
+    (package / "max_energy_range_uj").write_text("10000000\n")
+    monkeypatch.setattr(energy, "_RAPL", tmp_path)
+    meter = energy.Meter()
+    (package / "energy_uj").write_text("3000000\n")  # it began again from 0 at 10 J
+    assert meter.read() == {"energy_j": 4.0, "energy_source": "rapl"}
+    monkeypatch.setattr(energy, "_RAPL", tmp_path / "none")
+    meter = energy.Meter()
+    sum(range(3_000_000))
+    read = meter.read()
+    assert read["energy_source"] == "estimate" and 0 < read["energy_j"] < 100
+
+
+@pytest.mark.parametrize("words", [["--data", "x y"], ["--data=x y"], []])
+def test_a_slurm_script_is_shell_that_quotes_its_words(words):
+    text = slurm.script(words, tasks=3, options=["--gres=gpu:1"], python="/usr/bin/python3", folder="/a b")
+    assert "--array=1-3" in text and "--gres=gpu:1" in text and "cd '/a b'" in text
+    assert slurm.without(["run", "--slurm", "3", "--set", "a=1", "--slurm-options=-p x"], ("--slurm", "--slurm-options")) == [
+        "run", "--set", "a=1"
+    ]  # fmt: skip
+    assert text.count("'x y'") + text.count("'--data=x y'") == (2 if words else 0)  # run and collect

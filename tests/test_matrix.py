@@ -1,0 +1,161 @@
+"""Plans, parts, Slurm scripts, grids and repetitions, by the commands a user types."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import duckdb
+import pytest
+import street
+
+TWO_LEVELS = """
+title  = "width of a floor"
+source = "none: a test"
+seeds  = 1
+[set.mean_pool]
+epochs = 2
+[columns.english]
+protocol = "cross_language/decro_zh_en"
+subset   = "eval"
+[[part]]
+protocols = ["inner/decro_zh", "cross_language/decro_zh_en"]
+detectors = ["mean_pool"]
+[levels.default]
+[levels.quick]
+lr = 0.5
+"""
+
+FLOOR = ("run", "--protocol", "inner/librisevoc", "cross_language/decro_zh_en", "inner/decro_zh",
+         "--detector", "mean_pool", "--set", "mean_pool.epochs=2")  # fmt: skip
+
+
+@pytest.fixture
+def copy(made, tmp_path):
+    """A DATA with the catalog and the shards of the street, and nothing run."""
+    data = tmp_path / "data"
+    data.mkdir()
+    for name in ("catalog.duckdb", "shards"):
+        (data / name).symlink_to(made[1] / name)
+    return data
+
+
+def test_a_plan_knows_what_is_done_and_what_the_rest_takes(made):
+    _, data = made
+    words = ("plan", "--protocol", "inner/librisevoc", "inner/decro_zh", "--detector", "mean_pool", "--seeds", "3",
+             "--set", "mean_pool.epochs=2", "--json")  # fmt: skip
+    (row,) = json.loads(street.call("benchmark", *words, data=data).stdout)["detectors"]
+    assert (row["cells"], row["done"], row["trainings"]) == (6, 2, 4)
+    assert row["rate"] == "runs" and row["hours"] > 0 and row["size_bytes"] > 0 and not row["at_most"]
+    with duckdb.connect(str(data / "catalog.duckdb"), read_only=True) as con:
+        assert row["train_utterances"] > con.execute("SELECT count(*) FROM utterance").fetchone()[0]
+    text = street.call("benchmark", *words[:-1], data=data).stdout
+    assert "6 cells, 2 done, 4 to run in 4 trainings" in text
+
+
+def test_the_second_seed_costs_only_its_own_trainings(made):
+    _, data = made
+    said = street.call("benchmark", "plan", "--protocol", "inner/decro_zh", "--detector", "lfcc_gmm", "--seeds", "2",
+                       "--set", "lfcc_gmm.components=4", data=data).stdout  # fmt: skip
+    assert "2 cells, 1 done, 1 to run in 1 trainings" in said
+
+
+def test_parts_together_are_the_whole(made, copy):
+    _, data = made
+    for part in ("1/2", "2/2"):
+        said = street.call("benchmark", *FLOOR, "--jobs", "1", "--part", part, data=copy).stdout
+        assert f"part {part[0]} of 2" in said and not (copy / "results.duckdb").exists()
+    street.call("benchmark", "collect", data=copy)
+    expected, got = street.digest(data), street.digest(copy)
+    runs = [name for name in got if name.endswith("scores.parquet")]
+    assert len(runs) == 3 and all(got[name] == expected[name] for name in runs)
+
+
+def test_a_slurm_script_does_the_parts_and_then_collects(made, copy, tmp_path):
+    """A stand-in for sbatch runs what it is given at once, as Slurm would: the script is otherwise the real one."""
+    binaries = tmp_path / "bin"
+    binaries.mkdir()
+    (binaries / "sbatch").write_text(
+        '#!/usr/bin/env bash\nset -e\nscript=$(cat)\ncase "$*" in\n'
+        '*--array=1-2*) for i in 1 2; do SLURM_ARRAY_TASK_ID=$i bash -c "$script" >&2; done; echo "17;main";;\n'
+        '*--dependency=afterany:17*) bash -c "$script" >&2;;\n*) echo "sbatch $*" >&2; exit 1;;\nesac\n'
+    )
+    (binaries / "sbatch").chmod(0o755)
+    script = street.call("benchmark", *FLOOR, "--slurm", "2", "--slurm-options=--time=1:00:00", data=copy).stdout
+    assert "--time=1:00:00" in script
+    environment = {**street.environment(), "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(["bash"], input=script, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    with duckdb.connect(str(copy / "results.duckdb"), read_only=True) as con:
+        assert con.execute("SELECT count(*) FROM run").fetchone()[0] == 3
+    assert shutil.which("sbatch") != str(binaries / "sbatch") and sys.executable in script
+
+
+def test_a_run_repeated_from_its_record_gives_the_same_scores(made, tmp_path):
+    _, data = made
+    work = tmp_path / "data"
+    shutil.copytree(data, work, symlinks=True)
+    (run,) = [r for r in street.records(work) if (r["detector"], r["protocol"]) == ("mean_pool", "inner/decro_zh")]
+    for key in ("lock", "shards", "model_sha256", "energy_j", "energy_source", "train_draws", "scored_trials"):
+        assert run[key], key
+    said = street.call("benchmark", "reproduce", run["run_id"], data=work).stdout
+    assert said.strip().endswith("scores, the same")
+    path = work / "scores" / run["run_id"] / "run.json"
+    path.write_text(json.dumps(run | {"seed": 1, "code_version": "another"}))
+    done = street.call("benchmark", "reproduce", run["run_id"], data=work, check=False)
+    assert done.returncode == 1 and "differ, by" in done.stdout and "changed since: code_version" in done.stdout
+    path.write_text(json.dumps(run | {"trials_fingerprint": "0" * 64}))
+    done = street.call("benchmark", "reproduce", run["run_id"], data=work, check=False)
+    assert done.returncode == 2 and "other trials" in done.stderr
+    done = street.call("benchmark", "reproduce", "nothing", data=work, check=False)
+    assert done.returncode == 2 and len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_grid_runs_its_levels_and_the_catalog_knows_them(copy, tmp_path):
+    grid = tmp_path / "width.toml"
+    grid.write_text(TWO_LEVELS)
+    said = street.call("benchmark", "run", "--grid", grid, "--jobs", "1", data=copy).stdout
+    assert "4 of 4 cells done" in said
+    with duckdb.connect(str(copy / "results.duckdb"), read_only=True) as con:
+        levels = con.execute("SELECT grid, level, count(*) FROM grid_run GROUP BY ALL ORDER BY ALL").fetchall()
+        assert levels == [("width", "default", 2), ("width", "quick", 2)]
+        figures = con.execute(
+            'SELECT level, "column", runs, median FROM grid_figure WHERE metric = ? ORDER BY ALL', ["eer"]
+        ).fetchall()
+        assert [row[:3] for row in figures] == [("default", "english", 1), ("quick", "english", 1)]
+        assert figures[0][3] != figures[1][3]
+    street.call("reports", "leaderboard", data=copy)
+    text = (copy / "reports" / "leaderboard.md").read_text()
+    assert "width of a floor" in text and "quick" in text
+
+
+def test_a_finished_request_answers_without_making_any_trial_list(made, copy):
+    words = ("benchmark", "run", "--protocol", "inner/decro_zh", "--detector", "mean_pool", "--set", "epochs=1")
+    assert "1 to run" in street.call(*words, data=copy).stdout
+    (copy / "shards").unlink()  # nothing is read any more
+    assert "1 cells, 1 done before, 0 to run" in street.call(*words, data=copy).stdout
+    done = street.call(*words, "lr=0.5", data=copy, check=False)
+    assert "1 to run" in done.stdout  # another request is not the one that was answered
+
+
+def test_learning_curves_go_to_tensorboard_when_asked(copy):
+    pytest.importorskip("tensorboard", reason="the extra sirenbench[track] is not installed")
+    street.call("benchmark", "run", "--protocol", "inner/decro_zh", "--detector", "mean_pool", "--set", "epochs=2",
+                "--track", "tensorboard", data=copy)  # fmt: skip
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    found = [EventAccumulator(str(path)).Reload() for path in (copy / "tracking").rglob("events.out*")]
+    assert {"train_loss", "dev_auc", "dev_eer"} <= {name for events in found for name in events.Tags()["scalars"]}
+
+
+@pytest.mark.parametrize("words", [
+    ("run", "--grid", "ablation/fd_add_loss_weight"),
+    ("run", "--part", "3/2"),
+    ("run", "--track", "excel"),
+    ("run", "--address", "1.2.3.4:6379"),
+    ("plan", "--detector", "aasits"),
+])  # fmt: skip
+def test_a_mistake_is_one_line_and_code_2(made, words):
+    done = street.call("benchmark", *words, data=made[1], check=False)
+    assert done.returncode == 2 and len(done.stderr.strip().splitlines()) == 1, done.stderr

@@ -1,0 +1,57 @@
+"""Two processes under torchrun compute what one computes with the same batch."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import street
+import torch
+
+HERE = street.ROOT / "tests"
+TWO = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+
+
+def call(*words, **extra):
+    environment = {**street.environment(), "GLOO_SOCKET_IFNAME": "lo", **extra}
+    environment["PYTHONPATH"] = os.pathsep.join([str(street.ROOT), str(HERE)])
+    done = subprocess.run([sys.executable, *map(str, words)], cwd=street.ROOT, env=environment, capture_output=True,
+                          text=True, timeout=300)  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    found = {}
+    for name, launcher in (("one", []), ("two", TWO)):
+        out = tmp_path_factory.mktemp(name)
+        call(*launcher, HERE / "torchrun_training.py", out)
+        found[name] = torch.load(out / "result.pt", weights_only=True)
+    return found
+
+
+def test_dev_scores_weights_and_curve_are_those_of_one_process(results):
+    one, two = results["one"], results["two"]
+    torch.testing.assert_close(two["scores"], one["scores"], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(torch.tensor(two["curve"]), torch.tensor(one["curve"]), rtol=1e-4, atol=1e-5)
+    for name, weight in one["weights"].items():
+        torch.testing.assert_close(two["weights"][name], weight, rtol=1e-3, atol=1e-5, msg=name)
+    assert one["scores"].std() > 0.1  # it has learnt something to compare
+
+
+def test_the_command_runs_under_torchrun_and_only_the_first_process_speaks(made, tmp_path):
+    _, data = made
+    words = ("benchmark", *street.RUN[:2], "--detector", "mean_pool", "lfcc_gmm", "--set", "mean_pool.epochs=2",
+             "lfcc_gmm.components=4", "--device", "cpu")  # fmt: skip
+    copy = tmp_path / "data"
+    copy.mkdir()
+    for name in ("catalog.duckdb", "shards"):
+        (copy / name).symlink_to(data / name)
+    said = call(*TWO, "-m", *words, "--data", copy)
+    assert said.count("2 of 2 cells done") == 1
+    mine = {r["run_id"]: street.scores(copy, r["run_id"]) for r in street.records(copy)}
+    assert len(mine) == 2
+    for run_id, rows in mine.items():
+        expected = [row["score"] for row in street.scores(data, run_id)]
+        assert [row["score"] for row in rows] == pytest.approx(expected, rel=1e-4, abs=1e-5)
