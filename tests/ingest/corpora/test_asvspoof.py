@@ -162,6 +162,16 @@ def test_the_languages_of_vcc_2020(letter, code, tmp_path):
     assert parsed("asvspoof2021_df", tmp_path)[0]["language"] == code
 
 
+@pytest.mark.parametrize(
+    ("speaker", "source", "code"),
+    [("SEF1", "vcc2020", "en"), ("TFM1", "vcc2020", "fi"), ("TGF1", "vcc2020", "de"), ("TMM1", "vcc2020", "zh"),
+     ("VCC2TM1", "vcc2018", "en"), ("LA_0044", "asvspoof", "en")],
+)  # fmt: skip
+def test_genuine_vcc_2020_clips_speak_the_language_of_their_speaker(speaker, source, code, tmp_path):
+    put(tmp_path / DF21, f"{speaker} DF_E_2000079 high_m4a {source} - bonafide notrim eval bonafide - - - -")
+    assert parsed("asvspoof2021_df", tmp_path)[0]["language"] == code
+
+
 def test_the_stage_1_key_has_eight_columns_another_place_and_another_word(tmp_path):
     put(tmp_path / "keys/CM/trial_metadata.txt", (
         "LA_0023 DF_E_2000011 nocodec asvspoof A14 spoof notrim progress\n"

@@ -139,6 +139,8 @@ def test_2021_df_part(tmp_path):
     assert pc.count_distinct(table["attack"]).as_py() == 110 and pc.count_distinct(table["speaker"]).as_py() == 93
     real = table.filter(pc.equal(table["label"], "bonafide"))
     assert Counter(real["source_corpus"].to_pylist()) == {"asvspoof": 7939, "vcc2018": 3780, "vcc2020": 3150}
+    voices = real.filter(pc.equal(real["source_corpus"], "vcc2020"))["language"].to_pylist()
+    assert Counter(voices) == {"en": 1800, "fi": 450, "de": 450, "zh": 450}
     concatenated = table.filter(pc.equal(table["vocoder"], "concatenation"))
     assert set(concatenated["attack"].to_pylist()) == {"A16"}
 
