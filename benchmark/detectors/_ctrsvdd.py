@@ -14,7 +14,7 @@ from benchmark.detectors import _pretrained
 from benchmark.detectors._base import Detector, Input, LoadReport
 from benchmark.detectors._graph import GraphReadOut, attention_map
 from benchmark.detectors._losses import focal
-from benchmark.detectors._residual import aasist_encoder
+from benchmark.detectors._residual import aasist_encoder, run_encoder
 from benchmark.detectors._wave import front_end, peak_normalised
 from ingest.types import DataError, nearest
 
@@ -62,9 +62,9 @@ class SpectralFrontEnd(nn.Module):
         self.encoder = aasist_encoder(CHANNELS)
         self.linear = nn.Linear(columns, BANDS * FRAMES)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, *, fast: bool = False) -> torch.Tensor:
         """(batch, frame, band) -> (batch, 64, 23, 29)."""
-        x = self.encoder(x.transpose(1, 2).unsqueeze(1))
+        x = run_encoder(self.encoder, x.transpose(1, 2).unsqueeze(1).contiguous(), fast=fast)
         return self.linear(x.flatten(2)).unflatten(2, (BANDS, FRAMES))
 
 
@@ -143,4 +143,4 @@ class SpectralCtrSvdd(CtrSvdd):
 
     def encode(self, wave: torch.Tensor) -> torch.Tensor:
         """(batch, sample) -> (batch, 64, 23, 29)."""
-        return self.frontend(self.feature.extract(wave))
+        return self.frontend(self.feature.extract(wave), fast=self.fast and not self.training)  # tiles pay in scoring

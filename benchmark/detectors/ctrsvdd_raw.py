@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from benchmark.detectors._ctrsvdd import CtrSvdd
-from benchmark.detectors._residual import aasist_encoder
+from benchmark.detectors._residual import aasist_encoder, run_encoder
 from benchmark.detectors._sinc import SincBank
 
 
@@ -21,10 +21,10 @@ class RawFrontEnd(nn.Module):
         self.first_bn = nn.BatchNorm2d(1)
         self.encoder = aasist_encoder()
 
-    def forward(self, wave: torch.Tensor) -> torch.Tensor:
+    def forward(self, wave: torch.Tensor, *, fast: bool = False) -> torch.Tensor:
         """(batch, 64000) -> (batch, 64, 23, 29)."""
-        x = functional.max_pool2d(self.bank(wave).abs().unsqueeze(1), 3)
-        return self.encoder(functional.selu(self.first_bn(x)))
+        x = self.bank.pooled(wave, fast=fast)
+        return run_encoder(self.encoder, functional.selu(self.first_bn(x)), fast=fast)
 
 
 class Raw(CtrSvdd):
@@ -39,7 +39,7 @@ class Raw(CtrSvdd):
 
     def encode(self, wave: torch.Tensor) -> torch.Tensor:
         """(batch, 64000) -> (batch, 64, 23, 29)."""
-        return self.frontend(wave)
+        return self.frontend(wave, fast=self.fast)
 
 
 build = Raw

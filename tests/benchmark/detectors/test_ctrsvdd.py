@@ -121,6 +121,15 @@ def test_sixteen_real_clips_are_learnt_and_every_living_parameter_gets_a_gradien
     assert real_clips.steps_to_learn(detector, data, lr=3e-3, at_most=40) is not None
 
 
+@pytest.mark.parametrize("front_end", ["raw", "lfcc", "melspec"])
+@torch.inference_mode()
+def test_fast_scores_are_the_plain_ones(front_end):
+    detector, wave = _build(front_end).eval(), waves(64_000)
+    fast = detector.score(wave)
+    detector.fast = False
+    torch.testing.assert_close(fast, detector.score(wave), rtol=0, atol=2e-5)
+
+
 def test_the_xlsr_front_end():
     with torch.device("meta"):
         whole = _build("xlsr", weights="random")
