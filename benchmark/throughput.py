@@ -1,0 +1,163 @@
+"""What each detector costs on the device at hand: parameters, MACs, utterances a second, memory (the papers' Table IX).
+
+Each detector is measured in a process of its own, at full size with random weights, on made clips. The figures lie
+in DATA/throughput and become the table `throughput` of results.duckdb.
+"""
+
+import json
+import multiprocessing
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from benchmark import detectors
+from ingest.cli import Parser, add_data
+from ingest.files import atomic
+from ingest.types import DataError, nearest
+
+WHOLE_SAMPLES = 64_600  # for detectors that read whole utterances
+FORMS = {
+    "fast": "as a run computes it: float32, tile by tile where the detector has that",
+    "plain": "eager float32, operation by operation as published",
+    "channels_last": "fast, channels innermost in memory",
+    "bfloat16": "fast, under bfloat16 autocast",
+    "compiled": "fast, through torch.compile",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Throughput:
+    """One detector on one device in one form; None where a figure does not exist (no training, killed for memory)."""
+
+    detector: str
+    form: str
+    device: str
+    threads: int
+    samples: int
+    batch_size: int
+    parameters: int
+    macs: int | None
+    train_per_s: float | None
+    score_per_s: float | None
+    peak_memory_bytes: int | None
+    code_version: str
+    note: str | None = None
+
+
+def _alone(name: str, threads: int, options: dict[str, Any]) -> Throughput:
+    """In a fresh process, so that its peak memory is the detector's own."""
+    import torch
+
+    from benchmark.run import keep_freed_memory
+    from benchmark.timing import measured
+
+    torch.set_num_threads(threads)
+    keep_freed_memory()
+    return measured(name, **options)
+
+
+def measure_all(
+    data: Path, names: Sequence[str], *, device: str = "cpu", threads: int = 1, forms: Sequence[str] = ("fast",),
+    batch_size: int = 4, seconds: float = 3.0, samples: int | None = None,
+) -> Iterator[Throughput]:  # fmt: skip
+    """Measure detectors one after the other, each in its own process, and keep every figure in DATA/throughput.
+
+    A detector whose process is killed gives a row of its own with the reason. Raises DataError for an unknown form.
+    """
+    for form in forms:
+        if form not in FORMS:
+            raise nearest(form, FORMS, what="form")
+    for name in names:
+        detectors.get(name)
+    for name in names:
+        for form in forms:
+            options = {"form": form, "device": device, "batch_size": batch_size, "seconds": seconds, "samples": samples}
+            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+                try:
+                    row = pool.submit(_alone, name, threads, options).result()
+                except BrokenProcessPool:
+                    row = _killed(name, threads, options)
+            path = data / "throughput" / f"{name}-{form}-{device.replace(':', '')}.json"
+            with atomic(path) as temporary:
+                temporary.write_text(json.dumps(asdict(row), indent=1, sort_keys=True))
+            yield row
+
+
+def _killed(name: str, threads: int, options: dict[str, Any]) -> Throughput:
+    from benchmark import record
+
+    about = detectors.describe(name)
+    samples = options["samples"] or about["input"].samples or WHOLE_SAMPLES
+    return Throughput(
+        name, options["form"], record.device_name(options["device"]), threads, samples, options["batch_size"],
+        about["parameters"], None, None, None, None, "", "killed, perhaps for want of memory",
+    )  # fmt: skip
+
+
+def stored(data: Path) -> list[Throughput]:
+    """What `measure_all` kept, by detector and form. Raises DataError naming a file that holds no such figure."""
+    found, names = [], {f.name for f in fields(Throughput)}
+    for path in sorted((data / "throughput").glob("*.json")):
+        try:
+            values = json.loads(path.read_text())
+        except ValueError:
+            values = None
+        if not isinstance(values, dict) or set(values) != names:
+            raise DataError(f"{path} is not a throughput figure; remove it and run: python -m benchmark throughput")
+        found.append(Throughput(**values))
+    return found
+
+
+def line(row: Throughput) -> str:
+    """A row of Table IX: detector, form, parameters, GMAC, training and scoring utterances/s, MiB."""
+    work = "" if row.macs is None else f"{row.macs / 1e9:.3f}"
+    rates = ["" if rate is None else f"{rate:.2f}" for rate in (row.train_per_s, row.score_per_s)]
+    memory = "" if row.peak_memory_bytes is None else f"{row.peak_memory_bytes / 2**20:,.0f}"
+    what = f"{row.detector:22s} {row.form:13s} {row.parameters:>12,d}"
+    return f"{what} {work:>8s} {rates[0]:>9s} {rates[1]:>9s} {memory:>8s}"
+
+
+HEAD = (
+    f"{'detector':22s} {'form':13s} {'parameters':>12s} {'GMAC':>8s} {'train/s':>9s} {'score/s':>9s} {'peak MiB':>8s}"
+)
+
+
+def add(commands: Any, examples: str) -> None:
+    """The command `throughput` of `python -m benchmark`."""
+    what = "measure parameters, MACs, utterances/s and memory of detectors here"
+    command: Parser = commands.add_parser("throughput", help=what, description=what, epilog=examples)
+    add_data(command)
+    many = {"nargs": "+", "action": "extend", "metavar": "NAME"}
+    command.add_argument("--detector", **many, help="default: all")
+    command.add_argument("--form", **many, help=f"{', '.join(FORMS)} (default: fast)")
+    command.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N (default: auto)")
+    command.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
+    command.add_argument("--batch", type=int, default=4, metavar="N", help="clips in a batch (default: 4)")
+    command.add_argument("--samples", type=int, metavar="N", help="clip length (default: the detector's own)")
+    command.add_argument("--seconds", type=float, default=3.0, help="time for each figure (default: 3)")
+    command.set_defaults(does=_measure)
+
+
+def _measure(arguments: Any) -> int:
+    from benchmark import results
+    from benchmark.devices import device_of
+
+    for name in ("threads", "batch", "samples"):
+        if getattr(arguments, name) is not None and getattr(arguments, name) < 1:
+            raise DataError(f"--{name} {getattr(arguments, name)} is not a positive number")
+    rows = measure_all(
+        arguments.data, arguments.detector or detectors.names(), device=device_of(arguments.device),
+        threads=arguments.threads, forms=arguments.form or ["fast"], batch_size=arguments.batch,
+        seconds=arguments.seconds, samples=arguments.samples,
+    )  # fmt: skip
+    print(HEAD)
+    killed = 0
+    for row in rows:
+        killed += row.note is not None
+        print(line(row), row.note or "", flush=True)
+    results.collect(arguments.data)
+    print(f"kept in {arguments.data / 'results.duckdb'}, table throughput")
+    return 1 if killed else 0

@@ -1,0 +1,62 @@
+"""The cost table: every kind of detector measured, plain and quick forms alike in their scores, files read back."""
+
+import json
+
+import pytest
+import torch
+
+from benchmark import detectors, throughput, timing
+from ingest.types import DataError
+
+KINDS = [
+    "mean_pool",
+    "lfcc_lcnn",
+    "rawnet2_voc_s",
+    "fd_add",
+    "w2v2_ft",
+    "uniaudio",
+    "rat",
+    "lfcc_gmm",
+    "constant",
+]
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_detector_is_measured(name):
+    small = {"samples": 16_000} if detectors.build(name, **detectors.get(name).SMALL).input.samples else {}
+    row = timing.measured(name, batch_size=4, seconds=0.0, **small, **detectors.get(name).SMALL)
+    assert row.score_per_s > 0 and row.peak_memory_bytes > 1 << 20
+    trained = name not in ("lfcc_gmm", "constant")
+    assert (row.train_per_s is not None) == trained
+    assert row.macs is not None and name in throughput.line(row)
+
+
+@pytest.mark.parametrize("name", ["aasist", "rawnet2", "w2v2_ft", "fd_add"])
+def test_the_plain_form_scores_the_same_and_is_undone(name):
+    torch.manual_seed(0)
+    config = detectors.get(name).SMALL | ({"samples": 16_000} if name in ("aasist", "rawnet2") else {})
+    model = detectors.build(name, **config).eval()
+    batch = timing.material(model, 2, samples=16_000)
+    with torch.inference_mode():
+        quick = model.score_batch(batch)
+        with timing.plain(model):
+            assert not model.fast
+            slow = model.score_batch(batch)
+        assert model.fast and torch.equal(model.score_batch(batch), quick)
+    assert torch.allclose(quick, slow, atol=1e-4)
+
+
+def test_figures_are_kept_and_read_back(tmp_path):
+    rows = list(throughput.measure_all(tmp_path, ["mean_pool"], forms=["fast", "plain"], batch_size=2, seconds=0.0))
+    assert throughput.stored(tmp_path) == rows
+    assert [row.form for row in rows] == ["fast", "plain"] and rows[0].parameters == 81
+    (tmp_path / "throughput" / "x.json").write_text(json.dumps({"detector": "x"}))
+    with pytest.raises(DataError, match=r"x\.json is not a throughput figure"):
+        throughput.stored(tmp_path)
+
+
+def test_unknown_names_are_refused(tmp_path):
+    with pytest.raises(DataError, match="bfloat16"):
+        list(throughput.measure_all(tmp_path, ["mean_pool"], forms=["bfloat"]))
+    with pytest.raises(DataError, match="mean_pool"):
+        list(throughput.measure_all(tmp_path, ["mean_pol"]))
