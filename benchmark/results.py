@@ -154,7 +154,7 @@ def _run(folder: Path, sign: str, replicates: int) -> _Rows:
 def _json(path: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path} cannot be read ({error}); delete {path.parent} and run the cell again") from None
 
 

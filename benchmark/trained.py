@@ -279,7 +279,7 @@ def _load_own(network: Any, path: Path) -> None:
 def _json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path} cannot be read ({error})") from None
     if not isinstance(value, dict):
         raise DataError(f"{path} is not a JSON object")

@@ -18,6 +18,7 @@ _BLANKS = b"\t\v\f\r"  # blanks other than the space; CR is one, so CRLF is a tr
 _TO_SPACE = bytes.maketrans(_BLANKS, b" " * len(_BLANKS))
 _HEAD_BYTES = 1 << 16
 _PIECE_BYTES = 1 << 18  # stays in the processor's cache
+LARGEST_TEXT_BYTES = 1 << 29  # unpacked: ten times the largest published list
 _BLOCK_BYTES = 1 << 24  # one parse block, so also the longest line
 
 
@@ -120,13 +121,21 @@ def _read(path: Path, at_most: int = -1) -> bytes:
     try:
         with open(path, "rb") as file:
             data = file.read(at_most)
-        data = gzip.decompress(data) if path.suffix == ".gz" else data
+        data = _unpacked(path, data) if path.suffix == ".gz" else data
     except (OSError, EOFError) as error:
         raise DataError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
     if b"\0" in data:
         line = data.count(b"\n", 0, data.index(b"\0")) + 1
         raise DataError(f"{path} line {line}: not a text file in UTF-8 (holds a NUL byte)")
     return data.removeprefix(b"\xef\xbb\xbf")
+
+
+def _unpacked(path: Path, data: bytes) -> bytes:
+    with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+        text = file.read(LARGEST_TEXT_BYTES + 1)
+    if len(text) > LARGEST_TEXT_BYTES:
+        raise DataError(f"{path}: unpacks to more than {LARGEST_TEXT_BYTES >> 20} MiB, which no protocol file has")
+    return text
 
 
 def _decode(path: Path, data: bytes) -> str:

@@ -21,6 +21,8 @@ from ingest.types import DataError
 DATABASES = ("both", "results", "catalog")
 FORMATS = ("table", "csv", "json", "markdown", "latex", "parquet")
 WAIT_S = 20.0  # for another process to finish writing
+MEMORY = "4GiB"  # of one query
+LARGEST_BYTES = 2 << 30  # of its rows
 SHOWN_ROWS = 200  # of a table on the screen; the other formats give all
 _READS = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
 
@@ -82,6 +84,8 @@ def query(data: Path, text: str, *, db: str = "both", timeout_s: float = 60.0) -
             con.execute(f"CREATE TEMP VIEW score AS FROM scores({_quoted(data)})")
         folder = _quoted((data / "scores").resolve())
         con.execute(f"SET allowed_directories = [{folder}, {_quoted(data / 'scores')}]")
+        con.execute(f"SET memory_limit = '{MEMORY}'")
+        con.execute("SET temp_directory = ''")  # a query that does not fit fails; it fills no disk
         con.execute("SET enable_external_access = false")
         con.execute("SET lock_configuration = true")
         late = threading.Event()
@@ -93,7 +97,7 @@ def query(data: Path, text: str, *, db: str = "both", timeout_s: float = 60.0) -
         timer = threading.Timer(timeout_s, stop)
         timer.start()
         try:
-            return con.execute(text).to_arrow_table()
+            return _bounded(con.execute(text).to_arrow_reader(65_536))
         except duckdb.InterruptException:
             if not late.is_set():
                 raise
@@ -102,6 +106,16 @@ def query(data: Path, text: str, *, db: str = "both", timeout_s: float = 60.0) -
             raise DataError(f"query: {_first_line(error)}") from None
         finally:
             timer.cancel()
+
+
+def _bounded(batches: pa.RecordBatchReader) -> pa.Table:
+    kept, size = [], 0
+    for batch in batches:
+        kept.append(batch)
+        size += batch.nbytes
+        if size > LARGEST_BYTES:
+            raise DataError(f"the rows of this query take over {LARGEST_BYTES >> 30} GiB; add a LIMIT or aggregate")
+    return pa.Table.from_batches(kept, batches.schema)
 
 
 def _only_reads(con: duckdb.DuckDBPyConnection, text: str) -> None:
