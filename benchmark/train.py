@@ -207,18 +207,26 @@ _PHASE_KEYS = frozenset(Training.__slots__) - {"phases"}
 def _dev(detector: nn.Module, loader: Loader, here: Share = ALONE) -> dict[str, float]:
     """What dev says: auc, eer, accuracy at score 0, and the binary cross entropy of the scores as logits.
 
-    Where the loader has groups (the corpora or domains of a joint protocol), auc and eer are their plain means.
+    Where the loader has groups (the corpora or domains of a joint protocol), auc and eer are their plain means; a group
+    that lacks one class is measured against that class of all groups.
     """
     scores = score(detector, loader, here=here)
     bonafide = np.array([word == "bonafide" for word in loader.label])
     group = np.array(loader.groups or [""] * scores.size)
-    parts = [(scores[bonafide & (group == g)], scores[~bonafide & (group == g)]) for g in sorted(set(group))]
+    parts = [
+        tuple(_of_class(scores, is_class, group == g) for is_class in (bonafide, ~bonafide)) for g in sorted(set(group))
+    ]
     return {
         "auc": float(np.mean([metrics.auc(*part) for part in parts])),
         "eer": float(np.mean([metrics.eer(*part)[0] for part in parts])),
         "accuracy": float(((scores > 0) == bonafide).mean()),
         "loss": float(np.logaddexp(0, np.where(bonafide, -scores, scores)).mean()),
     }
+
+
+def _of_class(scores: np.ndarray, is_class: np.ndarray, in_group: np.ndarray) -> np.ndarray:
+    chosen = is_class & in_group
+    return scores[chosen if chosen.any() else is_class]
 
 
 def _settings(phase: Mapping[str, Any], epoch: int, epochs: int) -> dict[str, Any]:

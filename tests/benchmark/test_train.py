@@ -110,3 +110,13 @@ def test_dev_is_the_mean_over_its_groups():
     group = np.array(dev.groups)
     expected = [metrics.auc(scores[bonafide & (group == g)], scores[~bonafide & (group == g)]) for g in ("one", "two")]
     assert _dev(detector, dev)["auc"] == pytest.approx(np.mean(expected))
+
+
+def test_a_dev_group_of_one_class_is_measured_against_the_other_class_of_all():
+    detector, dev = Small(), loaders()[1]
+    scores = score(detector, dev)
+    bonafide = np.array([word == "bonafide" for word in dev.label])
+    dev.groups = ["spoofs" if not is_bonafide and i % 2 else "rest" for i, is_bonafide in enumerate(bonafide)]
+    lone = np.array(dev.groups) == "spoofs"
+    expected = [metrics.auc(scores[bonafide], scores[~bonafide & ~lone]), metrics.auc(scores[bonafide], scores[lone])]
+    assert _dev(detector, dev)["auc"] == pytest.approx(np.mean(expected))
