@@ -1,4 +1,4 @@
-"""python -m shards CORPUS | all | variants | gc: audio shards from the catalog, and what no longer belongs to it."""
+"""python -m shards CORPUS | all | variants | vocals | gc: audio shards, copies, and what is left over."""
 
 import argparse
 import sys
@@ -9,16 +9,17 @@ from ingest import parallel
 from ingest.catalog import ingested
 from ingest.cli import Parser, run
 from shards import root
-from shards.copies_cli import add_writing, make_variants
+from shards.copies_cli import add_writing, make_variants, make_vocals
 
 EXAMPLE = """examples:
   python -m shards wavefake --data data --jobs 8      every clip that decodes, as 16 kHz mono FLAC
   python -m shards wavefake --audio-codec pcm         16-bit WAV members: larger, no decoding when read
   python -m shards wavefake --to s3://bucket/siren    into an object store; later stages read them from there
   python -m shards variants wavefake --plan fd_add    codec and speed copies (see variants --help)
+  python -m shards vocals singfake --device cuda      the vocal stem of songs (see vocals --help)
   python -m shards gc --dry-run                       list the files that no row of the catalog names
 """
-COMMANDS = {"variants": make_variants}
+COMMANDS = {"variants": make_variants, "vocals": make_vocals}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,8 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return COMMANDS[argv[0]](argv[1:])
     parser = Parser(prog="python -m shards", description="Write audio shards: WebDataset tars at 16 kHz mono.",
                     epilog=EXAMPLE)  # fmt: skip
-    parser.add_argument("corpus", help="a corpus of the catalog; all of them: all; variants: copies, by its own "
-                        "options; gc: remove files that no row names")  # fmt: skip
+    parser.add_argument("corpus", help="a corpus of the catalog; all of them: all; variants, vocals: copies, by "
+                        "options of their own; gc: remove files that no row names")  # fmt: skip
     add_writing(parser)
     parser.add_argument("--dry-run", action="store_true", help="gc: list only")
     parser.add_argument("--to", metavar="URL", help="keep shards and features below this path or URL (s3://bucket/"

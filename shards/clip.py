@@ -51,6 +51,18 @@ def wave(row: Mapping[str, Any]) -> np.ndarray:
         raise _unusable(row, error) from None
 
 
+def read(row: Mapping[str, Any]) -> tuple[np.ndarray, int]:
+    """float32 (channel, sample) and rate in Hz of one catalog row as published. Raises DataError as encoded() does."""
+    path = row["file"]
+    try:
+        _check_unchanged(row, os.stat(path), path)
+        samples = audio.load(path)
+        _check_unchanged(row, os.stat(path), path)
+    except (OSError, audio.Unreadable) as error:
+        raise _unusable(row, error) from None
+    return samples
+
+
 def _wave(row: Mapping[str, Any]) -> np.ndarray:
     path = row["file"]
     _check_unchanged(row, os.stat(path), path)

@@ -1,11 +1,11 @@
-"""Commands that make copies of clips: variants."""
+"""Commands that make copies of clips: variants and vocals."""
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 from ingest import parallel
-from ingest.catalog import ingested
+from ingest.catalog import connect, ingested
 from ingest.cli import Parser, add_data
 from ingest.types import DataError
 from shards import variant_plan, variants
@@ -18,6 +18,12 @@ _VARIANTS = """examples:
   python -m shards variants ctrsvdd --plan own.toml --noises ~/noise --rooms ~/rir
   python -m shards variants wavefake --plan robustness --remove  take its rows out; then: python -m shards gc
   python -m shards variants --list                               the words of plans and protocols
+"""
+_VOCALS = """examples:
+  python -m shards vocals ctrsvdd --device cuda                     htdemucs from the download cache
+  python -m shards vocals singfake --weights ~/demucs               the files of the model lie in a folder
+  python -m shards vocals singfake --model mdx_extra --weights ~/demucs
+  python -m shards vocals singfake --model ~/own_model              a folder with one model of your own
 """
 
 
@@ -45,6 +51,41 @@ def make_variants(argv: Sequence[str] | None = None) -> int:
     for corpus in ingested(options.data) if options.corpus == "all" else [options.corpus]:
         _write(corpus, plan, options)
     return 0
+
+
+def make_vocals(argv: Sequence[str] | None = None) -> int:
+    """python -m shards vocals: the vocal stem of songs, by Demucs."""
+    parser = Parser(prog="python -m shards vocals", epilog=_VOCALS,
+                    description="Write the vocal stem of clips as shards: variant `vocals` of protocols.")  # fmt: skip
+    parser.add_argument("corpus", help="a corpus of the catalog; all of singing: all")
+    parser.add_argument("--model", default="htdemucs", metavar="NAME|DIR", help="Demucs model (default: htdemucs)")
+    parser.add_argument("--weights", type=Path, metavar="DIR", help="folder of its files (default: download caches)")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 ... (default: cpu)")
+    parser.add_argument("--batch", type=int, metavar="N", help="windows at once (default: what fits the device)")
+    add_writing(parser)
+    options = parser.parse_args(argv)
+    if options.batch is not None and options.batch < 1:
+        raise DataError(f"--batch takes a number from 1 on, not {options.batch}")
+    from shards import vocals
+
+    vocals.check_device(options.device)
+    model = vocals.find(options.model, options.weights)
+    for corpus in _singing(options.data) if options.corpus == "all" else [options.corpus]:
+        done = vocals.write_vocals(
+            corpus, options.data, model, device=options.device, batch=options.batch, audio_codec=options.audio_codec,
+            max_bytes=options.max_bytes, jobs=parallel.chosen(options),
+        )  # fmt: skip
+        print(
+            f"{corpus}: vocals of {done['members']} clips in {done['shards']} shards, "
+            f"{done['size_bytes'] / 1e6:.1f} MB ({done['written']} shards written)"
+        )
+    return 0
+
+
+def _singing(data: Path) -> list[str]:
+    with connect(data / "catalog.duckdb") as con:
+        found = con.execute("SELECT corpus FROM corpus WHERE domain = 'singing' ORDER BY corpus").fetchall()
+    return [corpus for (corpus,) in found]
 
 
 def add_writing(parser: argparse.ArgumentParser) -> None:

@@ -108,7 +108,7 @@ def write_variants(
     same = recorded == ({**{w: r for w, r in recorded[0].items() if w not in touched}, **rows[0]}, rows[1])
 
     def record(con: duckdb.DuckDBPyConnection) -> None:
-        _record(con, corpus, touched, rows)
+        record(con, corpus, touched, list(rows[0].values()), list(rows[1].values()))
 
     about, written = writer.write_plans(
         corpus, data, planned, corpus_fingerprint, what=f"variants {corpus}", clips_per_job=CLIPS_PER_JOB, jobs=jobs,
@@ -204,15 +204,7 @@ def _catalog_rows(
     corpus: str, recipes: Mapping[str, Recipe], plans: Mapping[str, VariantPlan]
 ) -> tuple[dict[str, tuple], dict[str, tuple]]:
     """The rows of the tables variant and variant_plan, by word and by plan."""
-    made = {}
-    for word, recipe in recipes.items():
-        identity = {k: v if k == "seed" else json.dumps(v, sort_keys=True) for k, v in recipe.identity.items()}
-        try:
-            compression, speed = variants.labels(word)
-        except DataError:
-            compression = speed = None
-        made[word] = (corpus, word, identity["steps"], compression, speed, recipe.seed, identity["versions"],
-                      identity["recordings"])  # fmt: skip
+    made = {word: catalog_row(corpus, word, recipe.identity) for word, recipe in recipes.items()}
     return made, {name: (corpus, name, plan.text, plan.seed) for name, plan in plans.items()}
 
 
@@ -226,12 +218,24 @@ def _recorded(con: duckdb.DuckDBPyConnection, corpus: str) -> tuple[dict[str, tu
     return rows[0], rows[1]
 
 
-def _record(
-    con: duckdb.DuckDBPyConnection, corpus: str, touched: Sequence[str],
-    rows: tuple[dict[str, tuple], dict[str, tuple]],
+def catalog_row(corpus: str, word: str, identity: Mapping[str, Any]) -> tuple:
+    """The row of table `variant` for a recipe's identity."""
+    steps, made_with, own = (json.dumps(identity[k], sort_keys=True) for k in ("steps", "versions", "recordings"))
+    try:
+        compression, speed = variants.labels(word)
+    except DataError:
+        compression = speed = None
+    return corpus, word, steps, compression, speed, identity["seed"], made_with, own
+
+
+def record(
+    con: duckdb.DuckDBPyConnection, corpus: str, touched: Sequence[str], made: Sequence[tuple],
+    plans: Sequence[tuple] | None = None,
 ) -> None:  # fmt: skip
+    """Replace a corpus's rows of table variant for the words `touched`, and of variant_plan where plans are given."""
     con.execute("DELETE FROM variant WHERE corpus = ? AND variant IN (SELECT unnest(?::VARCHAR[]))", [corpus, touched])
-    con.execute("DELETE FROM variant_plan WHERE corpus = ?", [corpus])
-    for name, new in zip(_TABLES, rows):
-        for row in new.values():
+    if plans is not None:
+        con.execute("DELETE FROM variant_plan WHERE corpus = ?", [corpus])
+    for name, new in zip(_TABLES, (made, plans or ())):
+        for row in new:
             con.execute(f"INSERT INTO {name} VALUES ({', '.join('?' * len(row))})", row)
