@@ -5,10 +5,14 @@ from pathlib import Path
 
 import duckdb
 
+from ingest import versions
 from ingest.files import atomic, lock, writable
 from ingest.types import DataError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+STEPS = {  # schema version -> what makes the next one of it
+    1: "ALTER TABLE utterance ADD COLUMN sentence VARCHAR;",
+}
 _CONFIG = {"storage_compatibility_version": "v1.5.0"}  # the oldest DuckDB we run on; writes a third faster
 _SCHEMA = Path(__file__).with_name("schema.sql")
 
@@ -17,7 +21,8 @@ def connect(path: Path | str, read_only: bool = True, *, wait_s: float = 60.0) -
     """Open the catalog at `path`; created from schema.sql when opened for writing and absent.
 
     Another process that holds the file is waited for, up to wait_s seconds. Raises DataError when the file
-    is absent (read_only), is not a catalog, is newer than this code, or stays in use.
+    is absent (read_only), is not a catalog, is newer than this code, or stays in use. A catalog of an older version is brought up to date
+    first, and a copy of it kept.
     """
     path = Path(path)
     if read_only and not path.exists():
@@ -27,16 +32,28 @@ def connect(path: Path | str, read_only: bool = True, *, wait_s: float = 60.0) -
             path.parent.mkdir(parents=True, exist_ok=True)
             _create(path)
         con = _open(path, read_only, wait_s)
+        found = _version(con, path)
+        if found < SCHEMA_VERSION:
+            con.close()
+            _open(path, False, wait_s).close()  # waits for others, and says so if it cannot be written
+            versions.bring_up(path, SCHEMA_VERSION, STEPS)
+            with _open(path, False, wait_s) as fresh:
+                _lay_out(fresh)  # views of all columns
+            con = _open(path, read_only, wait_s)
     con.execute("SET enable_progress_bar = false")
     if not read_only:
         _lay_out(con)
-    try:
-        (version,) = con.execute("SELECT schema_version FROM meta").fetchone()
-    except duckdb.CatalogException:
-        raise DataError(f"{path} is not a Siren catalog") from None
-    if version > SCHEMA_VERSION:
-        raise DataError(f"{path} has schema version {version}, this code reads up to {SCHEMA_VERSION}; update Siren")
     return con
+
+
+def _version(con: duckdb.DuckDBPyConnection, path: Path) -> int:
+    try:
+        found = versions.version(con, path)
+        versions.refuse_newer(found, SCHEMA_VERSION, path)
+    except DataError:
+        con.close()
+        raise
+    return found
 
 
 def _create(path: Path) -> None:

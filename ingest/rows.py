@@ -5,7 +5,7 @@ A parser's table has string columns (null where the corpus publishes nothing):
 - utt_id, path, label, source_id: always. `path` is the official one, relative to the corpus root (or to the
   folder of `place`), with forward slashes. `label` is the published word; the accepted spellings become
   `bonafide` and `spoof` here, `unknown` is kept, any other word is an error.
-- partition, attack, attack_raw, place, speaker, language, codec, codec_class, transmission, vocoder,
+- partition, attack, attack_raw, place, sentence, speaker, language, codec, codec_class, transmission, vocoder,
   source_corpus, gender, song, condition, trim: where known. `attack` is null for bona fide and never null
   for spoof; without that column it is `attack_raw` through Corpus.aliases. `place` names a folder of
   Corpus.places in which the user keeps this audio outside the root; null for audio below the root.
@@ -23,11 +23,11 @@ from ingest.types import LABELS, Corpus, DataError, Utterance
 
 UTTERANCE_COLUMNS = [field.name for field in dataclass_fields(Utterance)]
 PARSED_COLUMNS = [
-    "utt_id", "partition", "place", "path", "label", "attack", "attack_raw", "source_id", "speaker",
+    "utt_id", "partition", "place", "path", "label", "attack", "attack_raw", "source_id", "sentence", "speaker",
     "language", "codec", "codec_class", "transmission", "vocoder", "source_corpus", "gender", "song",
     "condition", "trim",
 ]  # fmt: skip
-OWN_WORD = ("utt_id", "path", "source_id")  # another word in every row
+OWN_WORD = ("utt_id", "path", "source_id", "sentence")  # another word in every row
 _REQUIRED = ("utt_id", "path", "label", "source_id")
 _WORDS = {
     "vocoder": ("autoregressive", "non_autoregressive", "traditional", "concatenation", "unknown"),

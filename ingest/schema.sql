@@ -39,6 +39,7 @@ CREATE TABLE IF NOT EXISTS utterance (
     attack        VARCHAR,                             -- canonical word; `unknown` if unpublished; NULL when bona fide
     attack_raw    VARCHAR,                             -- the published word
     source_id     VARCHAR NOT NULL,                    -- the recording behind a genuine clip and all its copies
+    sentence      VARCHAR,                             -- id of the text that is spoken, where it is published
     speaker       VARCHAR,
     language      VARCHAR,                             -- ISO 639
     domain        VARCHAR NOT NULL CHECK (domain IN ('speech', 'singing')),

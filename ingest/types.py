@@ -37,6 +37,7 @@ class Utterance:
     attack: str | None
     attack_raw: str | None
     source_id: str
+    sentence: str | None
     speaker: str | None
     language: str | None
     domain: str

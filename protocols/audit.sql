@@ -8,6 +8,10 @@ SELECT trial.role, trial.subset, trial.utt_id, utterance.label,
                  AND regexp_full_match(source_id, 'LA_[TDE]_\d{7}') THEN source_id
             WHEN regexp_full_match(source_id, 'LJ\d{3}-\d{4}') THEN source_id
             ELSE concat_ws(':', utterance.corpus, utterance.language, source_id) END AS source,
+       -- the text: where it is only what `source` says already, that overlap is told there
+       CASE WHEN sentence IS NULL OR sentence = source_id THEN NULL
+            WHEN regexp_full_match(sentence, '\d+-\d+-\d{4}') THEN sentence
+            ELSE concat_ws(':', utterance.corpus, utterance.language, sentence) END AS sentence,
        CASE WHEN utterance.speaker IS NULL THEN NULL
             WHEN regexp_full_match(utterance.speaker, 'LA_\d{4}') THEN utterance.speaker
             ELSE concat(utterance.corpus, ':', utterance.speaker) END AS speaker,

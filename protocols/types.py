@@ -16,7 +16,7 @@ METRICS = (
 REFERENCE_MODES = (
     "real", "zero", "mismatch", "noise", "silence", "snr10", "snr20", "1s", "3s", "enrolled",
 )  # fmt: skip
-OVERLAPS = ("audio", "source", "speaker", "song", "attack")  # what a protocol may declare; utterances never
+OVERLAPS = ("audio", "source", "sentence", "speaker", "song", "attack")  # what a protocol may declare; utterances never
 PAIRS = ("train/dev", "train/test", "dev/test")
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 import ingest
+from ingest.catalog import SCHEMA_VERSION
 
 VOCODERS = ["diffwave", "melgan", "parallel_wavegan", "wavegrad", "wavenet", "wavernn"]
 WAVEFAKE = [
@@ -41,7 +42,7 @@ def connect(path: Path | str = ":memory:", ids: int = 60) -> duckdb.DuckDBPyConn
     """An open catalog at `path` with every corpus, each of about ten to twenty times `ids` rows."""
     con = duckdb.connect(str(path))
     con.execute((Path(ingest.__file__).parent / "schema.sql").read_text())
-    con.execute("INSERT INTO meta VALUES (1)")
+    con.execute("INSERT INTO meta VALUES (?)", [SCHEMA_VERSION])
     for corpus in CORPORA:
         add(con, corpus, list(rows(corpus, ids)))
     return con

@@ -89,6 +89,7 @@ def _rows(path: Path, file: str) -> pa.Table:
             "attack": text.translate(attack, ALIASES),
             "attack_raw": attack,
             "source_id": pc.replace_substring_regex(stem, _WAVEFAKE, r"\1"),
+            "sentence": _sentence(stem),
             "speaker": text.translate(table["speaker"], {"unknown": None, "-": None}),
             "language": constant(LANGUAGES[prefix], rows),
             "source_corpus": pc.if_else(bonafide, text.translate(system, {"-": None}), nothing),
@@ -96,6 +97,19 @@ def _rows(path: Path, file: str) -> pa.Table:
             "line": table["line"],
         }
     )
+
+
+_LIBRISPEECH = r"^[^-]+-(\d+-\d+-\d{4})$"  # 5-742-128034-0056: voice 5 of Baidu, LibriSpeech 742-128034-0056
+
+
+def _sentence(stem: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The LJSpeech or LibriSpeech id of the text, which Baidu, Xunfei and copies of WaveFake keep in their names."""
+    nothing = pa.scalar(None, pa.string())
+    found = [
+        pc.if_else(pc.match_substring_regex(stem, form), pc.replace_substring_regex(stem, form, r"\1"), nothing)
+        for form in (_WAVEFAKE, _LIBRISPEECH)
+    ]
+    return pc.coalesce(*found)
 
 
 def _refuse_exchanged(table: pa.Table, bonafide: pa.ChunkedArray, path: Path) -> None:

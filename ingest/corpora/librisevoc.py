@@ -79,6 +79,7 @@ def _rows(listed: pa.Table, partition: str, folder: str, file: str) -> pa.Table:
             "attack": constant(attack, rows),
             "attack_raw": constant(None if folder == "gt" else folder, rows),
             "source_id": source,
+            "sentence": source,  # LibriTTS: reader, chapter, utterance, segment; other readings have other chapters
             "speaker": pc.replace_substring_regex(source, "_.*$", ""),  # reader_chapter_utterance_segment
             "language": constant("en", rows),
             "vocoder": constant(vocoder, rows),

@@ -131,6 +131,7 @@ def _fakes(folder: Path, name: str, prefix: str) -> pa.Table:
             "attack": constant(known.attack, rows),
             "attack_raw": constant(known.attack_raw, rows),
             "source_id": pa.array(source, pa.string()),
+            "sentence": constant(None, rows) if name == TTS else pa.array(source, pa.string()),
             "speaker": constant("LJ" if known.language == "en" else "JSUT", rows),
             "language": constant(known.language, rows),
             "vocoder": constant("non_autoregressive", rows),
@@ -149,6 +150,7 @@ def _originals(stems: list[str], place: str, language: str, prefix: str, outside
             "label": constant("bonafide", rows),
             "attack_raw": constant(None, rows),
             "source_id": stem,
+            "sentence": stem,  # LJSpeech and JSUT name their recordings after the sentence
             "speaker": constant("LJ" if language == "en" else "JSUT", rows),
             "language": constant(language, rows),
             "source_corpus": constant(place, rows),

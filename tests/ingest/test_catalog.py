@@ -1,7 +1,9 @@
 """The catalog file: made whole or not at all, refused by name when it is something else."""
 
 import hashlib
+from pathlib import Path
 
+import duckdb
 import pytest
 
 from ingest import catalog
@@ -51,3 +53,52 @@ def test_the_fold_of_a_source_is_the_same_everywhere(tmp_path):
         (fold,) = con.execute("SELECT fold_of('LJ001-0001')").fetchone()
     upper = int.from_bytes(hashlib.md5(b"LJ001-0001").digest()[:8], "little")
     assert fold == (upper >> 11) / 2**53
+
+
+@pytest.fixture
+def old(tmp_path):
+    """A catalog as schema version 1 laid it out, with one corpus of one utterance."""
+    path = tmp_path / "catalog.duckdb"
+    with catalog.connect(path, read_only=False) as con:
+        con.execute("INSERT INTO corpus VALUES ('c', 'C', 'speech', '-', '-', '/', false, false, '-')")
+        con.execute("INSERT INTO utterance BY NAME SELECT 'c/a' AS utt_id, 'c' AS corpus, 'a.wav' AS path, 'spoof' AS "
+                    "label, 'x' AS attack, 'a' AS source_id, 'speech' AS domain, false AS audio_present, "
+                    "'missing' AS audio_status")  # fmt: skip
+        con.execute("DROP VIEW trial_pool")
+        con.execute("ALTER TABLE utterance DROP COLUMN sentence")
+        con.execute("UPDATE meta SET schema_version = 1")
+        con.execute("CREATE VIEW trial_pool AS SELECT *, 0.5 AS fold FROM utterance")
+    return path
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+def test_an_older_catalog_is_brought_up_to_date_and_a_copy_kept(old, read_only, capsys):
+    before = old.read_bytes()
+    with catalog.connect(old, read_only) as con:
+        assert con.execute("SELECT utt_id, sentence FROM trial_pool").fetchall() == [("c/a", None)]
+        assert con.execute("SELECT schema_version FROM meta").fetchall() == [(catalog.SCHEMA_VERSION,)]
+        fresh = duckdb.connect()
+        fresh.execute(Path(catalog.__file__).with_name("schema.sql").read_text())
+        described = "SELECT table_name, column_name, data_type, is_nullable FROM duckdb_columns() WHERE NOT internal ORDER BY ALL"
+        assert con.execute(described).fetchall() == fresh.execute(described).fetchall()
+    copy = old.with_name("catalog.duckdb.v1.bak")
+    assert copy.read_bytes() == before and str(copy) in capsys.readouterr().out
+    catalog.connect(old, read_only).close()
+    assert capsys.readouterr().out == ""
+
+
+def test_a_kill_while_an_older_catalog_is_changed_leaves_it_old(old, monkeypatch):
+    monkeypatch.setattr(catalog, "STEPS", {1: catalog.STEPS[1] + "SELECT error('killed')"})
+    with pytest.raises(duckdb.Error, match="killed"):
+        catalog.connect(old)
+    with duckdb.connect(str(old), read_only=True) as con:
+        assert con.execute("SELECT schema_version FROM meta").fetchall() == [(1,)]
+        assert "sentence" not in [row[0] for row in con.execute("DESCRIBE utterance").fetchall()]
+    monkeypatch.undo()
+    catalog.connect(old).close()
+
+
+def test_a_catalog_too_old_to_change_says_so(old, monkeypatch):
+    monkeypatch.setattr(catalog, "STEPS", {})
+    with pytest.raises(DataError, match=r"schema version 1, too old"):
+        catalog.connect(old)

@@ -231,3 +231,18 @@ def test_decro_labels_and_systems_must_agree(row, tmp_path):
     put(tmp_path / "en_train.txt", f"LA_0079 LA_T_1000000 - asv19 bonafide\n{row}")
     with pytest.raises(DataError, match=r"line 2: .* yet its system is"):
         parsed("decro", tmp_path)
+
+
+def test_sentences_are_told_where_they_are_published(tmp_path):
+    wavefake = by_id("wavefake", miniatures.build("wavefake", tmp_path / "wavefake"))
+    assert wavefake["ljspeech_hifiGAN/LJ001-0001_generated"]["sentence"] == "LJ001-0001"
+    assert wavefake["jsut/BASIC5000_0001"]["sentence"] == "BASIC5000_0001"
+    assert next(row for row in wavefake.values() if row["attack"] == "tts")["sentence"] is None
+    libri = by_id("librisevoc", miniatures.build("librisevoc", tmp_path / "librisevoc"))
+    assert libri["melgan/27_123349_000006_000000_gen"]["sentence"] == "27_123349_000006_000000"
+    put(tmp_path / "en_train.txt", (
+        "5 5-742-128034-0056 - baidu spoof\naisxping aisxping-4813-248638-0052 - xunfei spoof\n"
+        "unknown pwg_LJ045-0151_gen - pwg spoof\n003 test_014_003 - vits spoof\nLA_0079 LA_T_1138215 - asv19 bonafide"
+    ))  # fmt: skip
+    sentences = [row["sentence"] for row in parsed("decro", tmp_path)]
+    assert sentences == ["742-128034-0056", "4813-248638-0052", "LJ045-0151", None, None]
