@@ -88,7 +88,7 @@ class Alone(Detector):
     """One expert as a detector: its score is minus its logit of spoof, its loss weighs the classes of each batch."""
 
     INPUT = INPUT
-    PAPER = "Unified speech and singing deepfake detection, section 3 and Table 3"
+    PAPER = "UniAudio: A Unified Feature Mixture Framework, section 3 and Table 3"
     YEAR = 2025
     CITATION = "uniaudio2025"
     BASE_TRAINING = {

@@ -26,11 +26,12 @@ from ingest.types import DataError, nearest
 
 LIBRISEVOC = ("diffwave", "melgan", "parallel_wavegan", "wavegrad", "wavenet", "wavernn")
 COMPRESSIONS, SPEEDS = 10, 16  # none and 3 codecs x 3 bit rates; speeds 0.5 to 2.0 in steps of 0.1
+F0_POINTS, F0_HOP, F0_CENTRE_HZ = 16, 3000, 150.0  # of the F0 objective: pitch every 0.19 s, in octaves from a centre
 RENAMED = {"audio_encoder.": "feature_model.model.", "audio_transform.": "transform."}
 CHOICES = {
     "streams": ("both", "content", "synthesizer", "single"),
     "blending": ("style", "noise_only", "none"),
-    "pseudo_labels": ("speed_compression", "none"),
+    "pseudo_labels": ("speed_compression", "f0", "none"),
     "synthesizer_contrastive": ("cosine", "authors", "none"),
     "decay": ("selective", "all"),
     "mask_axes": ("named", "authors"),
@@ -81,9 +82,10 @@ class FdAdd(_pretrained.Pretrained):
     weights: path of Wav2CLIP.pt (both copies of the last stage start from it), or "random".
     streams: both; one of them alone, or `single`, equation 15. b0 to b3: weights of equation 14 (augmentation,
     synthesizer, content, contrastive). shuffle, blending (style | noise_only | none, noise_only is what the public
-    code does), eta: the feature augmentation. adversarial, pseudo_labels (speed_compression | none): the content
-    stream's objectives; frozen_statistics keeps the adversarial pass from updating batch norms a second time.
-    synthesizer_contrastive (cosine | authors | none), alpha_synthesizer, alpha_class, label_smoothing, focal_gamma,
+    code does), eta: the feature augmentation. adversarial, pseudo_labels (speed_compression | f0 | none): the
+    content stream's objectives, f0 the comparison of Table XII; frozen_statistics keeps the adversarial pass from
+    updating batch norms a second time. synthesizer_contrastive (cosine | authors | none), alpha_synthesizer,
+    alpha_class, label_smoothing, focal_gamma,
     focal_alpha. feature_norm: length that features are scaled to, 0 = not. standardise: each clip's spectrogram.
     mask, mask_axes: SpecAugment in training; the public code swaps time and frequency. decay: weight decay 1e-5 on
     convolution weights only, or 0.01 on `all` as the paper states. width: channels of the first stage.
@@ -148,7 +150,10 @@ class FdAdd(_pretrained.Pretrained):
         self.cls_final = nn.Sequential(NormedLinear(2 * dim if streams == "both" else dim, 1))
         if self.has_synthesizer:
             self.cls_voc = NormedLinear(dim, len(self.labels) + 1)
-        if self.has_content:
+        if self.has_content and pseudo_labels == "f0":
+            self.cls_f0 = NormedLinear(dim, F0_POINTS)
+            self.COMPANIONS = {"f0": ("f0", {"hop": F0_HOP})}
+        elif self.has_content:
             self.cls_speed = NormedLinear(dim, SPEEDS)
             self.cls_compression = NormedLinear(dim, COMPRESSIONS)
         if streams in ("content", "single"):
@@ -228,9 +233,11 @@ class FdAdd(_pretrained.Pretrained):
     def _content_losses(self, feature: torch.Tensor, batch: Batch) -> dict:
         if self.pseudo_labels == "none":
             return {}
+        if self.pseudo_labels == "f0":
+            return {"f0": (self.b2, f0_error(self.cls_f0(self._drop(feature)), _column(batch, "f0")))}
         heads = {"speed": self.cls_speed, "compression": self.cls_compression}
         return {
-            name: (self.b2, self._entropy(head(self._drop(feature)), _labels(batch, name)))
+            name: (self.b2, self._entropy(head(self._drop(feature)), _column(batch, name).long()))
             for name, head in heads.items()
         }
 
@@ -308,13 +315,24 @@ class FdAdd(_pretrained.Pretrained):
         return focal(logits, target * target[order], gamma=self.focal_gamma, alpha=self.focal_alpha)
 
 
-def _labels(batch: Batch, column: str) -> torch.Tensor:
-    if column not in batch.extra:
+def f0_error(octaves: torch.Tensor, hz: torch.Tensor) -> torch.Tensor:
+    """Mean squared error of pitch where it is known: (batch, point) octaves from 150 Hz, (batch, point, 1) Hz or 0.
+
+    The paper names the objective and not its form; this one is our choice.
+    """
+    hz = hz.squeeze(2)
+    voiced = hz > 0
+    wanted = torch.where(voiced, hz, F0_CENTRE_HZ).div(F0_CENTRE_HZ).log2()
+    return ((octaves - wanted).square() * voiced).sum() / voiced.sum().clamp(min=1)
+
+
+def _column(batch: Batch, name: str) -> torch.Tensor:
+    if name not in batch.extra:
         raise DataError(
-            f"fd_add trains with pseudo labels and the batch has no {column}: train on speed and codec variants, or "
+            f"fd_add trains its content stream on {name} and the batch has none: feed it through benchmark.loader, or "
             "set pseudo_labels=none"
         )
-    return torch.as_tensor(batch.extra[column], dtype=torch.int64, device=batch.target.device)
+    return torch.as_tensor(batch.extra[name], device=batch.target.device)
 
 
 build = FdAdd

@@ -18,7 +18,7 @@ class LfccLcnnS(Detector):
     INPUT = Input(feature="lfcc", params={"preset": "lcnn_s"}, samples=48_000, train_crop="random", test_crop="middle")
     PAPER = "Zhang et al., Robust AI-Synthesized Speech Detection, section V (baseline LCNN)"
     YEAR = 2024
-    CITATION = "zhang2024fdadd"
+    CITATION = "zhang2025fdadd"
     TRAINING = COMPARISON
     EER = {"inner average": 0.97, "LibriSeVoc cross-method average": 19.94}
 

@@ -1,6 +1,6 @@
 """Reference-augmented training: a test utterance attends to a bona fide one of the same speaker.
 
-"Reference-augmented training" for speech deepfake detection, ASVspoof 5 open condition: XLS-R 300M, one attention
+Staněk et al., "RAT: Reference-Augmented Training for ASV Anti-Spoofing", arXiv 2606.10908: XLS-R 300M, one attention
 block shared by its 24 layers, mean pooling, a small classifier. The published system scores as well with a zero
 reference as with a real one.
 """
@@ -41,9 +41,9 @@ class Rat(Detector):
         feature="raw", samples=None, train_samples=TRAIN_SAMPLES, train_crop="first", test_crop="first", short="zero",
         fixed=True,
     )  # fmt: skip
-    PAPER = "Reference-augmented training, ASVspoof 5 open condition, sections Method and Experiments"
-    YEAR = 2025
-    CITATION = "rat2025"
+    PAPER = "Staněk et al., RAT, arXiv 2606.10908, sections Method and Experiments"
+    YEAR = 2026
+    CITATION = "stanek2026rat"
     TRANSFORM = "rat_set"
     TRAINING = {
         "optimizer": "adam", "weight_decay": 0.0, "batch_size": 6, "selection": "eer", "patience": 0, "stop_above": 0.0,

@@ -14,7 +14,7 @@ class RawGatStS(RawGatSt):
     INPUT = Input(samples=48_000, train_crop="random", test_crop="middle", fixed=True)
     PAPER = "Zhang et al., Robust AI-Synthesized Speech Detection, section V (baseline RawGAT)"
     YEAR = 2024
-    CITATION = "zhang2024fdadd"
+    CITATION = "zhang2025fdadd"
     TRAINING = {**COMPARISON, "batch_size": 32}
     WEIGHTS = ""
     EER = {"inner average": 1.43, "LibriSeVoc cross-method average": 28.43}

@@ -1,6 +1,6 @@
 """RawNet2: residual blocks and a GRU on a fixed sinc filter bank; the baseline of ASVspoof 2021.
 
-Tak et al., "End-to-end anti-spoofing with RawNet2", arXiv 2011.01369, section 3, in the form of the challenge's
+Tak et al., "End-to-end anti-spoofing with RawNet2", arXiv 2011.01108, section 3, in the form of the challenge's
 baseline code (network of Jung et al., arXiv 2011.01108, with a fixed first layer).
 """
 
@@ -54,7 +54,7 @@ class RawNet2(RawNet2Body):
 
     # the first 64,600 samples in training too: the baseline never crops at random
     INPUT = Input(samples=64_600, train_crop="first", test_crop="first")
-    PAPER = "Tak et al., arXiv 2011.01369, section 3 (ASVspoof 2021 baseline)"
+    PAPER = "Tak et al., arXiv 2011.01108, section 3 (ASVspoof 2021 baseline)"
     YEAR = 2021
     CITATION = "tak2021rawnet2"
     TRAINING = {**FULL_LENGTH, "batch_size": 32, "epochs": 100}

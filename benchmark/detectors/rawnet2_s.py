@@ -41,7 +41,7 @@ class RawNet2S(Detector):
     INPUT = Input(samples=48_000, train_crop="random", test_crop="middle", fixed=True)
     PAPER = "Zhang et al., Robust AI-Synthesized Speech Detection, section V (baseline RawNet2)"
     YEAR = 2024
-    CITATION = "zhang2024fdadd"
+    CITATION = "zhang2025fdadd"
     TRAINING = COMPARISON
     EER = {"inner average": 5.36, "LibriSeVoc cross-method average": 31.54}
     SMALL = {"hidden": 64}

@@ -1,10 +1,10 @@
 """uniaudio: three experts behind one gate, for speech and singing deepfakes.
 
-"Unified speech and singing deepfake detection", sections 3 and 4: log-mel, MFCC and wav2vec 2.0 experts, a gate with a
-temperature, and a fusion head; auxiliary, entropy and diversity terms. Where the text and its result files differ, the
-result files are followed: the same loss weights in every stage, stage 2 at 2e-4, temperature 1.8 to 1.2. The experts
-are trained first, which in the public code was lost: their files were loaded under other names, so that two of the
-three started at random.
+"UniAudio: A Unified Feature Mixture Framework for Joint Speech and Singing Deepfake Detection", sections 3 and 4:
+log-mel, MFCC and wav2vec 2.0 experts, a gate with a temperature, and a fusion head; auxiliary, entropy and diversity
+terms. Where the text and its result files differ, the result files are followed: the same loss weights in every stage,
+stage 2 at 2e-4, temperature 1.8 to 1.2. The experts are trained first, which in the public code was lost: their files
+were loaded under other names, so that two of the three started at random.
 """
 
 from dataclasses import dataclass
@@ -61,7 +61,7 @@ class UniAudio(Detector):
     """
 
     INPUT = _experts.INPUT
-    PAPER = "Unified speech and singing deepfake detection, sections 3 and 4"
+    PAPER = "UniAudio: A Unified Feature Mixture Framework, sections 3 and 4"
     YEAR = 2025
     CITATION = "uniaudio2025"
     WEIGHTS = "facebook/wav2vec2-base-960h (backbone; Apache-2.0)"

@@ -9,6 +9,7 @@ from shared_data import shared
 from benchmark import detectors
 from benchmark.batch import Batch
 from benchmark.detectors import _decomposition as terms
+from benchmark.detectors import fd_add
 from benchmark.detectors._losses import focal
 from features import extractors
 from ingest.types import DataError
@@ -204,7 +205,7 @@ def test_synthesizer_labels_are_the_order_of_the_attacks_and_zero_for_bona_fide(
 def test_training_says_what_the_batch_lacks():
     detector, batch = _small(), _batch(None)
     del batch.extra["speed"]
-    with pytest.raises(DataError, match=r"no speed.*pseudo_labels=none"):
+    with pytest.raises(DataError, match=r"on speed and the batch has none.*pseudo_labels=none"):
         detector.loss(batch)
     del batch.extra["attack"]
     with pytest.raises(DataError, match="attack of every training trial"):
@@ -240,3 +241,25 @@ def test_sixteen_real_clips_are_learnt():
     detector = _small()
     data = real_clips.batch(detector, extra=LABELS)
     assert real_clips.steps_to_learn(detector, data, lr=1e-3, at_most=80) is not None
+
+
+def test_pitch_instead_of_pseudo_labels_by_hand():
+    octaves = torch.tensor([[1.0, 0.5, 9.0], [7.0, 7.0, 7.0]])
+    hz = torch.tensor([[150.0, 300.0, 0.0], [0.0, 0.0, 0.0]]).unsqueeze(2)
+    assert float(fd_add.f0_error(octaves, hz)) == pytest.approx((1.0 + 0.25) / 2)  # unvoiced points do not count
+    assert float(fd_add.f0_error(octaves[1:], hz[1:])) == 0
+
+
+def test_table_xii_is_a_setting_that_the_loader_feeds():
+    from benchmark import feeds
+
+    detector = _small(pseudo_labels="f0")
+    feed = feeds.of(detector, train=True)
+    assert feed.variants is None and list(feed.companions) == ["f0"]
+    f0 = feed.companions["f0"].extract(waves(48_000))
+    assert f0.shape == (2, fd_add.F0_POINTS, 1)
+    batch = _batch(detector, rows=2)
+    batch.extra["f0"] = f0
+    reached = real_clips.with_gradient(detector, detector.losses(batch)["f0"][1])
+    assert "cls_f0.weight_v" in reached and any(name.startswith(CONTENT) for name in reached)
+    assert not any(name.startswith((SYNTHESIZER, "cls_voc", "cls_final")) for name in reached)
