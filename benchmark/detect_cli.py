@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ingest.cli import Parser, add_data
+from ingest.cli import Parser, add_data, printable
 from ingest.files import atomic
 from ingest.progress import Progress
 from ingest.types import DataError
@@ -75,14 +75,15 @@ def _detect(arguments: argparse.Namespace) -> int:
     with Progress("detect", total=len(paths), unit="file") as progress:
         for path in paths:
             row = _judged(detector, path)
-            print(_line(row, detector.trained.remarks), flush=True)
+            print(printable(_line(row, detector.trained.remarks)), flush=True)
             rows.append(row)
             failed += [row] if row["error"] else []
             progress.add()
     if arguments.out is not None:
         write(rows, arguments.out)
     if failed:
-        print(f"{len(failed)} of {len(paths)} files could not be judged (first: {failed[0]['error']})", file=sys.stderr)
+        first = printable(failed[0]["error"])
+        print(f"{len(failed)} of {len(paths)} files could not be judged (first: {first})", file=sys.stderr)
     return 1 if failed else 0
 
 

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from benchmark import throughput
 from benchmark.breakdowns import TRIAL_FACTORS
 from benchmark.measure import Measured, measure
 from benchmark.tdcf import asv_rates
@@ -74,7 +75,7 @@ def collect(data: Path, *, replicates: int = REPLICATES, jobs: int | None = None
         kept = {run for run, old in _previous(path).items() if signatures.get(run) == old}
         new = [f for f in folders if f.name not in kept]
         failures = _failures(data)
-        grids = _grids(data)
+        grids = {**_grids(data), "throughput": _throughput(data)}
         if folders and not new and _current(path, set(signatures), failures, grids):
             return Collected(len(folders), 0)
         with atomic(path) as temporary:
@@ -163,6 +164,7 @@ def read_scores(path: Path) -> pa.Table:
     try:
         names = pq.read_schema(path).names
         table = pq.read_table(path, read_dictionary=[n for n in WORDS if n in names])
+        table.validate(full=True)  # a damaged file can hold words without a place in their dictionary
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{path} cannot be read ({error}); delete {path.parent} and run the cell again") from None
     lacking = [name for name in NEEDED if name not in names]
@@ -283,6 +285,11 @@ def _grids(data: Path) -> dict[str, list[tuple]]:
         rows["grid_run"] += [(name, level, order.index(level), run) for level, run in about["levels"] if level in order]
         rows["grid_column"] += [(name, column, *place) for column, place in sorted(about["columns"].items())]
     return {name: sorted(found) for name, found in rows.items()}
+
+
+def _throughput(data: Path) -> list[tuple]:
+    """Rows of the table `throughput`, from what `python -m benchmark throughput` left."""
+    return sorted(astuple(row) for row in throughput.stored(data))
 
 
 def _current(path: Path, runs: set[str], failures: Sequence[tuple], grids: Mapping[str, list[tuple]]) -> bool:

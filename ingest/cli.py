@@ -28,6 +28,11 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def printable(text: str) -> str:
+    """One line without control characters: what a file from outside is quoted with must not steer the terminal."""
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in " ".join(text.split()))
+
+
 def run(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str] | None = None) -> None:
     """Call main(argv) and end the process with its exit code.
 
@@ -38,7 +43,7 @@ def run(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str] 
         code = main(argv) or 0
         sys.stdout.flush()
     except DataError as error:
-        print(" ".join(str(error).split()), file=sys.stderr)
+        print(printable(str(error)), file=sys.stderr)
         code = 2
     except BrokenPipeError:  # the reader of our output went away: `... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import re
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -61,7 +62,7 @@ def width(path: Path | str) -> int:
         with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
             lines = (line.removeprefix(b"\xef\xbb\xbf").split() for line in file)
             return next((len(line) for line in lines if line), 0)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
 
 
@@ -122,7 +123,7 @@ def _read(path: Path, at_most: int = -1) -> bytes:
         with open(path, "rb") as file:
             data = file.read(at_most)
         data = _unpacked(path, data) if path.suffix == ".gz" else data
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
     if b"\0" in data:
         line = data.count(b"\n", 0, data.index(b"\0")) + 1

@@ -10,6 +10,7 @@ import csv
 import gzip
 import io
 import re
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ COLUMN_WORDS = {
     "speaker": ("speaker", "spk", "spk_id", "speaker_id", "singer"),
     "subset": ("subset", "phase"),
 }
+_UNREADABLE = (OSError, EOFError, UnicodeDecodeError, zlib.error)
 AUDIO_SUFFIX = r"\.(flac|wav|mp3|m4a|ogg|opus)$"
 
 
@@ -71,8 +73,11 @@ def _table(path: Path) -> tuple[pa.Table, bool]:
         raise DataError(f"{path} is not a file")
     head = _first_line(path)
     if "," in head:
-        with io.TextIOWrapper(_opened(path), encoding="utf-8-sig", newline="") as file:
-            rows = [row for row in csv.reader(file) if row]
+        try:
+            with io.TextIOWrapper(_opened(path), encoding="utf-8-sig", newline="") as file:
+                rows = [row for row in csv.reader(file) if row]
+        except (*_UNREADABLE, csv.Error) as error:
+            raise DataError(f"{path} is not a text file of comma-separated values ({error})") from None
         widths = {len(row) for row in rows}
         if len(widths) > 1:
             short = next(k for k, row in enumerate(rows) if len(row) != len(rows[0]))
@@ -103,7 +108,7 @@ def _first_line(path: Path) -> str:
             for line in file:
                 if line.strip():
                     return line.decode("utf-8-sig").strip()
-    except (OSError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         raise DataError(f"{path} is not a text file ({error})") from None
     raise DataError(f"{path} is empty")
 

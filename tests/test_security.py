@@ -233,3 +233,15 @@ def test_no_source_calls_a_shell_evaluates_text_or_unpickles():
                 bad |= called in ("av.open",) and path.name != "confined.py"
                 found += [f"{path.relative_to(root)}:{node.lineno} {called}"] if bad else []
     assert not found, found
+
+
+def test_a_file_does_not_steer_the_terminal(capsys):
+    from ingest import cli
+
+    def fails(_):
+        raise DataError("clip\x1b[2J\x07.wav \u202e: \x9bnot audio\nsecond line")
+
+    with pytest.raises(SystemExit):
+        cli.run(fails)
+    said = capsys.readouterr().err
+    assert said == "clip\\x1b[2J\\x07.wav \\x202e: \\x9bnot audio second line\n"

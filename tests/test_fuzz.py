@@ -1,0 +1,42 @@
+"""A taste of the fuzzing: the same inputs each time, some for every target."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent / "fuzz"))
+import run
+from targets import TARGETS
+
+
+@pytest.mark.parametrize("name", sorted(TARGETS))
+def test_mutations_end_in_a_result_or_one_line(name):
+    inputs, findings = run.fuzz(name, seconds=2, most=200)
+    assert inputs and not findings
+
+
+@pytest.mark.parametrize("name", sorted(TARGETS))
+def test_the_seeds_themselves_are_read(name, tmp_path):
+    """Else the fuzzing would only ever see the first check of a parser."""
+    for number, seed in enumerate(TARGETS[name].seeds):
+        path = tmp_path / f"{number}{TARGETS[name].suffix}"
+        path.write_bytes(seed)
+        if name == "export":  # its weights are never there
+            with pytest.raises(Exception, match=r"'model\.safetensors'"):
+                TARGETS[name].check(path)
+        else:
+            TARGETS[name].check(path)
+
+
+def test_inputs_are_the_same_on_every_machine():
+    assert run.mutated((b"abcdefgh",), 3) == run.mutated((b"abcdefgh",), 3)
+    assert len({run.mutated((b"abcdefgh",), n) for n in range(50)}) > 40
+
+
+def test_a_finding_is_counted_and_kept(tmp_path, monkeypatch):
+    import targets
+
+    monkeypatch.setitem(TARGETS, "broken", targets.Target(".x", (b"a",), lambda _: 1 / 0))
+    assert run.fuzz("broken", seconds=5, most=3, keep=tmp_path) == (3, 3)
+    assert "ZeroDivisionError" in (tmp_path / "broken-0.why.txt").read_text()
