@@ -20,7 +20,8 @@ from ingest.types import DataError
 
 NUMBERS = (
     "duration_s", "leading_silence_s", "trailing_silence_s", "loudness_db", "peak", "dc", "noise_floor_db",
-    "bandwidth_hz", "tilt_db_per_octave", "zero_crossing_hz", "clipped_share", "rate_hz", "channels", "bitrate_bps",
+    "bandwidth_hz", "edge_db", "tilt_db_per_octave", "zero_crossing_hz", "clipped_share", "rate_hz", "channels",
+    "bitrate_bps",
 )  # fmt: skip
 WORDS = ("container", "subtype")
 PREFIX = "shortcut_"

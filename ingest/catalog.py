@@ -20,9 +20,9 @@ _SCHEMA = Path(__file__).with_name("schema.sql")
 def connect(path: Path | str, read_only: bool = True, *, wait_s: float = 60.0) -> duckdb.DuckDBPyConnection:
     """Open the catalog at `path`; created from schema.sql when opened for writing and absent.
 
-    Another process that holds the file is waited for, up to wait_s seconds. Raises DataError when the file
-    is absent (read_only), is not a catalog, is newer than this code, or stays in use. A catalog of an older version is brought up to date
-    first, and a copy of it kept.
+    Another process that holds the file is waited for, up to wait_s seconds. A catalog of an older schema version is
+    brought up to date first, and a copy of it kept. Raises DataError when the file is absent (read_only), is not a
+    catalog, is newer than this code, or stays in use.
     """
     path = Path(path)
     if read_only and not path.exists():

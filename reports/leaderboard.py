@@ -126,6 +126,12 @@ class Page:
             self._optional(
                 "", "Published beside measured. Published figures are quotations.\n", "compared", protocol=protocol
             ),
+            self._optional(
+                "",
+                "**Shortcut**: in these test subsets one property, without any synthesis heard, is above 0.75 AUC\n",
+                "shortcuts",
+                protocol=protocol,
+            ),
             self._optional("", "Look twice at these scores\n", "flagged", protocol=protocol),
         ]
 

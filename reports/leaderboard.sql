@@ -46,6 +46,24 @@ FROM   probes
 GROUP  BY protocol
 ORDER  BY protocol;
 
+-- name: shortcuts
+-- Test subsets in which one property alone tells the labels apart, either way round, by more than chance gives
+-- (four standard errors of a random AUC).
+WITH probes AS (
+    SELECT subset, substr(detector, 10) AS property, median(greatest(value, 1 - value)) AS auc,
+           max(n_bonafide) AS n_bonafide, max(n_spoof) AS n_spoof
+    FROM   leaderboard
+    WHERE  protocol = '{protocol}' AND metric = 'auc' AND starts_with(detector, 'shortcut_')
+           AND detector <> 'shortcut_tree' AND kind <> 'average'
+    GROUP  BY ALL
+)
+SELECT subset, string_agg(format('{{}} {{:.3f}}', property, auc), ', ' ORDER BY auc DESC, property) AS "property and its AUC",
+       max(n_bonafide) AS "bona fide", max(n_spoof) AS spoof
+FROM   probes
+WHERE  auc > 0.75 AND auc - 0.5 > 4 * sqrt((n_bonafide + n_spoof + 1) / (12.0 * n_bonafide * n_spoof))
+GROUP  BY subset
+ORDER  BY subset;
+
 -- name: protocol
 WITH runs AS (
     SELECT *, median(value) OVER (PARTITION BY entry, config_id) AS middle

@@ -112,6 +112,21 @@ def test_a_property_that_never_varies_is_no_shortcut(tmp_path):
     assert "| shortcut_duration_s | " in overview and "| shortcut_channels | 0.00 |" not in overview
 
 
+def test_subsets_that_one_property_gives_away_are_flagged(tmp_path):
+    many = [float(number) for number in range(40)]
+    told = {
+        "diffwave": (many, {"diffwave": [value + 100 for value in many]}),  # turned the other way than train: AUC 0
+        "wavenet": (many, {"wavenet": many}),
+        "tiny": ([1.0, 2.0], {"wavernn": [8.0, 9.0]}),  # four clips separate by chance
+    }
+    made_results.make(tmp_path)
+    made_results.add_run(tmp_path, "shortcut_leading_silence_s", made_results.score_table(told))
+    made_results.add_run(tmp_path, "shortcut_tree", made_results.score_table(told))
+    page = section(write(tmp_path).read_text(), "cross_method/librisevoc")
+    assert "**Shortcut**" in page and "| diffwave | leading_silence_s 1.000 | 40 | 40 |" in page
+    assert "| wavenet | leading" not in page and "| tiny | leading" not in page
+
+
 def test_without_runs_the_page_says_so(tmp_path):
     with pytest.raises(DataError, match=r"results.duckdb does not exist"):
         write(tmp_path)
