@@ -1,10 +1,11 @@
-"""python -m benchmark run | score | plan | reproduce | detect | export | shortcuts | status | collect | detectors."""
+"""python -m benchmark run | score | plan | reproduce | detect | export | shortcuts | status | collect | detectors |
+throughput."""
 
 import json
 import sys
 from collections.abc import Sequence
 
-from benchmark import detect_cli, run_cli
+from benchmark import detect_cli, run_cli, throughput
 from ingest.cli import Parser, add_data
 from ingest.cli import run as run_main
 
@@ -14,6 +15,7 @@ EXAMPLES = """examples:
   python -m benchmark score --protocol official/asvspoof2019_la --detector aasist --weights AASIST.pth
   python -m benchmark plan --grid ablation/fd_add_loss_weights --seeds 10
   python -m benchmark run --grid matrix --slurm 20 --slurm-options '--gres=gpu:1 --time=24:00:00' > submit.sh
+  python -m benchmark throughput --detector aasist rawnet2 --form fast plain --samples 48000
   python -m benchmark status
 """
 
@@ -24,17 +26,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     run_cli.add(commands, EXAMPLES)
     detect_cli.add(commands)
+    throughput.add(commands, EXAMPLES)
     for name, what, does in (
         ("status", "what ran, what failed and why", _status),
         ("collect", "rebuild results.duckdb from the score files", _collect),
         ("detectors", "every detector: paper, input, parameters, weights", _detectors),
     ):
         commands.add_parser(name, help=what, description=what, epilog=EXAMPLES).set_defaults(does=does)
-    for name in ("status", "collect"):
+    for name in ("status", "collect", "detectors"):
         add_data(commands.choices[name])
     commands.choices["status"].add_argument("--json", action="store_true", help="for scripts")
     commands.choices["detectors"].add_argument(
         "--macs", action="store_true", help="count multiply-accumulates of one clip, too"
+    )
+    commands.choices["detectors"].add_argument(
+        "--throughput", action="store_true", help="what python -m benchmark throughput measured here, too"
     )
     arguments = parser.parse_args(argv)
     arguments.words = list(sys.argv[1:] if argv is None else argv)
@@ -67,14 +73,26 @@ def _detectors(arguments) -> int:  # noqa: ANN001
     from benchmark import detectors
     from benchmark.detectors._macs import macs
 
-    print(f"{'detector':22s} {'parameters':>12s} {'GMAC':>8s}  {'input':26s} {'published EER %':28s} source")
+    rates = (
+        {r.detector: r for r in throughput.stored(arguments.data) if r.form == "fast"} if arguments.throughput else {}
+    )
+    for device in sorted({f"{row.device}, {row.threads} thread(s)" for row in rates.values()}):
+        print(f"train/s and score/s: utterances a second on {device}")
+    print(
+        f"{'detector':22s} {'parameters':>12s} {'GMAC':>8s} {'train/s':>9s} {'score/s':>9s}  {'input':26s} "
+        f"{'published EER %':28s} source"
+    )
     for name in detectors.names():
         about = detectors.describe(name)
         samples = about["input"].samples
         length = f"{about['input'].feature}, {samples or 'whole utterance'}"
         work = f"{macs(name) / 1e9:.3f}" if arguments.macs else ""
+        train, score = throughput.per_second(rates.get(name))
         printed = ", ".join(f"{where} {value:g}" for where, value in about["eer"].items())
-        print(f"{name:22s} {about['parameters']:>12,d} {work:>8s}  {length:26s} {printed:28s} {about['paper']}")
+        print(
+            f"{name:22s} {about['parameters']:>12,d} {work:>8s} {train:>9s} {score:>9s}  {length:26s} {printed:28s} "
+            f"{about['paper']}"
+        )
         if about["weights"]:
             print(f"{'':22s} loads {about['weights']}")
     return 0

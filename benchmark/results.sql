@@ -183,6 +183,37 @@ COMMENT ON COLUMN failure.protocol IS 'Protocol';
 COMMENT ON COLUMN failure.seed IS 'Seed';
 COMMENT ON COLUMN failure.reason IS 'What went wrong, in one line';
 
+CREATE TABLE throughput (
+    detector          VARCHAR NOT NULL,
+    form              VARCHAR NOT NULL,
+    device            VARCHAR NOT NULL,
+    threads           BIGINT  NOT NULL,
+    samples           BIGINT  NOT NULL,
+    batch_size        BIGINT  NOT NULL,
+    parameters        BIGINT  NOT NULL,
+    macs              BIGINT,
+    train_per_s       DOUBLE,
+    score_per_s       DOUBLE,
+    peak_memory_bytes BIGINT,
+    code_version      VARCHAR NOT NULL,
+    note              VARCHAR,
+    PRIMARY KEY (detector, form, device)
+);
+COMMENT ON TABLE throughput IS 'What each detector costs, measured by python -m benchmark throughput on made clips';
+COMMENT ON COLUMN throughput.detector IS 'Canonical id';
+COMMENT ON COLUMN throughput.form IS 'fast (as a run computes it), plain (eager float32 as published), channels_last, bfloat16, compiled';
+COMMENT ON COLUMN throughput.device IS 'Processor or GPU it ran on';
+COMMENT ON COLUMN throughput.threads IS 'CPU threads';
+COMMENT ON COLUMN throughput.samples IS 'Length of a clip at 16 kHz';
+COMMENT ON COLUMN throughput.batch_size IS 'Clips in a batch';
+COMMENT ON COLUMN throughput.parameters IS 'Parameters of the network';
+COMMENT ON COLUMN throughput.macs IS 'Multiply-accumulates of scoring one clip; without feature extraction and LSTMs';
+COMMENT ON COLUMN throughput.train_per_s IS 'Utterances a second in training: loss, gradients, Adam; NULL where there is no gradient';
+COMMENT ON COLUMN throughput.score_per_s IS 'Utterances a second in scoring';
+COMMENT ON COLUMN throughput.peak_memory_bytes IS 'Largest memory of the process, or on a GPU of its tensors';
+COMMENT ON COLUMN throughput.code_version IS 'Hash of the code that was measured';
+COMMENT ON COLUMN throughput.note IS 'Why figures are missing';
+
 CREATE TABLE published (
     source   VARCHAR NOT NULL,
     "table"  VARCHAR,

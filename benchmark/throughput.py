@@ -111,10 +111,16 @@ def stored(data: Path) -> list[Throughput]:
     return found
 
 
+def per_second(row: Throughput | None) -> tuple[str, str]:
+    """Training and scoring utterances a second as text, empty where there is no figure."""
+    rates = (row.train_per_s, row.score_per_s) if row else (None, None)
+    return tuple("" if rate is None else f"{rate:,.2f}" for rate in rates)
+
+
 def line(row: Throughput) -> str:
     """A row of Table IX: detector, form, parameters, GMAC, training and scoring utterances/s, MiB."""
     work = "" if row.macs is None else f"{row.macs / 1e9:.3f}"
-    rates = ["" if rate is None else f"{rate:.2f}" for rate in (row.train_per_s, row.score_per_s)]
+    rates = per_second(row)
     memory = "" if row.peak_memory_bytes is None else f"{row.peak_memory_bytes / 2**20:,.0f}"
     what = f"{row.detector:22s} {row.form:13s} {row.parameters:>12,d}"
     return f"{what} {work:>8s} {rates[0]:>9s} {rates[1]:>9s} {memory:>8s}"

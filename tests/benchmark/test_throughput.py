@@ -2,6 +2,7 @@
 
 import json
 
+import duckdb
 import pytest
 import torch
 
@@ -53,6 +54,22 @@ def test_figures_are_kept_and_read_back(tmp_path):
     (tmp_path / "throughput" / "x.json").write_text(json.dumps({"detector": "x"}))
     with pytest.raises(DataError, match=r"x\.json is not a throughput figure"):
         throughput.stored(tmp_path)
+
+
+def test_the_command_fills_the_table(tmp_path, capsys):
+    from benchmark.__main__ import main
+
+    said = ["throughput", "--data", str(tmp_path), "--detector", "mean_pool", "--seconds", "0", "--device", "cpu"]
+    assert main(said) == 0
+    with duckdb.connect(str(tmp_path / "results.duckdb"), read_only=True) as con:
+        ((name, form, parameters, rate),) = con.sql(
+            "SELECT detector, form, parameters, score_per_s FROM throughput"
+        ).fetchall()
+    assert (name, form, parameters) == ("mean_pool", "fast", 81) and rate > 0
+    capsys.readouterr()
+    main(["detectors", "--data", str(tmp_path), "--throughput"])
+    shown = capsys.readouterr().out
+    assert throughput.per_second(throughput.stored(tmp_path)[0])[1] in shown and "1 thread(s)" in shown
 
 
 def test_unknown_names_are_refused(tmp_path):
