@@ -16,7 +16,7 @@ WINDOWS = {
     "hamming": torch.hamming_window,
     "hamming_symmetric": functools.partial(torch.hamming_window, periodic=False),
 }
-CENTRES = ("reflect", "zero", "none", "partial")
+CENTRES = ("reflect", "zero", "none", "partial", "whole")
 
 
 class Power(nn.Module):
@@ -24,7 +24,8 @@ class Power(nn.Module):
 
     win <= n_fft samples are windowed and zero padded to n_fft. centre: `reflect` or `zero` put frame t on
     sample t * hop by padding both ends; `none` takes whole frames only; `partial` starts at sample 0 and pads
-    the last frame with zeros (as MATLAB's buffer does). normalised divides by the window's energy.
+    the last frame with zeros (as MATLAB's buffer does), `whole` starts there and leaves that frame out.
+    normalised divides by the window's energy.
     `bins` keeps the first so many of the n_fft // 2 + 1. double transforms in float64; power is float32.
     """
 
@@ -43,7 +44,7 @@ class Power(nn.Module):
         values = WINDOWS[window](win, dtype=self.dtype)
         if normalised:
             values = values / values.square().sum().sqrt()
-        if centre != "partial":  # in the middle of n_fft, where torch.stft has it: equal rounding
+        if centre not in ("partial", "whole"):  # in the middle of n_fft, where torch.stft has it: equal rounding
             left = (n_fft - win) // 2
             values = F.pad(values, (left, n_fft - win - left))
         self.register_buffer("window", values, persistent=False)
@@ -53,7 +54,7 @@ class Power(nn.Module):
         """The shortest clip that gives a frame under this kind of padding."""
         if self.centre == "reflect":
             return self.n_fft // 2 + 1
-        return self.n_fft if self.centre == "none" else 1
+        return {"none": self.n_fft, "whole": self.win}.get(self.centre, 1)
 
     def frames(self, wave: Tensor) -> Tensor:
         """(batch, sample) -> (batch, frame, window) view of the padded signal, not windowed."""
@@ -118,6 +119,13 @@ def linear_bank(bins: int, high_hz: float, filters: int) -> Tensor:
     """(bin, filter) float64: triangles evenly spaced over 0..high_hz; the last bin lies at high_hz."""
     grid = torch.linspace(0, high_hz, bins, dtype=torch.float64)
     return triangles(grid, torch.linspace(0, high_hz, filters + 2, dtype=torch.float64))
+
+
+def snapped_bank(bins: int, n_fft: int, high_hz: float, filters: int) -> Tensor:
+    """(bin, filter) float64: `linear_bank` with its edges on bins floor((n_fft + 1) hz / rate), as spafe has them."""
+    hz = torch.linspace(0, high_hz, filters + 2, dtype=torch.float64)
+    edges = ((n_fft + 1) * hz / RATE_HZ).floor()
+    return triangles(torch.arange(bins, dtype=torch.float64), edges)
 
 
 def mel_bank(n_fft: int, bands: int, low_hz: float, high_hz: float, *, slaney_norm: bool) -> Tensor:

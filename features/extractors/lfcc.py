@@ -16,6 +16,8 @@ _DECIBEL = {
 PRESETS = {
     "asvspoof2021_gmm": {},  # detectors-a 3.1, the MATLAB baseline of the LA and DF tracks
     "asvspoof2021_gmm_pa": {"high_hz": 8000.0, "bins": 0},
+    # detectors-a 3.1, the Python port in the same repository: other filter edges, frames and deltas
+    "asvspoof2021_gmm_python": {"centre": "whole", "edges": "bins", "coefficients": 20, "delta": 1.0},
     "asvspoof2019_gmm": {
         "n_fft": 512, "win": 320, "hop": 160, "bins": 0, "high_hz": 8000.0, "filters": 20, "coefficients": 20,
     },
@@ -42,7 +44,8 @@ class Lfcc(Extractor):
 
     Defaults: 57 values = 19 static (index 0 included), 19 delta, 19 double delta over 0-4,000 Hz, 30 ms
     symmetric Hamming, 15 ms hop, log10, as the MATLAB baseline of ASVspoof 2021 computes them.
-    bins: how many FFT bins are kept and spread over 0..high_hz (0 = all). log: `log10` of (energy +
+    bins: how many FFT bins are kept and spread over 0..high_hz (0 = all). edges: of the triangles, `exact` or on whole
+    `bins`. log: `log10` of (energy +
     log_floor), or `db` limited to top_db below the clip's peak. energy: coefficient 0 becomes the log of the
     mean power. delta: factor of x[t+1] - x[t-1], 0 for static coefficients only. double: transform in
     float64 as MATLAB does; with a log floor of 2e-16, float32 noise would show in bands without energy.
@@ -53,13 +56,19 @@ class Lfcc(Extractor):
         centre: str = "partial", pre_emphasis: float = 0.0, bins: int = 257, high_hz: float = 4000.0,
         filters: int = 70, coefficients: int = 19, log: str = "log10",
         log_floor: float = 2.220446049250313e-16, top_db: float = 80.0, energy: bool = False,
-        delta: float = 0.5, double: bool = True,
+        delta: float = 0.5, double: bool = True, edges: str = "exact",
     ):  # fmt: skip
         super().__init__()
         if log not in ("log10", "db"):
             raise ValueError(f"log {log!r} is not log10 or db")
+        if edges not in ("exact", "bins"):
+            raise ValueError(f"edges {edges!r} is not exact or bins")
         self.power = _spectrum.Power(n_fft, win, hop, window=window, centre=centre, bins=bins or None, double=double)
-        self.bank = _spectrum.Bank(_spectrum.linear_bank(self.power.bins, high_hz, filters))
+        exact = edges == "exact"
+        self.bank = _spectrum.Bank(
+            _spectrum.linear_bank(self.power.bins, high_hz, filters) if exact
+            else _spectrum.snapped_bank(self.power.bins, n_fft, high_hz, filters)
+        )  # fmt: skip
         self.constant("dct", _spectrum.dct(filters, coefficients).float())
         self.dim = coefficients * (3 if delta else 1)
         self.min_samples = self.power.min_samples

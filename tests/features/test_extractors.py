@@ -167,6 +167,7 @@ def test_torchaudio_agrees(name):
 
 GMM = {
     "lfcc57_2021": ("lfcc", None, {}, 1e-4),
+    "lfcc60_pyport": ("lfcc", "asvspoof2021_gmm_python", {}, 1e-4),
     "lfcc60_2019cfg": ("lfcc", "asvspoof2019_gmm", {}, 1e-4),
     "cqcc60_2021": ("cqcc", None, {}, 1e-3),
     "cqcc60_96bpo": ("cqcc", "asvspoof2019", {"coefficients": 20}, 1e-3),
