@@ -14,6 +14,7 @@ from ingest.types import nearest
 SOURCES = {
     "ingest": "ingest.bench",
     "shards": "shards.bench",
+    "variants": "shards.bench_variants",
     "features": "features.bench",
     "metrics": "benchmark.bench_metrics",
     "detectors": "benchmark.bench_detectors",

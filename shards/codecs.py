@@ -16,7 +16,7 @@ import soundfile
 from ingest.types import DataError
 from shards.rate import RATE_HZ, resampled
 
-_TAIL_FRAMES = 6  # frames of silence behind a clip: what the encoder still holds comes out before its end
+_TAIL_FRAMES = 3  # frames of silence behind a clip: what the encoder still holds comes out before its end
 
 
 @dataclass(frozen=True, slots=True)
