@@ -5,6 +5,7 @@ adds the SQL that makes the new layout of the old one.
 """
 
 import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -53,7 +54,8 @@ def bring_up(path: Path, newest: int, steps: Mapping[int, str]) -> None:
             raise DataError(f"{path} has schema version {found}, too old to be brought to {newest}; make it again")
         with atomic(backup(path, found)) as temporary:
             shutil.copyfile(path, temporary)
-        print(f"{path}: schema version {found} brought to {newest}; the old file is {backup(path, found)}", flush=True)
+        said = f"{path}: schema version {found} brought to {newest}; the old file is {backup(path, found)}"
+        print(said, file=sys.stderr, flush=True)  # standard output may be JSON
         with duckdb.connect(str(path)) as con:
             con.execute("BEGIN")
             for number in range(found, newest):

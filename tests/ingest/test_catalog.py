@@ -82,9 +82,9 @@ def test_an_older_catalog_is_brought_up_to_date_and_a_copy_kept(old, read_only, 
         described = "SELECT table_name, column_name, data_type, is_nullable FROM duckdb_columns() WHERE NOT internal ORDER BY ALL"
         assert con.execute(described).fetchall() == fresh.execute(described).fetchall()
     copy = old.with_name("catalog.duckdb.v1.bak")
-    assert copy.read_bytes() == before and str(copy) in capsys.readouterr().out
+    assert copy.read_bytes() == before and str(copy) in capsys.readouterr().err
     catalog.connect(old, read_only).close()
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr().err == ""
 
 
 def test_a_kill_while_an_older_catalog_is_changed_leaves_it_old(old, monkeypatch):
