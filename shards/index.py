@@ -18,6 +18,7 @@ from shards import storage
 from shards.storage import Place, Remote
 
 _KEY = b"siren"
+_INDEXES = 8  # read by one statement: all at once take memory by the corpus
 
 
 def index_path(tar: Place) -> Place:
@@ -48,8 +49,8 @@ def read_about(tar: Place) -> dict[str, Any] | None:
 def insert_members(con: duckdb.DuckDBPyConnection, table: str, tars: Sequence[Place]) -> None:
     """Append the members of finished tars to a table of the catalog."""
     here = [str(index_path(tar)) for tar in tars if not isinstance(tar, Remote)]
-    if here:
-        con.execute(f"INSERT INTO {table} BY NAME SELECT * FROM read_parquet(?)", [here])
+    for start in range(0, len(here), _INDEXES):
+        con.execute(f"INSERT INTO {table} BY NAME SELECT * FROM read_parquet(?)", [here[start : start + _INDEXES]])
     for tar in tars:
         if isinstance(tar, Remote):
             con.register("new_member", pq.read_table(_readable(tar)))

@@ -1,0 +1,67 @@
+"""A disk that is full, a target that takes nothing, a source that changes while it is read: one line, nothing half."""
+
+import os
+import resource
+import subprocess
+import sys
+
+import pytest
+import small_corpus
+import street
+
+from ingest import audio
+from ingest.types import DataError
+from shards import bench_memory, writer
+from shards.__main__ import main
+
+
+@pytest.fixture
+def data(tmp_path):
+    return small_corpus.build(tmp_path)
+
+
+def half_written(data):
+    return [path for path in data.rglob("*") if path.name.endswith((".tmp", ".tar"))]
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_full_disk_is_one_line_and_nothing_is_half_written(data, jobs):
+    """No file may grow beyond 8 kB: the kernel refuses the write as it does on a full disk."""
+    done = subprocess.run(
+        [sys.executable, "-m", "shards", "tiny", "--jobs", jobs, "--data", str(data)], cwd=street.ROOT, text=True,
+        env=street.environment(), capture_output=True, timeout=120,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192)),
+    )  # fmt: skip
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert "has no room left" in done.stderr.splitlines()[-1] and "run the same command again" in done.stderr
+    assert not list(data.rglob("*.tar"))
+    assert jobs == "2" or not half_written(data)  # joblib kills the other worker: its temporary file stays for gc
+    assert writer.write_corpus("tiny", data)["written"] == 5
+    main(["gc", "--data", str(data)])
+    assert len(half_written(data)) == 5
+
+
+def test_a_target_that_takes_nothing_is_one_line(data):
+    with pytest.raises(DataError, match=r"^/sys/\S* is not writable"):
+        main(["tiny", "--data", str(data), "--to", "/sys/siren", "--jobs", "1"])
+
+
+def test_a_source_that_changes_while_it_is_read_is_one_line(data, tmp_path, monkeypatch):
+    whole = audio.mono16k
+
+    def read_then_touched(path, *rest):
+        wave = whole(path, *rest)
+        if str(path).endswith("s2.wav"):
+            os.utime(path, ns=(1, 1))
+        return wave
+
+    monkeypatch.setattr(audio, "mono16k", read_then_touched)
+    with pytest.raises(DataError, match=r"s2\.wav \(tiny/s2\) has changed since ingest.*python -m ingest tiny"):
+        main(["tiny", "--data", str(data), "--jobs", "1"])
+    assert not [path for path in half_written(data) if "melgan" in path.name]
+
+
+def test_the_memory_bench_gives_both_stages():
+    rows = bench_memory.rows(few=20, many=40)
+    assert [row["name"].split(",")[0] for row in rows] == ["peak memory of shards", "peak memory of features"]
+    assert all(20 < row["limit"] < 4000 and row["value"] < 1.2 * row["limit"] for row in rows)
