@@ -165,7 +165,7 @@ def read_scores(path: Path) -> pa.Table:
         names = pq.read_schema(path).names
         table = pq.read_table(path, read_dictionary=[n for n in WORDS if n in names])
         table.validate(full=True)  # a damaged file can hold words without a place in their dictionary
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:  # ValueError: a name that is no UTF-8
         raise DataError(f"{path} cannot be read ({error}); delete {path.parent} and run the cell again") from None
     lacking = [name for name in NEEDED if name not in names]
     if lacking:

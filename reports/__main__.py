@@ -1,4 +1,4 @@
-"""python -m reports leaderboard | sql | rescore | export | bench | readme | schema."""
+"""python -m reports leaderboard | sql | rescore | export | card | datasheet | bench | readme | schema."""
 
 import sys
 from argparse import Namespace
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ingest.cli import Parser, add_data, run
+from reports import cards_cli
 
 EXAMPLES = """examples:
   python -m reports leaderboard
@@ -28,12 +29,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     _add_export(commands)
     bench = commands.add_parser("bench", help="measure every speed figure; write docs/performance.md", epilog=EXAMPLES)
     bench.add_argument("only", nargs="*", metavar="STAGE", help="default: all of them")
+    cards_cli.add(commands)
     commands.add_parser("readme", help="bring the README's tables up to date", epilog=EXAMPLES)
     commands.add_parser("schema", help="bring docs/schema.md up to date", epilog=EXAMPLES)
     arguments = parser.parse_args(argv)
     command = {
         "leaderboard": _leaderboard, "sql": _sql, "rescore": _rescore, "export": _export, "bench": _bench,
-        "readme": _readme, "schema": _schema,
+        "card": cards_cli.card, "datasheet": cards_cli.datasheet, "readme": _readme, "schema": _schema,
     }[arguments.command]  # fmt: skip
     return command(arguments)
 

@@ -85,8 +85,10 @@ def _table(path: Path) -> tuple[pa.Table, bool]:
         names, columns = [c.strip() for c in rows[0]], zip(*rows, strict=True)
         table = pa.table([pa.array([c.strip() for c in column], pa.string()) for column in columns], _unique(names))
     else:
-        names = head.split()
-        table = fields(path, [f"c{k}" for k in range(width(path))]).drop_columns("line").rename_columns(_unique(names))
+        names, table = head.split(), fields(path, [f"c{k}" for k in range(width(path))]).drop_columns("line")
+        if len(names) != table.num_columns:  # other blanks than these: a no-break space, a control character
+            raise DataError(f"{path} line 1: {table.num_columns} columns, or {len(names)} by its unusual blanks")
+        table = table.rename_columns(_unique(names))
     header = any(name.lower() in SCORE_WORDS for name in names)
     table = table.slice(1) if header else table.rename_columns([f"c{k}" for k in range(table.num_columns)])
     if table.num_columns < 2 or not table.num_rows:
