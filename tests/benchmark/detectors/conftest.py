@@ -24,6 +24,9 @@ class Golden:
         self.summary = json.loads((self.root / "golden_summary.json").read_text())
         noise, harmonic = (np.load(self.root / f"input_{x}_64600.npy") for x in ("noise_seed0", "harmonic"))
         self.waves = torch.from_numpy(np.stack([noise, harmonic]))
+        told = json.loads((self.root / "formula_check.json").read_text())
+        for k in (0, 5):
+            np.testing.assert_allclose(formula(k, [6], "0.05v").numpy() / 0.05, told[f"k={k}"], atol=1e-6)
 
     def arrays(self, file):
         return np.load(self.root / f"{file}_golden.npz")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark import detectors
+from benchmark import detectors, metrics
 from ingest.types import DataError
 
 
@@ -81,3 +81,12 @@ def test_unknown_fusion_and_layout_are_refused():
         detectors.build("rawgat_st", fusion="mult")
     with pytest.raises(DataError, match="did you mean official"):
         detectors.build("rawgat_st", layout="offical")
+
+
+def test_the_published_scores_give_the_published_error_rate(golden):
+    told = np.load(golden.root / "RawGAT_ST_mul_LA2019eval_scores.npz")
+    score, bonafide = told["score"].astype(float), told["is_bonafide"]
+    assert (bonafide.sum(), (~bonafide).sum()) == (7_355, 63_882)
+    percent = 100 * metrics.eer(score[bonafide], score[~bonafide])[0]
+    assert percent == pytest.approx(golden.summary["rawgat_published_scores_eer_percent"]["mul"], abs=1e-3)
+    assert percent == pytest.approx(detectors.get("rawgat_st").EER["ASVspoof 2019 LA"], abs=5e-3)

@@ -28,7 +28,12 @@ def test_the_batch_form_reproduces_the_reference():
     detector, x = _with_formula_weights(norm="batch")
     spectrum = x.transpose(1, 2).unsqueeze(1)
     torch.testing.assert_close(spectrum[:, :, ::8, ::4], golden("wav2clip", "logspec_batchnorm"), rtol=1e-4, atol=1e-4)
+    levels = []
+    for stage in ("layer1", "layer2", "layer3", "layer4"):
+        module = getattr(detector.encoder, stage)
+        module.register_forward_hook(lambda *seen: levels.append([float(seen[2].mean()), float(seen[2].std())]))
     embedding = detector.embed(x)
+    torch.testing.assert_close(torch.tensor(levels), golden("wav2clip", "layer_mean_std"), rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(embedding, golden("wav2clip", "encoder_batch2"), rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(
         detector.transform(embedding), golden("wav2clip", "transform_batch2"), rtol=1e-4, atol=1e-4
