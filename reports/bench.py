@@ -16,6 +16,7 @@ SOURCES = {
     "shards": "shards.bench",
     "variants": "shards.bench_variants",
     "features": "features.bench",
+    "loader": "benchmark.bench_loader",
     "metrics": "benchmark.bench_metrics",
     "detectors": "benchmark.bench_detectors",
 }

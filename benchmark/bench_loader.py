@@ -1,0 +1,140 @@
+"""How fast crops come ready for the device, beside the usual loader; and what the harness adds to a bare network."""
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import soundfile
+import torch
+
+from benchmark import detectors, score, timing
+from benchmark.loader import Loader
+from features import extractors
+from ingest import catalog
+from shards import bench as shard_bench
+from shards import index, writer
+from shards.reader import Reader
+
+CLIPS, SAMPLES, BATCH, WORKERS, ROUNDS = 400, 48_000, 32, 2, 3
+STEP, SCORED = ("lfcc_lcnn", 8, 24), ("aasist", 4, 16)  # detector, batch, clips an epoch
+
+
+def rows() -> list[dict[str, Any]]:
+    """One row a comparison: value and limit in clips/s, reach = least value / limit; medians of rounds in turns."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            loose, data = _material(Path(folder))
+            with Reader(data) as reader:
+                return [_crops(reader, loose), _training(reader), _scoring(reader)]
+    finally:
+        torch.set_num_threads(threads)
+
+
+class Loose(torch.utils.data.Dataset):
+    """The reference loader of the published baselines: soundfile on loose FLAC, tile or crop."""
+
+    def __init__(self, paths: list[Path]):
+        self.paths = paths
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, i: int) -> tuple[torch.Tensor, int]:
+        wave, _ = soundfile.read(self.paths[i], dtype="float32")
+        if len(wave) < SAMPLES:
+            wave = np.tile(wave, -(-SAMPLES // len(wave)))
+        start = np.random.randint(0, len(wave) - SAMPLES + 1)
+        return torch.from_numpy(wave[start : start + SAMPLES]), i % 2
+
+
+def _crops(reader: Reader, loose: list[Path]) -> dict[str, Any]:
+    ours = _loader(reader, "raw", {}, SAMPLES, BATCH, CLIPS, train=True, workers=WORKERS)
+    peer = torch.utils.data.DataLoader(
+        Loose(loose), BATCH, shuffle=True, num_workers=WORKERS, persistent_workers=True, drop_last=True
+    )
+    each = _rates({"ours": lambda: sum(len(b.x) for b in ours.epoch()), "peer": lambda: sum(len(x) for x, _ in peer)})
+    return _row(f"3 s crops of PCM shards, {WORKERS} workers, against soundfile on loose FLAC and DataLoader", each, 15)
+
+
+def _training(reader: Reader) -> dict[str, Any]:
+    """Training steps on batches from the loader, which reads and extracts, and on one batch kept in memory."""
+    name, batch_size, clips = STEP
+    model = detectors.build(name)
+    spec = model.input
+    loader = _loader(reader, spec.feature, spec.params, spec.samples, batch_size, clips, train=True, workers=WORKERS)
+    optimizer = torch.optim.Adam(model.parameters())
+    kept = next(iter(loader.epoch()))
+
+    def step(batch: Any) -> int:
+        optimizer.zero_grad()
+        model.train().loss(batch).backward()
+        optimizer.step()
+        return len(batch.x)
+
+    each = _rates({
+        "ours": lambda: sum(step(batch) for batch in loader.epoch()),
+        "peer": lambda: sum(step(kept) for _ in range(clips // batch_size)),
+    })  # fmt: skip
+    return _row(f"{name} training through the loader, against the same step on one batch in memory", each, 0.95)
+
+
+def _scoring(reader: Reader) -> dict[str, Any]:
+    """`benchmark.score` over a role, and the bare network on its batches."""
+    name, batch_size, clips = SCORED
+    model = detectors.build(name).eval()
+    spec = model.input
+    loader = _loader(reader, spec.feature, spec.params, SAMPLES, batch_size, clips, train=False, workers=WORKERS)
+    batch = timing.material(model, batch_size, samples=SAMPLES)
+
+    def bare() -> int:
+        with torch.inference_mode():
+            return sum(len(model.score_batch(batch)) for _ in range(clips // batch_size))
+
+    each = _rates({"ours": lambda: len(score.score(model, loader)), "peer": bare})
+    return _row(f"{name} scoring from shards to scores, against the bare network", each, 0.95)
+
+
+def _row(name: str, each: dict[str, float], reach: float) -> dict[str, Any]:
+    return {"name": name, "value": each["ours"], "unit": "clips/s", "limit": each["peer"], "reach": reach}
+
+
+def _rates(calls: dict[str, Callable[[], int]]) -> dict[str, float]:
+    """Clips a second of each, from the median of rounds in which they take turns, after one to warm up."""
+    spent: dict[str, list[float]] = {name: [] for name in calls}
+    for turn in range(ROUNDS + 1):
+        for name, call in list(calls.items())[:: -1 if turn % 2 else 1]:
+            start = time.perf_counter()
+            clips = call()
+            if turn:
+                spent[name].append((time.perf_counter() - start) / clips)
+    return {name: 1 / statistics.median(times) for name, times in spent.items()}
+
+
+def _loader(
+    reader: Reader, feature: str, params: dict, samples: int | None, batch: int, clips: int, **how: Any
+) -> Loader:
+    labels = ["bonafide" if i % 2 else "spoof" for i in range(clips)]
+    table = pa.table({"utt_id": [f"bench/c{i:04d}" for i in range(clips)], "label": labels})
+    spec = {"feature": feature, "params": dict(params), "samples": samples, "train_crop": "random",
+            "test_crop": "first", "short": "repeat"}  # fmt: skip
+    extractor = extractors.get(feature, **params)
+    return Loader(reader, table, spec, extractor, batch_size=batch, seed=0, drop_last=True, **how)
+
+
+def _material(folder: Path) -> tuple[list[Path], Path]:
+    """Loose FLAC files, and a DATA folder with the same clips in one PCM shard."""
+    loose = shard_bench._sources(folder / "flac", 16_000, "flac")[:CLIPS]
+    shard, shards = shard_bench._shard(loose, 16_000, as_is=True, audio_codec="pcm"), folder / "data" / "shards"
+    writer.write_shard(shard, shards)
+    with catalog.connect(folder / "data" / "catalog.duckdb", read_only=False) as con:
+        con.execute(writer.SCHEMA.read_text())
+        files = [str(index.index_path(shards / shard.name))]
+        con.execute("INSERT INTO shard_member BY NAME SELECT * FROM read_parquet(?)", [files])
+    return loose, folder / "data"
