@@ -219,7 +219,9 @@ class Loader:
         """The waves of a batch under x, and the columns that the feed asks for."""
         clips = [self._clip(draw) for draw in draws]
         longest = max(clip.wave.size for clip in clips)  # whole utterances: only the end is filled, with silence
-        arrays = {"x": np.stack([fill(clip.wave, longest, short="zero") for clip in clips])}
+        waves = (clip.wave for clip in clips)
+        waves = [wave if wave.size == longest else fill(wave, longest, short="zero") for wave in waves]
+        arrays = {"x": np.stack(waves)}
         if self.feed.variants is not None:
             compression, speed = np.array([clip.labels for clip in clips], np.int64).T
             arrays |= {"compression": compression, "speed": speed}
