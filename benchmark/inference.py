@@ -70,6 +70,7 @@ class DeepfakeDetector:
         threshold: float | None = None, prior: float | None = None, overlap: float = 0.5,
         settings: Mapping[str, Mapping[str, Any]] | None = None, longest_s: float = windows.LONGEST_S,
     ):  # fmt: skip
+        from benchmark import devices
         from benchmark.run import keep_freed_memory
         from features import extractors
 
@@ -83,7 +84,7 @@ class DeepfakeDetector:
             trained = loading.recalibrated(trained, calibrate_on, data)
         self.trained, self.overlap, self.longest_s = trained, overlap, longest_s
         self.threshold = _threshold(trained, threshold, prior)
-        self.device = _device(device)
+        self.device = devices.device_of(device)
         keep_freed_memory()
         self.network = trained.network.to(self.device).eval()
         spec = trained.input
@@ -186,16 +187,6 @@ def _trained(
             raise DataError(f"{path} is a weight file: say which detector it belongs to with --detector ID")
         return loading.from_weights(path, detector, settings)
     return loading.from_run(data, source, weights=None if weights is None else Path(weights))
-
-
-def _device(word: str) -> str:
-    import torch
-
-    if word == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if word.startswith("cuda") and not torch.cuda.is_available():
-        raise DataError(f"--device {word}: no CUDA device is visible here; use --device cpu")
-    return word
 
 
 def _threshold(trained: Trained, threshold: float | None, prior: float | None) -> float | None:

@@ -5,6 +5,7 @@ float32 rounding, and what does not fit into KEPT_SAMPLES goes to a nameless tem
 with the length of the file.
 """
 
+import mmap
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from ingest.audio import RATE_HZ, Header, Unreadable
 from ingest.resample import Resampler
 
 WHOLE_SAMPLES = 1 << 23  # of the source: files up to three minutes of 44.1 kHz go through the shards' resampler
-KEPT_SAMPLES = 1 << 24  # 64 MiB of float32: 17 minutes at 16 kHz
+KEPT_SAMPLES = 1 << 22  # 16 MiB of float32: four minutes at 16 kHz
 LONGEST_S = 12 * 3600.0
 _STEPS = np.float32(1 << 23)  # of 24 bits
 
@@ -39,6 +40,7 @@ class Recording:
     def cut(self, start: int, stop: int) -> np.ndarray:
         """Samples start..stop (exclusive), float32, rounded as a FLAC shard rounds them: what the benchmark scores."""
         part = np.array(self.wave[start:stop])
+        _forget(self.wave)
         if self.overshoots:
             return part
         return np.clip(np.rint(part * _STEPS), -_STEPS, _STEPS - 1) / _STEPS
@@ -126,5 +128,14 @@ def _spooled(parts: Iterator[np.ndarray]) -> np.ndarray:
 
 
 def _peak(wave: np.ndarray) -> float:
-    step = KEPT_SAMPLES
-    return max(float(np.abs(wave[start : start + step]).max()) for start in range(0, wave.size, step))
+    highest, step = 0.0, 1 << 20
+    for start in range(0, wave.size, step):
+        highest = max(highest, float(np.abs(wave[start : start + step]).max()))
+        _forget(wave)
+    return highest
+
+
+def _forget(wave: np.ndarray) -> None:
+    """Let go of the pages of a mapped file: they would count as this process's memory as long as it lives."""
+    if isinstance(wave, np.memmap):
+        wave._mmap.madvise(mmap.MADV_DONTNEED)
