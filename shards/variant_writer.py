@@ -107,12 +107,12 @@ def write_variants(
     rows = _catalog_rows(corpus, recipes, after)
     same = recorded == ({**{w: r for w, r in recorded[0].items() if w not in touched}, **rows[0]}, rows[1])
 
-    def record(con: duckdb.DuckDBPyConnection) -> None:
+    def enter_rows(con: duckdb.DuckDBPyConnection) -> None:
         record(con, corpus, touched, list(rows[0].values()), list(rows[1].values()))
 
     about, written = writer.write_plans(
         corpus, data, planned, corpus_fingerprint, what=f"variants {corpus}", clips_per_job=CLIPS_PER_JOB, jobs=jobs,
-        also=None if same else record, gone=[word for word in touched if word not in recipes],
+        also=None if same else enter_rows, gone=[word for word in touched if word not in recipes],
     )  # fmt: skip
     return {
         "variants": len(recipes), "shards": len(about), "written": written,
