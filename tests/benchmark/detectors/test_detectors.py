@@ -100,3 +100,11 @@ def test_an_unknown_setting_names_the_nearest():
 def test_names_are_the_files_and_nothing_is_imported():
     assert {"aasist", "mean_pool", "constant"} <= set(detectors.names())
     assert not any(name.startswith("_") for name in detectors.names())
+
+
+@pytest.mark.parametrize("name", [name for name in detectors.names() if "weights" in detectors.settings(name)])
+def test_absent_weights_are_named_with_the_setting_that_gives_them(name, monkeypatch, tmp_path):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr("benchmark.detectors._ssl._hub_cache", lambda hub: None)
+    with pytest.raises(DataError, match=rf"^{name}: no pretrained weights \(.+--set weights=PATH.+weights=random"):
+        detectors.build(name)
