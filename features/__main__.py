@@ -25,6 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                     description="Compute features of a corpus's audio shards into feature shards.")  # fmt: skip
     parser.add_argument("corpus", help="a corpus with audio shards; all of them: all; costs: plan; the features: list")
     parser.add_argument("only", nargs="?", metavar="CORPUS", help="plan: this corpus only")
+    parser.add_argument("--published", action="store_true",
+                        help="plan: all corpora as published, from the rates of docs/performance.md")  # fmt: skip
     parser.add_argument("--feature", metavar="NAME", help="default: logmel; plan: all that need no weights")
     parser.add_argument("--preset", metavar="NAME", help="a detector's setting of the feature")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="changes",
@@ -40,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.corpus == "list":
         return _list(options.data)
     if options.corpus == "plan":
-        return _plan(options)
+        return _plan_published() if options.published else _plan(options)
     return _compute(options)
 
 
@@ -61,10 +63,19 @@ def _compute(options: argparse.Namespace) -> int:
     return 0
 
 
+def _plan_published() -> int:
+    from features.published import CLIP_S, PAGE, costs, markdown
+
+    print(markdown(costs(PAGE.read_text())))
+    print(f"\nat {CLIP_S:g} s a clip; SingFake is counted in songs")
+    return 0
+
+
 def _plan(options: argparse.Namespace) -> int:
     from features import extractors
     from features.budget import audio_amount, cost
 
+    _check_device(options.device)
     seconds, clips, audio_bytes = audio_amount(options.data, options.only)
     if not clips:
         raise DataError(f"{options.only or 'the catalog'} has no audio (see python -m ingest status)")
@@ -72,12 +83,13 @@ def _plan(options: argparse.Namespace) -> int:
     changes = _changes(options.changes)
     print(f"{options.only or 'all corpora'}: {clips} clips, {seconds / 3600:.2f} hours; "
           f"audio shards so far {audio_bytes / 1e9:.3f} GB")  # fmt: skip
-    print(f"{'feature':<28} {'dim':>5} {'frames/s':>9} {'GB float32':>11} {'GB float16':>11} {'CPU minutes':>12}")
+    minutes = f"{options.device.upper()} minutes"
+    print(f"{'feature':<28} {'dim':>5} {'frames/s':>9} {'GB float32':>11} {'GB float16':>11} {minutes:>12}")
     for name in chosen:
         presets = [options.preset] if options.preset else [None, *(() if options.feature else extractors.presets(name))]
         for preset in presets:
             label = f"{name} {preset}" if preset else name
-            c = cost(extractors.get(name, preset=preset, **changes), label, seconds, clips)
+            c = cost(extractors.get(name, preset=preset, **changes), label, seconds, clips, device=options.device)
             print(f"{c.feature:<28} {c.dim:>5} {c.frames_per_s:>9.1f} {c.size_bytes / 1e9:>11.3f} "
                   f"{c.size_bytes / 2e9:>11.3f} {c.minutes:>12.2f}")  # fmt: skip
     print("minutes of one process on this machine; features are otherwise computed on the fly, at no bytes")

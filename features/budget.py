@@ -40,14 +40,18 @@ def audio_amount(data: Path, corpus: str | None) -> tuple[float, int, int]:
     return seconds, clips, int(size_bytes)
 
 
-def cost(extractor: extractors.Extractor, feature: str, seconds: float, clips: int) -> Cost:
-    """The cost of one extractor on the CPU for `clips` utterances of `seconds` in all."""
+def cost(
+    extractor: extractors.Extractor, feature: str, seconds: float, clips: int, *, device: str = "cpu"
+) -> Cost:  # fmt: skip
+    """The cost of one extractor on a device for `clips` utterances of `seconds` in all."""
+    extractor = extractor.to(device)
     samples = int(_CLIP_S * extractor.rate_hz)
     wave = torch.from_numpy(np.random.default_rng(0).standard_normal((1, samples)).astype(np.float32) * 0.1)
-    x = extractor.extract(wave)
+    wave = wave.to(device)
+    x = extractor.extract(wave).cpu()
     runs, started = 0, time.perf_counter()
     while runs < 2 or time.perf_counter() - started < _MEASURE_S:
-        extractor.extract(wave)
+        extractor.extract(wave).cpu()  # waits for the device
         runs += 1
     per_clip_s = (time.perf_counter() - started) / runs
     values_per_s = x.numel() / _CLIP_S
