@@ -19,6 +19,7 @@ SOURCES = {
     "loader": "benchmark.bench_loader",
     "metrics": "benchmark.bench_metrics",
     "detectors": "benchmark.bench_detectors",
+    "detect": "benchmark.bench_detect",
 }
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "performance.md"
 
