@@ -23,10 +23,11 @@ FEATURES = ("features", "bench", "--feature", "logmel", "--jobs", "2")
 
 
 def children(pid):
-    """The processes that a process has started and that still run."""
+    """The worker processes of joblib that a process has started and that still run."""
     try:
-        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except FileNotFoundError:
+        started = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return [int(word) for word in started if b"popen_loky" in Path(f"/proc/{word}/cmdline").read_bytes()]
+    except (FileNotFoundError, ProcessLookupError):
         return []
 
 
