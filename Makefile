@@ -85,6 +85,6 @@ readme: $(READY)  ## bring the README's generated tables up to date
 	$(PYTHON) -m reports readme
 
 lock: $(READY)  ## write requirements.lock anew from pyproject.toml
-	$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes --no-header \
 	  --group dev pyproject.toml -o requirements.lock
 export Q
