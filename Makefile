@@ -13,6 +13,7 @@ READY     := $(VENV)/ready-$(LOCK_HASH)
 PYTHON    := $(VENV)/bin/python
 
 DEMO := $(DATA)/demo
+MATRIX := $(DATA)/matrix
 DEMO_PROTOCOLS := inner/librisevoc inner/wavefake inner/decro_en inner/decro_zh cross_method/librisevoc \
   cross_method/wavefake cross_dataset/librisevoc cross_language/wavefake_en_ja cross_language/decro_zh_en \
   cross_language/decro_en_zh official/asvspoof2019_la
@@ -20,7 +21,7 @@ DEMO_PROTOCOLS := inner/librisevoc inner/wavefake inner/decro_en inner/decro_zh 
 CORPORA := $(filter-out _%,$(basename $(notdir $(wildcard ingest/corpora/*.py))))
 INGEST_FLAGS = $(if $(PARTIAL),--partial) $(if $(LJSPEECH),--ljspeech "$(LJSPEECH)") $(if $(JSUT),--jsut "$(JSUT)")
 
-.PHONY: help setup demo test lint bench benchmark leaderboard sql all-corpora readme lock $(CORPORA)
+.PHONY: help setup demo test lint matrix bench benchmark leaderboard sql all-corpora readme lock $(CORPORA)
 
 help:  ## this list
 	@sed -nE 's/^\$$\(CORPORA\):.*## /<corpus> /p; s/^([a-z-]+):.*## /\1 /p' $(MAKEFILE_LIST) | \
@@ -54,6 +55,14 @@ test: $(READY)  ## the tests
 lint: $(READY)  ## ruff: lint and format
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+
+matrix: $(READY)  ## a tiny form of every detector on every protocol it can, 2 seeds, on simulated corpora: under an hour
+	$(PYTHON) -m ingest simulate --data "$(MATRIX)" --out "$(MATRIX)/corpora"
+	$(PYTHON) -m ingest all --data "$(MATRIX)" --root "$(MATRIX)/corpora"
+	$(PYTHON) -m shards all --data "$(MATRIX)"
+	$(PYTHON) -m benchmark run --data "$(MATRIX)" --grid matrix
+	$(PYTHON) -m benchmark shortcuts --data "$(MATRIX)"
+	$(PYTHON) -m reports leaderboard --data "$(MATRIX)"
 
 bench: $(READY)  ## every speed figure beside its limit or peer; writes docs/performance.md
 	$(PYTHON) -m reports bench

@@ -136,10 +136,11 @@ def draws_per_epoch(on: Trials, how: settings.Training) -> int:
     """Utterances that one epoch of training reads: all train trials, the smaller class up to the larger if balanced."""
     train = on.role("train")
     balance = on.protocol.balance if how.balance == "protocol" else how.balance
-    if balance != "oversample" or not train.num_rows:
-        return train.num_rows
-    bonafide = pc.sum(pc.equal(train["label"], "bonafide")).as_py()
-    return 2 * max(bonafide, train.num_rows - bonafide)
+    number = train.num_rows
+    if balance == "oversample" and number:
+        bonafide = pc.sum(pc.equal(train["label"], "bonafide")).as_py()
+        number = 2 * max(bonafide, number - bonafide)
+    return min(number, how.draws or number)
 
 
 def digest(value: Any) -> str:

@@ -86,6 +86,7 @@ class Loader:
         self.drop_last, self.workers = drop_last, workers
         self.feed = feed or Feed()
         self.mix: Mapping[str, Mapping[str, float]] = {}
+        self.draws = 0
         self.groups: list[str] | None = rows[group_by].to_pylist() if group_by else None
         self.utt_id = rows["utt_id"].to_pylist()
         self.label = rows["label"].to_pylist()
@@ -102,13 +103,13 @@ class Loader:
                   f"(first: {first})", file=sys.stderr)  # fmt: skip
         self._lengths: np.ndarray | None = None
 
-    def arrange(self, *, batch_size: int, mix: Mapping[str, Mapping[str, float]] | None = None) -> None:
-        """What a phase sets: trials per batch, and the share of draws by the values of a column.
+    def arrange(self, *, batch_size: int, mix: Mapping[str, Mapping[str, float]] | None = None, draws: int = 0) -> None:
+        """What a phase sets: trials per batch and per epoch (0: all), and the share of draws by the values of a column.
 
         mix: {"domain": {"speech": 0.7, "singing": 0.3}}: other values are left out, values without trials too; where
         the trials have none of the values, the mix does not count.
         """
-        self.batch_size, self.mix = batch_size, mix or {}
+        self.batch_size, self.mix, self.draws = batch_size, mix or {}, draws
 
     def epoch(self, number: int = 0, *, start: int = 0, here: Share = ALONE) -> Iterator[Batch]:
         """The batches of one epoch, from batch `start` on; the same whatever `workers` is.
@@ -132,7 +133,7 @@ class Loader:
             return self._scoring_plan()
         random = np.random.default_rng(derive(self.seed, "epoch", number))
         rows, window = self._windows(self._balanced(random))
-        order = random.permutation(rows.size)
+        order = random.permutation(rows.size)[: self.draws or None]
         if self.samples is None:
             order = self._by_length(rows, order, random)
         us, seeds = random.random(order.size), random.integers(1 << 63, size=order.size)

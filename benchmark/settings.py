@@ -23,6 +23,7 @@ class Training:
     weight_decay: float
     batch_size: int
     epochs: int
+    draws: int
     selection: str
     patience: int
     min_delta: float

@@ -92,7 +92,7 @@ class _Loop:
         phase = self.phases[number]
         how = replace(self.how, **{k: v for k, v in phase.items() if k in _PHASE_KEYS})
         _set_trainable(self.detector, phase.get("trainable", []))
-        self.train_loader.arrange(batch_size=how.batch_size, mix=phase.get("mix"))
+        self.train_loader.arrange(batch_size=how.batch_size, mix=phase.get("mix"), draws=how.draws)
         step, optimizer = self.hardware.prepare(self.detector, _optimizer(self.detector, how))
         if restored is not None:
             optimizer.load_state_dict(restored["optimizer"])

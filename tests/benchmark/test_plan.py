@@ -22,6 +22,7 @@ def test_an_epoch_draws_the_smaller_class_as_often_as_the_larger():
     assert cells.draws_per_epoch(trials(10, 30, "oversample"), how()) == 60
     assert cells.draws_per_epoch(trials(10, 30, "none"), how()) == 40
     assert cells.draws_per_epoch(trials(10, 30, "none"), how(balance="oversample")) == 60
+    assert cells.draws_per_epoch(trials(10, 30, "oversample"), how(draws=16)) == 16
 
 
 def test_epochs_are_those_of_all_phases():
