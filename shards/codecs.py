@@ -50,7 +50,8 @@ def round_trip(wave: np.ndarray, codec: Codec) -> np.ndarray:
     An encoder that takes 16-bit samples clips at full scale; what a decoder overshoots is kept.
     Raises DataError if FFmpeg as PyAV brings it lacks the encoder.
     """
-    source = resampled(wave, RATE_HZ, codec.rate_hz)
+    narrow = codec.rate_hz < RATE_HZ
+    source = resampled(wave, RATE_HZ, codec.rate_hz, steep=narrow)
     wanted = -(-source.size * codec.decoded_hz // codec.rate_hz)
     decoded = _decoded(source, codec)[codec.delay : codec.delay + wanted]
     if decoded.size < wanted:
@@ -58,7 +59,7 @@ def round_trip(wave: np.ndarray, codec: Codec) -> np.ndarray:
             f"{codec.encoder} gave {decoded.size} of {wanted} samples back; this PyAV "
             f"({importlib.metadata.version('av')}) is not one that Siren knows: run make setup"
         )
-    return resampled(decoded, codec.decoded_hz, RATE_HZ)[: wave.size]
+    return resampled(decoded, codec.decoded_hz, RATE_HZ, steep=narrow)[: wave.size]
 
 
 def vorbis(wave: np.ndarray, *, quality: int) -> np.ndarray:

@@ -169,8 +169,8 @@ def _applied(
     if step.stage == "speed":
         return speed_changed(wave, given["percent"])
     if step.word == "phone":
-        narrow = resampled(wave, RATE_HZ, 8000)
-        return noise.telephone_band(resampled(narrow, 8000, RATE_HZ)[: wave.size])
+        narrow = resampled(wave, RATE_HZ, 8000, steep=True)
+        return noise.telephone_band(resampled(narrow, 8000, RATE_HZ, steep=True)[: wave.size])
     if step.stage == "codec":
         codec = given.get("codec")
         return codecs.vorbis(wave, quality=given["quality"]) if codec is None else codecs.round_trip(wave, codec)

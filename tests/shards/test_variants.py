@@ -97,7 +97,7 @@ def test_a_speech_coder_that_shifts_phases_moves_nothing_in_time(word):
     """Its delay is a mean over voices: the waveform is another, only the time of what is heard is kept."""
     folder = shared("corpora", "mini-librisevoc", "gt")
     waves = [audio.mono16k(path) for path in sorted(folder.glob("*.wav"))[:5]]
-    assert abs(np.median([group_delay(wave, apply(wave, word)) for wave in waves])) <= 0.5
+    assert abs(np.median([group_delay(wave, apply(wave, word)) for wave in waves])) <= 1
 
 
 def test_a_missing_encoder_is_named():
@@ -184,8 +184,7 @@ def test_the_telephone_band_ends_where_it_should():
     impulse[4000] = 1
     gain_db = 20 * np.log10(np.abs(np.fft.rfft(apply(0.5 * impulse, "phone"))) / 0.5 + 1e-9)
     hz = np.fft.rfftfreq(8192, 1 / 16_000)
-    assert np.abs(gain_db[(hz > 450) & (hz < 2500)]).max() < 0.5
-    assert gain_db[(hz > 450) & (hz < 3200)].min() > -1.5
+    assert np.abs(gain_db[(hz > 450) & (hz < 3200)]).max() < 0.5
     assert gain_db[(hz < 100) | (hz > 4200)].max() < -40
 
 
