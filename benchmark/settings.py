@@ -12,6 +12,13 @@ from ingest.types import DataError, nearest
 
 _DEFAULTS = tomllib.loads(Path(__file__).with_name("training.toml").read_text())
 INPUT_KEYS = ("samples", "train_crop", "test_crop", "short")
+_WORDS = {
+    "optimizer": ("adam", "adamw", "sgd"),
+    "selection": ("auc", "eer", "accuracy", "loss"),
+    "balance": ("protocol", "oversample", "classes", "none"),
+    "precision": ("float32", "bfloat16", "float16"),
+}
+_PHASE_ONLY = {"name": str, "trainable": list, "settings": Mapping, "mix": Mapping}  # beside the fields of Training
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,28 +129,45 @@ def _lay_out(name: str, config: Mapping[str, Any], own: Mapping[str, Any]) -> An
 
 
 def _typed(name: str, values: Mapping[str, Any]) -> Training:
-    for field in fields(Training):
-        value, default = values[field.name], _DEFAULTS[field.name]
-        if field.name == "schedule":
-            ok = isinstance(value, str | Mapping)
-        elif isinstance(default, bool):
-            ok = isinstance(value, bool)
-        elif isinstance(default, float):
-            ok = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
-        elif isinstance(default, int):
-            ok = isinstance(value, int) and not isinstance(value, bool) and value >= 0
-        else:
-            ok = isinstance(value, type(default))
-        if not ok:
-            kind = type(default).__name__
-            raise DataError(f"{name}: {field.name} = {value!r} is not a {kind}; see benchmark/training.toml")
-    unknown = set(values) - {f.name for f in fields(Training)}
-    if unknown:
-        raise nearest(min(unknown), (f.name for f in fields(Training)), what=f"training key of {name}")
-    words = {"optimizer": ("adam", "adamw", "sgd"), "selection": ("auc", "eer", "accuracy", "loss"),
-             "balance": ("protocol", "oversample", "classes", "none"),
-             "precision": ("float32", "bfloat16", "float16")}  # fmt: skip
-    for key, allowed in words.items():
-        if values[key] not in allowed:
-            raise nearest(str(values[key]), allowed, what=f"{key} of {name}")
+    known = [f.name for f in fields(Training)]
+    for key in values:
+        if key not in known:
+            raise nearest(key, known, what=f"training key of {name}")
+    for key in known:
+        _check(name, key, values[key])
+    for number, phase in enumerate(values["phases"], start=1):
+        _check_phase(f"phase {number} of {name}", phase, known)
     return Training(**values)
+
+
+def _check(name: str, key: str, value: Any) -> None:
+    """Raise DataError unless the value is of the kind, and among the words, that training.toml says."""
+    default = _DEFAULTS[key]
+    if key == "schedule":
+        ok = isinstance(value, str | Mapping)
+    elif isinstance(default, bool):
+        ok = isinstance(value, bool)
+    elif isinstance(default, float):
+        ok = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+    elif isinstance(default, int):
+        ok = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    else:
+        ok = isinstance(value, type(default))
+    if not ok:
+        raise DataError(f"{name}: {key} = {value!r} is not a {type(default).__name__}; see benchmark/training.toml")
+    if key in _WORDS and value not in _WORDS[key]:
+        raise nearest(str(value), _WORDS[key], what=f"{key} of {name}")
+
+
+def _check_phase(what: str, phase: Any, known: Iterable[str]) -> None:
+    """A key that the training loop does not read must not pass for one that it does."""
+    if not isinstance(phase, Mapping):
+        raise DataError(f"{what} = {phase!r} is not a table; see benchmark/training.toml")
+    known = {*known, *_PHASE_ONLY} - {"phases"}
+    for key, value in phase.items():
+        if key not in known:
+            raise nearest(key, known, what=f"key in {what}")
+        if key not in _PHASE_ONLY:
+            _check(what, key, value)
+        elif not isinstance(value, _PHASE_ONLY[key]):
+            raise DataError(f"{what}: {key} = {value!r} is not a {_PHASE_ONLY[key].__name__}")

@@ -28,6 +28,13 @@ def test_the_protocol_fixes_the_clip_unless_the_user_does():
     ({"lr": "fast"}, "lr = 'fast' is not a float"),
     ({"epochs": -1}, "epochs = -1 is not a int"),
     ({"optimizer": "adan"}, "did you mean adam"),
+    ({"phases": [{"name": "all", "epoch": 3}]}, "unknown key in phase 1 of mean_pool 'epoch'; did you mean epochs"),
+    ({"phases": [{}, {"trainables": ["head."]}]}, "key in phase 2 of mean_pool 'trainables'; did you mean trainable"),
+    ({"phases": [{"phases": []}]}, "unknown key in phase 1 of mean_pool 'phases'"),
+    ({"phases": [{"lr": "fast"}]}, "phase 1 of mean_pool: lr = 'fast' is not a float"),
+    ({"phases": [{"optimizer": "adan"}]}, "unknown optimizer of phase 1 of mean_pool 'adan'; did you mean adam"),
+    ({"phases": [{"trainable": "head."}]}, "trainable = 'head.' is not a list"),
+    ({"phases": ["head"]}, "phase 1 of mean_pool = 'head' is not a table"),
 ])  # fmt: skip
 def test_bad_settings_are_named(chosen, message):
     with pytest.raises(DataError, match=message):
