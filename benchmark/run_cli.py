@@ -40,6 +40,13 @@ def add(commands: Any, examples: str) -> None:
     again.add_argument("--tolerance", type=float, default=0.0, metavar="X",
                        help="largest difference of a score that counts as the same (default: 0)")  # fmt: skip
     _add_machine(again)
+    tough = commands.add_parser("robustness", help="score a finished run's test through its variants", epilog=examples)
+    tough.set_defaults(does=_robustness)
+    add_data(tough)
+    tough.add_argument("run", metavar="RUN", nargs="+", help="run ids, as python -m benchmark status lists them")
+    tough.add_argument("--variant", **MANY, default=[], metavar="NAME",
+                       help="mp3-32k, speed-90, ... (default: all that the shards have for the test)")  # fmt: skip
+    _add_machine(tough)
     probes = commands.add_parser("shortcuts", help="score what duration, silence, ... alone can tell", epilog=examples)
     probes.set_defaults(does=_shortcuts)
     _add_protocols(probes)
@@ -94,7 +101,7 @@ def _run(arguments) -> int:  # noqa: ANN001
     if arguments.print_slurm:
         return _print_slurm(arguments)
     if int(os.environ.get("RANK", 0)):  # of torchrun's processes the first one speaks
-        sys.stdout = open(os.devnull, "w")
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     asked = _request(arguments)
     before = requests.remembered(arguments.data, asked)
     if before is not None and all((arguments.data / "scores" / run_id / "run.json").exists() for run_id in before):
@@ -205,6 +212,16 @@ def _weights(arguments) -> str | None:  # noqa: ANN001
     if not arguments.weights.is_file():
         raise DataError(f"--weights {arguments.weights} is not a file")
     return sha256(arguments.weights)
+
+
+def _robustness(arguments) -> int:  # noqa: ANN001
+    from benchmark import results, robustness, run
+
+    machine = run.Machine(arguments.device, arguments.threads, 1)
+    for run_id in arguments.run:
+        print(robustness.score(arguments.data, run_id, arguments.variant, machine))
+    results.collect(arguments.data)
+    return 0
 
 
 def _shortcuts(arguments) -> int:  # noqa: ANN001

@@ -159,3 +159,29 @@ def test_learning_curves_go_to_tensorboard_when_asked(copy):
 def test_a_mistake_is_one_line_and_code_2(made, words):
     done = street.call("benchmark", *words, data=made[1], check=False)
     assert done.returncode == 2 and len(done.stderr.strip().splitlines()) == 1, done.stderr
+
+
+def test_a_finished_run_is_tested_through_variants(made, tmp_path):
+    _, data = made
+    work = tmp_path / "data"
+    shutil.copytree(data, work, symlinks=True)
+    (run_id,) = [r["run_id"] for r in street.records(work)
+                 if (r["detector"], r["protocol"]) == ("mean_pool", "inner/librisevoc")]  # fmt: skip
+    done = street.call("benchmark", "robustness", run_id, "--variant", "mp3-32k", data=work, check=False)
+    assert done.returncode == 2 and "have no mp3-32k copy" in done.stderr
+    plan = tmp_path / "two.toml"
+    plan.write_text('title = "two"\nsource = "a test"\n[[use]]\nvariants = ["alaw", "white-10db"]\n')
+    street.call("shards", "variants", "librisevoc", "--plan", plan, data=work)
+    street.call("benchmark", "robustness", run_id, data=work)
+    with duckdb.connect(str(work / "results.duckdb"), read_only=True) as con:
+        found = dict(con.execute(
+            "SELECT subset, value FROM leaderboard WHERE protocol = 'robustness/inner-librisevoc' AND metric = 'auc'"
+        ).fetchall())  # fmt: skip
+        (whole,) = con.execute("SELECT value FROM leaderboard WHERE run_id = ? AND metric = 'auc' AND subset = 'eval'",
+                               [run_id]).fetchone()  # fmt: skip
+    assert set(found) == {"original", "alaw", "white-10db", "average"}
+    assert found["original"] == pytest.approx(whole, abs=1e-12)
+    assert found["average"] == pytest.approx((found["alaw"] + found["white-10db"]) / 2)
+    before = (work / "results.duckdb").stat().st_mtime_ns
+    street.call("benchmark", "robustness", run_id, data=work)
+    assert (work / "results.duckdb").stat().st_mtime_ns == before

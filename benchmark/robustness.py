@@ -1,0 +1,128 @@
+"""A finished run's test through codecs, speeds, noise and rooms: no training, one subset per variant."""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from benchmark import cells as grid
+from benchmark import devices, distribution, record
+from benchmark import run as running
+from benchmark.cells import Cell, Trials
+from benchmark.settings import Settings
+from ingest import catalog
+from ingest.types import DataError
+
+ORIGINAL = "original"
+
+
+def score(data: Path, run_id: str, words: Sequence[str], machine: running.Machine) -> str:
+    """Score the test of the run `run_id` once per variant; returns the id of the run that this makes.
+
+    words: variants; empty: every one that the shards hold for the whole test. Test utterances count once, however many
+    subsets they are in; `original` is scored as well, and dev stays as it was, so that thresholds do not move.
+    Raises DataError if there is no such run, or a variant has no shards for some test utterance.
+    """
+    recorded = _record(data, run_id)
+    with catalog.connect(data / "catalog.duckdb") as con:
+        on = grid.trials(con, recorded["protocol"], partial=recorded["partial"])
+        test = _once(on.role("test"))
+        words = [ORIGINAL, *(word for word in (words or _complete(con, test)) if word != ORIGINAL)]
+        _refuse_missing(con, test, words)
+    through = _through(on, test, words)
+    cell = _cell(recorded, words)
+    if not running.done(data, cell):
+        _score(data, cell, through, machine)
+    return cell.run_id
+
+
+def _record(data: Path, run_id: str) -> dict[str, Any]:
+    path = record.folder(data, run_id) / "run.json"
+    if not path.is_file():
+        raise DataError(f"{path} does not exist; python -m benchmark status lists the runs")
+    about = json.loads(path.read_text())
+    if not about.get("trained") or "input" not in about.get("config", {}):
+        raise DataError(f"{run_id} was not trained here; robustness needs a run of python -m benchmark run")
+    return about
+
+
+def _once(rows: pa.Table) -> pa.Table:
+    """The first row of every utterance in its original form."""
+    rows = rows.filter(pc.equal(rows["variant"], ORIGINAL))
+    first = rows.append_column("row", pa.array(range(rows.num_rows))).group_by("utt_id").aggregate([("row", "min")])
+    return rows.take(first["row_min"].sort())
+
+
+def _complete(con: Any, test: pa.Table) -> list[str]:
+    """The variants of which the shards hold every test utterance."""
+    con.register("tested", test.select(["utt_id"]))
+    rows = con.sql("SELECT variant, count(*) FROM shard_member JOIN tested USING (utt_id) GROUP BY ALL ORDER BY ALL")
+    words = [word for word, number in rows.fetchall() if number == test.num_rows and word not in (ORIGINAL, "vocals")]
+    con.unregister("tested")
+    if not words:
+        raise DataError(
+            "no variant holds the whole test; make some: python -m shards variants CORPUS --plan robustness"
+        )
+    return words
+
+
+def _refuse_missing(con: Any, test: pa.Table, words: Sequence[str]) -> None:
+    con.register("tested", test.select(["utt_id", "corpus"]))
+    for word in words:
+        number, first, corpus = con.execute(
+            "SELECT count(*), min(utt_id), min(corpus) FROM tested ANTI JOIN "
+            "(SELECT utt_id FROM shard_member WHERE variant = ?) USING (utt_id)", [word]
+        ).fetchone()  # fmt: skip
+        if number:
+            raise DataError(
+                f"{number} of {test.num_rows} test utterances have no {word} copy (first: {first}); make them: "
+                f"python -m shards variants {corpus} --plan robustness"
+            )
+    con.unregister("tested")
+
+
+def _through(on: Trials, test: pa.Table, words: Sequence[str]) -> Trials:
+    """The protocol with one test subset per variant."""
+    rows = [pa.concat_tables([on.role("train"), on.role("dev")])]
+    for word in words:
+        column = pa.array([word] * test.num_rows, pa.string())
+        copy = test.set_column(test.column_names.index("variant"), "variant", column)
+        rows.append(copy.set_column(copy.column_names.index("subset"), "subset", column).cast(test.schema))
+    name = f"robustness/{on.protocol.name.replace('/', '-')}"
+    protocol = replace(
+        on.protocol, name=name, scenario="robustness", title=f"{on.protocol.title}: codecs, speeds, noise, rooms",
+        averages={"average": tuple(words[1:])}, pooled={}, metrics=("eer", "auc"),
+    )  # fmt: skip
+    return replace(
+        on, protocol=protocol, rows=pa.concat_tables(rows), fingerprint=grid.digest([on.fingerprint, *words])
+    )
+
+
+def _cell(recorded: dict[str, Any], words: Sequence[str]) -> Cell:
+    about = grid.digest([recorded["run_id"], *words])
+    how = Settings.from_json(recorded["config"])
+    name = f"robustness-{recorded['run_id']}-{about}"
+    return Cell(recorded["protocol"], recorded["detector"], recorded["seed"], how, recorded["train_key"], name, True)
+
+
+def _score(data: Path, cell: Cell, on: Trials, machine: running.Machine) -> None:
+    from shards.reader import Reader
+
+    work = running._Work(data, data, {cell.protocol: on}, machine, None)
+    if not (running.model_folder(data, cell) / "train.json").exists():
+        raise DataError(f"{running.model_folder(data, cell)} holds no trained weights; run the cell again")
+    with Reader(data) as reader, devices.taken(machine.device) as device:
+        detector, training = running._trained(work, cell, reader, device, distribution.ALONE)
+        started = time.perf_counter()
+        scored: dict[tuple, float] = {}
+        number = running._score_new(detector, cell, on, reader, device, scored, distribution.ALONE)
+        costs = {"score_s": time.perf_counter() - started, "scored_trials": number}
+        facts = running._facts(cell, {**training, **costs}, detector, device, running.model_folder(data, cell))
+        record.write_run(
+            data, data, cell.run_id, on, scored, curve=[], facts=facts, paired=detector.REFERENCE
+        )  # fmt: skip
