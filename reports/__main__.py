@@ -1,4 +1,4 @@
-"""python -m reports leaderboard | sql | rescore | export | card | datasheet | bench | readme | schema."""
+"""python -m reports leaderboard | figures | sql | rescore | export | card | datasheet | bench | readme | schema."""
 
 import sys
 from argparse import Namespace
@@ -10,6 +10,7 @@ from reports import cards_cli
 
 EXAMPLES = """examples:
   python -m reports leaderboard
+  python -m reports figures --data data/demo
   python -m reports sql "SELECT detector, protocol, subset, value FROM leaderboard WHERE metric = 'eer'"
   python -m reports rescore eval_scores.txt --protocol official/asvspoof2019_la --sign -1 --name somebody
   python -m reports export inner-librisevoc-aasist-s0-0123456789ab --layout asvspoof5 --output scores.tsv
@@ -30,12 +31,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     bench = commands.add_parser("bench", help="measure every speed figure; write docs/performance.md", epilog=EXAMPLES)
     bench.add_argument("only", nargs="*", metavar="STAGE", help="default: all of them")
     cards_cli.add(commands)
+    figures = commands.add_parser("figures", help="draw DATA/reports/figures/ from the stored runs", epilog=EXAMPLES)
+    add_data(figures)
     commands.add_parser("readme", help="bring the README's tables up to date", epilog=EXAMPLES)
     commands.add_parser("schema", help="bring docs/schema.md up to date", epilog=EXAMPLES)
     arguments = parser.parse_args(argv)
     command = {
         "leaderboard": _leaderboard, "sql": _sql, "rescore": _rescore, "export": _export, "bench": _bench,
-        "card": cards_cli.card, "datasheet": cards_cli.datasheet, "readme": _readme, "schema": _schema,
+        "card": cards_cli.card, "datasheet": cards_cli.datasheet, "figures": _figures, "readme": _readme,
+        "schema": _schema,
     }[arguments.command]  # fmt: skip
     return command(arguments)
 
@@ -116,6 +120,15 @@ def _export(arguments: Namespace) -> int:
     for remark in export(arguments.data, arguments.run, arguments.layout, arguments.output):
         print(remark, file=sys.stderr)
     print(arguments.output)
+    return 0
+
+
+def _figures(arguments: Namespace) -> int:
+    from reports import figures
+
+    for line in figures.write(arguments.data):
+        print(line)
+    print(arguments.data / "reports" / "figures")
     return 0
 
 

@@ -1,0 +1,323 @@
+"""Which figures the results catalog gives, each with the query behind it and its content in words.
+
+python -m reports figures writes them all to DATA/reports/figures/ as SVG and PNG; the site shows the same ones.
+Where many detectors ran, a plot holds the TOP best of its protocol: beyond that lines cannot be told apart.
+"""
+
+import functools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from matplotlib.figure import Figure
+
+from benchmark.results import collect
+from ingest.types import DataError
+from reports import plots, sql
+
+TOP = 8  # detectors in one plot
+LEVELS = 24  # bars, rows or columns in one plot
+TRIALS = 200_000  # of a run in one plot; of a longer subset every n-th trial is drawn
+FACTORS = {"attack": "attack", "codec": "codec"}
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """name: of its files. title and text: what it shows, in words, for who cannot see it. query: the rows behind it."""
+
+    name: str
+    title: str
+    text: str
+    query: str
+    draw: Callable[[], Figure]
+
+
+def write(data: Path) -> list[str]:
+    """Draw every figure of the stored runs into DATA/reports/figures/; one line per file pair or reason why not.
+
+    Raises DataError when no run has finished.
+    """
+    from reports import latent
+
+    lines = []
+    with opened(data) as con:
+        for plot in every(con, data):
+            plots.write(plot.draw(), data / "reports" / "figures" / plot.name)
+            lines.append(f"{plot.name}: {plot.title}")
+        for name, figure in latent.every(con, data):
+            if isinstance(figure, str):
+                lines.append(f"{name}: not drawn, {figure}")
+            else:
+                plots.write(figure, data / "reports" / "figures" / name)
+                lines.append(f"{name}: drawn")
+    return lines
+
+
+def opened(data: Path) -> duckdb.DuckDBPyConnection:
+    """The results catalog, collected anew where runs came in, with its views computed once.
+
+    Raises DataError when no run has finished.
+    """
+    if any((data / "scores").glob("*/*.json")):
+        collect(data)
+    con = sql.connect(data)
+    if not con.execute("SELECT count(*) FROM duckdb_databases() WHERE database_name = 'results'").fetchone()[0]:
+        raise DataError(f"{data} holds no finished run; python -m benchmark run --data {data}")
+    for view in ("current_run", "leaderboard", "headline", "seeds"):
+        con.execute(f"CREATE TEMP TABLE {view} AS FROM results.main.{view}")
+    if not con.execute("SELECT count(*) FROM current_run").fetchone()[0]:
+        raise DataError(f"{data} holds no finished run; python -m benchmark run --data {data}")
+    return con
+
+
+def every(con: duckdb.DuckDBPyConnection, data: Path) -> Iterator[Plot]:
+    """The figures of the whole, then of each protocol, then of each detector."""
+    yield from of_all(con)
+    for (protocol,) in con.execute("SELECT DISTINCT protocol FROM current_run ORDER BY 1").fetchall():
+        yield from of_protocol(con, data, protocol)
+    for (entry,) in con.execute("SELECT DISTINCT entry FROM current_run ORDER BY 1").fetchall():
+        yield from of_detector(con, entry)
+
+
+def of_all(con: duckdb.DuckDBPyConnection) -> Iterator[Plot]:
+    """Heat map of protocols and test subsets, cost against EER, ablation bars."""
+    heat = _heat(con, "heat", "Training protocol against test subset", None)
+    if heat:
+        yield heat
+    for name, column, words in _COSTS:
+        query = _COST.format(column=column)
+        points = con.execute(query).fetchall()
+        if len(points) > 1:
+            cheapest = min(points, key=lambda p: p[1])
+            title = f"EER against {words}"
+            best = min(points, key=lambda p: p[2])
+            text = f"{len(points)} detectors; cheapest is {cheapest[0]}, lowest EER has {best[0]}."
+            yield Plot(f"cost-{name}", title, text, query, functools.partial(plots.scatter, points, x=words))
+    for grid, title in con.execute(
+        "SELECT grid, title FROM grid WHERE grid IN (SELECT grid FROM grid_figure) ORDER BY 1"
+    ).fetchall():
+        yield _grid(con, grid, title)
+
+
+def of_protocol(con: duckdb.DuckDBPyConnection, data: Path, protocol: str) -> Iterator[Plot]:
+    """DET curves, score histogram of the best, reliability, bars by attack and by codec."""
+    slug = protocol.replace("/", "-")
+    query = _BEST.format(protocol=_escaped(protocol))
+    best = [_Best(*row) for row in con.execute(query).fetchall()]
+    scored = {b.entry: (b, s) for b in best if (s := scores(data, b.run_id, b.parts.split("|"))) is not None}
+    if scored:
+        names = ", ".join(f"{b.entry} {100 * b.eer:.2f} %" for b, _ in scored.values())
+        title = f"DET curves, {protocol}"
+        curves = {name: s for name, (_, s) in scored.items()}
+        yield Plot(f"det-{slug}", title, f"EER of the runs nearest to the median: {names}.", query,
+                   functools.partial(plots.det, curves))  # fmt: skip
+        name, (first, both) = next(iter(scored.items()))
+        text = (
+            f"{name}, seed {first.seed}: {both[0].size:,} bona fide with mean score {both[0].mean():.2f}, "
+            f"{both[1].size:,} spoof with mean score {both[1].mean():.2f}."
+        )
+        yield Plot(f"scores-{slug}", f"Scores of {name}, {protocol}", text, query,
+                   functools.partial(plots.histogram, *both, threshold=first.dev_threshold))  # fmt: skip
+        calibrated = {name: ratios for name, (b, s) in scored.items() if (ratios := _ratios(data, b.run_id, s))}
+        if calibrated:
+            text = "Scores turned into probabilities on dev; the diagonal is ideal. " + "; ".join(
+                f"{name} predicts {_gap(r):.1f} points off on average" for name, r in calibrated.items()
+            )
+            yield Plot(f"reliability-{slug}", f"Reliability of calibrated scores, {protocol}", f"{text}.", query,
+                       functools.partial(plots.reliability, calibrated))  # fmt: skip
+    for factor, word in FACTORS.items():
+        yield from _bars(con, protocol, factor, word, [b.entry for b in best[:4]])
+
+
+def of_detector(con: duckdb.DuckDBPyConnection, entry: str) -> Iterator[Plot]:
+    """Heat map over what it was trained and tested on, and the learning curves of its last trainings."""
+    slug = "".join(c if c.isalnum() or c == "_" else "-" for c in entry)
+    heat = _heat(con, f"heat-{slug}", f"{entry}: training protocol against test subset", entry)
+    if heat:
+        yield heat
+    query = _CURVES.format(entry=_escaped(entry))
+    rows = con.execute(query).fetchall()
+    series: dict[str, list[tuple[float, float]]] = {}
+    for name, epoch, value in rows:
+        series.setdefault(name, []).append((epoch, 100 * value))
+    if any(len(points) > 1 for points in series.values()):
+        ends = "; ".join(f"{name} ends at {points[-1][1]:.2f} %" for name, points in series.items())
+        yield Plot(f"learning-{slug}", f"Dev EER by epoch, {entry}", f"{ends}.", query,
+                   functools.partial(plots.curves, series, y="dev EER %"))  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Best:
+    entry: str
+    run_id: str
+    seed: int | None
+    eer: float
+    subset: str
+    dev_threshold: float | None
+    parts: str
+
+
+def scores(data: Path, run_id: str, parts: list[str]) -> tuple[np.ndarray, np.ndarray] | None:
+    """(bona fide, spoof) test scores of the named subsets, each utterance once; None without both classes."""
+    path = data / "scores" / run_id / "scores.parquet"
+    if not path.exists():
+        return None
+    try:
+        table = pq.read_table(
+            path, columns=["subset", "utt_id", "label", "score"],
+            filters=[("role", "=", "test"), ("subset", "in", parts)],
+        )  # fmt: skip
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{path} cannot be read ({error}); delete {path.parent} and run the cell again") from None
+    if len(parts) > 1:
+        table = table.group_by(["utt_id", "label"], use_threads=False).aggregate([("score", "min")])
+        table = table.rename_columns(["utt_id", "label", "score"])
+    both = []
+    for label in ("bonafide", "spoof"):
+        values = table.filter(pc.equal(table["label"].cast(pa.string()), label))["score"].to_numpy()
+        both.append(np.sort(values)[:: -(-values.size // TRIALS) or 1])
+    return (both[0], both[1]) if both[0].size and both[1].size else None
+
+
+def _ratios(data: Path, run_id: str, both: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray] | None:
+    from benchmark.trained import on_dev
+
+    calibration, _ = on_dev(data / "scores" / run_id / "scores.parquet", source=run_id)
+    return None if calibration is None else (calibration.llr(both[0]), calibration.llr(both[1]))
+
+
+def _gap(ratios: tuple[np.ndarray, np.ndarray]) -> float:
+    predicted, observed = plots.reliability_points(*ratios)
+    return float(100 * np.abs(predicted - observed).mean())
+
+
+def _heat(con: duckdb.DuckDBPyConnection, name: str, title: str, entry: str | None) -> Plot | None:
+    only = f"AND entry = '{_escaped(entry)}'" if entry else "AND NOT starts_with(detector, 'shortcut_')"
+    query = _HEAT.format(only=only)
+    found = con.execute(query).fetchall()
+    rows, columns = (sorted({cell[k] for cell in found}) for k in (0, 1))
+    if len(found) < 2 or (entry and len(rows) < 2):
+        return None
+    text = f"{len(rows)} protocols by {len(columns)} test subsets"
+    rows, columns = rows[:LEVELS], _common(found, columns)
+    values = np.full((len(rows), len(columns)), np.nan)
+    for row, column, value in found:
+        if row in rows and column in columns:
+            values[rows.index(row), columns.index(column)] = value
+    low, high = min(found, key=lambda c: c[2]), max(found, key=lambda c: c[2])
+    text += f"; lowest {low[0]} on {low[1]}, {low[2]:.2f} %, highest {high[0]} on {high[1]}, {high[2]:.2f} %."
+    if len(columns) < len({c[1] for c in found}) or len(rows) < len({c[0] for c in found}):
+        text += f" Drawn: the first {LEVELS} protocols and the {LEVELS} subsets that most of them share."
+    return Plot(name, title, text, query, functools.partial(plots.heat, rows, columns, values))
+
+
+def _common(cells: list[tuple], columns: list[str]) -> list[str]:
+    count = {column: sum(cell[1] == column for cell in cells) for column in columns}
+    return sorted(sorted(columns, key=lambda c: (-count[c], c))[:LEVELS])
+
+
+def _bars(con: duckdb.DuckDBPyConnection, protocol: str, factor: str, word: str, entries: list[str]) -> Iterator[Plot]:
+    query = _CELLS.format(protocol=_escaped(protocol), factor=factor, entries=_list(entries))
+    rows = con.execute(query).fetchall() if entries else []
+    levels = list(dict.fromkeys(row[0] for row in rows))
+    if len(levels) < 2:
+        return
+    found = {(level, entry): value for level, entry, value, _ in rows}
+    series = {entry: [found.get((level, entry)) for level in levels[:LEVELS]] for entry in entries}
+    series = {entry: values for entry, values in series.items() if any(v is not None for v in values)}
+    known = [row for row in rows if row[2] is not None]
+    if not known:
+        return
+    worst = max(known, key=lambda row: row[2])
+    text = f"{len(levels)} levels, {len(series)} detectors; hardest is {worst[0]} for {worst[1]}, {worst[2]:.2f} %."
+    text += f" Drawn: the first {LEVELS}." if len(levels) > LEVELS else ""
+    yield Plot(f"{word}-{protocol.replace('/', '-')}", f"EER by {word}, {protocol}", text, query,
+               functools.partial(plots.bars, levels[:LEVELS], series))  # fmt: skip
+
+
+def _grid(con: duckdb.DuckDBPyConnection, grid: str, title: str) -> Plot:
+    query = _GRID.format(grid=_escaped(grid))
+    rows = con.execute(query).fetchall()
+    levels = list(dict.fromkeys(row[0] for row in rows))
+    columns = list(dict.fromkeys(row[1] for row in rows))
+    found = {(level, column): (median, published) for level, column, median, published in rows}
+    series = {c: [found.get((level, c), (None, None))[0] for level in levels] for c in columns}
+    marks = [found.get((level, columns[0]), (None, None))[1] for level in levels] if len(columns) == 1 else []
+    text = "; ".join(f"{level}, {column}: {value:.2f} %" for level, column, value, _ in rows if value is not None)
+    return Plot(f"grid-{grid.replace('/', '-')}", title, f"{text}.", query,
+                functools.partial(plots.bars, levels, series, marks=marks))  # fmt: skip
+
+
+def _escaped(text: str) -> str:
+    return text.replace("'", "''")
+
+
+def _list(words: list[str]) -> str:
+    return ", ".join(f"'{_escaped(word)}'" for word in words)
+
+
+_HEAT = """SELECT protocol, subset, round(100 * median(median), 2) AS "EER %"
+FROM   seeds
+WHERE  metric = 'eer' AND kind = 'subset' AND median IS NOT NULL {only}
+GROUP  BY protocol, subset
+ORDER  BY protocol, subset"""
+_COSTS = (("parameters", "parameters", "parameters"), ("scoring", "1000 * score_s / nullif(trials, 0)", "ms per trial"))
+_COST = """WITH costs AS (
+    SELECT entry, median({column}) AS cost
+    FROM   cost
+    WHERE  NOT starts_with(detector, 'shortcut_')
+    GROUP  BY entry
+), entries AS (
+    SELECT entry, protocol, median(value) AS eer FROM headline WHERE metric = 'eer' GROUP BY ALL
+)
+SELECT entry AS detector, round(any_value(cost), 4) AS cost, round(100 * avg(eer), 2) AS "EER %"
+FROM   costs JOIN entries USING (entry)
+WHERE  cost > 0 AND eer IS NOT NULL
+GROUP  BY entry
+ORDER  BY entry"""
+_BEST = f"""WITH runs AS (
+    SELECT h.entry, h.config_id, h.run_id, h.seed, h.value, h.subset, h.kind, r.dev_threshold,
+           median(h.value) OVER (PARTITION BY h.entry, h.config_id) AS middle
+    FROM   headline h JOIN current_run r USING (run_id)
+    WHERE  h.protocol = '{{protocol}}' AND h.metric = 'eer' AND h.value IS NOT NULL
+           AND NOT starts_with(h.detector, 'shortcut_')
+), nearest AS (
+    SELECT entry, run_id, seed, value, subset, kind, dev_threshold, middle
+    FROM   runs
+    QUALIFY row_number() OVER (PARTITION BY entry ORDER BY middle, abs(value - middle), seed, run_id) = 1
+)
+SELECT entry AS detector, run_id AS run, seed, value AS eer, subset, dev_threshold,
+       CASE WHEN kind = 'subset' THEN subset ELSE (
+           SELECT string_agg(DISTINCT l.subset, '|' ORDER BY l.subset) FROM leaderboard l
+           WHERE l.run_id = n.run_id AND l.kind = 'subset') END AS parts
+FROM   nearest n
+ORDER  BY middle, entry
+LIMIT  {TOP}"""
+_CELLS = """SELECT b.level, r.entry AS detector, round(100 * median(b.value), 2) AS "EER %", max(b.n_spoof) AS spoofs
+FROM   breakdown b JOIN current_run r USING (run_id)
+WHERE  r.protocol = '{protocol}' AND b.factor = '{factor}' AND b.factor_2 IS NULL AND b.metric = 'eer'
+       AND r.entry IN ({entries})
+GROUP  BY b.level, r.entry
+ORDER  BY b.level, r.entry"""
+_CURVES = f"""WITH last AS (
+    SELECT run_id, protocol, seed
+    FROM   current_run
+    WHERE  entry = '{{entry}}'
+    QUALIFY row_number() OVER (PARTITION BY train_key ORDER BY protocol, seed, run_id) = 1
+    ORDER  BY protocol, seed, run_id
+    LIMIT  {TOP}
+)
+SELECT protocol || ' s' || coalesce(seed::VARCHAR, '-') AS run, epoch, any_value(value) AS dev_eer
+FROM   curve JOIN last USING (run_id)
+WHERE  name = 'dev_eer' AND value IS NOT NULL
+GROUP  BY ALL
+ORDER  BY run, epoch"""
+_GRID = """SELECT level, "column", round(100 * median, 2) AS "EER %", round(100 * published, 2) AS "published %"
+FROM   grid_figure
+WHERE  grid = '{grid}' AND metric = 'eer'
+ORDER  BY position, "column\""""

@@ -1,0 +1,230 @@
+"""What a trained detector looks at, drawn from its stored weights: t-SNE, Grad-CAM, gate weights.
+
+t-SNE (van der Maaten and Hinton, 2008) of the feature before the last linear layer, as in Figures 2 and 3 of Zhang et
+al., Robust AI-Synthesized Speech Detection: up to PER_CLASS test clips each of bona fide and of the attacks. Grad-CAM
+(Selvaraju et al., 2017) of both streams of fd_add, Figure 4 there. Mean gate weight of each expert of uniaudio.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+from matplotlib.figure import Figure
+
+from benchmark import trained
+from benchmark.results import read_scores
+from ingest.types import DataError
+from reports import plots
+
+PER_CLASS = 300  # clips of bona fide and of each attack
+CLASSES = 8  # colours; bona fide and the attacks with the most clips
+MAPPED = 5  # clips of a Grad-CAM figure
+PERPLEXITY = 30.0
+SEED = 0
+
+
+def every(con: duckdb.DuckDBPyConnection, data: Path) -> Iterator[tuple[str, Figure | str]]:
+    """(name, figure or why there is none) of one run of each trained detector, and of the kinds without any run.
+
+    con: the results catalog; of each detector the run of the first protocol by name with the lowest seed is drawn.
+    """
+    runs = con.execute(_RUNS).fetchall()
+    kinds = {"tsne": 0, "gradcam": 0, "gates": 0}
+    for run_id, detector in runs:
+        for kind, figure in _of_run(data, run_id, detector):
+            kinds[kind] += 1
+            yield f"{kind}-{detector}", figure
+    for kind, needs in (("tsne", "a trained detector"), ("gradcam", "fd_add"), ("gates", "uniaudio")):
+        if not kinds[kind]:
+            yield kind, f"no finished run of {needs} in {data}"
+
+
+def _of_run(data: Path, run_id: str, detector: str) -> Iterator[tuple[str, Figure | str]]:
+    try:
+        subject = Subject(data, run_id)
+    except DataError as error:
+        yield "tsne", str(error)
+        return
+    kinds = {"tsne": tsne}
+    if hasattr(getattr(subject.network, "feature_model", None), "layer4_copy"):
+        kinds["gradcam"] = gradcam
+    if hasattr(subject.network, "fuse"):
+        kinds["gates"] = gates
+    for kind, draw in kinds.items():
+        try:
+            yield kind, draw(subject)
+        except DataError as error:
+            yield kind, str(error)
+
+
+class Subject:
+    """A finished run with its network and a seeded choice of its test clips.
+
+    rows: the clips, bona fide first, then attack by attack; names: the class of each.
+    """
+
+    def __init__(self, data: Path, run_id: str, *, per_class: int = PER_CLASS):
+        loaded = trained.from_run(data, run_id)
+        self.data, self.run_id, self.network, self.spec = data, run_id, loaded.network, loaded.input
+        table = read_scores(data / "scores" / run_id / "scores.parquet")
+        with duckdb.connect() as con:
+            con.register("scored", table)
+            self.rows = con.execute(_CLIPS, {"each": per_class, "classes": CLASSES}).to_arrow_table()
+        self.names = self.rows["name"].to_pylist()
+        if len(set(self.names)) < 2:
+            raise DataError(f"{run_id} has test scores of one class only")
+
+    def batches(self, rows: pa.Table | None = None) -> Iterator[Any]:
+        """Batches of the clips as the benchmark scores them, in the order of the rows."""
+        from benchmark import feeds
+        from benchmark.loader import Loader
+        from features import extractors
+        from shards.reader import Reader
+
+        rows = self.rows if rows is None else rows
+        extractor = extractors.get(self.spec["feature"], **self.spec["params"])
+        reader = Reader(self.data)
+        loader = Loader(
+            reader, rows, self.spec, extractor, batch_size=8, seed=SEED, train=False,
+            feed=feeds.of(self.network, train=False),
+        )  # fmt: skip
+        self.order = [draw.row for batch in loader.plan() for draw in batch]
+        yield from loader.epoch()
+
+
+def features(subject: Subject) -> np.ndarray:
+    """(clip, feature) float64: what the last linear layer of the network reads, averaged over any time axis.
+
+    Raises DataError for a network without a linear layer.
+    """
+    import torch
+    from torch import nn
+
+    from benchmark.detectors.fd_add import NormedLinear
+
+    seen: dict[str, torch.Tensor] = {}
+
+    def keep(module: nn.Module, inputs: tuple) -> None:
+        seen["last"] = inputs[0].detach()
+
+    hooks = [
+        m.register_forward_pre_hook(keep) for m in subject.network.modules() if isinstance(m, nn.Linear | NormedLinear)
+    ]
+    found: list[np.ndarray] = []
+    try:
+        with torch.inference_mode():
+            for batch in subject.batches():
+                seen.clear()
+                size = len(subject.network.score_batch(batch))
+                if "last" not in seen or seen["last"].shape[0] % size:
+                    raise DataError(f"{subject.run_id}: its network does not end in a linear layer")
+                found.append(seen["last"].reshape(size, -1, seen["last"].shape[-1]).mean(1).double().numpy())
+    finally:
+        for hook in hooks:
+            hook.remove()
+    result = np.empty((len(subject.names), found[0].shape[1]))
+    result[subject.order] = np.concatenate(found)
+    return result
+
+
+def tsne(subject: Subject) -> Figure:
+    """The clips of a run in the plane, coloured by attack."""
+    from sklearn.manifold import TSNE
+
+    latent = features(subject)
+    if len(latent) < 5:
+        raise DataError(f"{subject.run_id} has {len(latent)} test clips, too few for a t-SNE")
+    spread = latent.std(0)
+    latent = (latent - latent.mean(0)) / np.where(spread > 0, spread, 1)
+    perplexity = min(PERPLEXITY, (len(latent) - 1) / 3)
+    plane = TSNE(init="pca", perplexity=perplexity, random_state=SEED).fit_transform(latent)
+    return plots.cloud(plane, subject.names)
+
+
+def gradcam(subject: Subject) -> Figure:
+    """Where both streams of fd_add look: one clip per class under its spectrogram, 1 = most for "spoof"."""
+    chosen = [subject.names.index(name) for name in list(dict.fromkeys(subject.names))[:MAPPED]]
+    pictures: dict[str, list[np.ndarray]] = {}
+    batches = subject.batches(subject.rows.take(chosen))
+    done = 0
+    for batch in batches:
+        both = cam(subject.network, batch.x)
+        for k in range(len(batch.x)):
+            name = subject.names[chosen[subject.order[done]]]
+            pictures[name] = [batch.x[k].T.numpy(), *(stream[k] for stream in both.values())]
+            done += 1
+    return plots.maps(pictures, ("spectrogram", "content", "synthesizer"))
+
+
+def cam(network: Any, x: Any) -> dict[str, np.ndarray]:
+    """(batch, frame, bin) -> per stream the (batch, bin, frame) Grad-CAM of "spoof" at its last stage, in [0, 1]."""
+    import torch
+    from torch.nn import functional
+
+    stages = {"content": network.feature_model.model.layer4, "synthesizer": network.feature_model.layer4_copy}
+    kept: dict[str, torch.Tensor] = {}
+    hooks = [
+        stage.register_forward_hook(lambda module, inputs, output, name=name: kept.__setitem__(name, output))
+        for name, stage in stages.items()
+    ]
+    try:
+        with torch.enable_grad():
+            spoof = -network.score(x.clone().requires_grad_()).sum()
+            gradients = torch.autograd.grad(spoof, list(kept.values()))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    maps = {}
+    for (name, output), gradient in zip(kept.items(), gradients):
+        weight = gradient.mean((2, 3), keepdim=True)
+        raw = functional.relu((weight * output).sum(1, keepdim=True)).detach()
+        full = functional.interpolate(raw, size=(x.shape[2], x.shape[1]), mode="bilinear", align_corners=False)[:, 0]
+        top = full.amax((1, 2), keepdim=True)
+        maps[name] = (full / torch.where(top > 0, top, 1)).numpy()
+    return maps
+
+
+def gates(subject: Subject) -> Figure:
+    """Mean gate weight of each expert in percent, by the domain of the clip's corpus."""
+    import torch
+
+    from benchmark.detectors._experts import NAMES
+
+    weights = np.empty((len(subject.names), len(NAMES)))
+    done = 0
+    with torch.inference_mode():
+        for batch in subject.batches():
+            alpha = subject.network.fuse(batch.x).alpha
+            weights[subject.order[done : done + len(alpha)]] = alpha.numpy()
+            done += len(alpha)
+    domain = _domains(subject)
+    levels = sorted(set(domain))
+    means = {word: 100 * weights[[d == word for d in domain]].mean(0) for word in levels}
+    series = {name: [float(means[word][k]) for word in levels] for k, name in enumerate(NAMES)}
+    return plots.bars(levels, series, label="mean gate weight, %")
+
+
+def _domains(subject: Subject) -> list[str]:
+    with duckdb.connect(str(subject.data / "catalog.duckdb"), read_only=True) as con:
+        known = dict(con.execute("SELECT corpus, domain FROM corpus").fetchall())
+    return [known.get(utt_id.split("/")[0], "unknown") for utt_id in subject.rows["utt_id"].to_pylist()]
+
+
+_RUNS = """
+    SELECT run_id, detector FROM current_run WHERE trained AND NOT "external" AND NOT starts_with(detector, 'shortcut_')
+    QUALIFY row_number() OVER (PARTITION BY detector ORDER BY protocol, seed, finished_at DESC, run_id) = 1
+    ORDER BY detector"""
+_CLIPS = """
+    WITH clips AS (
+        SELECT DISTINCT ON (utt_id) * EXCLUDE (score), CASE label WHEN 'bonafide' THEN 'bona fide'
+               ELSE coalesce(attack::VARCHAR, 'unknown') END AS name
+        FROM scored WHERE role = 'test' ORDER BY utt_id, subset
+    ), classes AS (
+        SELECT name FROM clips GROUP BY name ORDER BY name <> 'bona fide', count(*) DESC, name LIMIT $classes
+    )
+    SELECT * FROM clips WHERE name IN (FROM classes)
+    QUALIFY row_number() OVER (PARTITION BY name ORDER BY md5(utt_id), utt_id) <= $each
+    ORDER BY name <> 'bona fide', name, utt_id"""

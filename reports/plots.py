@@ -1,0 +1,290 @@
+"""Drawings: numbers in, a matplotlib figure out; written as SVG and PNG, the same bytes for the same numbers.
+
+Colours are those of Okabe and Ito (Color Universal Design, 2008), told apart with every common colour vision, and each
+series has its own dash or marker besides. Ink is one colour that the SVG leaves to its reader (`currentColor`), so that
+a plot stands on light and on dark pages; the PNG has a white ground.
+"""
+
+import functools
+import io
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from scipy.special import ndtri
+
+from ingest.files import atomic
+
+COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#8a8a8a", "#b39b00")
+DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)), (0, (3, 3)))
+MARKERS = "osD^vPX*"
+INK = "#010203"  # told apart from every other colour, replaced in the SVG
+RATES = (0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9)
+POINTS = 160  # of a curve in the drawing
+STYLE = {
+    "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "font.size": 9, "svg.fonttype": "none",
+    "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": INK, "xtick.color": INK, "ytick.color": INK,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": INK, "grid.alpha": 0.18,
+    "grid.linewidth": 0.4, "axes.axisbelow": True, "legend.frameon": False, "legend.fontsize": 8,
+    "axes.prop_cycle": matplotlib.cycler(color=COLOURS), "figure.facecolor": "none", "axes.facecolor": "none",
+}  # fmt: skip
+
+
+def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+    """Draw with this module's style, whatever the user's matplotlibrc says."""
+
+    @functools.wraps(draw)
+    def wrapper(*arguments: Any, **named: Any) -> Figure:
+        with matplotlib.rc_context({**matplotlib.rcParamsDefault, "backend": "agg", **STYLE}):
+            return draw(*arguments, **named)
+
+    return wrapper
+
+
+def svg(figure: Figure, name: str) -> str:
+    """The figure as one <svg> element. name: its own; no two elements of a page may share it."""
+    buffer = io.BytesIO()
+    _settle(figure)
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": name, "savefig.bbox": "tight"}):
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue().decode()
+    text = re.sub(r"<metadata>.*?</metadata>\s*", "", text[text.index("<svg") :], flags=re.DOTALL)
+    text = re.sub(r'<g id="[^"]*"', "<g", text)  # names like axes_1 come again in the next figure
+    text = text.replace("'DejaVu Sans', sans-serif", "system-ui, sans-serif")
+    text = text.replace(INK, "currentColor")
+    text = re.sub(r' width="[^"]*pt"| height="[^"]*pt"', "", text, count=2)
+    text = re.sub(r"\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}".rstrip("0").rstrip("."), text)
+    return re.sub(r"\s*\n\s*", " ", text)
+
+
+def _settle(figure: Figure) -> None:
+    """Lay the figure out once; else every drawing, at its own resolution, would move it a little."""
+    if figure.get_layout_engine() is not None:
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+
+
+def write(figure: Figure, path: Path) -> None:
+    """Write PATH.svg, which follows the reader's light or dark setting, and PATH.png at 160 dots per inch."""
+    theme = "<style>svg{color:#1a1a1a}@media (prefers-color-scheme:dark){svg{color:#e6e6e6}}</style>"
+    text = svg(figure, path.name)
+    text = text.replace("<svg ", '<svg role="img" ', 1)
+    end = text.index(">") + 1
+    with atomic(path.with_name(f"{path.name}.svg")) as temporary:
+        temporary.write_text(text[:end] + theme + text[end:], encoding="utf-8")
+    with atomic(path.with_name(f"{path.name}.png")) as temporary:
+        figure.savefig(
+            temporary, format="png", dpi=160, facecolor="white", bbox_inches="tight", metadata={"Software": None}
+        )
+
+
+def _axes(width: float = 6.4, height: float = 3.6) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.add_subplot()
+
+
+def _legend(axes: Axes, *, outside: bool = True) -> None:
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(**({"loc": "center left", "bbox_to_anchor": (1.01, 0.5)} if outside else {}))
+
+
+@dataclass(frozen=True, slots=True)
+class Det:
+    """Points of a DET curve: shares in [0, 1]; a threshold per point, miss rising."""
+
+    miss: np.ndarray
+    false_alarm: np.ndarray
+
+
+def det_points(bonafide: np.ndarray, spoof: np.ndarray, points: int = POINTS) -> Det:
+    """Miss and false-alarm rates at thresholds taken evenly in both rates, equal scores never separated."""
+    b, s = np.sort(bonafide), np.sort(spoof)
+    share = np.linspace(0, 1, points)
+    threshold = np.unique(
+        np.concatenate([np.quantile(b, share, method="nearest"), np.quantile(s, share, method="nearest")])
+    )
+    miss = np.searchsorted(b, threshold) / b.size
+    return Det(np.append(miss, 1.0), np.append(1 - np.searchsorted(s, threshold) / s.size, 0.0))
+
+
+@styled
+def det(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
+    """Miss against false alarm on normal-deviate axes (Martin et al., The DET curve, 1997).
+
+    curves: name -> (bona fide scores, spoof scores), higher = more bona fide.
+    """
+    figure, axes = _axes(6.4, 4.2)
+    low, high = ndtri(RATES[0]), ndtri(RATES[-1])
+    for k, (name, (bonafide, spoof)) in enumerate(curves.items()):
+        d = det_points(bonafide, spoof)
+        x, y = (np.clip(ndtri(np.clip(r, 1e-9, 1 - 1e-9)), low, high) for r in (d.false_alarm, d.miss))
+        axes.plot(x, y, color=COLOURS[k % 8], linestyle=DASHES[k % 8], linewidth=1.4, label=name)
+    axes.plot([low, high], [low, high], color=INK, linewidth=0.6)
+    ticks = [float(ndtri(rate)) for rate in RATES]
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_ticks(ticks, [f"{100 * rate:g}" for rate in RATES])
+    axes.set(xlim=(low, high), ylim=(low, high), xlabel="false alarms, % of spoof", ylabel="misses, % of bona fide")
+    axes.set_aspect("equal")
+    _legend(axes)
+    return figure
+
+
+@styled
+def histogram(bonafide: np.ndarray, spoof: np.ndarray, *, threshold: float | None = None) -> Figure:
+    """Shares of each class per score bin; threshold: the one of the dev EER."""
+    figure, axes = _axes()
+    both = np.concatenate([bonafide, spoof])
+    low, high = np.quantile(both, [0.001, 0.999])
+    bins = np.linspace(low, high if high > low else low + 1, 41)
+    for k, (name, scores) in enumerate((("bona fide", bonafide), ("spoof", spoof))):
+        share = np.histogram(np.clip(scores, bins[0], bins[-1]), bins)[0] / scores.size
+        axes.stairs(share, bins, fill=True, alpha=0.35, color=COLOURS[(0, 3)[k]])
+        axes.stairs(share, bins, color=COLOURS[(0, 3)[k]], linestyle=DASHES[k], linewidth=1.3, label=name)
+    if threshold is not None:
+        axes.axvline(threshold, color=INK, linewidth=1, linestyle=":", label="dev threshold")
+    axes.set(xlabel="score, higher = more bona fide", ylabel="share of the class")
+    _legend(axes)
+    return figure
+
+
+@styled
+def heat(rows: Sequence[str], columns: Sequence[str], values: np.ndarray, *, label: str = "EER %") -> Figure:
+    """A matrix of percent with its numbers written in; NaN stays empty. values (row, column) in [0, 100]."""
+    values = np.asarray(values, float)
+    figure, axes = _axes(2.4 + 0.42 * len(columns), 1.6 + 0.27 * len(rows))
+    top = max(50.0, float(np.nanmax(values))) if np.isfinite(values).any() else 50.0
+    image = axes.imshow(values, cmap="cividis", vmin=0, vmax=top, aspect="auto")
+    for row, column in zip(*np.nonzero(np.isfinite(values))):
+        value = values[row, column]
+        ink = "white" if value < 0.5 * top else "black"
+        axes.text(column, row, f"{value:.1f}", ha="center", va="center", color=ink, fontsize=7)
+    axes.set_xticks(range(len(columns)), columns, rotation=55, ha="right", rotation_mode="anchor", fontsize=8)
+    axes.set_yticks(range(len(rows)), rows, fontsize=8)
+    axes.grid(visible=False)
+    figure.colorbar(image, ax=axes, label=label, shrink=0.8)
+    return figure
+
+
+@styled
+def bars(
+    levels: Sequence[str], series: Mapping[str, Sequence[float | None]], *, label: str = "EER %",
+    marks: Sequence[float | None] = (), marks_label: str = "published",
+) -> Figure:  # fmt: skip
+    """Groups of horizontal bars: one group per level, one bar per series. marks: a diamond per level."""
+    count = max(len(series), 1)
+    figure, axes = _axes(6.4, 1.0 + len(levels) * (0.12 * count + 0.14))
+    place, thick = np.arange(len(levels)), 0.8 / count
+    for k, (name, values) in enumerate(series.items()):
+        known = np.array([np.nan if v is None else v for v in values], float)
+        y = place + (k - (count - 1) / 2) * thick
+        axes.barh(
+            y, known, height=0.9 * thick, color=COLOURS[k % 8], hatch=("", "//", "..", "xx")[k // 8 % 4], label=name
+        )
+    if any(mark is not None for mark in marks):
+        there = [(mark, y) for mark, y in zip(marks, place) if mark is not None]
+        axes.scatter(*zip(*there), marker="D", s=22, facecolor="none", edgecolor=INK, label=marks_label, zorder=3)
+    axes.set_yticks(place, levels)
+    axes.set(xlabel=label)
+    axes.invert_yaxis()
+    axes.grid(visible=False, axis="y")
+    _legend(axes)
+    return figure
+
+
+@styled
+def curves(series: Mapping[str, Sequence[tuple[float, float]]], *, x: str = "epoch", y: str = "") -> Figure:
+    """Lines through (x, y) points, each series with its marker."""
+    figure, axes = _axes(6.4, 3.0)
+    for k, (name, points) in enumerate(series.items()):
+        xs, ys = zip(*points)
+        axes.plot(
+            xs, ys, color=COLOURS[k % 8], linestyle=DASHES[k % 8], marker=MARKERS[k % 8], markersize=3, label=name
+        )
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set(xlabel=x, ylabel=y)
+    _legend(axes)
+    return figure
+
+
+@styled
+def scatter(points: Sequence[tuple[str, float, float]], *, x: str, y: str = "EER %") -> Figure:
+    """Named points; x, above 0, on a logarithmic axis."""
+    figure, axes = _axes(6.4, 4.0)
+    for k, (name, cost, value) in enumerate(points):
+        axes.scatter(cost, value, color=COLOURS[k % 8], marker=MARKERS[k // 8 % 8], s=28, zorder=3)
+        axes.annotate(name, (cost, value), xytext=(4, 3), textcoords="offset points", fontsize=7)
+    axes.set_xscale("log")
+    axes.set(xlabel=x, ylabel=y)
+    return figure
+
+
+@styled
+def reliability(series: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
+    """Observed share of bona fide against the predicted one, each class weighing one half; ideal: the diagonal.
+
+    series: name -> (natural-log likelihood ratios of bona fide, of spoof).
+    """
+    figure, axes = _axes(6.4, 4.0)
+    for k, (name, ratios) in enumerate(series.items()):
+        predicted, observed = reliability_points(*ratios)
+        axes.plot(
+            100 * predicted, 100 * observed, color=COLOURS[k % 8], linestyle=DASHES[k % 8], marker=MARKERS[k % 8],
+            markersize=4, label=name,
+        )  # fmt: skip
+    axes.plot([0, 100], [0, 100], color=INK, linewidth=0.6)
+    axes.set(xlim=(-2, 102), ylim=(-2, 102), xlabel="predicted: bona fide, %", ylabel="observed: bona fide, %")
+    axes.set_aspect("equal")
+    _legend(axes)
+    return figure
+
+
+def reliability_points(bonafide: np.ndarray, spoof: np.ndarray, bins: int = 10) -> tuple[np.ndarray, np.ndarray]:
+    """(predicted, observed) mean probability of bona fide in each bin that holds a trial, at a prior of one half."""
+    ratio = np.concatenate([bonafide, spoof])
+    truth = np.repeat([1.0, 0.0], [len(bonafide), len(spoof)])
+    weight = np.where(truth > 0, 0.5 / max(len(bonafide), 1), 0.5 / max(len(spoof), 1))
+    predicted = 1 / (1 + np.exp(-np.clip(ratio, -500, 500)))
+    place = np.minimum((predicted * bins).astype(int), bins - 1)
+    total = np.bincount(place, weight, bins)
+    full = total > 0
+    means = [np.bincount(place, weight * v, bins)[full] / total[full] for v in (predicted, truth)]
+    return means[0], means[1]
+
+
+@styled
+def cloud(points: np.ndarray, names: Sequence[str]) -> Figure:
+    """Points of a plane by class, e.g. of a t-SNE; points (n, 2), names (n,)."""
+    figure, axes = _axes(6.4, 4.2)
+    for k, name in enumerate(dict.fromkeys(names)):
+        here = np.array([n == name for n in names])
+        axes.scatter(*points[here].T, s=9, color=COLOURS[k % 8], marker=MARKERS[k % 8], linewidths=0, label=name)
+    axes.set(xticks=[], yticks=[])
+    axes.grid(visible=False)
+    _legend(axes)
+    return figure
+
+
+@styled
+def maps(columns: Mapping[str, Sequence[np.ndarray]], rows: Sequence[str]) -> Figure:
+    """Pictures in a grid, the first of each column the ground, the others laid over it; all (frequency, time)."""
+    figure = Figure(figsize=(2.2 * len(columns) + 0.6, 1.7 * len(rows)), layout="constrained")
+    grid = figure.subplots(len(rows), len(columns), squeeze=False)
+    for column, (name, pictures) in enumerate(columns.items()):
+        for row, picture in enumerate(pictures):
+            axes = grid[row][column]
+            axes.imshow(pictures[0], origin="lower", aspect="auto", cmap="gray")
+            if row:
+                axes.imshow(picture, origin="lower", aspect="auto", cmap="inferno", alpha=0.6, vmin=0, vmax=1)
+            axes.set(xticks=[], yticks=[])
+            axes.grid(visible=False)
+            if not row:
+                axes.set_title(name, fontsize=8)
+            if not column:
+                axes.set_ylabel(rows[row], fontsize=8)
+    return figure

@@ -1,0 +1,193 @@
+"""Figures: the numbers that are drawn, the same bytes again, both themes, and plain words where a figure is missing."""
+
+import re
+import shutil
+import xml.etree.ElementTree as ET
+
+import made_results
+import numpy as np
+import pytest
+import torch
+import trained_run
+
+from benchmark import metrics, results
+from ingest.types import DataError
+from reports import figures, latent, plots
+from reports.__main__ import main
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    made_results.make(folder)
+    results.collect(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def con(data):
+    with figures.opened(data) as con:
+        yield con
+
+
+DRAWINGS = {
+    "det": lambda: plots.det({"a": (np.array([1.0, 2, 3]), np.array([0.0, 1.5])), "b": (np.ones(4), np.zeros(4))}),
+    "histogram": lambda: plots.histogram(np.array([1.0, 2]), np.array([0.0, 1]), threshold=0.5),
+    "histogram of a constant": lambda: plots.histogram(np.ones(3), np.ones(3)),
+    "heat": lambda: plots.heat(["a", "b"], ["x"], np.array([[1.0], [np.nan]])),
+    "empty heat": lambda: plots.heat(["a"], ["x"], np.array([[np.nan]])),
+    "bars": lambda: plots.bars(["A01"], {"d": [None], "e": [3.0]}, marks=[2.0]),
+    "curves": lambda: plots.curves({"loss": [(1, 2.0), (2, 1.0)]}),
+    "scatter": lambda: plots.scatter([("a & b", 1.0, 2.0)], x="ms"),
+    "reliability": lambda: plots.reliability({"a": (np.array([2.0, 3.0]), np.array([-2.0]))}),
+    "cloud": lambda: plots.cloud(np.eye(2), ["bona fide", "A01"]),
+    "maps": lambda: plots.maps({"bona fide": [np.eye(3), np.eye(3)]}, ["spectrogram", "content"]),
+}
+
+
+@pytest.mark.parametrize("name", DRAWINGS)
+def test_every_drawing_is_the_same_again_and_takes_the_readers_ink(tmp_path, name):
+    figure = DRAWINGS[name]()
+    first = plots.svg(figure, name)
+    plots.write(figure, tmp_path / "one")
+    plots.write(DRAWINGS[name](), tmp_path / "two" / "one")
+    assert plots.svg(DRAWINGS[name](), name) == first == plots.svg(figure, name)
+    for kind in ("one.svg", "one.png"):
+        assert (tmp_path / kind).read_bytes() == (tmp_path / "two" / kind).read_bytes()
+    ET.fromstring(first)
+    assert "currentColor" in first
+    assert plots.INK not in first
+    assert not re.search(r"(href|src)=\"(?!#)|url\((?!#)|<metadata|<script", first.replace("data:image/png", "#"))
+    assert "prefers-color-scheme:dark" in (tmp_path / "one.svg").read_text()
+
+
+def test_det_points_by_hand():
+    points = plots.det_points(np.array([1.0, 2.0, 3.0, 4.0]), np.array([0.0, 1.0]))
+    # thresholds 0, 1, 2, 3, 4 and above all: bona fide below, spoof at or above
+    assert points.miss.tolist() == [0, 0, 0.25, 0.5, 0.75, 1]
+    assert points.false_alarm.tolist() == [1, 0.5, 0, 0, 0, 0]
+
+
+def test_a_det_curve_crosses_where_the_eer_is():
+    rng = np.random.default_rng(0)
+    bonafide, spoof = rng.normal(2, 1, 4000), rng.normal(0, 1, 4000)
+    points = plots.det_points(bonafide, spoof)
+    crossing = points.miss[np.argmin(abs(points.miss - points.false_alarm))]
+    assert crossing == pytest.approx(metrics.eer(bonafide, spoof)[0], abs=0.01)
+
+
+def test_reliability_points_by_hand():
+    nine = np.log(9.0)
+    predicted, observed = plots.reliability_points(np.array([nine, nine, nine, -nine]), np.array([-nine, nine]))
+    # at 0.1: a quarter of bona fide against half of spoof; at 0.9: three quarters against half
+    assert predicted == pytest.approx([0.1, 0.9])
+    assert observed == pytest.approx([1 / 3, 0.6])
+
+
+def test_the_plots_of_a_catalog_and_their_queries(con, data):
+    found = {plot.name: plot for plot in figures.every(con, data)}
+    protocol = "cross_method-librisevoc"
+    assert {"heat", f"det-{protocol}", f"scores-{protocol}", f"reliability-{protocol}", "cost-parameters"} <= set(found)
+    for plot in found.values():
+        assert con.execute(plot.query).fetchall()
+        assert plot.text.endswith(".")
+    # lfcc_gmm is the better of the two; its runs have average EERs of 0.1875 and 0.4375, as near to the median
+    assert found[f"det-{protocol}"].text.startswith(
+        "EER of the runs nearest to the median: lfcc_gmm 18.75 %, mean_pool"
+    )
+    heat = con.execute(found["heat"].query).fetchall()
+    assert ("cross_method/librisevoc", "easy", 31.25) not in heat
+    assert [row for row in heat if row[1] == "easy"][0][2] == pytest.approx(
+        100 * np.median([np.median([0, 0.375]), 0.375]), abs=0.01
+    )
+
+
+def test_scores_are_each_utterance_once(data):
+    run = "cross_method-librisevoc-mean_pool-s0-abc"
+    bonafide, spoof = figures.scores(data, run, ["easy", "hard"])
+    assert bonafide.tolist() == [-1.5, 1.0, 2.0, 3.0]  # shared by both subsets
+    assert spoof.tolist() == [-2.0, -1.0, 1.5, 2.5]
+    assert figures.scores(data, run, ["nothing"]) is None
+    assert figures.scores(data, "no-such-run", ["easy"]) is None
+
+
+def test_long_score_lists_are_thinned(data, monkeypatch):
+    monkeypatch.setattr(figures, "TRIALS", 2)
+    assert figures.scores(data, "cross_method-librisevoc-mean_pool-s0-abc", ["easy"])[0].tolist() == [-1.5, 2.0]
+
+
+def test_the_command_writes_pairs_and_says_what_it_could_not_draw(data, capsys):
+    assert main(["figures", "--data", str(data)]) == 0
+    told = capsys.readouterr().out
+    folder = data / "reports" / "figures"
+    names = {path.stem for path in folder.glob("*.svg")}
+    assert names == {path.stem for path in folder.glob("*.png")}
+    assert "heat" in names
+    assert f"gradcam: not drawn, no finished run of fd_add in {data}" in told
+    assert "tsne-mean_pool: not drawn, " in told  # these runs have no weights
+
+
+def test_no_run_is_one_clear_line(tmp_path):
+    with pytest.raises(DataError, match=r"does not exist|no finished run"):
+        figures.opened(tmp_path)
+
+
+def test_a_damaged_score_file_is_named(data, tmp_path):
+    run = "cross_method-librisevoc-mean_pool-s0-abc"
+    shutil.copytree(data / "scores" / run, tmp_path / "scores" / run)
+    (tmp_path / "scores" / run / "scores.parquet").write_bytes(b"PAR1 not")
+    with pytest.raises(DataError, match="run the cell again"):
+        figures.scores(tmp_path, run, ["easy"])
+
+
+@pytest.fixture(scope="module")
+def decomposed(tmp_path_factory):
+    """A finished run of a small fd_add."""
+    own = {"weights": "random", "width": 4, "attacks": list(trained_run.ATTACKS), "pseudo_labels": "none"}
+    folder = tmp_path_factory.mktemp("fd_add")
+    run = trained_run.make(folder, "fd_add", own=own, each=4, train=0)
+    return latent.Subject(folder / "data", run, per_class=3)
+
+
+def test_latent_features_are_what_the_last_layer_reads(decomposed):
+    found = latent.features(decomposed)
+    assert found.shape == (len(decomposed.names), 2 * 8 * 4)
+    row = decomposed.rows.slice(0, 1)
+    batch = next(iter(decomposed.batches(row)))
+    with torch.inference_mode():
+        parts = decomposed.network.features(batch.x)
+    assert found[0] == pytest.approx(torch.cat([parts.content, parts.synthesizer], 1)[0].numpy(), abs=1e-4)
+
+
+def test_the_clips_are_a_few_of_each_class_bona_fide_first(decomposed):
+    assert decomposed.names[0] == "bona fide"
+    counts = {name: decomposed.names.count(name) for name in set(decomposed.names)}
+    assert max(counts.values()) <= 3
+    assert set(counts) <= {"bona fide", *trained_run.ATTACKS}
+
+
+def test_tsne_is_the_same_again(decomposed):
+    assert plots.svg(latent.tsne(decomposed), "t") == plots.svg(latent.tsne(decomposed), "t")
+
+
+def test_gradcam_equals_the_formula(decomposed):
+    network = decomposed.network
+    batch = next(iter(decomposed.batches()))
+    maps = latent.cam(network, batch.x[:1])
+    assert set(maps) == {"content", "synthesizer"}
+    assert all(
+        m.shape == (1, batch.x.shape[2], batch.x.shape[1]) and 0 <= m.min() and m.max() <= 1 for m in maps.values()
+    )
+    # the stage's output moved along its channel weights must raise the score of "spoof"
+    stage = network.feature_model.layer4_copy
+    kept = {}
+    hook = stage.register_forward_hook(lambda module, inputs, output: kept.setdefault("map", output))
+    spoof = -network.score(batch.x[:1]).sum()
+    hook.remove()
+    weight = torch.autograd.grad(spoof, kept["map"])[0].mean((2, 3))[0]
+    raw = (weight[:, None, None] * kept["map"][0]).sum(0).relu()
+    brightest = np.unravel_index(maps["synthesizer"][0].argmax(), maps["synthesizer"][0].shape)
+    scale = [full / small for full, small in zip(maps["synthesizer"][0].shape, raw.shape)]
+    found = tuple(min(int(p / s), size - 1) for p, s, size in zip(brightest, scale, raw.shape))
+    assert raw.max() == 0 or raw[found] >= 0.5 * raw.max()
+    latent.gradcam(decomposed)
