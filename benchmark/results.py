@@ -8,6 +8,7 @@ import functools
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
@@ -25,11 +26,13 @@ from benchmark import throughput
 from benchmark.breakdowns import TRIAL_FACTORS
 from benchmark.measure import Measured, measure
 from benchmark.tdcf import asv_rates
+from ingest import versions
 from ingest.files import atomic, lock
 from ingest.progress import Progress
 from ingest.types import DataError
 
 REPLICATES = 200
+SCHEMA_VERSION = 2  # of results.sql; 1 had no table meta
 FILES = ("run.json", "scores.parquet", "curve.parquet", "asv.json")
 NEEDED = ("role", "subset", "utt_id", "label", "score")
 WORDS = ("role", "subset", "label", "attack", "vocoder", *TRIAL_FACTORS)  # read as dictionaries
@@ -70,6 +73,7 @@ def collect(data: Path, *, replicates: int = REPLICATES, jobs: int | None = None
     with lock(data / "results.lock"):
         for left in data.glob(".results.duckdb.*"):  # of a killed process: nobody else writes under this lock
             left.unlink()
+        _keep_older(path)
         folders = sorted(p.parent for p in (data / "scores").glob("*/run.json"))
         signatures = {f.name: signature(f, replicates) for f in folders}
         kept = {run for run, old in _previous(path).items() if signatures.get(run) == old}
@@ -84,6 +88,7 @@ def collect(data: Path, *, replicates: int = REPLICATES, jobs: int | None = None
                 con.execute("SET enable_progress_bar = false")
                 con.execute("BEGIN")
                 con.execute((_HERE / "results.sql").read_text())
+                con.execute("INSERT INTO meta VALUES (?)", [SCHEMA_VERSION])
                 _published(con)
                 if failures:
                     con.executemany("INSERT INTO failure VALUES (?, ?, ?, ?, ?)", failures)
@@ -94,6 +99,22 @@ def collect(data: Path, *, replicates: int = REPLICATES, jobs: int | None = None
                 con.execute("COMMIT")
                 _insert(con, _measured(new, signatures, replicates, jobs), path if kept else None, kept)
     return Collected(len(folders), len(new))
+
+
+def _keep_older(path: Path) -> None:
+    """Copy results of an older layout before they are made anew; DataError if a newer Siren made them."""
+    if not path.exists():
+        return
+    try:
+        with duckdb.connect(str(path), read_only=True) as con:
+            tables = {name for (name,) in con.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+            found = versions.version(con, path) if "meta" in tables else 1
+    except duckdb.Error:
+        return  # not a database: it is made anew
+    versions.refuse_newer(found, SCHEMA_VERSION, path)
+    if found < SCHEMA_VERSION and not (copy := versions.backup(path, found)).exists():
+        with atomic(copy) as temporary:
+            shutil.copyfile(path, temporary)
 
 
 @functools.cache

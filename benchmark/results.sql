@@ -1,6 +1,12 @@
 -- The results catalog: rebuilt by `python -m benchmark collect` from DATA/scores/*/. The only place where a
 -- column of a result is defined. Rates are fractions in [0, 1]; NULL means "not known" and the note says why.
 
+CREATE TABLE meta (
+    schema_version BIGINT NOT NULL
+);
+COMMENT ON TABLE meta IS 'One row: which layout this file has';
+COMMENT ON COLUMN meta.schema_version IS 'Raised by one with every change of a table; a newer one is refused, an older file is copied and made anew';
+
 CREATE TABLE run (
     run_id             VARCHAR PRIMARY KEY,
     detector           VARCHAR NOT NULL,

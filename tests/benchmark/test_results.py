@@ -305,3 +305,17 @@ def test_a_killed_collect_leaves_the_old_catalog_and_the_next_one_succeeds(data)
     assert results.collect(data, replicates=20) == results.Collected(runs=5, measured=1)
     assert len(ask(data, "FROM run")) == 5
     assert list(data.glob(".results*")) == []
+
+
+def test_results_of_an_older_layout_are_copied_and_of_a_newer_one_refused(tmp_path):
+    path = tmp_path / "results.duckdb"
+    with duckdb.connect(str(path)) as con:
+        con.execute("CREATE TABLE score_file (run_id VARCHAR, signature VARCHAR)")
+    before = path.read_bytes()
+    results.collect(tmp_path)
+    assert (tmp_path / "results.duckdb.v1.bak").read_bytes() == before
+    with duckdb.connect(str(path)) as con:
+        assert con.execute("FROM meta").fetchall() == [(results.SCHEMA_VERSION,)]
+        con.execute("UPDATE meta SET schema_version = 99")
+    with pytest.raises(DataError, match="schema version 99, this code reads up to"):
+        results.collect(tmp_path)
