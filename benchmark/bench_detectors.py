@@ -5,6 +5,7 @@ published, operation by operation: whole maps, the batch norm and SELU of the re
 thrown away, attention as a product, a softmax and a product.
 """
 
+import contextlib
 import time
 from collections.abc import Callable
 
@@ -39,19 +40,16 @@ def in_turns(forms: dict[str, dict[str, Callable[[], None]]], rounds: int) -> di
 
 def seconds(name: str, config: dict, clips: int, rounds: int = ROUNDS) -> dict[str, dict[str, float]]:
     """{"quick": {"scoring": s, "training": s}, "plain": ...} of one batch."""
-    torch.manual_seed(0)
-    model, attacks = timing.built(name, **config)
-    score, train = timing.steps(model, timing.material(model, clips, attacks=attacks, samples=SAMPLES))
-
-    def plainly(call: Callable[[], None]) -> Callable[[], None]:
-        def run() -> None:
-            with timing.plain(model):
-                call()
-
-        return run
-
-    quick = {"scoring": score, "training": train}
-    return in_turns({"quick": quick, "plain": {what: plainly(call) for what, call in quick.items()}}, rounds)
+    with contextlib.ExitStack() as held:
+        forms = {}
+        for form in ("quick", "plain"):
+            torch.manual_seed(0)
+            model, attacks = timing.built(name, **config)
+            if form == "plain":
+                held.enter_context(timing.plain(model))
+            calls = timing.steps(model, timing.material(model, clips, attacks=attacks, samples=SAMPLES))
+            forms[form] = dict(zip(("scoring", "training"), calls))
+        return in_turns(forms, rounds)
 
 
 def rows() -> list[dict]:

@@ -291,6 +291,7 @@ def _facts(cell: Cell, costs: dict, detector: Any, device: str, folder: Path) ->
         "trained": cell.trained,
         "code_version": grid.code_version(cell.detector, cell.settings.input["feature"]),
         "parameters": sum(p.numel() for p in detector.parameters()),
+        "form": detector.form,
         "device": record.device_name(device),
         "model_sha256": sha256(folder / "model.safetensors") if cell.trained else None,
         "backbone_sha256": _backbone(cell),

@@ -60,17 +60,12 @@ def plain(model: Detector) -> Iterator[Detector]:
     """The model in its plain form: whole maps, the steps that published blocks throw away, attention as written."""
     blocks = [m for m in model.modules() if isinstance(m, ResidualBlock1d | ResidualBlock2d)]
     hooks = [block.register_forward_pre_hook(dead_step) for block in blocks]
-    configs = {id(m.config): m.config for m in model.modules() if hasattr(m, "config")}.values()
-    attention = [(config, config._attn_implementation) for config in configs]
-    for config, _ in attention:
-        config._attn_implementation = "eager"
-    before, model.fast = model.fast, False
+    before = model.fast
+    model.take_form(fast=False)
     try:
         yield model
     finally:
-        model.fast = before
-        for config, kind in attention:
-            config._attn_implementation = kind
+        model.take_form(fast=before)
         for hook in hooks:
             hook.remove()
 

@@ -67,7 +67,7 @@ class _Loop:
         self.detector, self.train_loader, self.dev_loader = detector, train_loader, dev_loader
         self.how, self.seed, self.checkpoint, self.name = how, seed, checkpoint, name
         self.save_every_s, self.tracker = save_every_s, tracker
-        self.hardware = Hardware(train_loader.device, how.precision)
+        self.precision, self.hardware = how.precision, Hardware(train_loader.device, how.precision)
         self.share = self.hardware.share
         spread(detector, self.share)
         self.at = Progressed()
@@ -91,6 +91,8 @@ class _Loop:
     def _phase(self, number: int, restored: Mapping[str, Any] | None) -> None:
         phase = self.phases[number]
         how = replace(self.how, **{k: v for k, v in phase.items() if k in _PHASE_KEYS})
+        if how.precision != self.precision:
+            self.precision, self.hardware = how.precision, Hardware(self.train_loader.device, how.precision)
         _set_trainable(self.detector, phase.get("trainable", []))
         self.train_loader.arrange(batch_size=how.batch_size, mix=phase.get("mix"), draws=how.draws)
         step, optimizer = self.hardware.prepare(self.detector, _optimizer(self.detector, how))

@@ -27,7 +27,7 @@ def get(name: str) -> type:
 
 
 def settings(name: str) -> dict[str, Any]:
-    """The settings that `build(name, ...)` takes, with their defaults."""
+    """The settings that `build(name, ...)` takes, with their defaults; `fast` is one of every detector."""
     found: dict[str, Any] = {}
     for cls in get(name).__mro__:  # a variant passes what it does not fix on to the class it varies
         if "__init__" not in vars(cls):
@@ -38,25 +38,26 @@ def settings(name: str) -> dict[str, Any]:
                 found.setdefault(parameter.name, parameter.default)
         if not any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters):
             break
-    return found
+    return {**found, "fast": True}
 
 
 def build(name: str, **config: Any) -> "Detector":
     """A new detector `name` with `config` over its paper's defaults.
 
-    Raises DataError with the nearest names for an unknown detector or setting; values are checked by the
-    detector.
+    fast=False gives the plain form (see `Detector.take_form`). Raises DataError with the nearest names for an unknown
+    detector or setting; values are checked by the detector.
     """
     cls = get(name)
     known = settings(name)
     for key in config:
         if key not in known:
-            raise (
-                nearest(key, known, what=f"setting of {name}")
-                if known
-                else DataError(f"{name} has no settings, so {key!r} cannot be set")
-            )
-    return cls(**config)
+            raise nearest(key, known, what=f"setting of {name}")
+    fast = config.pop("fast", True)
+    if not isinstance(fast, bool):
+        raise DataError(f"{name}: fast is true or false, not {fast!r}")
+    model = cls(**config)
+    model.take_form(fast=fast)
+    return model
 
 
 def describe(name: str) -> dict[str, Any]:

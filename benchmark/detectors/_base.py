@@ -68,6 +68,7 @@ class Detector(nn.Module):
 
     `fast` chooses between the plain form, operation by operation as published, and an equal one that is
     quicker where a detector has it. Both compute the same function; tests state within which tolerance.
+    CHANNELS_LAST: the quick form keeps channels innermost in memory, where that was measured to be quicker.
     """
 
     INPUT: ClassVar[Input] = Input()
@@ -79,6 +80,7 @@ class Detector(nn.Module):
     EER: ClassVar[Mapping[str, float]] = {}
     OFFLINE: ClassVar[Mapping[str, Any]] = {}
     SMALL: ClassVar[Mapping[str, Any]] = {}
+    CHANNELS_LAST: ClassVar[bool] = False
     TRANSFORM: str | None = None
     VARIANTS: str | None = None
     REFERENCE: bool = False
@@ -88,6 +90,26 @@ class Detector(nn.Module):
         super().__init__()
         self.input = type(self).INPUT
         self.fast = True
+        self._quick_attention: list[tuple[Any, str]] = []  # of the backbones that now compute attention plainly
+
+    def take_form(self, *, fast: bool) -> None:
+        """Take the quick form or the plain one: eager operations, contiguous maps, attention as it is written."""
+        self.fast = fast
+        if self.CHANNELS_LAST:
+            self.to(memory_format=torch.channels_last if fast else torch.contiguous_format)
+        if fast:
+            while self._quick_attention:
+                config, kind = self._quick_attention.pop()
+                config._attn_implementation = kind
+        elif not self._quick_attention:
+            for config in {id(m.config): m.config for m in self.modules() if hasattr(m, "config")}.values():
+                self._quick_attention.append((config, config._attn_implementation))
+                config._attn_implementation = "eager"
+
+    @property
+    def form(self) -> str:
+        """What a run records of the form: plain, fast, or fast with channels last."""
+        return "plain" if not self.fast else "fast, channels last" if self.CHANNELS_LAST else "fast"
 
     def score(self, x: torch.Tensor) -> torch.Tensor:
         """(batch, ...) features -> (batch,) scores on no fixed scale, higher = more bona fide."""

@@ -80,6 +80,7 @@ class Asdg(Detector):
     TRAINING = {"phases": [{"name": "all", "settings": {"progress": {"from": 0.0, "to": 1.0}}}]}
     EER = {"inner average": 1.21, "LibriSeVoc cross-method average": 13.12}
     MARGIN = 0.1
+    CHANNELS_LAST = True
 
     def __init__(
         self,

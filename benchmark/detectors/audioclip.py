@@ -100,6 +100,7 @@ class AudioClip(_pretrained.Pretrained):
     HEADS = ("head.",)
     IGNORED = ("visual.", "transformer.", "token_embedding.", "positional_embedding", "text_projection",
                "ln_final.", "logit_scale")  # fmt: skip
+    CHANNELS_LAST = True
 
     def __init__(
         self, *, weights: str | None = None, input_scale: str = "unit", rate_hz: int = RATE_HZ,

@@ -110,6 +110,7 @@ class FdAdd(_pretrained.Pretrained):
     FILES = ("Wav2CLIP.pt",)
     HEADS = ("cls_",)
     IGNORED = ("transform.", "image_transform.")
+    CHANNELS_LAST = True
 
     def __init__(
         self, *, attacks: Sequence[str] = LIBRISEVOC, weights: str | None = None, streams: str = "both",

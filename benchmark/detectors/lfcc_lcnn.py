@@ -68,6 +68,7 @@ class LfccLcnn(Detector):
     }
     WEIGHTS = "the NII release's trained_network.pt files (BSD-3), with preset=lcnn_fft512"
     EER = {"ASVspoof 2021 LA": 9.26, "ASVspoof 2021 DF": 23.48}
+    CHANNELS_LAST = True
 
     def __init__(self, *, preset: str = "lcnn2021"):
         super().__init__()

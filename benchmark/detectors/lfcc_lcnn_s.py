@@ -21,6 +21,7 @@ class LfccLcnnS(Detector):
     CITATION = "zhang2025fdadd"
     TRAINING = COMPARISON
     EER = {"inner average": 0.97, "LibriSeVoc cross-method average": 19.94}
+    CHANNELS_LAST = True
 
     def __init__(self):
         super().__init__()

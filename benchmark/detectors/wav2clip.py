@@ -56,6 +56,7 @@ class Wav2Clip(_pretrained.Pretrained):
     HEADS = ("head.",)
     IGNORED = ("image_transform.",)
     FILES = (FILE,)
+    CHANNELS_LAST = True
 
     def __init__(self, *, weights: str | None = None, norm: str = "clip", width: int = 64) -> None:
         super().__init__()

@@ -64,6 +64,20 @@ def test_phases_train_only_what_they_name(tmp_path):
     assert not torch.equal(before["head.weight"], after["head.weight"])
 
 
+def test_each_phase_has_its_precision(tmp_path):
+    seen = []
+
+    class Watching(Small):
+        def loss(self, batch):
+            seen.append(torch.is_autocast_enabled("cpu"))
+            return super().loss(batch)
+
+    phases = [{"name": "one", "epochs": 1}, {"name": "two", "epochs": 1, "precision": "bfloat16"}, {"epochs": 1}]
+    train(Watching(), *loaders(), settings_of(phases=phases), seed=1, checkpoint=tmp_path / "s.pt", name="test")
+    steps = len(seen) // 3
+    assert steps and seen == [False] * steps + [True] * steps + [False] * steps
+
+
 def test_training_finds_the_tones_and_reports_its_curve(tmp_path):
     _, result = fit(tmp_path, epochs=12)
     values = {name: value for epoch, name, value in result["curve"] if epoch == result["best_epoch"]}
