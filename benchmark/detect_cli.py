@@ -61,6 +61,9 @@ def _add_detect(detect: Parser) -> None:
     detect.add_argument("--longest", type=float, default=12.0, metavar="HOURS", help="longer files are refused (12)")
     detect.add_argument("--out", type=Path, metavar="FILE", help=f"everything, by extension: {', '.join(FORMS)}")
     detect.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N (default: auto)")
+    detect.add_argument("--vocals", metavar="MODEL", nargs="?", const="htdemucs",
+                        help="hear the singing voice alone, separated by Demucs (default: htdemucs)")  # fmt: skip
+    detect.add_argument("--vocals-weights", type=Path, metavar="DIR", help="folder of the separator's weights")
     detect.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: one per core)")
 
 
@@ -108,7 +111,20 @@ def _detector(arguments: argparse.Namespace) -> Any:
         weights=arguments.weights if arguments.run else None, calibrate_on=arguments.calibrate_on,
         threshold=arguments.threshold, prior=arguments.prior, overlap=arguments.overlap,
         settings=settings.parse(arguments.set, detectors.names()), longest_s=3600 * arguments.longest,
+        separator=_separator(arguments),
     )  # fmt: skip
+
+
+def _separator(arguments: argparse.Namespace) -> Any:
+    from benchmark import devices
+    from shards import vocals
+
+    if arguments.vocals is None:
+        if arguments.vocals_weights is not None:
+            raise DataError("--vocals-weights is for --vocals; add it, or leave the weights out")
+        return None
+    model = vocals.find(arguments.vocals, arguments.vocals_weights)
+    return vocals.Separator(model, devices.device_of(arguments.device))
 
 
 def _set_threads(threads: int | None) -> None:

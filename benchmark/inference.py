@@ -21,6 +21,7 @@ from benchmark.windows import Recording
 from ingest import measure
 from ingest.audio import RATE_HZ, Unreadable
 from ingest.types import DataError
+from shards.vocals import Separator
 
 WINDOW = 64_600  # samples, of detectors that have no length of their own
 WHOLE_S = 60.0  # what such a detector reads in one piece
@@ -61,7 +62,7 @@ class DeepfakeDetector:
     the weight file of a run that scored one. calibrate_on: a run id or score file whose dev scores replace the run's
     own. threshold: on the score; prior: probability of spoof before hearing anything, which sets the threshold of least
     error by the calibrated ratio; by default the threshold is that of the dev EER. overlap: share of a window that the
-    next repeats. longest_s: a longer file is refused.
+    next repeats. longest_s: a longer file is refused. separator: hear the singing voice alone (shards.vocals).
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class DeepfakeDetector:
         device: str = "auto", weights: str | Path | None = None, calibrate_on: str | Path | None = None,
         threshold: float | None = None, prior: float | None = None, overlap: float = 0.5,
         settings: Mapping[str, Mapping[str, Any]] | None = None, longest_s: float = windows.LONGEST_S,
+        separator: Separator | None = None,
     ):  # fmt: skip
         from benchmark import devices
         from benchmark.run import keep_freed_memory
@@ -82,7 +84,7 @@ class DeepfakeDetector:
         trained = source if isinstance(source, Trained) else _trained(source, detector, data, weights, settings)
         if calibrate_on is not None:
             trained = loading.recalibrated(trained, calibrate_on, data)
-        self.trained, self.overlap, self.longest_s = trained, overlap, longest_s
+        self.trained, self.overlap, self.longest_s, self.separator = trained, overlap, longest_s, separator
         self.threshold = _threshold(trained, threshold, prior)
         self.device = devices.device_of(device)
         keep_freed_memory()
@@ -95,7 +97,10 @@ class DeepfakeDetector:
         measured = measure.measure(path)
         if measured.get("fault"):
             raise Unreadable(path, measured["fault"])
-        recording = windows.read(path, longest_s=self.longest_s)
+        if self.separator is None:
+            recording = windows.read(path, longest_s=self.longest_s)
+        else:
+            recording = windows.voice(path, self.separator, longest_s=min(self.longest_s, windows.VOICE_S))
         return self.judge(recording, measured)
 
     def judge(self, recording: Recording, measured: Mapping[str, Any]) -> Verdict:

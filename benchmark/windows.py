@@ -16,10 +16,12 @@ import numpy as np
 from ingest import audio
 from ingest.audio import RATE_HZ, Header, Unreadable
 from ingest.resample import Resampler
+from shards.vocals import Separator
 
 WHOLE_SAMPLES = 1 << 23  # of the source: files up to three minutes of 44.1 kHz go through the shards' resampler
 KEPT_SAMPLES = 1 << 22  # 16 MiB of float32: four minutes at 16 kHz
 LONGEST_S = 12 * 3600.0
+VOICE_S = 1200.0  # a song of this length takes 3 GB while it is separated
 _STEPS = np.float32(1 << 23)  # of 24 bits
 
 
@@ -57,6 +59,18 @@ def read(path: Path | str, *, longest_s: float = LONGEST_S) -> Recording:
             wave = audio.resampled(whole, header.rate_hz)
         else:
             wave = _spooled(_resampled(whole, rest, header.rate_hz))
+    return Recording(str(path), header, wave, overshoots=_peak(wave) > 1)
+
+
+def voice(path: Path | str, separator: Separator, *, longest_s: float = VOICE_S) -> Recording:
+    """The singing voice of a file, as `python -m shards vocals` would keep it; the separator needs the file whole.
+
+    Raises Unreadable, also if it lasts longer than longest_s.
+    """
+    with audio.opened(path) as (header, blocks):
+        limited = _no_longer(path, blocks, longest_s, header.rate_hz)
+        mix = np.ascontiguousarray(np.concatenate(list(limited)).T)
+    (wave,) = separator.vocals([(mix, header.rate_hz)])
     return Recording(str(path), header, wave, overshoots=_peak(wave) > 1)
 
 

@@ -126,3 +126,33 @@ def test_wrong_usage_is_one_line(tmp_path, words, said):
 def test_threads_must_be_a_number_of_threads(made, files):
     with pytest.raises(DataError, match="--threads 0"):
         call("detect", files, "--model", made[2], "--threads", 0)
+
+
+def test_the_voice_alone_is_heard_when_asked(made, tmp_path, capsys):
+    """With a small random separator: the score is that of the vocals that `shards vocals` would keep."""
+    demucs = pytest.importorskip("demucs.htdemucs")
+    import torch
+
+    from benchmark.inference import DeepfakeDetector
+    from shards.vocals import Separator, find
+
+    small = {"sources": ["other", "vocals"], "channels": 8, "nfft": 512, "depth": 3, "t_layers": 1, "t_heads": 2,
+             "bottom_channels": 16, "samplerate": 22_050, "segment": 1.0, "t_hidden_scale": 1.0}  # fmt: skip
+    torch.manual_seed(0)
+    state = demucs.HTDemucs(**small).state_dict()
+    torch.save({"klass": demucs.HTDemucs, "args": (), "kwargs": small, "state": state}, tmp_path / "abcd.th")
+    wave = 0.2 * np.random.default_rng(0).standard_normal((48_000, 2))
+    soundfile.write(tmp_path / "song.wav", wave, 24_000)
+    separator = Separator(find(str(tmp_path)))
+    stored, _ = soundfile.read(tmp_path / "song.wav", dtype="float32")
+    (voice,) = separator.vocals([(np.ascontiguousarray(stored.T), 24_000)])
+    data, run, _ = made
+    soundfile.write(tmp_path / "voice.wav", voice, 16_000, subtype="PCM_16")
+    heard = DeepfakeDetector(run, data=data, separator=separator).predict(tmp_path / "song.wav")
+    plain = DeepfakeDetector(run, data=data)
+    assert heard.score == pytest.approx(plain.predict(tmp_path / "voice.wav").score, abs=1e-5)
+    assert abs(heard.score - plain.predict(tmp_path / "song.wav").score) > 1e-3
+    code = call("detect", tmp_path / "song.wav", "--run", run, "--data", data, "--vocals", tmp_path)
+    assert code == 0 and f"{heard.score:.4f}" in capsys.readouterr().out
+    with pytest.raises(DataError, match="--vocals-weights is for --vocals"):
+        call("detect", tmp_path / "song.wav", "--run", run, "--data", data, "--vocals-weights", tmp_path)
