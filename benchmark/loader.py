@@ -16,6 +16,7 @@ from benchmark import references, variants
 from benchmark.batch import Batch, targets
 from benchmark.distribution import ALONE, Share
 from benchmark.feeds import Feed
+from shards.reader import Reader
 
 EXTRA = ("attack", "domain", "language", "corpus", "speaker")
 BLOCK = 4  # batches in one block of similar length, for detectors that read whole utterances
@@ -102,6 +103,9 @@ class Loader:
             print(f"{lost} of {len(rows)} training trials have no bona fide clip of their speaker and are left out "
                   f"(first: {first})", file=sys.stderr)  # fmt: skip
         self._lengths: np.ndarray | None = None
+        self.plain = isinstance(reader, Reader) and self.samples is not None and not (
+            self.feed.transform or self.feed.variants or self.feed.reference
+        )  # fmt: skip
 
     def arrange(self, *, batch_size: int, mix: Mapping[str, Mapping[str, float]] | None = None, draws: int = 0) -> None:
         """What a phase sets: trials per batch and per epoch (0: all), and the share of draws by the values of a column.
@@ -121,7 +125,7 @@ class Loader:
         with ThreadPoolExecutor(max(1, self.workers)) as pool:
             ahead: deque = deque()
             for draws in plan:
-                ahead.append((draws, pool.submit(self._arrays, draws)))
+                ahead.append((draws, pool.submit(self._made, draws)))
                 if len(ahead) > self.workers + 1:
                     yield self._batch(*ahead.popleft())
             while ahead:
@@ -216,6 +220,46 @@ class Loader:
             self._lengths = np.array([self.reader.length(*row) for row in zip(self.utt_id, self.variant)])
         return self._lengths
 
+    def _made(self, draws: list[Draw]) -> dict[str, torch.Tensor]:
+        """What a worker makes of a batch: its waves under x, or on a processor already their features, and the columns
+        that the feed asks for."""
+        arrays = {"x": self._crops(draws)} if self.plain else self._arrays(draws)
+        columns = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        return self._extracted(columns) if self.device.type == "cpu" else columns
+
+    def _extracted(self, columns: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        wave = columns["x"]
+        more = {name: extractor.extract(wave) for name, extractor in self.feed.companions.items()}
+        return {**columns, "x": self.extractor.extract(wave), **more}
+
+    def _crops(self, draws: list[Draw]) -> np.ndarray:
+        """The crops of stored clips that nothing is done to, float32 (clip, sample): the numbers of _crop() without
+        its cost for each clip, with one look-up and one array a batch."""
+        utt_ids, size = [self.utt_id[draw.row] for draw in draws], self.samples
+        rows = self.reader.rows(utt_ids, [self.variant[draw.row] for draw in draws])
+        lengths = self.reader.samples(rows)
+        starts = np.array([self._start(*clip) for clip in zip(draws, lengths.tolist(), strict=True)])
+        stops = np.minimum(starts + size, lengths)
+        crops = np.empty((len(draws), size), np.float32)
+        self.reader.crops(utt_ids, rows, starts, stops, crops)
+        for i in np.flatnonzero(stops - starts < size):
+            crops[i] = fill(crops[i, : stops[i] - starts[i]].copy(), size, short=self._short(draws[i]))
+        return crops
+
+    def _start(self, draw: Draw, length: int) -> int:
+        """Where in a clip of so many samples its window or crop starts."""
+        if draw.window is not None:
+            return draw.window * self.samples
+        if length <= self.samples:
+            return 0
+        return crop_start(length, self.samples, crop=self.spec["train_crop" if self.train else "test_crop"], u=draw.u)
+
+    def _short(self, draw: Draw) -> str:
+        """What fills a clip that is too short."""
+        if draw.window is not None:
+            return "zero"
+        return (self.train and self.spec.get("train_short")) or self.spec["short"]
+
     def _arrays(self, draws: list[Draw]) -> dict[str, np.ndarray]:
         """The waves of a batch under x, and the columns that the feed asks for."""
         clips = [self._clip(draw) for draw in draws]
@@ -255,19 +299,13 @@ class Loader:
         if samples is None:
             return wave
         length = self.reader.length(utt_id, word) if wave is None else wave.size
-        short = (self.train and self.spec.get("train_short")) or self.spec["short"]
-        if draw.window is not None:
-            start, short = draw.window * samples, "zero"
-        elif length > samples:
-            start = crop_start(length, samples, crop=self.spec["train_crop" if self.train else "test_crop"], u=draw.u)
-        else:
-            start = 0
+        start = self._start(draw, length)
         stop = min(start + samples, length)
         if wave is None:
             wave = self.reader.span(utt_id, start, stop, word)
         else:
             wave = wave[start:stop]
-        return wave if wave.size == samples else fill(wave, samples, short=short)
+        return wave if wave.size == samples else fill(wave, samples, short=self._short(draw))
 
     def _transformed(self, wave: np.ndarray, *seed: int) -> np.ndarray:
         return np.asarray(self.feed.transform(wave, np.random.default_rng(seed)), dtype=np.float32)
@@ -285,12 +323,10 @@ class Loader:
         return references.degraded(self.reader.wave(name, self.variant[draw.row]), mode, random)
 
     def _batch(self, draws: list[Draw], made: Future) -> Batch:
-        rows, arrays = [draw.row for draw in draws], made.result()
-        columns = {name: torch.from_numpy(array).to(self.device, non_blocking=True) for name, array in arrays.items()}
-        wave = columns.pop("x")
-        with torch.no_grad():
-            x = self.extractor.extract(wave)
-            columns |= {name: extractor.extract(wave) for name, extractor in self.feed.companions.items()}
+        rows, columns = [draw.row for draw in draws], made.result()
+        if self.device.type != "cpu":
+            columns = self._extracted({k: v.to(self.device, non_blocking=True) for k, v in columns.items()})
+        x = columns.pop("x")
         return Batch(
             x=x,
             target=targets([self.label[row] for row in rows]).to(self.device),

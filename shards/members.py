@@ -4,6 +4,7 @@ import collections
 import hashlib
 import os
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -96,23 +97,40 @@ class Members:
         """Whether a tar holds it."""
         return self._place(utt_id, variant) is not None
 
+    def rows(self, utt_ids: Sequence[str], variants: Sequence[str]) -> np.ndarray:
+        """int64 (clip,) numbers of several clips in the index, looked up at once; what a subclass reads them by.
+
+        Raises DataError naming the first that no tar holds.
+        """
+        if self._index is None:
+            self._load()
+        digests = b"".join(_digest(*clip) for clip in zip(utt_ids, variants, strict=True))
+        key, keys = np.frombuffer(digests, "<u8"), self._index["key"]
+        rows = keys.searchsorted(key)
+        absent = np.flatnonzero(keys[np.minimum(rows, len(keys) - 1)] != key) if len(keys) else range(len(key))
+        if len(absent):
+            raise self._absent(utt_ids[absent[0]], variants[absent[0]])
+        return rows
+
     def _place(self, utt_id: str, variant: str) -> int | None:
         if self._index is None:
             self._load()
-        digest = hashlib.md5(f"{utt_id}\n{variant}".encode(), usedforsecurity=False).digest()
-        key, keys = np.uint64(int.from_bytes(digest[:8], "little")), self._index["key"]
+        key, keys = np.uint64(int.from_bytes(_digest(utt_id, variant), "little")), self._index["key"]
         row = int(keys.searchsorted(key))
         return None if row == len(keys) or keys[row] != key else row
 
     def _row(self, utt_id: str, variant: str) -> int:
         row = self._place(utt_id, variant)
         if row is None:
-            command = self.command.format(corpus=utt_id.split("/")[0])
-            raise DataError(
-                f"{utt_id} is in no shard of variant {variant!r}; "
-                f"run: {command} --data {self.data} (and see python -m ingest status)"
-            )
+            raise self._absent(utt_id, variant)
         return row
+
+    def _absent(self, utt_id: str, variant: str) -> DataError:
+        return DataError(
+            f"{utt_id} is in no shard of variant {variant!r}; "
+            f"run: {self.command.format(corpus=utt_id.split('/')[0])} --data {self.data} "
+            "(and see python -m ingest status)"
+        )
 
     def _read(self, row: int, offset: int, size: int, utt_id: str) -> bytes:
         number = int(self._index["shard"][row])
@@ -124,6 +142,17 @@ class Members:
         if len(data) != size:
             raise self._broken(row, utt_id, f"ends before byte {offset + size}")
         return data
+
+    def _read_into(self, row: int, offset: int, space: memoryview, utt_id: str) -> None:
+        """The bytes from `offset` on that fill `space`, without a copy where the system can."""
+        number = int(self._index["shard"][row])
+        file = self._files.get(number) or self._open(number)
+        try:
+            size = file.read_into(space, offset)
+        except FileNotFoundError:
+            raise self._gone(number, "no such object") from None
+        if size != len(space):
+            raise self._broken(row, utt_id, f"ends before byte {offset + len(space)}")
 
     def _open(self, number: int) -> "_File | _Object":
         path = self._folder / self._shards[number]
@@ -161,6 +190,9 @@ class _File:
     def read(self, size: int, offset: int) -> bytes:
         return os.pread(self.handle, size, offset)
 
+    def read_into(self, space: memoryview, offset: int) -> int:
+        return os.preadv(self.handle, [space], offset)
+
     def __del__(self):
         if hasattr(self, "handle"):
             os.close(self.handle)
@@ -174,3 +206,13 @@ class _Object:
 
     def read(self, size: int, offset: int) -> bytes:
         return storage.read_bytes(self.url, offset, offset + size)
+
+    def read_into(self, space: memoryview, offset: int) -> int:
+        data = self.read(len(space), offset)
+        space[: len(data)] = data
+        return len(data)
+
+
+def _digest(utt_id: str, variant: str) -> bytes:
+    """The key of a clip, as the catalog's md5_number_upper() gives it, in little-endian bytes."""
+    return hashlib.md5(f"{utt_id}\n{variant}".encode(), usedforsecurity=False).digest()[:8]

@@ -8,6 +8,7 @@ def test_rows(monkeypatch):
     monkeypatch.setattr(shard_bench, "CLIPS", 16)
     for name, value in {
         "CLIPS": 16,
+        "EPOCHS": 1,
         "BATCH": 4,
         "ROUNDS": 1,
         "STEP": ("mean_pool", 4, 8),
@@ -15,6 +16,6 @@ def test_rows(monkeypatch):
     }.items():
         monkeypatch.setattr(bench_loader, name, value)
     rows = bench_loader.rows()
-    assert len(rows) == 3
+    assert len(rows) == 4
     for row in rows:
         assert set(row) == {"name", "value", "unit", "limit", "reach"} and row["value"] > 0 and row["limit"] > 0

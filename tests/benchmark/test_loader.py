@@ -3,11 +3,15 @@
 import numpy as np
 import pyarrow as pa
 import pytest
+import small_corpus
 import torch
 
 from benchmark.feeds import Feed
 from benchmark.loader import Loader, crop_start, derive, fill, windows
 from features import extractors
+from ingest.types import DataError
+from shards import writer
+from shards.reader import Reader
 
 
 class Waves:
@@ -183,3 +187,53 @@ def test_companions_are_features_of_the_same_crop():
     feed = Feed(companions={"level": extractors.get("logmel")})
     for batch in loader(rows([6, 7]), feed=feed, balance="none").epoch():
         torch.testing.assert_close(batch.extra["level"], extractors.get("logmel").extract(batch.x))
+
+
+@pytest.fixture(scope="module", params=["pcm", "flac"])
+def stored(request, tmp_path_factory):
+    data = small_corpus.build(tmp_path_factory.mktemp(request.param))
+    writer.write_corpus("tiny", data, audio_codec=request.param)
+    with Reader(data) as reader:
+        yield reader
+
+
+STORED = pa.table({"utt_id": [f"tiny/{row[0]}" for row in small_corpus.ROWS[:6]],
+                   "label": [row[1] for row in small_corpus.ROWS[:6]]})  # fmt: skip
+
+
+@pytest.mark.parametrize("case", [
+    {}, {"train": False}, {"samples": 8000}, {"samples": 12_001}, {"samples": 12_001, "spec": {"short": "zero"}},
+    {"samples": 9000, "spec": {"train_short": "zero"}},
+    {"samples": None, "spec": {"train_samples": 3000, "windows": True, "short": "none"}},
+])  # fmt: skip
+def test_crops_of_a_batch_at_once_are_those_of_clip_by_clip(stored, case):
+    def batches(plain):
+        spec = {"feature": "raw", "params": {}, "samples": case.get("samples", 5000), "train_crop": "random",
+                "test_crop": "middle", "short": "repeat"} | case.get("spec", {})  # fmt: skip
+        made = Loader(stored, STORED, spec, extractors.get("raw"), batch_size=4, seed=3, train=case.get("train", True))
+        assert made.plain
+        made.plain = plain
+        return list(made.epoch(1))
+
+    at_once, one_by_one = batches(True), batches(False)
+    assert [b.utt_id for b in at_once] == [b.utt_id for b in one_by_one] and len(at_once) >= 2
+    for a, b in zip(at_once, one_by_one, strict=True):
+        assert a.x.dtype == torch.float32 and a.x.numpy().tobytes() == b.x.numpy().tobytes()
+
+
+def test_crops_that_cannot_be_read_are_named(stored):
+    rows = stored.rows(["tiny/b1", "tiny/s1"], ["original"] * 2)
+    into, whole = np.zeros((2, 9000), np.float32), np.array([8000, 8000])
+    with pytest.raises(DataError, match=r"tiny/s1 has 8000 samples; 0\.\.8001 do not lie within"):
+        stored.crops(["tiny/b1", "tiny/s1"], rows, np.zeros(2, int), whole + np.array([0, 1]), into)
+    with pytest.raises(DataError, match=r"tiny/zz is in no shard of variant 'original'; run: python -m shards tiny"):
+        stored.rows(["tiny/b1", "tiny/zz"], ["original"] * 2)
+    path = stored._folder / stored._shards[stored._index["shard"][rows[1]]]
+    content = path.read_bytes()
+    try:
+        path.write_bytes(content[: int(stored._index["offset"][rows[1]]) + 100])
+        with pytest.raises(DataError, match=r"is damaged: tiny/s1 .*python -m shards tiny"):
+            again = Reader(stored.data)
+            again.crops(["tiny/s1"], again.rows(["tiny/s1"], ["original"]), np.zeros(1, int), whole[1:], into)
+    finally:
+        path.write_bytes(content)
