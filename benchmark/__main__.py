@@ -1,11 +1,11 @@
 """python -m benchmark run | score | plan | reproduce | detect | export | shortcuts | status | collect | detectors |
-throughput."""
+throughput | forms."""
 
 import json
 import sys
 from collections.abc import Sequence
 
-from benchmark import detect_cli, run_cli, throughput
+from benchmark import detect_cli, forms, run_cli, throughput
 from ingest.cli import Parser, add_data
 from ingest.cli import run as run_main
 
@@ -16,6 +16,7 @@ EXAMPLES = """examples:
   python -m benchmark plan --grid ablation/fd_add_loss_weights --seeds 10
   python -m benchmark run --grid matrix --slurm 20 --slurm-options '--gres=gpu:1 --time=24:00:00' > submit.sh
   python -m benchmark throughput --detector aasist rawnet2 --form fast plain --samples 48000
+  python -m benchmark forms --detector aasist --weights AASIST.pth --every 10
   python -m benchmark status
 """
 
@@ -27,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     run_cli.add(commands, EXAMPLES)
     detect_cli.add(commands)
     throughput.add(commands, EXAMPLES)
+    forms.add(commands, EXAMPLES)
     for name, what, does in (
         ("status", "what ran, what failed and why", _status),
         ("collect", "rebuild results.duckdb from the score files", _collect),
