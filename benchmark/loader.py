@@ -16,6 +16,7 @@ from benchmark import references, variants
 from benchmark.batch import Batch, targets
 from benchmark.distribution import ALONE, Share
 from benchmark.feeds import Feed
+from features.reader import FeatureReader
 from shards.reader import Reader
 
 EXTRA = ("attack", "domain", "language", "corpus", "speaker")
@@ -73,6 +74,7 @@ class Loader:
         train_short and windows where training differs from scoring).
     feed: what the detector's recipe asks for beside crops.
     group_by: the column whose groups dev selection averages over.
+    stored: set it to the stored features of these trials that may stand in for computed ones (features.reader.stored).
     Training batches are balanced and shuffled per epoch; scoring batches keep the row order. `arrange` sets what a
     phase of the training changes.
     """
@@ -103,6 +105,7 @@ class Loader:
             print(f"{lost} of {len(rows)} training trials have no bona fide clip of their speaker and are left out "
                   f"(first: {first})", file=sys.stderr)  # fmt: skip
         self._lengths: np.ndarray | None = None
+        self.stored: FeatureReader | None = None
         self.plain = isinstance(reader, Reader) and self.samples is not None and not (
             self.feed.transform or self.feed.variants or self.feed.reference
         )  # fmt: skip
@@ -223,6 +226,9 @@ class Loader:
     def _made(self, draws: list[Draw]) -> dict[str, torch.Tensor]:
         """What a worker makes of a batch: its waves under x, or on a processor already their features, and the columns
         that the feed asks for."""
+        if self.stored is not None and np.ptp(self.lengths[[draw.row for draw in draws]]) == 0:
+            clips = [(self.utt_id[draw.row], self.variant[draw.row]) for draw in draws]
+            return {"x": torch.from_numpy(self.stored.batch(*zip(*clips, strict=True)))}
         arrays = {"x": self._crops(draws)} if self.plain else self._arrays(draws)
         columns = {name: torch.from_numpy(array) for name, array in arrays.items()}
         return self._extracted(columns) if self.device.type == "cpu" else columns

@@ -39,6 +39,7 @@ class Machine:
     jobs: Jobs = 1
     gpus: float = 0  # that a cell takes of a cluster's node
     track: str | None = None  # where learning curves go as well: tensorboard, mlflow, wandb
+    stored: bool = True  # read stored features where they are, to the bit, what would be computed
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +164,9 @@ def _train_and_score(work: _Work, cells: Sequence[Cell], device: str, here: "Sha
         scored: dict[tuple, float] = {}
         for cell in cells:
             started = time.perf_counter()
-            number = _score_new(detector, cell, work.on[cell.protocol], reader, device, scored, here)
+            number = _score_new(
+                detector, cell, work.on[cell.protocol], reader, device, scored, here, stored=work.machine.stored
+            )
             costs = {"score_s": time.perf_counter() - started, "scored_trials": number, **meter.read()}
             meter = Meter(device)  # the next cell starts from here: the training counts once
             if not here.first:
@@ -205,6 +208,7 @@ def _train(work: _Work, cell: Cell, detector: Any, reader: Any, device: str) -> 
 
     on, how = work.on[cell.protocol], cell.settings.training
     balance = on.protocol.balance if how.balance == "protocol" else how.balance
+    stored = work.machine.stored
     started = time.perf_counter()
     about = {
         "detector": cell.detector,
@@ -215,8 +219,8 @@ def _train(work: _Work, cell: Cell, detector: Any, reader: Any, device: str) -> 
     with Tracker(work.machine.track, work.out / "tracking", cell.train_key, about) as tracker:
         result = train(
             detector,
-            _loader(detector, on.role("train"), cell, reader, device, train=True, balance=balance),
-            _loader(detector, on.role("dev"), cell, reader, device, group_by=on.protocol.dev_mean_over),
+            _loader(detector, on.role("train"), cell, reader, device, train=True, balance=balance, stored=stored),
+            _loader(detector, on.role("dev"), cell, reader, device, group_by=on.protocol.dev_mean_over, stored=stored),
             how,
             seed=cell.seed,
             checkpoint=model_folder(work.out, cell) / "state.pt",
@@ -253,21 +257,35 @@ def _build(cell: Cell, on: Trials, *, offline: bool) -> Any:
     return detectors.build(cell.detector, **config)
 
 
-def _loader(detector: Any, rows: pa.Table, cell: Cell, reader: Any, device: str, **options: Any) -> Any:
+def _loader(
+    detector: Any, rows: pa.Table, cell: Cell, reader: Any, device: str, *, train: bool = False, stored: bool = True,
+    **options: Any,
+) -> Any:  # fmt: skip
+    import torch
+
     from benchmark import feeds
     from benchmark.loader import Loader
     from features import extractors
+    from features.reader import stored as found
+    from shards.reader import Reader
 
     spec, how = cell.settings.input, cell.settings.training
-    train = options.pop("train", False)
-    return Loader(
-        reader, rows, spec, extractors.get(spec["feature"], **spec["params"]).to(device),
-        batch_size=how.batch_size, seed=cell.seed, train=train, drop_last=how.drop_last and train,
-        device=device, feed=feeds.of(detector, train=train), **options,
+    extractor = extractors.get(spec["feature"], **spec["params"]).to(device)
+    loader = Loader(
+        reader, rows, spec, extractor, batch_size=how.batch_size, seed=cell.seed, train=train,
+        drop_last=how.drop_last and train, device=device, feed=feeds.of(detector, train=train), **options,
     )  # fmt: skip
+    if stored and isinstance(reader, Reader):
+        loader.stored = found(
+            reader.data, extractor, loader.utt_id, loader.variant, samples=loader.samples, device=device,
+            changed=loader.feed != feeds.Feed(), threads=torch.get_num_threads(),
+        )  # fmt: skip
+    return loader
 
 
-def _score_new(detector: Any, cell: Cell, on: Trials, reader: Any, device: str, scored: dict, here: "Share") -> int:
+def _score_new(
+    detector: Any, cell: Cell, on: Trials, reader: Any, device: str, scored: dict, here: "Share", *, stored: bool = True
+) -> int:
     """Add the scores of dev and test trials that no other cell of this training has had scored; how many."""
     from benchmark.score import score
 
@@ -275,7 +293,7 @@ def _score_new(detector: Any, cell: Cell, on: Trials, reader: Any, device: str, 
     keys = grid.score_keys(rows, paired=detector.REFERENCE)
     new = {key: index for index, key in enumerate(keys) if key not in scored}  # one row per trial, however shared
     if new:
-        loader = _loader(detector, rows.take(list(new.values())), cell, reader, device)
+        loader = _loader(detector, rows.take(list(new.values())), cell, reader, device, stored=stored)
         values = score(detector, loader, what=f"{cell.protocol} {cell.detector} scores", here=here)
         scored.update(zip(new, values.tolist(), strict=True))
     return len(new)

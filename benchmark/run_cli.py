@@ -80,6 +80,8 @@ def _add_parts(command: Parser) -> None:
                          help="GPUs of a node that a cell takes, with --backend ray (0.5: two share one)")  # fmt: skip
     command.add_argument("--track", choices=("tensorboard", "mlflow", "wandb"),
                          help="send learning curves there as well (default: nowhere)")  # fmt: skip
+    command.add_argument("--no-stored-features", dest="stored", action="store_false",
+                         help="compute features even where stored ones are the same to the bit")  # fmt: skip
     command.add_argument("--part", type=_part, default=(1, 1), metavar="I/N",
                          help="only every N-th training, from the I-th on; collects nothing")  # fmt: skip
     command.add_argument("--slurm", type=int, dest="print_slurm", metavar="N",
@@ -125,7 +127,7 @@ def _run_cells(arguments, asked) -> int:  # noqa: ANN001
     if asked.grid is not None and not int(os.environ.get("RANK", 0)):
         requests.note_levels(arguments.data, asked.grid, found.levels)
     jobs = 1 if several else chosen(arguments) or devices.count(arguments.device)
-    machine = run.Machine(arguments.device, arguments.threads, jobs, arguments.gpus, arguments.track)
+    machine = run.Machine(arguments.device, arguments.threads, jobs, arguments.gpus, arguments.track, arguments.stored)
     failures = run.run(
         arguments.data, found.cells, found.on, machine, weights=arguments.weights, part=arguments.part
     )  # fmt: skip

@@ -3,7 +3,8 @@
 A stored matrix was computed from a whole clip. It equals what the extractor gives a detector only where the
 detector reads whole clips too, nothing was done to the wave before, and the clip shared its batch with clips of its
 own length alone (padding changes the last frames). That is scoring by detectors of whole utterances (LFCC and
-CQCC mixture models, LFCC-LCNN, pooled embeddings) and their training batches of one length; crops are computed.
+CQCC mixture models, LFCC-LCNN) and their training batches of one length; crops are computed. Bits must agree too, so
+the extractor must take clips one by one, on one CPU thread, as they were computed.
 """
 
 import io
@@ -66,15 +67,15 @@ class FeatureReader(Members):
 
 def stored(
     data: Path, extractor: Extractor, utt_ids: Sequence[str], variants: Sequence[str], *,
-    samples: int | None, changed: bool, device: str = "cpu",
+    samples: int | None, changed: bool, device: str = "cpu", threads: int = 1,
 ) -> FeatureReader | None:  # fmt: skip
     """The stored features of these clips, if they are what `extractor` would give; else None: compute on the fly.
 
     samples: the detector's input length, None where it reads whole clips; changed: whether a wave is changed first
-    (augmented, coded anew). Only float32 counts, computed on the same kind of device.
+    (augmented, coded anew); threads: of the CPU, for an extractor that would compute. Only float32 counts.
     """
-    alone = type(extractor).over_batch is Extractor.over_batch  # no step over the whole batch at once
-    if samples is not None or changed or not alone:
+    alone = type(extractor).over_batch is Extractor.over_batch and extractor.clips_per_block == 1
+    if samples is not None or changed or not alone or device != "cpu" or threads != 1:
         return None
     feature = f"{extractor.name}-{stored_key(extractor.key, 'float32', device)[:8]}"
     with catalog.connect(Path(data) / "catalog.duckdb") as con:

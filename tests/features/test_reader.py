@@ -50,14 +50,19 @@ def test_half_precision_comes_back_as_float32(data):
 
 
 @pytest.mark.parametrize("case", [
-    {"samples": 48_000}, {"changed": True}, {"device": "cuda"}, {"variant": "mp3-16k"}, {"name": "logmel"},
+    {"samples": 48_000}, {"changed": True}, {"device": "cuda"}, {"threads": 2}, {"variant": "mp3-16k"}, {"name": "logmel"},
     {"params": {"bands": 21}}, {"utt_id": "tiny/zz"},
 ])  # fmt: skip
 def test_where_it_would_not_be_the_same_it_is_computed(data, case):
     extractor = extractors.get(case.get("name", "lfcc"), **({"filters": 21} if "params" in case else {}))
     utt_ids = [*UTTERANCES, *([case["utt_id"]] if "utt_id" in case else [])]
     words = [case.get("variant", "original")] * len(utt_ids)
-    asked = {"samples": case.get("samples"), "changed": case.get("changed", False), "device": case.get("device", "cpu")}
+    asked = {
+        "samples": case.get("samples"),
+        "changed": case.get("changed", False),
+        "device": case.get("device", "cpu"),
+        "threads": case.get("threads", 1),
+    }
     assert stored(data, extractor, utt_ids, words, **asked) is None
 
 
