@@ -21,7 +21,7 @@ DEMO_PROTOCOLS := inner/librisevoc inner/wavefake inner/decro_en inner/decro_zh 
 CORPORA := $(filter-out _%,$(basename $(notdir $(wildcard ingest/corpora/*.py))))
 INGEST_FLAGS = $(if $(PARTIAL),--partial) $(if $(LJSPEECH),--ljspeech "$(LJSPEECH)") $(if $(JSUT),--jsut "$(JSUT)")
 
-.PHONY: help setup demo test lint matrix bench benchmark leaderboard figures sql all-corpora readme lock $(CORPORA)
+.PHONY: help setup demo test lint matrix bench benchmark leaderboard site figures sql all-corpora readme lock $(CORPORA)
 
 help:  ## this list
 	@sed -nE 's/^\$$\(CORPORA\):.*## /<corpus> /p; s/^([a-z-]+):.*## /\1 /p' $(MAKEFILE_LIST) | \
@@ -85,6 +85,9 @@ benchmark: $(READY)  ## every protocol the catalog can run: [PROTOCOLS=..] [DETE
 
 leaderboard: $(READY)  ## DATA/reports/leaderboard.md from the results catalog
 	$(PYTHON) -m reports leaderboard --data "$(DATA)"
+
+site: $(READY)  ## DATA/reports/site/index.html: pages that open from the file, without any network
+	$(PYTHON) -m reports site --data "$(DATA)"
 
 figures: $(READY)  ## DATA/reports/figures/*.svg and *.png: DET, heat map, learning curves, t-SNE, Grad-CAM, ...
 	$(PYTHON) -m reports figures --data "$(DATA)"

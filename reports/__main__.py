@@ -1,4 +1,4 @@
-"""python -m reports leaderboard | figures | sql | rescore | export | card | datasheet | bench | readme | schema."""
+"""python -m reports leaderboard, site, figures, sql, rescore, export, card, datasheet, bench, readme, schema."""
 
 import sys
 from argparse import Namespace
@@ -10,6 +10,7 @@ from reports import cards_cli
 
 EXAMPLES = """examples:
   python -m reports leaderboard
+  python -m reports site --data data/demo
   python -m reports figures --data data/demo
   python -m reports sql "SELECT detector, protocol, subset, value FROM leaderboard WHERE metric = 'eer'"
   python -m reports rescore eval_scores.txt --protocol official/asvspoof2019_la --sign -1 --name somebody
@@ -31,6 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     bench = commands.add_parser("bench", help="measure every speed figure; write docs/performance.md", epilog=EXAMPLES)
     bench.add_argument("only", nargs="*", metavar="STAGE", help="default: all of them")
     cards_cli.add(commands)
+    site = commands.add_parser("site", help="write static pages to DATA/reports/site/", epilog=EXAMPLES)
+    add_data(site)
     figures = commands.add_parser("figures", help="draw DATA/reports/figures/ from the stored runs", epilog=EXAMPLES)
     add_data(figures)
     commands.add_parser("readme", help="bring the README's tables up to date", epilog=EXAMPLES)
@@ -39,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = {
         "leaderboard": _leaderboard, "sql": _sql, "rescore": _rescore, "export": _export, "bench": _bench,
         "card": cards_cli.card, "datasheet": cards_cli.datasheet, "figures": _figures, "readme": _readme,
-        "schema": _schema,
+        "schema": _schema, "site": _site,
     }[arguments.command]  # fmt: skip
     return command(arguments)
 
@@ -129,6 +132,13 @@ def _figures(arguments: Namespace) -> int:
     for line in figures.write(arguments.data):
         print(line)
     print(arguments.data / "reports" / "figures")
+    return 0
+
+
+def _site(arguments: Namespace) -> int:
+    from reports import site
+
+    print(site.write(arguments.data))
     return 0
 
 

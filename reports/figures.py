@@ -96,7 +96,8 @@ def of_all(con: duckdb.DuckDBPyConnection) -> Iterator[Plot]:
             cheapest = min(points, key=lambda p: p[1])
             title = f"EER against {words}"
             best = min(points, key=lambda p: p[2])
-            text = f"{len(points)} detectors; cheapest is {cheapest[0]}, lowest EER has {best[0]}."
+            text = f"{len(points)} detectors; cheapest is {cheapest[0]}, lowest EER has {best[0]}. Named: those "
+            text += "that no cheaper one undercuts."
             yield Plot(f"cost-{name}", title, text, query, functools.partial(plots.scatter, points, x=words))
     for grid, title in con.execute(
         "SELECT grid, title FROM grid WHERE grid IN (SELECT grid FROM grid_figure) ORDER BY 1"

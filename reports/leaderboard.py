@@ -17,9 +17,9 @@ from reports import sql
 WIDEST = 16  # subsets in one table; more are still in the results catalog
 
 
-def statements() -> dict[str, str]:
-    """Name -> SQL of leaderboard.sql."""
-    text = Path(__file__).with_name("leaderboard.sql").read_text()
+def statements(file: str = "leaderboard.sql") -> dict[str, str]:
+    """Name -> SQL of leaderboard.sql, or of another file beside it."""
+    text = Path(__file__).with_name(file).read_text()
     parts = re.split(r"(?m)^-- name: (\w+)\n", text)
     return {name: body.strip().rstrip(";") for name, body in zip(parts[1::2], parts[2::2], strict=True)}
 
@@ -107,16 +107,22 @@ class Page:
             ),
         ]
 
-    def _protocol(self, protocol: str, title: str | None) -> list[str]:
+    def subset_columns(self, protocol: str) -> str:
+        """The columns of table `subsets`; "" for a protocol with one subset."""
         subsets = self._rows(
             "SELECT DISTINCT subset, kind FROM leaderboard WHERE protocol = ? AND metric = 'eer' "
             "ORDER BY kind <> 'subset', kind, subset".replace("?", _quoted(protocol))
         )
-        columns = ", ".join(
+        if len(subsets) < 2:
+            return ""
+        return ", ".join(
             f"coalesce(format('{{:.2f}}', 100 * max(median) FILTER (subset = {_quoted(s)})), '') AS {_name(s)}"
             for s, _ in subsets[:WIDEST]
         )
-        table = self._table("subsets", protocol=protocol, columns=columns) if len(subsets) > 1 else ""
+
+    def _protocol(self, protocol: str, title: str | None) -> list[str]:
+        columns = self.subset_columns(protocol)
+        table = self._table("subsets", protocol=protocol, columns=columns) if columns else ""
         return [
             f"## {protocol}\n",
             f"{title}\n" if title else "",
@@ -138,7 +144,8 @@ class Page:
     def _grid(self, grid: str, title: str, words: str) -> list[str]:
         columns = self._rows(f'SELECT DISTINCT "column" FROM grid_column WHERE grid = {_quoted(grid)} ORDER BY 1')
         shown = ", ".join(
-            f"coalesce(format('{{:.2f}}', 100 * max({value}) FILTER (\"column\" = {_quoted(column)})), '') AS {_name(name)}"
+            f"coalesce(format('{{:.2f}}', 100 * max({value}) FILTER (\"column\" = {_quoted(column)})), '') "
+            f"AS {_name(name)}"
             for (column,) in columns
             for value, name in (("median", column), ("published", f"{column}, published"))
         )

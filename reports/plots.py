@@ -214,11 +214,16 @@ def curves(series: Mapping[str, Sequence[tuple[float, float]]], *, x: str = "epo
 
 @styled
 def scatter(points: Sequence[tuple[str, float, float]], *, x: str, y: str = "EER %") -> Figure:
-    """Named points; x, above 0, on a logarithmic axis."""
+    """Points; x, above 0, on a logarithmic axis. Those that nothing to their left undercuts carry their names."""
     figure, axes = _axes(6.4, 4.0)
+    front = {
+        name for name, cost, value in points
+        if not any(c <= cost and v <= value and (c, v) != (cost, value) for _, c, v in points)
+    }  # fmt: skip
     for k, (name, cost, value) in enumerate(points):
         axes.scatter(cost, value, color=COLOURS[k % 8], marker=MARKERS[k // 8 % 8], s=28, zorder=3)
-        axes.annotate(name, (cost, value), xytext=(4, 3), textcoords="offset points", fontsize=7)
+        if name in front:
+            axes.annotate(name, (cost, value), xytext=(4, 3), textcoords="offset points", fontsize=7)
     axes.set_xscale("log")
     axes.set(xlabel=x, ylabel=y)
     return figure

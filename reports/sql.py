@@ -160,7 +160,7 @@ def cell(value: Any) -> str:
 
 def markdown(table: pa.Table) -> str:
     """A GitHub table; numbers to the right."""
-    right = _numeric(table)
+    right = numeric(table)
     rows = [[cell(v).replace("|", "\\|").replace("\n", " ") for v in row.values()] for row in table.to_pylist()]
     head = [name.replace("|", "\\|") for name in table.column_names]
     lines = [head, ["--:" if r else "---" for r in right], *rows]
@@ -169,7 +169,7 @@ def markdown(table: pa.Table) -> str:
 
 def latex(table: pa.Table) -> str:
     """A LaTeX tabular with booktabs rules; numbers to the right."""
-    align = "".join("r" if right else "l" for right in _numeric(table))
+    align = "".join("r" if right else "l" for right in numeric(table))
     rows = [" & ".join(_tex(cell(v)) for v in row.values()) + r" \\" for row in table.to_pylist()]
     head = " & ".join(_tex(name) for name in table.column_names) + r" \\"
     lines = [rf"\begin{{tabular}}{{{align}}}", r"\toprule", head, r"\midrule", *rows, r"\bottomrule", r"\end{tabular}"]
@@ -181,7 +181,7 @@ def _tex(text: str) -> str:
     return "".join(words.get(c, rf"\{c}" if c in "&%$#_{}" else c) for c in text)
 
 
-def _numeric(table: pa.Table) -> list[bool]:
+def numeric(table: pa.Table) -> list[bool]:
     """Which columns hold numbers, as numbers or formatted."""
     return [
         pa.types.is_integer(f.type) or pa.types.is_floating(f.type)
@@ -199,7 +199,7 @@ def _aligned(table: pa.Table) -> bytes:
     rows = [[cell(v) for v in row.values()] for row in table.slice(0, SHOWN_ROWS).to_pylist()]
     head = table.column_names
     width = [max(map(len, column)) for column in zip(head, *rows)]
-    right = _numeric(table)
+    right = numeric(table)
     lines = [head, ["-" * w for w in width], *rows]
     text = "".join(
         "  ".join(c.rjust(w) if r else c.ljust(w) for c, w, r in zip(line, width, right)).rstrip() + "\n"

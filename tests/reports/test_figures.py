@@ -97,7 +97,7 @@ def test_the_plots_of_a_catalog_and_their_queries(con, data):
     )
     heat = con.execute(found["heat"].query).fetchall()
     assert ("cross_method/librisevoc", "easy", 31.25) not in heat
-    assert [row for row in heat if row[1] == "easy"][0][2] == pytest.approx(
+    assert next(row for row in heat if row[1] == "easy")[2] == pytest.approx(
         100 * np.median([np.median([0, 0.375]), 0.375]), abs=0.01
     )
 
@@ -176,7 +176,7 @@ def test_gradcam_equals_the_formula(decomposed):
     maps = latent.cam(network, batch.x[:1])
     assert set(maps) == {"content", "synthesizer"}
     assert all(
-        m.shape == (1, batch.x.shape[2], batch.x.shape[1]) and 0 <= m.min() and m.max() <= 1 for m in maps.values()
+        m.shape == (1, batch.x.shape[2], batch.x.shape[1]) and m.min() >= 0 and m.max() <= 1 for m in maps.values()
     )
     # the stage's output moved along its channel weights must raise the score of "spoof"
     stage = network.feature_model.layer4_copy

@@ -1,0 +1,101 @@
+-- The tables of the site that leaderboard.md does not have. {entry}, {protocol} and {run} are names, quotes doubled;
+-- {one} is empty where the rows of all runs are read at once, for speed.
+
+-- name: index
+WITH runs AS (
+    SELECT *, median(value) OVER (PARTITION BY entry, protocol, config_id) AS middle
+    FROM   headline
+    WHERE  metric = 'eer' AND NOT starts_with(detector, 'shortcut_')
+), entries AS (
+    SELECT entry, protocol, scenario, config_id, subset, count(*) AS seeds, median(value) AS eer,
+           first(ci_low ORDER BY abs(value - middle), seed, run_id) AS ci_low,
+           first(ci_high ORDER BY abs(value - middle), seed, run_id) AS ci_high,
+           min(value) AS low, max(value) AS high, max(n_bonafide) AS n_bonafide, max(n_spoof) AS n_spoof,
+           bool_or(partial) AS partial, bool_or(simulated) AS simulated
+    FROM   runs
+    GROUP  BY ALL
+), costs AS (
+    SELECT entry, protocol, max(parameters) AS parameters, median(1000 * score_s / nullif(trials, 0)) AS ms
+    FROM   cost
+    GROUP  BY ALL
+), ranked AS (
+    SELECT *, rank() OVER (PARTITION BY protocol ORDER BY eer NULLS LAST) AS rank,
+           count(*) OVER (PARTITION BY entry, protocol) AS configs
+    FROM   entries
+)
+SELECT r.rank, r.entry || CASE WHEN r.configs > 1 THEN ' #' || r.config_id ELSE '' END AS detector, r.protocol, r.scenario,
+       r.subset, r.seeds, coalesce(format('{{:.2f}}', 100 * r.eer), '') AS "EER %",
+       coalesce(format('{{:.2f}}', 100 * r.ci_low), '') AS "95 % from",
+       coalesce(format('{{:.2f}}', 100 * r.ci_high), '') AS "95 % to",
+       coalesce(format('{{:.2f}}', 100 * (r.high - r.low)), '') AS "seed range",
+       r.n_bonafide AS "bona fide", r.n_spoof AS spoof, coalesce(format('{{:,}}', c.parameters), '') AS parameters,
+       coalesce(format('{{:.2f}}', c.ms), '') AS "ms per trial",
+       concat_ws(', ', CASE WHEN r.simulated THEN 'simulated' END, CASE WHEN r.partial THEN 'partial' END) AS data
+FROM   ranked r LEFT JOIN costs c USING (entry, protocol)
+ORDER  BY r.protocol, r.rank, r.entry, r.config_id;
+
+-- name: protocols
+SELECT protocol, any_value(title) AS title, scenario, count(*) AS runs, count(DISTINCT entry) AS detectors,
+       concat_ws(', ', CASE WHEN bool_or(simulated) THEN 'simulated' END, CASE WHEN bool_or(partial) THEN 'partial' END) AS data
+FROM   current_run
+GROUP  BY protocol, scenario
+ORDER  BY protocol;
+
+-- name: detectors
+SELECT entry AS detector, count(*) AS runs, count(DISTINCT protocol) AS protocols,
+       coalesce(format('{{:,}}', max(parameters)), '') AS parameters
+FROM   current_run
+GROUP  BY entry
+ORDER  BY entry;
+
+-- name: detector
+SELECT protocol, config_id AS config, subset, count(*) AS seeds,
+       coalesce(format('{{:.2f}}', 100 * median(value)), '') AS "EER %",
+       coalesce(format('{{:.2f}}', 100 * min(value)), '') AS lowest, coalesce(format('{{:.2f}}', 100 * max(value)), '') AS highest,
+       max(n_bonafide) AS "bona fide", max(n_spoof) AS spoof,
+       concat_ws(', ', CASE WHEN bool_or(simulated) THEN 'simulated' END, CASE WHEN bool_or(partial) THEN 'partial' END) AS data
+FROM   headline
+WHERE  entry = '{entry}' AND metric = 'eer'
+GROUP  BY protocol, config_id, subset
+ORDER  BY protocol, config_id, subset;
+
+-- name: runs_of_detector
+SELECT run_id AS run, protocol, seed, config_id AS config, coalesce(format('{{:.2f}}', 100 * dev_eer), '') AS "dev EER %",
+       best_epoch AS "best epoch", epochs, device, finished_at AS finished
+FROM   current_run
+WHERE  entry = '{entry}'
+ORDER  BY protocol, seed, run_id;
+
+-- name: runs_of_protocol
+SELECT h.run_id AS run, h.entry AS detector, h.seed, h.config_id AS config, h.subset,
+       coalesce(format('{{:.2f}}', 100 * h.value), '') AS "EER %", coalesce(format('{{:.2f}}', 100 * h.ci_low), '') AS "95 % from",
+       coalesce(format('{{:.2f}}', 100 * h.ci_high), '') AS "95 % to", h.ci_method AS "interval by", h.note
+FROM   headline h
+WHERE  h.protocol = '{protocol}' AND h.metric = 'eer'
+ORDER  BY h.value, h.run_id;
+
+-- name: results
+SELECT {one} role, subset, kind, max(n_bonafide) AS "bona fide", max(n_spoof) AS spoof,
+       round(100 * max(value) FILTER (metric = 'eer'), 2) AS "EER %",
+       round(100 * max(ci_low) FILTER (metric = 'eer'), 2) AS "95 % from",
+       round(100 * max(ci_high) FILTER (metric = 'eer'), 2) AS "95 % to",
+       round(100 * max(value) FILTER (metric = 'eer_tie_safe'), 2) AS "tie-safe EER %",
+       round(100 * max(value) FILTER (metric = 'auc'), 2) AS "AUC %",
+       round(max(value) FILTER (metric = 'min_dcf'), 4) AS "minDCF",
+       round(max(value) FILTER (metric = 'act_dcf'), 4) AS "actDCF",
+       round(max(value) FILTER (metric = 'cllr'), 4) AS "Cllr bits",
+       round(max(value) FILTER (metric = 'min_tdcf_2019'), 4) AS "min t-DCF 2019",
+       round(max(value) FILTER (metric = 'min_tdcf_2021'), 4) AS "min t-DCF 2021",
+       round(100 * max(value) FILTER (metric = 'f1'), 2) AS "F1 %",
+       max(note) FILTER (metric = 'eer') AS note
+FROM   result
+{where}
+GROUP  BY {one} role, subset, kind
+ORDER  BY {one} role DESC, kind DESC, subset;
+
+-- name: attacks
+SELECT {one} subset, level AS attack, round(100 * value, 2) AS "EER %", round(100 * ci_low, 2) AS "95 % from",
+       round(100 * ci_high, 2) AS "95 % to", n_bonafide AS "bona fide", n_spoof AS spoof
+FROM   breakdown
+WHERE  {which} factor = 'attack' AND factor_2 IS NULL AND metric = 'eer'
+ORDER  BY {one} subset, level;
