@@ -21,7 +21,6 @@ def test_a_form_that_computes_something_else_shows(made, monkeypatch):
     monkeypatch.setattr(LfccLcnnS, "score", lambda self, x: score(self, x) * (1 if self.fast else -1))
     rows = forms.compare(made[1], "lfcc_lcnn_s", every=3)
     assert rows[-1].difference > 0.01
-    assert abs(rows[-1].eer_fast_pct - rows[-1].eer_plain_pct) > 0.01
 
 
 def test_the_command_prints_a_row_per_corpus(made, capsys):
