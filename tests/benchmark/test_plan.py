@@ -81,3 +81,24 @@ def test_a_slurm_script_is_shell_that_quotes_its_words(words):
         "run", "--set", "a=1"
     ]  # fmt: skip
     assert text.count("'x y'") + text.count("'--data=x y'") == (2 if words else 0)  # run and collect
+
+
+def test_rates_come_from_runs_first_then_from_the_throughput_table(tmp_path):
+    import duckdb
+
+    from benchmark import results
+
+    with duckdb.connect(str(tmp_path / "results.duckdb")) as con:
+        con.execute((results._HERE / "results.sql").read_text())
+        row = "INSERT INTO throughput VALUES (?, 'fast', 'cpu', 1, 48000, 4, 1, NULL, 10.0, 40.0, NULL, 'x', NULL)"
+        con.executemany(row, [("aasist",), ("rawnet2",)])
+        con.execute(
+            "INSERT INTO run BY NAME SELECT 'r' AS run_id, 'aasist' AS detector, 'p' AS protocol, 's' AS scenario, "
+            "true AS trained, false AS external, false AS simulated, false AS partial, 0 AS missing_trials, "
+            "100 AS train_draws, 3 AS epochs, 60.0 AS train_s, 50 AS scored_trials, 2.0 AS score_s"
+        )
+    rates, size = plan.known_rates(tmp_path)
+    assert rates["aasist"] == plan.Rate(5.0, 25.0, 3.0, "runs")
+    assert rates["rawnet2"] == plan.Rate(10.0, 40.0, None, "throughput")
+    assert size == plan.BYTES_PER_SCORE
+    assert plan.known_rates(tmp_path / "none") == ({}, plan.BYTES_PER_SCORE)
