@@ -21,7 +21,7 @@ DEMO_PROTOCOLS := inner/librisevoc inner/wavefake inner/decro_en inner/decro_zh 
 CORPORA := $(filter-out _%,$(basename $(notdir $(wildcard ingest/corpora/*.py))))
 INGEST_FLAGS = $(if $(PARTIAL),--partial) $(if $(LJSPEECH),--ljspeech "$(LJSPEECH)") $(if $(JSUT),--jsut "$(JSUT)")
 
-.PHONY: help setup demo test lint matrix bench benchmark leaderboard site figures sql all-corpora readme lock $(CORPORA)
+.PHONY: help setup demo test lint matrix fuzz bench benchmark leaderboard site figures sql all-corpora readme lock $(CORPORA)
 
 help:  ## this list
 	@sed -nE 's/^\$$\(CORPORA\):.*## /<corpus> /p; s/^([a-z-]+):.*## /\1 /p' $(MAKEFILE_LIST) | \
@@ -56,13 +56,16 @@ lint: $(READY)  ## ruff: lint and format
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 
-matrix: $(READY)  ## a tiny form of every detector on every protocol it can, 2 seeds, on simulated corpora: under an hour
+matrix: $(READY)  ## a tiny form of every detector, every protocol, 2 seeds, on simulated corpora
 	$(PYTHON) -m ingest simulate --data "$(MATRIX)" --out "$(MATRIX)/corpora"
 	$(PYTHON) -m ingest all --data "$(MATRIX)" --root "$(MATRIX)/corpora"
 	$(PYTHON) -m shards all --data "$(MATRIX)"
 	$(PYTHON) -m benchmark run --data "$(MATRIX)" --grid matrix
 	$(PYTHON) -m benchmark shortcuts --data "$(MATRIX)"
 	$(PYTHON) -m reports leaderboard --data "$(MATRIX)"
+
+fuzz: $(READY)  ## every parser on mutated input, MINUTES (10) each; findings go to fuzz-findings/
+	$(PYTHON) tests/fuzz/run.py --minutes $(or $(MINUTES),10)
 
 bench: $(READY)  ## every speed figure beside its limit or peer; writes docs/performance.md
 	$(PYTHON) -m reports bench
