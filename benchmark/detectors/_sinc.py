@@ -76,6 +76,12 @@ class SincBank(nn.Module):
         return functional.max_pool2d(self(wave, mask).unsqueeze(1).abs(), 3)
 
 
+def drawn_mask(filters: int, *, fewer_than: int) -> tuple[int, int]:
+    """(first, count) of neighbouring filters to silence: count = int(U(0, fewer_than)), first uniform where they fit."""
+    count = int(torch.rand(()) * fewer_than)
+    return int(torch.randint(0, filters - count + 1, ())), count
+
+
 class LearnedSincBank(nn.Module):
     """SincNet's learned band-passes (arXiv 1808.00158) with the settings of the comparison paper's RawNet2.
 

@@ -17,8 +17,9 @@ from ingest.types import DataError
 from ._base import Detector, Input
 from ._graph import GraphReadOut
 from ._losses import weighted_cross_entropy
+from ._recipes import COMPARISON, FULL_LENGTH
 from ._residual import aasist_encoder, run_encoder
-from ._sinc import SincBank
+from ._sinc import SincBank, drawn_mask
 
 # Section 4.2 of the paper and its published configuration; checkpoints there were chosen on evaluation data,
 # ours on dev.
@@ -29,10 +30,12 @@ PAPER_TRAINING = {
     "batch_size": 24,
     "epochs": 100,
     "schedule": {"name": "cosine_per_step", "min_lr": 5e-6},
-    "selection": "eer",
+    **FULL_LENGTH,
+    "swa": True,  # the weights of every epoch that is best on dev so far, averaged
 }
 # The comparison paper's baselines: one logit, balanced sampling, early stop on the development AUC.
 COMPARISON_TRAINING = {
+    **COMPARISON,
     "optimizer": "adam",
     "lr": 1e-4,
     "weight_decay": 1e-4,
@@ -102,8 +105,7 @@ class Aasist(GraphReadOut, Detector):
     def _mask(self) -> tuple[int, int] | None:
         if not (self.training and self.frequency_mask):
             return None
-        count = int(torch.rand(()) * 20)
-        return int(torch.randint(0, 70 - count, ())), count
+        return drawn_mask(70, fewer_than=20)
 
 
 build = Aasist

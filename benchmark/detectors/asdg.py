@@ -18,6 +18,7 @@ from ingest.types import DataError, nearest
 from ._base import Detector, Input
 from ._lcnn import MaxFeatureMap, add_numbered, front_end, lcnn_layers
 from ._losses import reverse_gradient
+from ._recipes import COMPARISON
 
 COLUMNS = ("language", "corpus")
 
@@ -77,7 +78,7 @@ class Asdg(Detector):
     PAPER = "Xie et al., IEEE TIFS 2024; Zhang et al., Robust AI-Synthesized Speech Detection, section V"
     YEAR = 2024
     CITATION = "xie2024asdg"
-    TRAINING = {"phases": [{"name": "all", "settings": {"progress": {"from": 0.0, "to": 1.0}}}]}
+    TRAINING = {**COMPARISON, "phases": [{"name": "all", "settings": {"progress": {"from": 0.0, "to": 1.0}}}]}
     EER = {"inner average": 1.21, "LibriSeVoc cross-method average": 13.12}
     MARGIN = 0.1
     CHANNELS_LAST = True

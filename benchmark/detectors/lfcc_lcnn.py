@@ -61,6 +61,7 @@ class LfccLcnn(Detector):
         "batch_size": 64,
         "epochs": 100,
         "patience": 50,
+        "min_delta": 0.0,
         "stop_above": 0.0,
         "schedule": {"name": "step", "every": 10, "factor": 0.5},
         "selection": "loss",

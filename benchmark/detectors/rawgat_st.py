@@ -17,7 +17,7 @@ from ._graph import GraphAttention, GraphPool
 from ._losses import weighted_cross_entropy
 from ._recipes import FULL_LENGTH
 from ._residual import ResidualBlock2d, run_encoder
-from ._sinc import SincBank
+from ._sinc import SincBank, drawn_mask
 
 GRAPH_NODES = 12  # of the fused graph
 FUSIONS = {"mul": torch.mul, "add": torch.add, "cat": lambda one, two: torch.cat([one, two], dim=1)}
@@ -44,6 +44,8 @@ NAMES = {
 class RawGatSt(Detector):
     """fusion: how the two graphs meet (mul, add, cat). layout: which code base's network and names.
 
+    frequency_mask: in training silence up to 13 (clovaai: 19) neighbouring filters, one draw per batch; by default as
+    published, on in the official code and off in the copy.
     The linear layers over the node axis fix the input length: 63,551 to 65,737 samples here.
     """
 
@@ -58,16 +60,17 @@ class RawGatSt(Detector):
     OUTPUTS = 2
     CHANNELS = (32, 32, 64, 64, 64, 64)
     TEMPORAL_NODES = 23  # kept of the 29 that 64,600 samples give
-    FREQUENCY_MASK = {"official": 14, "clovaai": 0}  # in training, up to so many neighbouring filters are silent
+    FREQUENCY_MASK = {"official": 14, "clovaai": 20}  # fewer than so many neighbouring filters are silent
 
-    def __init__(self, *, fusion: str = "mul", layout: str = "official"):
+    def __init__(self, *, fusion: str = "mul", layout: str = "official", frequency_mask: bool | None = None):
         super().__init__()
         if fusion not in FUSIONS:
             raise nearest(str(fusion), FUSIONS, what="fusion of rawgat_st")
         if layout not in NAMES:
             raise nearest(str(layout), NAMES, what="layout of rawgat_st")
         self.fusion, self.names = fusion, NAMES[layout]
-        self.frequency_mask = self.FREQUENCY_MASK[layout]
+        masked = layout == "official" if frequency_mask is None else frequency_mask
+        self.frequency_mask = self.FREQUENCY_MASK[layout] if masked else 0
         self.conv_time = SincBank(70, 128)
         self.first_bn = nn.BatchNorm2d(1)
         for name in self.names["encoders"]:
@@ -119,8 +122,7 @@ class RawGatSt(Detector):
         """(first filter, count), one draw per batch; None outside training or where the recipe has no mask."""
         if not (self.training and self.frequency_mask):
             return None
-        count = int(torch.rand(()) * self.frequency_mask)
-        return int(torch.randint(0, 70 - count + 1, ())), count
+        return drawn_mask(70, fewer_than=self.frequency_mask)
 
 
 def encoder(channels: tuple[int, ...], layout: str) -> nn.Sequential:

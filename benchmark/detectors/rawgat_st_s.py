@@ -20,10 +20,9 @@ class RawGatStS(RawGatSt):
     EER = {"inner average": 1.43, "LibriSeVoc cross-method average": 28.43}
     OUTPUTS = 1
     TEMPORAL_NODES = 17  # int(0.81 * 21)
-    FREQUENCY_MASK = {"official": 0}
 
     def __init__(self):
-        super().__init__(fusion="mul", layout="official")
+        super().__init__(fusion="mul", layout="official", frequency_mask=False)
 
     loss = Detector.loss
 

@@ -110,8 +110,16 @@ def test_one_output_is_the_comparison_papers_form():
     assert model.input.samples == 48_000
     assert model.input.test_crop == "middle"
     assert model.TRAINING["schedule"]["steps"] == 200_000
+    assert model.TRAINING["balance"] == "oversample"
     with pytest.raises(DataError, match="outputs is 1 or 2"):
         detectors.build("aasist", outputs=3)
+
+
+@pytest.mark.parametrize("name", ["aasist", "aasist_l"])
+def test_the_papers_recipe_trains_to_its_end_and_averages(name):
+    how = detectors.build(name).TRAINING
+    assert (how["epochs"], how["batch_size"], how["patience"]) == (100, 24, 0)
+    assert how["swa"] is True and how["selection"] == "eer"
 
 
 def test_weighted_loss_follows_the_logits(golden):

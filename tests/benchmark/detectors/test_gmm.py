@@ -8,6 +8,7 @@ from sklearn.mixture import GaussianMixture
 from benchmark import detectors
 from benchmark.batch import Batch
 from benchmark.detectors._gmm import DiagonalMixture, Improvement, Reservoir, k_means
+from features import extractors
 from ingest.types import DataError
 
 
@@ -131,3 +132,16 @@ def test_reservoir_keeps_a_bounded_sample_and_the_moments_of_all():
 def test_k_means_finds_two_points():
     sample = torch.tensor([[0.0], [0.2], [10.0], [10.2]]).double()
     assert k_means(sample, sample[:2]).flatten().sort().values.tolist() == pytest.approx([0.1, 10.1])
+
+
+@pytest.mark.parametrize(("name", "preset", "dim"), [
+    ("lfcc_gmm", "asvspoof2021_gmm", 57), ("lfcc_gmm", "asvspoof2021_gmm_pa", 57), ("lfcc_gmm", "asvspoof2019_gmm", 60),
+    ("lfcc_gmm", "asvspoof2021_gmm_python", 60), ("cqcc_gmm", "asvspoof2021", 60), ("cqcc_gmm", "asvspoof2019", 90),
+])  # fmt: skip
+def test_every_front_end_of_the_challenges_fits_its_mixtures(name, preset, dim):
+    model = detectors.build(name, preset=preset, components=2)
+    assert model.bonafide.mean.shape == (2, dim)
+    x = extractors.get(model.input.feature, **model.input.params).extract(0.1 * torch.randn(1, 8_000))
+    assert model.score(x).isfinite().all()
+    with pytest.raises(DataError, match=f"preset of {name}"):
+        detectors.build(name, preset="asvspoof")

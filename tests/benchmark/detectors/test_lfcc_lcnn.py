@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark import detectors
+from benchmark import detectors, settings
 from benchmark.batch import Batch
 from benchmark.detectors.asdg import random_triplet_loss
 from features import extractors
@@ -128,3 +128,9 @@ def test_a_batch_without_its_domain_column_is_refused():
     model = detectors.build("asdg", domain_column="corpus", domains=["a", "b"])
     with pytest.raises(DataError, match="needs the column corpus"):
         model.loss(Batch(torch.randn(2, 40, 80), torch.tensor([0, 1]), ["a", "b"], {"language": ["en", "en"]}))
+
+
+def test_any_better_validation_loss_is_a_gain():
+    how = settings.resolve("lfcc_lcnn", {}, clip=None, weights=None).training
+    assert (how.min_delta, how.patience, how.selection) == (0.0, 50, "loss")
+    assert settings.resolve("asdg", {}, clip=None, weights=None).training.balance == "oversample"

@@ -72,7 +72,11 @@ def test_frequency_mask_is_the_official_one():
     draws = [model._mask() for _ in range(300)]
     assert max(count for _, count in draws) == 13
     assert max(first + count for first, count in draws) <= 70
+    assert max(first + count for first, count in draws) == 70  # the last filter is silenced, too
+    assert detectors.build("rawgat_st", frequency_mask=False).train()._mask() is None
     assert detectors.build("rawgat_st", layout="clovaai").train()._mask() is None
+    copy = detectors.build("rawgat_st", layout="clovaai", frequency_mask=True).train()
+    assert max(copy._mask()[1] for _ in range(300)) == 19
     assert detectors.build("rawgat_st_s").train()._mask() is None
 
 
