@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 
 from benchmark.results import collect
 from ingest.types import DataError
-from reports import plots, sql
+from reports import leaderboard, plots, sql
 
 TOP = 8  # detectors in one plot
 LEVELS = 24  # bars, rows or columns in one plot
@@ -68,8 +68,7 @@ def opened(data: Path) -> duckdb.DuckDBPyConnection:
     con = sql.connect(data)
     if not con.execute("SELECT count(*) FROM duckdb_databases() WHERE database_name = 'results'").fetchone()[0]:
         raise DataError(f"{data} holds no finished run; python -m benchmark run --data {data}")
-    for view in ("current_run", "leaderboard", "headline", "seeds"):
-        con.execute(f"CREATE TEMP TABLE {view} AS FROM results.main.{view}")
+    leaderboard.settle(con)
     if not con.execute("SELECT count(*) FROM current_run").fetchone()[0]:
         raise DataError(f"{data} holds no finished run; python -m benchmark run --data {data}")
     return con

@@ -27,6 +27,7 @@ MARKERS = "osD^vPX*"
 INK = "#010203"  # told apart from every other colour, replaced in the SVG
 RATES = (0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9)
 POINTS = 160  # of a curve in the drawing
+NUMBERED = 150  # cells of a heat map that still have room for their numbers
 STYLE = {
     "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "font.size": 9, "svg.fonttype": "none",
     "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": INK, "xtick.color": INK, "ytick.color": INK,
@@ -51,7 +52,7 @@ def svg(figure: Figure, name: str) -> str:
     """The figure as one <svg> element. name: its own; no two elements of a page may share it."""
     buffer = io.BytesIO()
     _settle(figure)
-    with matplotlib.rc_context({**STYLE, "svg.hashsalt": name, "savefig.bbox": "tight"}):
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}):
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = buffer.getvalue().decode()
     text = re.sub(r"<metadata>.*?</metadata>\s*", "", text[text.index("<svg") :], flags=re.DOTALL)
@@ -66,7 +67,7 @@ def svg(figure: Figure, name: str) -> str:
 def _settle(figure: Figure) -> None:
     """Lay the figure out once; else every drawing, at its own resolution, would move it a little."""
     if figure.get_layout_engine() is not None:
-        figure.draw_without_rendering()
+        figure.get_layout_engine().execute(figure)
         figure.set_layout_engine("none")
 
 
@@ -79,9 +80,7 @@ def write(figure: Figure, path: Path) -> None:
     with atomic(path.with_name(f"{path.name}.svg")) as temporary:
         temporary.write_text(text[:end] + theme + text[end:], encoding="utf-8")
     with atomic(path.with_name(f"{path.name}.png")) as temporary:
-        figure.savefig(
-            temporary, format="png", dpi=160, facecolor="white", bbox_inches="tight", metadata={"Software": None}
-        )
+        figure.savefig(temporary, format="png", dpi=160, facecolor="white", metadata={"Software": None})
 
 
 def _axes(width: float = 6.4, height: float = 3.6) -> tuple[Figure, Axes]:
@@ -155,12 +154,13 @@ def histogram(bonafide: np.ndarray, spoof: np.ndarray, *, threshold: float | Non
 
 @styled
 def heat(rows: Sequence[str], columns: Sequence[str], values: np.ndarray, *, label: str = "EER %") -> Figure:
-    """A matrix of percent with its numbers written in; NaN stays empty. values (row, column) in [0, 100]."""
+    """A matrix of percent; NaN stays empty. values (row, column) in [0, 100], written in up to NUMBERED cells."""
     values = np.asarray(values, float)
     figure, axes = _axes(2.4 + 0.42 * len(columns), 1.6 + 0.27 * len(rows))
     top = max(50.0, float(np.nanmax(values))) if np.isfinite(values).any() else 50.0
     image = axes.imshow(values, cmap="cividis", vmin=0, vmax=top, aspect="auto")
-    for row, column in zip(*np.nonzero(np.isfinite(values))):
+    written = np.isfinite(values) if values.size <= NUMBERED else np.zeros(values.shape, bool)
+    for row, column in zip(*np.nonzero(written)):
         value = values[row, column]
         ink = "white" if value < 0.5 * top else "black"
         axes.text(column, row, f"{value:.1f}", ha="center", va="center", color=ink, fontsize=7)

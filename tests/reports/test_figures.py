@@ -191,3 +191,9 @@ def test_gradcam_equals_the_formula(decomposed):
     found = tuple(min(int(p / s), size - 1) for p, s, size in zip(brightest, scale, raw.shape))
     assert raw.max() == 0 or raw[found] >= 0.5 * raw.max()
     latent.gradcam(decomposed)
+
+
+def test_a_large_heat_map_leaves_its_numbers_to_the_table():
+    small, large = (plots.svg(plots.heat(["r"] * n, ["c"] * n, np.full((n, n), 12.3)), "h") for n in (3, 13))
+    assert small.count(">12.3<") == 9
+    assert large.count(">12.3<") == 0
