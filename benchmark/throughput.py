@@ -4,9 +4,10 @@ Each detector is measured in a process of its own, at full size with random weig
 in DATA/throughput and become the table `throughput` of results.duckdb.
 """
 
+import csv
 import json
 import multiprocessing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, fields
@@ -18,6 +19,8 @@ from ingest.cli import Parser, add_data
 from ingest.files import atomic
 from ingest.types import DataError, nearest
 
+TABLE = Path(__file__).with_name("throughput_here.csv")  # what the README's table shows
+TABLE_COLUMNS = ("detector", "form", "device", "threads", "samples", "batch_size", "macs", "train_per_s", "score_per_s")
 WHOLE_SAMPLES = 64_600  # for detectors that read whole utterances
 FORMS = {
     "fast": "as a run computes it: float32, tile by tile where the detector has that",
@@ -111,6 +114,28 @@ def stored(data: Path) -> list[Throughput]:
     return found
 
 
+def table(path: Path = TABLE) -> dict[str, dict[str, str]]:
+    """The committed figures by detector, as text; empty where there are none."""
+    if not path.exists():
+        return {}
+    with path.open(newline="") as file:
+        return {row["detector"]: row for row in csv.DictReader(file)}
+
+
+def write_table(rows: Iterable[Throughput], path: Path = TABLE) -> None:
+    """Replace the committed figures of the detectors in `rows`, and drop those of detectors that are no more."""
+    known, figures = set(detectors.names()), table(path)
+    for row in rows:
+        values = {name: getattr(row, name) for name in TABLE_COLUMNS}
+        for name in ("train_per_s", "score_per_s"):
+            values[name] = values[name] and f"{float(f'{values[name]:.3g}'):.9g}"  # three digits, never an exponent
+        figures[row.detector] = {name: "" if value is None else value for name, value in values.items()}
+    with atomic(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, TABLE_COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(figures[name] for name in sorted(known & set(figures)))
+
+
 def per_second(row: Throughput | None) -> tuple[str, str]:
     """Training and scoring utterances a second as text, empty where there is no figure."""
     rates = (row.train_per_s, row.score_per_s) if row else (None, None)
@@ -144,6 +169,7 @@ def add(commands: Any, examples: str) -> None:
     command.add_argument("--batch", type=int, default=4, metavar="N", help="clips in a batch (default: 4)")
     command.add_argument("--samples", type=int, metavar="N", help="clip length (default: the detector's own)")
     command.add_argument("--seconds", type=float, default=3.0, help="time for each figure (default: 3)")
+    command.add_argument("--write-table", action="store_true", help="bring the README's figures up to date, too")
     command.set_defaults(does=_measure)
 
 
@@ -164,6 +190,8 @@ def _measure(arguments: Any) -> int:
     for row in rows:
         killed += row.note is not None
         print(line(row), row.note or "", flush=True)
+        if arguments.write_table and row.form == "fast" and row.note is None:
+            write_table([row])
     results.collect(arguments.data)
     print(f"kept in {arguments.data / 'results.duckdb'}, table throughput")
     return 1 if killed else 0

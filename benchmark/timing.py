@@ -124,16 +124,21 @@ def measured(
 
 
 def _per_call_s(call: Callable[[], None], device: str, seconds: float) -> float:
-    """Mean seconds of a call, repeated for about `seconds` and at least twice, the first call left out."""
-    synchronise = torch.cuda.synchronize if torch.device(device).type == "cuda" else lambda: None
+    """Mean seconds of a call, repeated for about `seconds` and at least twice, the first call left out.
+
+    On a CPU the seconds that its threads computed, divided by their number: other work on the machine does not count.
+    """
+    on_gpu = torch.device(device).type == "cuda"
+    synchronise = torch.cuda.synchronize if on_gpu else lambda: None
+    clock, threads = (time.perf_counter, 1) if on_gpu else (time.process_time, torch.get_num_threads())
     call()
     synchronise()
-    started, calls = time.perf_counter(), 0
-    while calls < 2 or time.perf_counter() - started < seconds:
+    until, started, calls = time.perf_counter() + seconds, clock(), 0
+    while calls < 2 or time.perf_counter() < until:
         call()
         synchronise()
         calls += 1
-    return (time.perf_counter() - started) / calls
+    return (clock() - started) / calls / threads
 
 
 def _macs(name: str, samples: int | None, config: dict[str, Any]) -> int | None:

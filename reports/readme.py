@@ -1,12 +1,15 @@
 """The README's tables, written from the code that they describe: corpora and detectors."""
 
 import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from ingest import corpora
 from ingest.files import atomic
 
 README = Path(__file__).resolve().parents[1] / "README.md"
+DETECTORS = README.parent / "docs" / "detectors.md"
 
 
 def corpora_table() -> str:
@@ -21,18 +24,80 @@ def corpora_table() -> str:
 
 
 def detectors_table() -> str:
-    """One row per detector: id, input, parameters, published weights that load, source."""
-    from benchmark import detectors
+    """One row per detector: id, input, parameters, MACs, a published EER, weights that load, utterances/s measured."""
+    from benchmark import detectors, throughput
 
-    lines = ["| id | input | parameters | published weights | source |", "|---|---|---|---|---|"]
+    figures = throughput.table()
+    head = ("id", "input", "parameters", "GMAC", "published EER %", "published weights", "train/s", "score/s")
+    lines = [_row(head), _row(["---", "---", *["---:"] * 2, "---", "---", *["---:"] * 2])]
+    for name in detectors.names():
+        about, figure = detectors.describe(name), figures.get(name, {})
+        macs, eer = figure.get("macs"), list(about["eer"].items())[:1]
+        lines.append(_row((
+            f"`{name}`", _input(about["input"]), f"{about['parameters']:,}" if about["parameters"] else "",
+            f"{int(macs) / 1e9:.2f}" if macs else "", "".join(f"{value:g} ({where})" for where, value in eer),
+            _files(about["weights"]), figure.get("train_per_s", ""), figure.get("score_per_s", ""),
+        )))  # fmt: skip
+    return "\n".join([*lines, "", _caption(figures.values())])
+
+
+def _row(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _input(spec: Any) -> str:
+    return f"{spec.feature}, {spec.samples:,}" if spec.samples else f"{spec.feature}, whole"
+
+
+def _files(weights: str) -> str:
+    """The names without what stands in brackets (release, licence)."""
+    return re.sub(r" \([^)]*\)", "", weights)
+
+
+def _caption(figures: Iterable[Mapping[str, str]]) -> str:
+    """Under the table: what its columns mean, and on which machine the figures were measured."""
+    machines = sorted({f"{f['device']}, {f['threads']} thread" + "s" * (f["threads"] != "1") for f in figures})
+    return (
+        "Input: feature and samples at 16 kHz. GMAC: 10^9 multiply-accumulates of scoring one clip of that length "
+        "(64,600 samples for whole utterances), front end and LSTMs left out. EER: one published figure; all of them, "
+        "sources and licences are in [docs/detectors.md](docs/detectors.md). train/s and score/s: utterances a second "
+        "of CPU time per thread, full size, random weights, quick form, float32 "
+        f"({'; '.join(machines)}); `python -m benchmark throughput` measures your machine."
+    )
+
+
+def detectors_page() -> str:
+    """docs/detectors.md: every detector's source, published EERs, weights, form and recipe in brief."""
+    from benchmark import detectors, throughput
+
+    head = ("id", "source", "published EER %", "published weights", "quick form")
+    lines = [_row(head), _row(["---"] * len(head))]
     for name in detectors.names():
         about = detectors.describe(name)
-        samples = about["input"].samples
-        length = f"{samples:,} samples" if samples else "whole utterance"
-        cells = (f"`{name}`", f"{about['input'].feature}, {length}", f"{about['parameters']:,}",
-                 about["weights"] or "", about["paper"])  # fmt: skip
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        eers = "; ".join(f"{where} {value:g}" for where, value in about["eer"].items())
+        lines.append(_row((f"`{name}`", about["paper"], eers, about["weights"], about["form"])))
+    batches = {int(figure["batch_size"]) for figure in throughput.table().values()}
+    measured = f"The README's utterances/s were measured in batches of {' or '.join(map(str, sorted(batches)))}."
+    return DETECTORS_PAGE.format(table="\n".join(lines), measured=measured)
+
+
+DETECTORS_PAGE = """# Detectors
+
+Written by `make readme` from `benchmark/detectors/`. What each reads, costs and weighs is in the README's table.
+
+{table}
+
+Published EERs are the papers' own, in percent, on the test sets that they name.
+
+## Forms
+
+A run computes each detector in its quick form: maps tile by tile (AASIST, RawGAT-ST and their kin, in float32 on a
+CPU), channels innermost in memory where that was measured to be quicker, fused attention in transformers.
+`--set fast=false` is the plain form: eager operations in the published order on contiguous maps, attention as a
+product, a softmax and a product. Both compute the same function; `python -m benchmark forms` compares them on the clips
+of a catalog. `run.json` says in `form` which one a run used, and in `config.training.precision` the precision (float32
+unless a recipe says otherwise). {measured}
+"""
 
 
 def filled(text: str) -> str:
@@ -46,7 +111,7 @@ def filled(text: str) -> str:
 
 
 def write() -> None:
-    """Bring README.md up to date."""
-    text = filled(README.read_text())
-    with atomic(README) as temporary:
-        temporary.write_text(text)
+    """Bring README.md and docs/detectors.md up to date."""
+    for path, text in ((README, filled(README.read_text())), (DETECTORS, detectors_page())):
+        with atomic(path) as temporary:
+            temporary.write_text(text)

@@ -63,7 +63,7 @@ def build(name: str, **config: Any) -> "Detector":
 def describe(name: str) -> dict[str, Any]:
     """What the zoo's listing says of one detector.
 
-    Keys: id, paper, year, citation, input, parameters, weights, eer. input is the `Input`; parameters counts
+    Keys: id, paper, year, citation, input, parameters, weights, eer, form. input is the `Input`; parameters counts
     all (trainable or fixed by training) parameters at the default settings; weights names the published
     weight files that `load_weights` takes; eer maps a test set to the published EER in percent. The network
     is laid out on the meta device, so that no memory is filled and no file is read.
@@ -82,4 +82,5 @@ def describe(name: str) -> dict[str, Any]:
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "weights": cls.WEIGHTS,
         "eer": dict(cls.EER),
+        "form": model.form,
     }

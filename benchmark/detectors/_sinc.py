@@ -77,7 +77,7 @@ class SincBank(nn.Module):
 
 
 def drawn_mask(filters: int, *, fewer_than: int) -> tuple[int, int]:
-    """(first, count) of neighbouring filters to silence: count = int(U(0, fewer_than)), first uniform where they fit."""
+    """(first, count) of the neighbouring filters to silence: count = int(U(0, fewer_than)), first where they fit."""
     count = int(torch.rand(()) * fewer_than)
     return int(torch.randint(0, filters - count + 1, ())), count
 

@@ -72,6 +72,19 @@ def test_the_command_fills_the_table(tmp_path, capsys):
     assert throughput.per_second(throughput.stored(tmp_path)[0])[1] in shown and "1 thread(s)" in shown
 
 
+def test_the_committed_table_keeps_what_is_not_measured_again(tmp_path):
+    row = throughput.Throughput("mean_pool", "fast", "a CPU", 1, 48_000, 4, 81, 480, 12.3456, 1234.5, 1, "v")
+    path = tmp_path / "table.csv"
+    path.write_text(",".join(throughput.TABLE_COLUMNS) + "\naasist,fast,a CPU,1,64600,4,9,1.5,7\nno_more,,,,,,,,\n")
+    throughput.write_table([row], path)
+    found = throughput.table(path)
+    assert list(found) == ["aasist", "mean_pool"] and found["aasist"]["score_per_s"] == "7"
+    assert (found["mean_pool"]["train_per_s"], found["mean_pool"]["macs"]) == ("12.3", "480")
+    before = path.read_bytes()
+    throughput.write_table([row], path)
+    assert path.read_bytes() == before and throughput.table(tmp_path / "none.csv") == {}
+
+
 def test_unknown_names_are_refused(tmp_path):
     with pytest.raises(DataError, match="bfloat16"):
         list(throughput.measure_all(tmp_path, ["mean_pool"], forms=["bfloat"]))

@@ -2,6 +2,7 @@
 
 import re
 
+from benchmark import detectors, throughput
 from reports import readme
 
 TEXT = readme.README.read_text()
@@ -9,6 +10,22 @@ TEXT = readme.README.read_text()
 
 def test_the_generated_tables_are_current():
     assert readme.filled(TEXT) == TEXT, "run: make readme"
+
+
+def test_the_detectors_page_is_current():
+    assert readme.DETECTORS.read_text() == readme.detectors_page(), "run: make readme"
+
+
+def test_the_table_shows_the_committed_figures():
+    figures = throughput.table()
+    assert set(figures) <= set(detectors.names())
+    assert all(float(row["score_per_s"]) > 0 for row in figures.values())
+    (row,) = [line for line in TEXT.splitlines() if line.startswith("| `aasist` |")]
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells[1:4] == ["raw, 64,600", "297,866", "9.56"]  # the reference's own count of operations
+    assert cells[4:6] == ["0.83 (ASVspoof 2019 LA)", "AASIST.pth"]
+    assert cells[6:] == [figures["aasist"]["train_per_s"], figures["aasist"]["score_per_s"]]
+    assert figures["aasist"]["device"] in TEXT
 
 
 def test_the_first_command_is_within_thirty_lines():
