@@ -1,4 +1,4 @@
-"""python -m reports leaderboard, site, figures, sql, rescore, export, card, datasheet, bench, readme, schema."""
+"""python -m reports leaderboard, site, figures, sql, rescore, export, cite, card, bench, readme, ..."""
 
 import sys
 from argparse import Namespace
@@ -14,6 +14,7 @@ EXAMPLES = """examples:
   python -m reports figures --data data/demo
   python -m reports sql "SELECT detector, protocol, subset, value FROM leaderboard WHERE metric = 'eer'"
   python -m reports rescore eval_scores.txt --protocol official/asvspoof2019_la --sign -1 --name somebody
+  python -m reports cite --protocol inner/librisevoc --detector aasist
   python -m reports export inner-librisevoc-aasist-s0-0123456789ab --layout asvspoof5 --output scores.tsv
   python -m reports sql "SELECT corpus, label, count(*) FROM utterance GROUP BY ALL" --db catalog --format csv
 """
@@ -32,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     bench = commands.add_parser("bench", help="measure every speed figure; write docs/performance.md", epilog=EXAMPLES)
     bench.add_argument("only", nargs="*", metavar="STAGE", help="default: all of them")
     cards_cli.add(commands)
+    _add_cite(commands)
     site = commands.add_parser("site", help="write static pages to DATA/reports/site/", epilog=EXAMPLES)
     add_data(site)
     figures = commands.add_parser("figures", help="draw DATA/reports/figures/ from the stored runs", epilog=EXAMPLES)
@@ -42,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = {
         "leaderboard": _leaderboard, "sql": _sql, "rescore": _rescore, "export": _export, "bench": _bench,
         "card": cards_cli.card, "datasheet": cards_cli.datasheet, "figures": _figures, "readme": _readme,
-        "schema": _schema, "site": _site,
+        "schema": _schema, "site": _site, "cite": _cite,
     }[arguments.command]  # fmt: skip
     return command(arguments)
 
@@ -84,6 +86,14 @@ def _add_export(commands) -> None:  # noqa: ANN001
     add_data(command)
     command.add_argument("--layout", required=True, metavar="NAME", help=", ".join(LAYOUTS))
     command.add_argument("--output", type=Path, required=True, metavar="FILE")
+
+
+def _add_cite(commands) -> None:  # noqa: ANN001
+    about = "BibTeX of the corpora, detectors and metrics behind the results"
+    command = commands.add_parser("cite", help=about, description=about, epilog=EXAMPLES)
+    add_data(command)
+    for name in ("protocol", "detector", "metric"):
+        command.add_argument(f"--{name}", nargs="+", default=[], metavar="NAME", help="only these (default: all)")
 
 
 def _leaderboard(arguments: Namespace) -> int:
@@ -139,6 +149,13 @@ def _site(arguments: Namespace) -> int:
     from reports import site
 
     print(site.write(arguments.data))
+    return 0
+
+
+def _cite(arguments: Namespace) -> int:
+    from reports import cite
+
+    print(cite.bibtex(cite.keys(arguments.data, arguments.protocol, arguments.detector, arguments.metric)), end="")
     return 0
 
 
