@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from benchmark.results import collect
 from ingest.files import atomic
-from reports import sql
+from reports import cite, sql
 
 WIDEST = 16  # subsets in one table; more are still in the results catalog
 
@@ -71,7 +71,10 @@ class Page:
 
     def costs(self) -> str:
         """All of costs.md: clock times, which differ from run to run, are kept off the leaderboard."""
-        words = "# Costs\n\nMedians over seeds, as measured when the runs ran; one row per detector and protocol.\n"
+        words = (
+            "# Costs\n\nMedians over seeds, measured when the runs ran; one row per detector and protocol. Real-time "
+            "factor: seconds of scoring per second of audio that the detector reads, for those of a fixed length.\n"
+        )
         return "\n".join([words, self._table("costs")])
 
     def _rows(self, query: str) -> list[tuple]:
@@ -127,13 +130,28 @@ class Page:
             for s, _ in subsets[:WIDEST]
         )
 
+    def licences(self, protocol: str) -> list[str]:
+        """Sentences: the licences of the protocol's corpora, and of weights that its runs started from."""
+        data = cite.licences(protocol)
+        started = self._rows(
+            "SELECT DISTINCT detector FROM current_run WHERE (NOT trained OR backbone_sha256 IS NOT NULL) "
+            f'AND NOT "external" AND protocol = {_quoted(protocol)} ORDER BY 1'
+        )
+        weights = "; ".join(f"{name}: {told}" for (name,) in started if (told := cite.weights_of(name)))
+        lines = [f"Data: {data}." if data else "Data: licences not known, the protocol is not among Siren's own."]
+        return lines + ([f"Weights that runs started from: {weights}."] if weights else [])
+
     def _protocol(self, protocol: str, title: str | None) -> list[str]:
         columns = self.subset_columns(protocol)
         table = self._table("subsets", protocol=protocol, columns=columns) if columns else ""
         return [
             f"## {protocol}\n",
             f"{title}\n" if title else "",
+            "".join(f"{line}\n\n" for line in self.licences(protocol)).rstrip("\n") + "\n",
             self._table("protocol", protocol=protocol),
+            self._optional(
+                "", "One seed moves the mean here; the median stands for the detector\n", "moved", protocol=protocol
+            ),
             f"EER % by subset, median over seeds\n\n{table}" if table else "",
             self._optional("", "Other metrics, median over seeds\n", "metrics", protocol=protocol),
             self._optional(

@@ -27,8 +27,10 @@ ORDER  BY rank, entry;
 -- name: costs
 SELECT entry AS detector, protocol, count(*) AS runs, format('{{:,}}', max(parameters)) AS parameters,
        format('{{:.1f}}', median(train_s)) AS "train s", format('{{:.2f}}', 1000 * median(score_s / trials)) AS "ms per trial",
-       format('{{:.2f}}', max(peak_memory_bytes) / 1e9) AS "peak GB", any_value(device) AS device
+       coalesce(format('{{:.4f}}', median(score_s / nullif(scored_trials * samples / 16000, 0))), '') AS "real-time factor",
+       format('{{:.2f}}', max(peak_memory_bytes) / 1e9) AS "peak GB", min(device) AS device
 FROM   cost
+JOIN   (SELECT run_id, scored_trials, (config ->> '$.input.samples')::DOUBLE AS samples FROM current_run) USING (run_id)
 WHERE  NOT starts_with(detector, 'shortcut_')
 GROUP  BY entry, protocol
 ORDER  BY entry, protocol;
@@ -109,6 +111,16 @@ SELECT r.rank,
        concat_ws(', ', CASE WHEN r.simulated THEN 'simulated' END, CASE WHEN r.partial THEN 'partial' END) AS data
 FROM   ranked r LEFT JOIN areas a USING (entry, config_id) LEFT JOIN printed p USING (detector, subset)
 ORDER  BY r.rank, r.entry, r.config_id;
+
+-- name: moved
+-- At least three seeds, and mean and median more than one point apart.
+SELECT entry AS detector, subset, runs AS seeds, format('{{:.2f}}', 100 * mean) AS "mean EER %",
+       format('{{:.2f}}', 100 * median) AS "median EER %", format('{{:.2f}}', 100 * low) AS lowest,
+       format('{{:.2f}}', 100 * high) AS highest
+FROM   seeds
+WHERE  protocol = '{protocol}' AND metric = 'eer' AND runs > 2 AND abs(mean - median) > 0.01
+       AND NOT starts_with(detector, 'shortcut_')
+ORDER  BY abs(mean - median) DESC, entry, config_id, subset;
 
 -- name: subsets
 SELECT entry AS detector, {columns}

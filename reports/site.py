@@ -130,13 +130,14 @@ class Site:
 
     def _protocol(self, protocol: str) -> tuple[str, str]:
         title, partial, simulated = self.con.execute(
-            "SELECT any_value(title), bool_or(partial), bool_or(simulated) FROM current_run WHERE protocol = ?",
+            "SELECT min(title), bool_or(partial), bool_or(simulated) FROM current_run WHERE protocol = ?",
             [protocol],
         ).fetchone()
         flags = " and ".join(word for word, on in (("simulated", simulated), ("partial", partial)) if on)
         parts = [
             pages.paragraph(title or ""),
             pages.paragraph(f"Its data are {flags}." if flags else "", note=True),
+            *(pages.paragraph(line) for line in self.markdown.licences(protocol)),
             self._table("protocol", "EER, median over seeds", protocol=protocol),
             self._subsets(protocol),
         ]
@@ -263,6 +264,7 @@ def _learning(con: duckdb.DuckDBPyConnection, run: str) -> Iterator[Plot]:
 _PROTOCOL_TABLES = {
     "metrics": "Other metrics, median over seeds",
     "compared": "Published beside measured; published figures are quotations",
+    "moved": "One seed moves the mean here; the median stands for the detector",
     "shortcuts": "Shortcuts: subsets in which one property alone is above 0.75 AUC",
     "flagged": "Look twice at these scores",
 }

@@ -35,7 +35,7 @@ FROM   ranked r LEFT JOIN costs c USING (entry, protocol)
 ORDER  BY r.protocol, r.rank, r.entry, r.config_id;
 
 -- name: protocols
-SELECT protocol, any_value(title) AS title, scenario, count(*) AS runs, count(DISTINCT entry) AS detectors,
+SELECT protocol, min(title) AS title, scenario, count(*) AS runs, count(DISTINCT entry) AS detectors,
        concat_ws(', ', CASE WHEN bool_or(simulated) THEN 'simulated' END, CASE WHEN bool_or(partial) THEN 'partial' END) AS data
 FROM   current_run
 GROUP  BY protocol, scenario

@@ -137,3 +137,44 @@ def test_without_runs_the_page_says_so(tmp_path):
 def test_without_a_catalog_the_page_has_no_corpora(data, tmp_path):
     shutil.copy(data / "results.duckdb", tmp_path)
     assert "## Corpora" not in write(tmp_path).read_text()
+
+
+def test_licences_of_data_and_of_given_weights(tmp_path):
+    made_results.make(tmp_path)
+    made_results.add_run(tmp_path, "aasist", made_results.score_table(made_results.WEAK), trained=False)
+    made_results.add_run(tmp_path, "mine", made_results.score_table(made_results.WEAK), protocol="my/own")
+    page = write(tmp_path).read_text()
+    rows = section(page, "cross_method/librisevoc")
+    assert "\nData: LibriSeVoc (research use).\n" in rows
+    assert "\nWeights that runs started from: aasist: AASIST.pth (clovaai release, MIT).\n" in rows
+    assert "Weights that" not in section(page, "inner/librisevoc")
+    assert "licences not known" in section(page, "my/own")
+
+
+def test_a_collapsed_seed_is_told(tmp_path):
+    collapsed = {name: (list(reversed(b)), {k: [9.0] * len(v) for k, v in s.items()}) for name, (b, s) in
+                 made_results.GOOD.items()}  # fmt: skip
+    for seed, test in enumerate((made_results.GOOD, made_results.GOOD, collapsed)):
+        made_results.add_run(tmp_path, "lfcc_gmm", made_results.score_table(test), seed=seed)
+        made_results.add_run(tmp_path, "mean_pool", made_results.score_table(made_results.GOOD), seed=seed)
+    rows = section(write(tmp_path).read_text(), "cross_method/librisevoc")
+    told = rows.split("One seed moves the mean here")[1].split("<details>")[0]
+    assert "| lfcc_gmm | easy | 3 | 33.33 | 0.00 | 0.00 | 100.00 |" in told
+    assert "mean_pool" not in told
+
+
+def test_the_real_time_factor_is_seconds_of_scoring_per_second_read(tmp_path):
+    config = {"input": {"samples": 32_000}}
+    for name, given in (("aasist", config), ("mean_pool", {"input": {"samples": None}})):
+        made_results.add_run(
+            tmp_path, name, made_results.score_table(made_results.GOOD), config=given, scored_trials=10, score_s=5.0
+        )
+    write(tmp_path)
+    lines = (tmp_path / "reports" / "costs.md").read_text().splitlines()
+    column = next(line for line in lines if line.startswith("| detector")).split(" | ").index("real-time factor")
+    cells = {
+        line.split(" | ")[0]: line.split(" | ")[column].strip()
+        for line in lines
+        if line.startswith(("| aas", "| mean"))
+    }
+    assert cells == {"| aasist": "0.2500", "| mean_pool": ""}
