@@ -5,6 +5,7 @@ and batch norms see the whole batch, so that the sum is what one process with th
 that compare the rows of a batch (contrastive terms, shuffles) see one process's part. The first process writes.
 """
 
+import atexit
 import contextlib
 import importlib.util
 import os
@@ -62,6 +63,7 @@ def start(device: str) -> Share:
     here = share()
     if here.world > 1 and not torch.distributed.is_initialized():
         torch.distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+        atexit.register(torch.distributed.destroy_process_group)  # its threads must not outlive the interpreter
     return here
 
 
