@@ -3,8 +3,10 @@
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import duckdb
@@ -67,3 +69,14 @@ def records(data):
 def scores(data, run_id):
     """scores.parquet of one run as a list of rows."""
     return pq.read_table(data / "scores" / run_id / "scores.parquet").to_pylist()
+
+
+def kill_after(seconds, *words, data):
+    """Start a command and kill -9 it, with all its workers, after so many seconds."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", *map(str, words), "--data", str(data)], cwd=ROOT, env=environment(),
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    time.sleep(seconds)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -70,6 +71,27 @@ def test_parts_together_are_the_whole(made, copy):
     expected, got = street.digest(data), street.digest(copy)
     runs = [name for name in got if name.endswith("scores.parquet")]
     assert len(runs) == 3 and all(got[name] == expected[name] for name in runs)
+
+
+def test_a_matrix_killed_at_random_moments_ends_in_the_same_bytes(made, tmp_path):
+    """12 cells; SIREN_KILLS says how often to kill (default: 3)."""
+    words = ("run", "--protocol", "inner/librisevoc", "cross_language/decro_zh_en", "inner/decro_zh", "--detector",
+             "mean_pool", "lfcc_gmm", "--seeds", "2", "--set", "mean_pool.epochs=2", "lfcc_gmm.components=4")  # fmt: skip
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    for data in (whole, killed):
+        data.mkdir()
+        for name in ("catalog.duckdb", "shards"):
+            (data / name).symlink_to(made[1] / name)
+    street.call("benchmark", *words, data=whole)
+    street.call("reports", "leaderboard", data=whole)
+    moment = random.Random(23)
+    for _ in range(int(os.environ.get("SIREN_KILLS", 3))):
+        street.kill_after(moment.uniform(1.0, 8.0), "benchmark", *words, data=killed)
+    assert "12 of 12 cells done" in street.call("benchmark", *words, data=killed).stdout
+    street.call("reports", "leaderboard", data=killed)
+    expected, got = street.digest(whole), street.digest(killed)
+    assert len([name for name in got if name.endswith("scores.parquet")]) == 12
+    assert got == expected
 
 
 def test_a_slurm_script_does_the_parts_and_then_collects(made, copy, tmp_path):

@@ -1,12 +1,7 @@
 """The street end to end, by the commands a user types: corpora in, leaderboard out, killed or not."""
 
-import os
 import random
 import re
-import signal
-import subprocess
-import sys
-import time
 
 import duckdb
 import numpy as np
@@ -103,7 +98,7 @@ def test_killed_in_every_stage_and_run_again_gives_the_same_bytes(made, tmp_path
     disturbed = tmp_path / "data"
     for stage in street.stages(corpora):
         for _ in range(2):
-            kill_after(moment.uniform(0.3, 4.0), *stage, data=disturbed)
+            street.kill_after(moment.uniform(0.3, 4.0), *stage, data=disturbed)
         street.call(*stage, data=disturbed)
     expected, got = street.digest(data), street.digest(disturbed)
     assert {name for name in expected if expected[name] != got.get(name)} == set()
@@ -116,17 +111,6 @@ def test_every_documented_query_runs_on_what_the_street_made(made):
     assert len(queries) >= 10
     answered = [sql.query(made[1], query).num_rows for query in queries]
     assert sum(number > 0 for number in answered) >= 8  # nothing is missing or tied here
-
-
-def kill_after(seconds, *words, data):
-    """Start a command and kill -9 it, with all its workers, after so many seconds."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", *map(str, words), "--data", str(data)], cwd=street.ROOT, env=street.environment(),
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
-    time.sleep(seconds)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
 
 
 @pytest.mark.parametrize("words", [
