@@ -16,6 +16,8 @@ SOURCES = {
     "shards": "shards.bench",
     "variants": "shards.bench_variants",
     "features": "features.bench",
+    "workers": "features.bench_workers",
+    "memory": "shards.bench_memory",
     "loader": "benchmark.bench_loader",
     "metrics": "benchmark.bench_metrics",
     "detectors": "benchmark.bench_detectors",

@@ -87,7 +87,8 @@ def _spline_dct(centre_hz: tuple[float, ...], step_hz: float, coefficients: int)
     centre = np.array(centre_hz)
     points = math.floor((centre[-1] - centre[0]) / step_hz + 1e-9) + 1
     spline = CubicSpline(centre, np.eye(len(centre)))(centre[0] + step_hz * np.arange(points))
-    return spline.T @ _spectrum.dct(points, coefficients).numpy()
+    # not @: BLAS sums in another order on two threads than on one, and the features would differ between processes
+    return np.einsum("pb,pc->bc", spline, _spectrum.dct(points, coefficients).numpy())
 
 
 def _cepstrum(centre_hz: np.ndarray, step_hz: float, coefficients: int) -> np.ndarray:

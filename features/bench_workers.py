@@ -1,0 +1,100 @@
+"""What a second worker is worth: two processes beside one, and a Ray cluster of two one-CPU nodes beside processes."""
+
+import hashlib
+import importlib.util
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from joblib import delayed
+
+from features import compute
+from ingest import parallel
+from shards import bench as shard_bench
+from shards import index, writer
+
+FEATURE, SHARDS, CLIPS, ROUNDS = "cqcc", 12, 12, 5  # clips of 4 s in each shard; a task is one shard
+OBJECT_STORE_BYTES = 100 << 20
+
+
+def rows() -> list[dict[str, Any]]:
+    """One row a comparison: value and limit in clips/s, reach = least value / limit; medians of rounds in turns.
+
+    Rows of Ray are there only where it is installed. Raises RuntimeError if one way of running the tasks gives other
+    bytes than another.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        tasks = _tasks(Path(folder))
+        calls = {"one process": partial(_run, tasks, 1), "two processes": partial(_run, tasks, 2)}
+        if not importlib.util.find_spec("ray"):
+            rates = _rates(calls, Path(folder))
+        else:
+            with cluster() as address:
+                rates = _rates({**calls, "ray": partial(_run, tasks, parallel.Ray(address))}, Path(folder))
+    what = f"{FEATURE} of {SHARDS} shards"
+    two = {"name": f"{what} by two workers, against one", "value": rates["two processes"], "unit": "clips/s",
+           "limit": rates["one process"], "reach": 1.8}  # fmt: skip
+    if "ray" not in rates:
+        return [two]
+    return [two, {"name": f"{what} on Ray, two nodes of one CPU, against two processes; same bytes",
+                  "value": rates["ray"], "unit": "clips/s", "limit": rates["two processes"], "reach": 0.8}]  # fmt: skip
+
+
+@contextmanager
+def cluster() -> Iterator[str]:
+    """The address of a Ray cluster of two nodes of one CPU each on this machine, stopped afterwards."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    import ray
+    from ray.cluster_utils import Cluster
+
+    node = {"num_cpus": 1, "object_store_memory": OBJECT_STORE_BYTES}
+    made = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
+    try:
+        made.add_node(**node)
+        yield made.address
+    finally:
+        ray.shutdown()
+        made.shutdown()
+
+
+def _tasks(folder: Path) -> list[parallel.Task]:
+    """The computation of one feature shard from one PCM shard each."""
+    place, recipe = folder / "data", compute.Recipe.of(FEATURE, None, {}, "float32")
+    sources, tasks = shard_bench._sources(folder / "wav", 16_000, "wav")[: SHARDS * CLIPS], []
+    for number in range(SHARDS):
+        shard = shard_bench._shard(sources[number::SHARDS], 16_000, as_is=False, number=number, audio_codec="pcm")
+        writer.write_shard(shard, place / "shards")
+        about = index.read_about(place / "shards" / shard.name)
+        audio = compute.AudioShard(shard.name, "bench", "original", about["sha256"], about["members"])
+        tasks.append(delayed(compute.compute_shard)(place, place, recipe, f"bench/{number:02d}.tar", audio))
+    return tasks
+
+
+def _run(tasks: list[parallel.Task], jobs: parallel.Jobs) -> int:
+    return sum(parallel.results(tasks, jobs, what="bench"))
+
+
+def _rates(calls: dict[str, Callable[[], int]], folder: Path) -> dict[str, float]:
+    """Clips a second of each, from the median of rounds in which they take turns, after one to start the workers."""
+    spent: dict[str, list[float]] = {name: [] for name in calls}
+    made = set()
+    for turn in range(ROUNDS + 1):
+        for name, call in calls.items():
+            started = time.perf_counter()
+            clips = call()
+            if turn:
+                spent[name].append((time.perf_counter() - started) / clips)
+                continue
+            tars = sorted((folder / "data" / "features").rglob("*.tar"))
+            made.add(hashlib.sha256(b"".join(tar.read_bytes() for tar in tars)).hexdigest())
+            for tar in tars:
+                tar.unlink()
+    if len(made) != 1:
+        raise RuntimeError(f"{' and '.join(calls)} did not give the same bytes")
+    return {name: 1 / statistics.median(times) for name, times in spent.items()}
