@@ -19,7 +19,7 @@ def test_the_detectors_page_is_current():
 def test_the_table_shows_the_committed_figures():
     figures = throughput.table()
     assert set(figures) <= set(detectors.names())
-    assert all(float(row["score_per_s"]) > 0 for row in figures.values())
+    assert all(float(row["score_per_s"]) > 0 for row in figures.values() if row["score_per_s"])
     (row,) = [line for line in TEXT.splitlines() if line.startswith("| `aasist` |")]
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert cells[1:4] == ["raw, 64,600", "297,866", "9.56"]  # the reference's own count of operations
