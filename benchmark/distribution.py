@@ -63,8 +63,15 @@ def start(device: str) -> Share:
     here = share()
     if here.world > 1 and not torch.distributed.is_initialized():
         torch.distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
-        atexit.register(torch.distributed.destroy_process_group)  # its threads must not outlive the interpreter
+        atexit.register(_leave)
     return here
+
+
+def _leave() -> None:
+    """Go together: the threads of the group must outlive neither its other processes nor the interpreter."""
+    if torch.distributed.is_initialized():
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
 
 
 def agree(value: Any, here: Share) -> Any:
