@@ -5,10 +5,10 @@ and batch norms see the whole batch, so that the sum is what one process with th
 that compare the rows of a batch (contrastive terms, shuffles) see one process's part. The first process writes.
 """
 
-import atexit
 import contextlib
 import importlib.util
 import os
+import sys
 import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -63,15 +63,22 @@ def start(device: str) -> Share:
     here = share()
     if here.world > 1 and not torch.distributed.is_initialized():
         torch.distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
-        atexit.register(_leave)
     return here
 
 
-def _leave() -> None:
-    """Go together: the threads of the group must outlive neither its other processes nor the interpreter."""
+def leave(code: int) -> int:
+    """End this process of torchrun's with `code`, together with the others; without torchrun, return the code.
+
+    The interpreter is not taken down: a thread of the process group that wakes up meanwhile would abort it.
+    """
+    if share().world == 1:
+        return code
     if torch.distributed.is_initialized():
         torch.distributed.barrier()
         torch.distributed.destroy_process_group()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def agree(value: Any, here: Share) -> Any:

@@ -24,6 +24,7 @@ def main(out: Path) -> None:
         result = {"curve": [value for _, _, value in curve], "scores": torch.from_numpy(scores),
                   "weights": detector.state_dict()}  # fmt: skip
         torch.save(result, out / "result.pt")
+    distribution.leave(0)
 
 
 if __name__ == "__main__":
