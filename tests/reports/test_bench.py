@@ -25,3 +25,12 @@ def test_the_table_says_what_was_missed():
 def test_an_unknown_stage_is_named():
     with pytest.raises(DataError, match="did you mean shards"):
         bench.bench(["shard"])
+
+
+def test_a_stage_is_measured_in_a_process_of_its_own(tmp_path, monkeypatch):
+    import os
+
+    (tmp_path / "own_stage.py").write_text("import os\ndef rows():\n    yield {'name': 'pid', 'value': os.getpid()}\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    ((row),) = bench.measured("own_stage")
+    assert row["name"] == "pid" and row["value"] != os.getpid()
