@@ -7,8 +7,9 @@ from collections.abc import Sequence
 def script(words: Sequence[str], *, tasks: int, options: Sequence[str], python: str, folder: str) -> str:
     """A shell script for `bash` on a login node: it submits an array job and, after it, the collecting job.
 
-    words: arguments of `python -m benchmark`, from `run` or `score` on; tasks: array tasks, each does every tasks-th training; options:
-    what goes to sbatch as it is (--partition=..., --gres=gpu:1, --time=...); folder: where the project lies.
+    words: arguments of `python -m benchmark`, from `run` or `score` on; tasks: array tasks, each does every tasks-th
+    training; options: what goes to sbatch as it is (--partition=..., --gres=gpu:1, --time=...); folder: where the
+    project lies.
     A task that dies or is pre-empted is put back into the queue, and goes on where it was.
     """
     run = shlex.join([python, "-m", "benchmark", *words])
