@@ -33,15 +33,17 @@ class Comparison:
     changed: tuple[str, ...]
 
 
-def reproduce(data: Path, run_id: str, machine: run.Machine, *, weights: Path | None = None) -> Comparison:
+def reproduce(
+    data: Path, run_id: str, machine: run.Machine, *, weights: Path | None = None, lists: Path | None = None
+) -> Comparison:
     """Train and score the run `run_id` again, in DATA/reproduced, and compare.
 
-    weights: the file that the run started from, where it had one. Raises DataError if there is no such run, the
-    catalog holds other trials than the run was made on, or the repetition fails.
+    weights: the file that the run started from, where it had one; lists: folder of the user's trial lists. Raises
+    DataError if there is no such run, the catalog holds other trials than the run was made on, or the repetition fails.
     """
     recorded = _record(data, run_id)
     with catalog.connect(data / "catalog.duckdb") as con:
-        on = grid.trials(con, recorded["protocol"], partial=recorded["partial"])
+        on = grid.trials(con, recorded["protocol"], partial=recorded["partial"], lists=lists)
     if on.fingerprint != recorded["trials_fingerprint"]:
         raise DataError(
             f"{run_id}: the catalog gives other trials for {recorded['protocol']} than the run had "

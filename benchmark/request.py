@@ -77,8 +77,9 @@ def _resolve_grid(con: Any, request: Request, of: Grid) -> Resolved:
             for detector in grid_files.chosen(part.detectors, detectors.names(), what="detector"):
                 if request.detectors and detector not in request.detectors:
                     continue
-                for cell in grid.resolve(here, [detector], request.seeds, trained=True, weights=request.weights,
-                                         assignments=_assigned(of, detector, chosen, request)):  # fmt: skip
+                own = _assigned(of, detector, chosen, request)
+                for cell in grid.resolve(here, [detector], request.seeds, assignments=own, weights=request.weights,
+                                         trained=request.trained):  # fmt: skip
                     found.setdefault(cell.run_id, cell)
                     levels.append((level, cell.run_id))
     if not found:
@@ -125,19 +126,23 @@ def _made(con: Any, name: str, request: Request) -> Trials:
     return grid.trials(con, name, partial=request.partial, lists=request.lists)
 
 
-def remembered(data: Path, request: Request) -> list[str] | None:
-    """The run ids that this request had when nothing it depends on was different; None if that is not known.
+def remembered(data: Path, request: Request) -> tuple[list[str], dict[str, str]] | None:
+    """The run ids of this request, and the protocols it left out and why, if nothing it depends on is different since.
 
-    A matrix that is complete is then known to be complete without any trial list being made again.
+    A matrix that is complete is then known to be complete without any trial list being made again. None if not known.
     """
     path = _memo(data, request)
-    return json.loads(path.read_text()) if path.exists() else None
+    if not path.exists():
+        return None
+    known = json.loads(path.read_text())
+    return known["runs"], known["not_run"]
 
 
-def remember(data: Path, request: Request, cells: Sequence[Cell]) -> None:
-    """Keep the run ids of a request for `remembered`."""
+def remember(data: Path, request: Request, found: Resolved) -> None:
+    """Keep what a request came to for `remembered`."""
+    known = {"runs": [cell.run_id for cell in found.cells], "not_run": dict(found.skipped)}
     with atomic(_memo(data, request)) as temporary:
-        temporary.write_text(json.dumps([cell.run_id for cell in cells]))
+        temporary.write_text(json.dumps(known))
 
 
 def _memo(data: Path, request: Request) -> Path:

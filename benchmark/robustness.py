@@ -21,7 +21,7 @@ from ingest.types import DataError
 ORIGINAL = "original"
 
 
-def score(data: Path, run_id: str, words: Sequence[str], machine: running.Machine) -> str:
+def score(data: Path, run_id: str, words: Sequence[str], machine: running.Machine, *, lists: Path | None = None) -> str:
     """Score the test of the run `run_id` once per variant; returns the id of the run that this makes.
 
     words: variants; empty: every one that the shards hold for the whole test. Test utterances count once, however many
@@ -30,7 +30,7 @@ def score(data: Path, run_id: str, words: Sequence[str], machine: running.Machin
     """
     recorded = _record(data, run_id)
     with catalog.connect(data / "catalog.duckdb") as con:
-        on = grid.trials(con, recorded["protocol"], partial=recorded["partial"])
+        on = grid.trials(con, recorded["protocol"], partial=recorded["partial"], lists=lists)
         test = _once(on.role("test"))
         words = [ORIGINAL, *(word for word in (words or _complete(con, test)) if word != ORIGINAL)]
         _refuse_missing(con, test, words)

@@ -1,10 +1,11 @@
-"""Commands that work on cells: run, score, plan, reproduce, shortcuts."""
+"""Commands that work on cells: run, score, plan, reproduce, robustness, shortcuts."""
 
 import argparse
 import json
 import os
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ def add(commands: Any, examples: str) -> None:
     again.set_defaults(does=_reproduce)
     add_data(again)
     again.add_argument("run", metavar="RUN", help="a run id, as python -m benchmark status lists them")
+    _add_lists(again)
     again.add_argument("--weights", type=Path, metavar="FILE", help="the file that the run started from")
     again.add_argument("--tolerance", type=float, default=0.0, metavar="X",
                        help="largest difference of a score that counts as the same (default: 0)")  # fmt: skip
@@ -44,6 +46,7 @@ def add(commands: Any, examples: str) -> None:
     tough.set_defaults(does=_robustness)
     add_data(tough)
     tough.add_argument("run", metavar="RUN", nargs="+", help="run ids, as python -m benchmark status lists them")
+    _add_lists(tough)
     tough.add_argument("--variant", **MANY, default=[], metavar="NAME",
                        help="mp3-32k, speed-90, ... (default: all that the shards have for the test)")  # fmt: skip
     _add_machine(tough)
@@ -56,6 +59,10 @@ def _add_protocols(command: Parser) -> None:
     add_data(command)
     command.add_argument("--protocol", **MANY, metavar="NAME", help="default: every one the catalog can run")
     command.add_argument("--partial", action="store_true", help="run protocols of which a part is missing")
+    _add_lists(command)
+
+
+def _add_lists(command: Parser) -> None:
     command.add_argument("--lists", type=Path, metavar="DIR", help="folder of trial lists (default: DATA/lists)")
 
 
@@ -105,13 +112,19 @@ def _run(arguments) -> int:  # noqa: ANN001
     if int(os.environ.get("RANK", 0)):  # of torchrun's processes the first one speaks
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     asked = _request(arguments)
-    before = requests.remembered(arguments.data, asked)
-    if before is not None and all((arguments.data / "scores" / run_id / "run.json").exists() for run_id in before):
-        print(f"{len(before)} cells, {len(before)} done before, 0 to run")
+    runs, left_out = requests.remembered(arguments.data, asked) or ([], {})
+    if runs and all((arguments.data / "scores" / run_id / "run.json").exists() for run_id in runs):
+        print(f"{len(runs)} cells, {len(runs)} done before, 0 to run")
+        _say_left_out(left_out)
         results.collect(arguments.data)
-        print(f"{len(before)} of {len(before)} cells done; results in {arguments.data / 'results.duckdb'}")
+        print(f"{len(runs)} of {len(runs)} cells done; results in {arguments.data / 'results.duckdb'}")
         return 0
     return _leave(_run_cells(arguments, asked))
+
+
+def _say_left_out(left_out: Mapping[str, str]) -> None:
+    for name, reason in left_out.items():
+        print(f"not run: {name}: {reason}")
 
 
 def _leave(code: int) -> int:
@@ -141,14 +154,13 @@ def _run_cells(arguments, asked) -> int:  # noqa: ANN001
     )  # fmt: skip
     for failure in failures:
         print(f"failed: {failure.run_id}: {failure.reason}")
-    for name, reason in found.skipped.items():
-        print(f"not run: {name}: {reason}")
+    _say_left_out(found.skipped)
     if int(os.environ.get("RANK", 0)):
         return 1 if failures else 0
     if arguments.part != (1, 1):  # one collector writes the results, when all parts have ended
         print(f"part {arguments.part[0]} of {arguments.part[1]}: {left - len(failures)} of {left} cells done")
         return 1 if failures else 0
-    requests.remember(arguments.data, asked, found.cells)
+    requests.remember(arguments.data, asked, found)
     results.collect(arguments.data)
     good = len(found.cells) - len(failures)
     print(f"{good} of {len(found.cells)} cells done; results in {arguments.data / 'results.duckdb'}")
@@ -175,13 +187,15 @@ def _request(arguments):  # noqa: ANN001
 
 
 def _print_slurm(arguments) -> int:  # noqa: ANN001
-    from benchmark import cells, slurm
+    from benchmark import slurm
 
     _request(arguments)  # a mistake in it should not wait in a queue
-    words = slurm.without(arguments.words, ("--slurm", "--slurm-options"))
-    options = shlex.split(arguments.slurm_options)
-    print(slurm.script(words, tasks=arguments.print_slurm, options=options, python=sys.executable,
-                       folder=str(cells.ROOT)), end="")  # fmt: skip
+    words = slurm.without(arguments.words, ("--slurm", "--slurm-options", "--data"))
+    script = slurm.script(
+        words, data=str(arguments.data.absolute()), tasks=arguments.print_slurm,
+        options=shlex.split(arguments.slurm_options), python=sys.executable, folder=os.getcwd(),
+    )  # fmt: skip
+    print(script, end="")
     return 0
 
 
@@ -195,8 +209,7 @@ def _plan(arguments) -> int:  # noqa: ANN001
         print(json.dumps({"detectors": plan.as_json(rows), "not_run": dict(found.skipped)}, indent=1))
         return 0
     print("\n".join(plan.table(rows, jobs=arguments.jobs or devices.count("cpu"))))
-    for name, reason in found.skipped.items():
-        print(f"not run: {name}: {reason}")
+    _say_left_out(found.skipped)
     return 0
 
 
@@ -205,7 +218,7 @@ def _reproduce(arguments) -> int:  # noqa: ANN001
     from benchmark.reproduce import reproduce
 
     machine = run.Machine(arguments.device, arguments.threads, 1)
-    found = reproduce(arguments.data, arguments.run, machine, weights=arguments.weights)
+    found = reproduce(arguments.data, arguments.run, machine, weights=arguments.weights, lists=arguments.lists)
     for change in found.changed:
         print(f"changed since: {change}")
     same = found.largest <= arguments.tolerance
@@ -229,7 +242,7 @@ def _robustness(arguments) -> int:  # noqa: ANN001
 
     machine = run.Machine(arguments.device, arguments.threads, 1)
     for run_id in arguments.run:
-        print(robustness.score(arguments.data, run_id, arguments.variant, machine))
+        print(robustness.score(arguments.data, run_id, arguments.variant, machine, lists=arguments.lists))
     results.collect(arguments.data)
     return 0
 

@@ -4,16 +4,16 @@ import shlex
 from collections.abc import Sequence
 
 
-def script(words: Sequence[str], *, tasks: int, options: Sequence[str], python: str, folder: str) -> str:
+def script(words: Sequence[str], *, data: str, tasks: int, options: Sequence[str], python: str, folder: str) -> str:
     """A shell script for `bash` on a login node: it submits an array job and, after it, the collecting job.
 
-    words: arguments of `python -m benchmark`, from `run` or `score` on; tasks: array tasks, each does every tasks-th
-    training; options: what goes to sbatch as it is (--partition=..., --gres=gpu:1, --time=...); folder: where the
-    project lies.
+    words: arguments of `python -m benchmark`, from `run` or `score` on, without --data; tasks: array tasks, each does
+    every tasks-th training; options: what goes to sbatch as it is (--partition=..., --gres=gpu:1, --time=...); folder:
+    where the commands run.
     A task that dies or is pre-empted is put back into the queue, and goes on where it was.
     """
-    run = shlex.join([python, "-m", "benchmark", *words])
-    collect = shlex.join([python, "-m", "benchmark", "collect", *_data(words)])
+    run = shlex.join([python, "-m", "benchmark", *words, "--data", data])
+    collect = shlex.join([python, "-m", "benchmark", "collect", "--data", data])
     submit = shlex.join(["sbatch", "--parsable", "--requeue", f"--array=1-{tasks}", "--job-name=siren", *options])
     after = shlex.join(["sbatch", "--job-name=siren-collect", "--kill-on-invalid-dep=yes"])
     return f"""#!/usr/bin/env bash
@@ -45,13 +45,3 @@ def without(words: Sequence[str], options: Sequence[str]) -> list[str]:
             kept.append(word)
         skip = not skip and word in options
     return kept
-
-
-def _data(words: Sequence[str]) -> list[str]:
-    """--data DIR of the words, where they have it."""
-    for place, word in enumerate(words):
-        if word == "--data":
-            return ["--data", words[place + 1]]
-        if word.startswith("--data="):
-            return [word]
-    return []

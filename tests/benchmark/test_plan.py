@@ -3,7 +3,6 @@
 from types import SimpleNamespace
 
 import pyarrow as pa
-import pytest
 
 from benchmark import cells, devices, energy, plan, settings, slurm
 
@@ -73,14 +72,16 @@ def test_energy_comes_from_the_counter_or_from_busy_seconds(tmp_path, monkeypatc
     assert read["energy_source"] == "estimate" and 0 < read["energy_j"] < 100
 
 
-@pytest.mark.parametrize("words", [["--data", "x y"], ["--data=x y"], []])
-def test_a_slurm_script_is_shell_that_quotes_its_words(words):
-    text = slurm.script(words, tasks=3, options=["--gres=gpu:1"], python="/usr/bin/python3", folder="/a b")
+def test_a_slurm_script_is_shell_that_quotes_its_words():
+    text = slurm.script(["run", "--seeds", "2"], data="/x y", tasks=3, options=["--gres=gpu:1"],
+                        python="/usr/bin/python3", folder="/a b")  # fmt: skip
     assert "--array=1-3" in text and "--gres=gpu:1" in text and "cd '/a b'" in text
-    assert slurm.without(["run", "--slurm", "3", "--set", "a=1", "--slurm-options=-p x"], ("--slurm", "--slurm-options")) == [
-        "run", "--set", "a=1"
-    ]  # fmt: skip
-    assert text.count("'x y'") + text.count("'--data=x y'") == (2 if words else 0)  # run and collect
+    assert "run --seeds 2 --data '/x y' --part" in text and "collect --data '/x y'" in text
+
+
+def test_options_are_taken_out_with_their_values():
+    words = ["run", "--slurm", "3", "--set", "a=1", "--slurm-options=-p x"]
+    assert slurm.without(words, ("--slurm", "--slurm-options")) == ["run", "--set", "a=1"]
 
 
 def test_rates_come_from_runs_first_then_from_the_throughput_table(tmp_path):
