@@ -206,10 +206,11 @@ def _sum(x: torch.Tensor) -> torch.Tensor:
 class Tracker:
     """Learning curves to TensorBoard, MLflow or Weights & Biases while training runs; None: nowhere.
 
-    Files go to `folder`; MLflow and Weights & Biases follow their own environment variables to a server.
+    device: that of the training. Files go to `folder`; MLflow and Weights & Biases follow their own environment
+    variables to a server.
     """
 
-    def __init__(self, name: str | None, folder: Path, run: str, config: Mapping[str, Any]):
+    def __init__(self, name: str | None, folder: Path, run: str, config: Mapping[str, Any], *, device: str = "cpu"):
         self._accelerator = None
         if name is None or not share().first:
             return
@@ -222,7 +223,7 @@ class Tracker:
             os.environ.setdefault("MLFLOW_TRACKING_URI", (folder / "mlruns").resolve().as_uri())
         if name == "wandb":
             os.environ.setdefault("WANDB_DIR", str(folder))
-        self._accelerator = Accelerator(cpu=True, log_with=name, project_dir=str(folder))
+        self._accelerator = Accelerator(cpu=device == "cpu", log_with=name, project_dir=str(folder))
         flat = {key: value if isinstance(value, int | float | str) else str(value) for key, value in config.items()}
         self._accelerator.init_trackers(run, config=flat)
 

@@ -216,7 +216,7 @@ def _train(work: _Work, cell: Cell, detector: Any, reader: Any, device: str) -> 
         "seed": cell.seed,
         **cell.settings.as_json()["training"],
     }
-    with Tracker(work.machine.track, work.out / "tracking", cell.train_key, about) as tracker:
+    with Tracker(work.machine.track, work.out / "tracking", cell.train_key, about, device=device) as tracker:
         result = train(
             detector,
             _loader(detector, on.role("train"), cell, reader, device, train=True, balance=balance, stored=stored),
