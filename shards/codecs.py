@@ -87,10 +87,10 @@ def available(codec: Codec) -> bool:
 @functools.cache
 def versions() -> dict[str, str]:
     """Name -> version of what the bytes of a round trip depend on."""
-    import av
+    from av import __version__, library_versions
 
-    libraries = {name: ".".join(map(str, av.library_versions[name])) for name in ("libavcodec", "libavutil")}
-    return {"pyav": av.__version__, **libraries, "libsndfile": soundfile.__libsndfile_version__}
+    libraries = {name: ".".join(map(str, library_versions[name])) for name in ("libavcodec", "libavutil")}
+    return {"pyav": __version__, **libraries, "libsndfile": soundfile.__libsndfile_version__}
 
 
 def _decoded(source: np.ndarray, codec: Codec) -> np.ndarray:

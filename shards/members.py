@@ -125,10 +125,14 @@ class Members:
             raise self._absent(utt_id, variant)
         return row
 
+    def _making(self, corpus: str, variant: str) -> str:
+        """The command that writes the members of a corpus in a variant."""
+        return self.command.format(corpus=corpus) + ("" if variant == "original" else f" --variant {variant}")
+
     def _absent(self, utt_id: str, variant: str) -> DataError:
+        command = self._making(utt_id.split("/")[0], variant)
         return DataError(
-            f"{utt_id} is in no shard of variant {variant!r}; "
-            f"run: {self.command.format(corpus=utt_id.split('/')[0])} --data {self.data} "
+            f"{utt_id} is in no shard of variant {variant!r}; run: {command} --data {self.data} "
             "(and see python -m ingest status)"
         )
 

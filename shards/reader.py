@@ -106,6 +106,13 @@ class Reader(Members):
         """int64 (clip,) lengths of the clips that rows() found."""
         return self._index["samples"][rows].astype(np.int64)
 
+    def _making(self, corpus: str, variant: str) -> str:
+        if variant == "original":
+            return super()._making(corpus, variant)
+        if variant == "vocals":
+            return f"python -m shards vocals {corpus}"
+        return f"python -m shards variants {corpus} --plan PLAN"
+
     def _pcm(self, row: int, offset: int, samples: int, width: int, utt_id: str) -> np.ndarray:
         data = self._read(row, offset, width * samples, utt_id)
         if width == 4:

@@ -198,6 +198,8 @@ def _scratch(name: str) -> Iterator[Path]:
     folder = Path(tempfile.gettempdir()) / f"siren-{os.getuid()}"
     with writable(folder):
         folder.mkdir(exist_ok=True, mode=0o700)
+        if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+            raise DataError(f"{folder} belongs to somebody else; set TMPDIR to a folder of your own")
         for left in folder.iterdir():
             if not Path(f"/proc/{left.name.partition('-')[0]}").exists() and Path("/proc/self").exists():
                 left.unlink(missing_ok=True)
