@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmark import results
 from ingest import catalog
 
 # subset -> (bona fide scores, {attack: spoof scores}); the bona fide are shared by both subsets
@@ -97,3 +98,10 @@ def make_catalog(data: Path) -> None:
             SELECT 'librisevoc/gone' AS utt_id, 'librisevoc' AS corpus, 'gone.wav' AS path, 'bonafide' AS label,
                    'gone' AS source_id, 'speech' AS domain, false AS audio_present, 'missing' AS audio_status""")
         con.execute("INSERT INTO finding VALUES ('librisevoc', 'missing', 'gone.wav', 'not on disk')")
+
+
+def collected(folder: Path) -> Path:
+    """The folder with its runs made and their results collected."""
+    make(folder)
+    results.collect(folder)
+    return folder

@@ -154,10 +154,7 @@ def test_silence_for_days_in_a_few_kilobytes_is_bounded(tmp_path):
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    made_results.make(folder)
-    results.collect(folder)
-    return folder
+    return made_results.collected(tmp_path_factory.mktemp("data"))
 
 
 @pytest.mark.parametrize("query", [

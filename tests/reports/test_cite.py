@@ -5,7 +5,7 @@ import re
 import made_results
 import pytest
 
-from benchmark import detectors, results
+from benchmark import detectors
 from ingest import corpora
 from ingest.types import DataError
 from protocols.load import names
@@ -15,10 +15,7 @@ from reports.__main__ import main
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    made_results.make(folder)
-    results.collect(folder)
-    return folder
+    return made_results.collected(tmp_path_factory.mktemp("data"))
 
 
 @pytest.mark.parametrize("key", sorted(cite.entries()))

@@ -10,7 +10,7 @@ import pytest
 import torch
 import trained_run
 
-from benchmark import metrics, results
+from benchmark import metrics
 from ingest.types import DataError
 from reports import figures, latent, plots
 from reports.__main__ import main
@@ -18,10 +18,7 @@ from reports.__main__ import main
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    made_results.make(folder)
-    results.collect(folder)
-    return folder
+    return made_results.collected(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")
