@@ -72,7 +72,7 @@ def collect(data: Path, *, replicates: int = REPLICATES, jobs: int | None = None
     path = data / "results.duckdb"
     with lock(data / "results.lock"):
         for left in data.glob(".results.duckdb.*"):  # of a killed process: nobody else writes under this lock
-            left.unlink()
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
         _keep_older(path)
         folders = sorted(p.parent for p in (data / "scores").glob("*/run.json"))
         signatures = {f.name: signature(f, replicates) for f in folders}

@@ -64,6 +64,7 @@ def _create(path: Path) -> None:
         if not path.exists():
             with atomic(path) as temporary:
                 temporary.unlink()  # DuckDB makes a new file where there is none
+                temporary.with_name(f"{temporary.name}.wal").unlink(missing_ok=True)  # of a process that was killed
                 with duckdb.connect(str(temporary), config=_CONFIG) as con:
                     _lay_out(con)
 

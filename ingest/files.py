@@ -6,7 +6,6 @@ import fcntl
 import hashlib
 import os
 import socket
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,14 +18,14 @@ def atomic(path: Path | str, *, sync: bool = True) -> Iterator[Path]:
 
     The caller writes the temporary file by name. A reader sees the old file or the new one, never a part.
     With sync=False the caller flushes later, many files at once, before anything relies on them.
-    Raises DataError when the folder cannot be written or the disk is full.
+    What a killed writer of the same path left is taken over. Raises DataError when the folder cannot be written or the
+    disk is full.
     """
     path = Path(path)
     with writable(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-        os.close(handle)
-    temporary = Path(name)
+        handle, temporary = _temporary(path)
+    renamed = False
     try:
         with writable(path.parent):
             yield temporary
@@ -35,10 +34,62 @@ def atomic(path: Path | str, *, sync: bool = True) -> Iterator[Path]:
                     os.fsync(written.fileno())
             os.chmod(temporary, 0o644)
             os.replace(temporary, path)
+            renamed = True
             if sync:
                 sync_folder(path.parent)
     finally:
-        temporary.unlink(missing_ok=True)
+        if not renamed:  # else the name may be another writer's already
+            temporary.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _temporary(path: Path) -> tuple[int, Path]:
+    """An empty file beside `path` that this process alone writes, locked for as long as the handle is open.
+
+    The first free one of .NAME.tmp, .NAME.1.tmp, ...: the lock of a writer that was killed is free, so that its file is
+    used again and nothing is left over.
+    """
+    number, mine = 0, None
+    while True:
+        name = path.with_name(f".{path.name}{f'.{number}' if number else ''}.tmp")
+        number += 1
+        if mine is not None and not name.exists():
+            return mine
+        handle = _alone(name)
+        if handle is None:
+            continue
+        if mine is None:
+            mine = handle, name
+        else:  # left by one of several writers that were killed together
+            name.unlink(missing_ok=True)
+            os.close(handle)
+
+
+def _alone(name: Path) -> int | None:
+    """Open, lock and empty a file, made if need be; None if it is another's, or no file of ours to write."""
+    try:
+        handle = os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EISDIR) or (error.errno == errno.EACCES and name.exists()):
+            return None
+        raise
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if _is_still(handle, name):
+            os.ftruncate(handle, 0)
+            return handle
+    except BlockingIOError:
+        pass
+    os.close(handle)
+    return None
+
+
+def _is_still(handle: int, name: Path) -> bool:
+    """Whether a name means the open file: whoever held its lock before may have renamed or removed it."""
+    try:
+        return os.path.samestat(os.fstat(handle), os.stat(name, follow_symlinks=False))
+    except FileNotFoundError:
+        return False
 
 
 def sync_folder(folder: Path) -> None:
@@ -55,16 +106,50 @@ def writable(folder: Path) -> Iterator[None]:
     """Turn "permission denied", "read-only" and "disk full" below `folder` into one clear line."""
     try:
         yield
-    except OSError as error:
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise DataError(f"{folder} is not writable ({error.strerror}); pass another folder as DATA=") from None
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise DataError(
-                f"{folder} has no room left ({error.strerror}); free space and run the same command again"
-            ) from None
-        if error.errno in (errno.ENOTDIR, errno.EEXIST):
-            raise DataError(f"{folder} cannot be used as a folder ({error.strerror}: {error.filename})") from None
+    except DataError:
         raise
+    except Exception as error:
+        said = refusal(error, folder)
+        if said is None:
+            raise
+        raise DataError(said) from None
+
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NO_RIGHT = (errno.EACCES, errno.EPERM, errno.EROFS)
+_NO_FOLDER = (errno.ENOTDIR, errno.EEXIST)
+_FULL_BYTES = 1 << 16  # that are left when a write fails for want of room
+
+
+def refusal(error: BaseException, folder: Path | None = None) -> str | None:
+    """One line for a disk that is full or a folder (if known) that takes nothing; None for any other error.
+
+    DuckDB and safetensors raise errors of their own with the system's words in them; torch, NumPy and libsndfile do not
+    say why they could not write, so there the disk is asked.
+    """
+    code, words = getattr(error, "errno", None), str(error).lower()
+    if code is None:
+        code = next((c for c in (*_NO_ROOM, *_NO_RIGHT) if os.strerror(c).lower() in words), None)
+    if code is None and folder is not None and _is_full(folder):
+        code = errno.ENOSPC
+    if folder is None and code in (*_NO_RIGHT, *_NO_ROOM):
+        which = getattr(error, "filename", None) or " ".join(str(error).split())
+        return f"cannot go on: {which} ({os.strerror(code)}); mend that and run the same command again"
+    if code in _NO_RIGHT:
+        return f"{folder} is not writable ({os.strerror(code)}); pass another folder as DATA="
+    if code in _NO_ROOM:
+        return f"{folder} has no room left ({os.strerror(code)}); free space and run the same command again"
+    if code in _NO_FOLDER and isinstance(error, OSError):
+        return f"{folder} cannot be used as a folder ({error.strerror}: {error.filename})"
+    return None
+
+
+def _is_full(folder: Path) -> bool:
+    try:
+        about = os.statvfs(folder)
+    except OSError:
+        return False
+    return about.f_blocks > 0 and about.f_bavail * about.f_frsize < _FULL_BYTES
 
 
 @contextlib.contextmanager

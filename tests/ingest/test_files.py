@@ -1,0 +1,118 @@
+"""Files that appear whole or not at all: what a killed writer left, two writers at once, a full disk."""
+
+import errno
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+import street
+
+from ingest import files
+from ingest.types import DataError
+
+
+def killed_while_writing(path):
+    """A process that is killed inside atomic(path)."""
+    code = "import os, sys; from ingest.files import atomic\nwith atomic(sys.argv[1]) as t: t.write_bytes(b'half'); os.kill(os.getpid(), 9)"
+    done = subprocess.run([sys.executable, "-c", code, str(path)], cwd=street.ROOT)
+    assert done.returncode == -signal.SIGKILL
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_what_a_killed_writer_left_is_used_again(tmp_path):
+    path = tmp_path / "x.txt"
+    killed_while_writing(path)
+    assert names(tmp_path) == [".x.txt.tmp"]
+    with files.atomic(path) as temporary:
+        assert temporary.read_bytes() == b""
+        temporary.write_text("whole")
+    assert names(tmp_path) == ["x.txt"] and path.read_text() == "whole"
+
+
+def test_two_writers_of_one_path_have_a_file_each(tmp_path):
+    path = tmp_path / "x.txt"
+    with files.atomic(path) as one:
+        with files.atomic(path) as other:
+            assert one != other
+            one.write_text("one")
+            other.write_text("other")
+        assert path.read_text() == "other"
+    assert path.read_text() == "one" and names(tmp_path) == ["x.txt"]
+
+
+def test_what_several_killed_writers_left_goes(tmp_path):
+    for name in (".x.txt.tmp", ".x.txt.1.tmp", ".x.txt.2.tmp"):
+        (tmp_path / name).write_text("half")
+    with files.atomic(tmp_path / "x.txt") as temporary:
+        temporary.write_text("whole")
+    assert names(tmp_path) == ["x.txt"]
+
+
+def test_a_link_that_lies_where_the_temporary_file_would_be_is_not_followed(tmp_path):
+    (tmp_path / "other").write_text("kept")
+    (tmp_path / ".x.txt.tmp").symlink_to(tmp_path / "other")
+    with files.atomic(tmp_path / "x.txt") as temporary:
+        temporary.write_text("whole")
+    assert (tmp_path / "other").read_text() == "kept" and not (tmp_path / "x.txt").is_symlink()
+
+
+def test_an_error_leaves_the_old_file_and_no_other(tmp_path):
+    path = tmp_path / "x.txt"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), files.atomic(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old" and names(tmp_path) == ["x.txt"]
+
+
+def _write_often(path, letter):
+    for _ in range(200):
+        with files.atomic(path, sync=False) as temporary:
+            temporary.write_text(letter * 1000)
+
+
+def test_writers_at_the_same_time_never_mix(tmp_path):
+    path = tmp_path / "x.txt"
+    context = multiprocessing.get_context("fork")
+    writers = [context.Process(target=_write_often, args=(path, letter)) for letter in "abc"]
+    for one in writers:
+        one.start()
+    for one in writers:
+        one.join(60)
+    assert [one.exitcode for one in writers] == [0, 0, 0]
+    assert len(set(path.read_text())) == 1 and len(path.read_text()) == 1000 and names(tmp_path) == ["x.txt"]
+
+
+class Foreign(Exception):
+    """As DuckDB, safetensors and torch say it: no errno."""
+
+
+@pytest.mark.parametrize(("error", "said"), [
+    (OSError(errno.ENOSPC, "x"), "has no room left"),
+    (OSError(errno.EROFS, "x"), "is not writable"),
+    (Foreign('IO Error: Could not write file "a": No space left on device'), "has no room left"),
+    (Foreign("I/O error: Permission denied (os error 13)"), "is not writable"),
+])  # fmt: skip
+def test_what_the_disk_refuses_is_one_line(error, said, tmp_path):
+    with pytest.raises(DataError, match=said) as caught, files.writable(tmp_path):
+        raise error
+    assert str(tmp_path) in str(caught.value) and "\n" not in str(caught.value)
+    assert files.refusal(error).startswith("cannot go on")
+
+
+def test_a_bug_stays_a_bug(tmp_path):
+    with pytest.raises(Foreign, match="unexpected pos"), files.writable(tmp_path):
+        raise Foreign("unexpected pos 576 vs 534")
+    assert files.refusal(KeyError("errno")) is None
+
+
+def test_a_writer_that_does_not_say_why_fails_for_want_of_room_on_a_full_disk(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "statvfs", lambda _: os.statvfs_result((4096, 4096, 100, 0, 0, 9, 9, 9, 0, 255)))
+    with pytest.raises(DataError, match="no room left"), files.writable(tmp_path):
+        raise Foreign("unexpected pos 576 vs 534")
