@@ -2,10 +2,13 @@
 
 import argparse
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from ingest.files import refusal
 from ingest.types import DataError
 
 
@@ -33,12 +36,19 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in " ".join(text.split()))
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: as Ctrl-C, what is half done is cleaned up and the process ends with one line."""
+
+
 def run(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str] | None = None) -> None:
     """Call main(argv) and end the process with its exit code.
 
     main returns 0 or None (done) or 1 (something fell short). DataError becomes one line on stderr and
-    code 2; any other exception is a bug of ours and keeps its traceback.
+    code 2, as does a disk that is full or a folder that takes nothing; Ctrl-C and SIGTERM one line and code 130 or 143;
+    any other exception is a bug of ours and keeps its traceback.
     """
+    ended: list[int] = []
+    _listen(ended)
     try:
         code = main(argv) or 0
         sys.stdout.flush()
@@ -48,7 +58,38 @@ def run(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str] 
     except BrokenPipeError:  # the reader of our output went away: `... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
-    except KeyboardInterrupt:
-        print("interrupted; run the same command again to go on", file=sys.stderr)
-        code = 130
+    except (KeyboardInterrupt, Exception) as error:
+        if ended or isinstance(error, KeyboardInterrupt):  # DuckDB and others turn the signal into errors of their own
+            print(_INTERRUPTED, file=sys.stderr)
+            code = 128 + (ended or [signal.SIGINT])[0]
+        elif (said := refusal(error)) is not None:
+            print(printable(said), file=sys.stderr)
+            code = 2
+        else:
+            raise
     sys.exit(code)
+
+
+_INTERRUPTED = "interrupted; run the same command again to go on"
+
+
+def _listen(ended: list[int]) -> None:
+    """Note the first SIGINT or SIGTERM in `ended` and raise it as KeyboardInterrupt; a second one ends at once."""
+
+    def first(number: int, _: object) -> None:
+        ended.append(number)
+        for one in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(one, signal.SIG_DFL)
+        raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+
+    def unraisable(about: "sys.UnraisableHookArgs") -> None:
+        if isinstance(about.exc_value, KeyboardInterrupt):  # it came in a finaliser: nobody else would hear of it
+            print(_INTERRUPTED, file=sys.stderr, flush=True)
+            os._exit(128 + (ended or [signal.SIGINT])[0])
+        sys.__unraisablehook__(about)
+
+    if threading.current_thread() is threading.main_thread():
+        for one in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(one) != signal.SIG_IGN:  # `nohup` and background jobs of a shell stay as they are
+                signal.signal(one, first)
+        sys.unraisablehook = unraisable

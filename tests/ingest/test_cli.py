@@ -1,0 +1,68 @@
+"""How a command ends: one line and a code for Ctrl-C, SIGTERM and what the disk refuses; a bug keeps its traceback."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+import street
+
+WAITING = """
+import sys, time
+from ingest.cli import run
+def main(_):
+    print("up", flush=True)
+    {body}
+run(main, [])
+"""
+
+
+def started(body):
+    process = subprocess.Popen([sys.executable, "-c", WAITING.format(body=body)], cwd=street.ROOT, text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+    assert process.stdout.readline() == "up\n"
+    return process
+
+
+BODIES = {
+    "sleeping": "time.sleep(60)",
+    "in a query": "import duckdb; print('q', flush=True); duckdb.sql('SELECT count(*) FROM range(1_000_000) a, range(1_000_000) b').fetchall()",
+    "turned into another error": "\n    try: time.sleep(60)\n    except BaseException: raise RuntimeError('Query interrupted')",
+    "in a finaliser": "\n    class Late:\n        def __del__(self): time.sleep(60)\n    Late()\n    time.sleep(60)",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("body", BODIES)
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_it_with_one_line(number, code, body):
+    process = started(BODIES[body])
+    if body == "in a query":
+        process.stdout.readline()
+    process.send_signal(number)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == code
+    assert said == "interrupted; run the same command again to go on\n"
+
+
+def test_a_second_signal_ends_it_at_once():
+    process = started(
+        "\n    try: time.sleep(60)\n    finally:\n        print('cleaning', flush=True)\n        time.sleep(60)"
+    )
+    process.send_signal(signal.SIGINT)
+    assert process.stdout.readline() == "cleaning\n"
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == -signal.SIGINT and not said
+
+
+@pytest.mark.parametrize(("error", "code", "lines"), [
+    ("OSError(28, 'No space left on device', '/x/y')", 2, 1),
+    ("RuntimeError('Could not write file: No space left on device')", 2, 1),
+    ("PermissionError(13, 'Permission denied', '/x/y')", 2, 1),
+    ("KeyError('a bug')", 1, 5),
+])  # fmt: skip
+def test_what_the_disk_refuses_is_one_line_and_a_bug_is_not(error, code, lines):
+    process = started(f"raise {error}")
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == code and (len(said.splitlines()) == 1) == (lines == 1)
+    assert ("Traceback" in said) == (code == 1)
