@@ -84,9 +84,9 @@ class Lfcc(Extractor):
         if self.log == "db":
             static = _spectrum.decibels(bands, self.top_db) @ self.dct
         else:
-            static = bands.add_(self.log_floor).log10_() @ self.dct
+            static = _spectrum.log10_(bands.add_(self.log_floor)) @ self.dct
         if self.energy:
-            static[..., 0] = (power.sum(-1) / self.power.n_fft).add_(self.log_floor).log10_()
+            static[..., 0] = _spectrum.log10_((power.sum(-1) / self.power.n_fft).add_(self.log_floor))
         if not self.delta:
             return static
         delta = _spectrum.difference(static, self.delta)

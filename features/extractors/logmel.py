@@ -43,7 +43,7 @@ class LogMel(Extractor):
         """(batch, sample) -> (batch, frame, band)."""
         x = self.bank(self.power(wave))
         if self.log == "ln":
-            x = x.clamp_(min=1e-10).log_()
+            x = _spectrum.log_(x.clamp_(min=1e-10))
         elif self.log == "db":
             x = _spectrum.decibels(x, self.top_db, over=self.over)
         return _spectrum.standardise(x, 1e-5, add=False) if self.cmvn else x

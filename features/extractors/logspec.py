@@ -41,7 +41,7 @@ class LogSpec(Extractor):
             wave = _spectrum.pre_emphasis(wave, self.factor, reflect=True)
         x = self.power(wave)
         if self.log:
-            x = x.add_(self.floor).log_()
+            x = _spectrum.log_(x.add_(self.floor))
         return _spectrum.standardise(x, 1e-9, add=True) if self.norm == "clip" else x
 
     def over_batch(self, x: Tensor) -> Tensor:

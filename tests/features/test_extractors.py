@@ -135,6 +135,22 @@ def test_triangles_by_hand():
     assert bank.T.tolist() == [[0, 0.5, 1, 0.5, 0, 0, 0], [0, 0, 0, 0.5, 1, 0.5, 0]]
 
 
+def test_logarithms_on_a_processor_are_those_of_torch():
+    x = torch.cat([torch.logspace(-37, 37, 1001), torch.rand(5000), torch.tensor([1.0, 1e-10])]).view(1, -1)
+    for ours, torchs in ((_spectrum.log_, torch.log), (_spectrum.log10_, torch.log10)):
+        here = x.clone()
+        assert ours(here) is here
+        torch.testing.assert_close(here, torchs(x), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["logmel", "logspec", "mfcc", "lfcc"])
+def test_another_device_needs_no_numpy(name):
+    extractor, wave = extractors.get(name), waves()
+    here = extractor.extract(wave)
+    elsewhere = extractor.to("meta").features(wave.to("meta"))
+    assert (elsewhere.shape, elsewhere.dtype) == (here.shape, torch.float32)
+
+
 def test_deltas_by_hand():
     x = torch.tensor([[[1.0], [2.0], [4.0], [7.0]]])
     assert _spectrum.difference(x).flatten().tolist() == [1, 3, 5, 3]
