@@ -14,6 +14,7 @@ EXAMPLES = """examples:
   python -m reports figures --data data/demo
   python -m reports sql "SELECT detector, protocol, subset, value FROM leaderboard WHERE metric = 'eer'"
   python -m reports rescore eval_scores.txt --protocol official/asvspoof2019_la --sign -1 --name somebody
+  python -m reports rescore eval_scores.txt.gz --figures plots
   python -m reports cite --protocol inner/librisevoc --detector aasist
   python -m reports export inner-librisevoc-aasist-s0-0123456789ab --layout asvspoof5 --output scores.tsv
   python -m reports sql "SELECT corpus, label, count(*) FROM utterance GROUP BY ALL" --db catalog --format csv
@@ -74,6 +75,7 @@ def _add_rescore(commands) -> None:  # noqa: ANN001
     command.add_argument("--source", help="where the scores come from, for the record")
     command.add_argument("--asv", type=Path, metavar="FILE", help="without --protocol: ASV scores for min t-DCF")
     command.add_argument("--partial", action="store_true", help="trials without a score are left out")
+    command.add_argument("--figures", type=Path, metavar="DIR", help="draw DET, histograms, reliability and bars there")
     command.add_argument("--format", choices=FORMATS, default="table")
 
 
@@ -122,6 +124,11 @@ def _rescore(arguments: Namespace) -> int:
     sql.write(done.table, arguments.format, None)
     for remark in done.remarks:
         print(remark, file=sys.stderr)
+    if arguments.figures:
+        from reports import rescore_figures
+
+        names = rescore_figures.write(done.scores, done.table, arguments.figures)
+        print(f"drawn in {arguments.figures}: {', '.join(names)}", file=sys.stderr)
     if done.run_id:
         print(f"stored as {done.run_id}; python -m reports leaderboard shows it", file=sys.stderr)
     return 0

@@ -60,8 +60,13 @@ def svg(figure: Figure, name: str) -> str:
     text = text.replace("'DejaVu Sans', sans-serif", "system-ui, sans-serif")
     text = text.replace(INK, "currentColor")
     text = re.sub(r' width="[^"]*pt"| height="[^"]*pt"', "", text, count=2)
-    text = re.sub(r"\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}".rstrip("0").rstrip("."), text)
+    text = re.sub(r"<[^>]*>", _shortened, text)
     return re.sub(r"\s*\n\s*", " ", text)
+
+
+def _shortened(tag: re.Match) -> str:
+    """A tag with two decimals in its coordinates; what stands between tags, the labels, is left as it is."""
+    return re.sub(r"\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}".rstrip("0").rstrip("."), tag[0])
 
 
 def _settle(figure: Figure) -> None:
@@ -135,8 +140,10 @@ def det(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
 
 
 @styled
-def histogram(bonafide: np.ndarray, spoof: np.ndarray, *, threshold: float | None = None) -> Figure:
-    """Shares of each class per score bin; threshold: the one of the dev EER."""
+def histogram(
+    bonafide: np.ndarray, spoof: np.ndarray, *, threshold: float | None = None, threshold_label: str = "dev threshold"
+) -> Figure:  # fmt: skip
+    """Shares of each class per score bin; threshold: a line, by default that of the dev EER."""
     figure, axes = _axes()
     both = np.concatenate([bonafide, spoof])
     low, high = np.quantile(both, [0.001, 0.999])
@@ -146,7 +153,7 @@ def histogram(bonafide: np.ndarray, spoof: np.ndarray, *, threshold: float | Non
         axes.stairs(share, bins, fill=True, alpha=0.35, color=COLOURS[(0, 3)[k]])
         axes.stairs(share, bins, color=COLOURS[(0, 3)[k]], linestyle=DASHES[k], linewidth=1.3, label=name)
     if threshold is not None:
-        axes.axvline(threshold, color=INK, linewidth=1, linestyle=":", label="dev threshold")
+        axes.axvline(threshold, color=INK, linewidth=1, linestyle=":", label=threshold_label)
     axes.set(xlabel="score, higher = more bona fide", ylabel="share of the class")
     _legend(axes)
     return figure

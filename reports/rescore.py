@@ -7,21 +7,21 @@ the labels written in the file are believed and nothing is stored.
 import hashlib
 import json
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from benchmark.measure import Measured, measure
+from benchmark import breakdowns
+from benchmark.measure import Measured, Result, measure
 from benchmark.metrics import asv_rates
 from ingest.files import atomic
 from ingest.types import DataError
-from reports import score_files
+from reports import sasv, score_files
 
 ASKED = ("min_dcf", "act_dcf", "cllr")
 TANDEM = ("min_tdcf_2019", "min_tdcf_2021")
@@ -32,11 +32,15 @@ COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Rescored:
-    """The rows as one table, what was remarkable about the file, and the run that was stored (None: none)."""
+    """The rows as one table, what was remarkable about the file, and the run that was stored (None: none).
+
+    scores: the trials with their scores, as measured.
+    """
 
     table: pa.Table
     remarks: list[str]
     run_id: str | None
+    scores: pa.Table
 
 
 def rescore(
@@ -51,11 +55,12 @@ def rescore(
     """
     scores = score_files.read(path, sign=sign)
     if protocol is None:
-        table, remarks = _believed(path, scores), []
-        rates = _asv_of(asv, table) if asv else {}
-        asked = (*ASKED, *(TANDEM if asv else ()))
-        measured = measure(path.name, table, asked=asked, asv=rates, replicates=replicates, threads=2)
-        return Rescored(_rows(measured), remarks, None)
+        table = _believed(path, scores)
+        given = _asv_of(asv, table) if asv else sasv.rates(table)
+        asked = (*ASKED, *(TANDEM if asv else TANDEM[1:] if given else ()))
+        measured = measure(path.name, table, asked=asked, asv=given, replicates=replicates, threads=2)
+        rows = _rows(measured, sasv.rows(table))
+        return Rescored(rows, [*score_files.remarks(scores), *_notes(rows)], None, table)
     if asv:
         raise DataError("--asv is for files without a protocol; with one the catalog's ASV scores are used")
     return _external(path, scores, data, protocol, name, partial, source, replicates)
@@ -69,6 +74,9 @@ def _believed(path: Path, scores: pa.Table) -> pa.Table:
         twice = counted.filter(pc.greater(counted["count_all"], 1))
         raise DataError(f"{path}: {twice.num_rows} files occur more than once (first: {twice['file'][0]})")
     words = {"role": "test"} if "subset" in scores.column_names else {"role": "test", "subset": "all"}
+    if scores["label"].null_count:
+        first = scores.filter(pc.is_null(scores["label"]))["file"][0]
+        raise DataError(f"{path}: {scores['label'].null_count} rows have no label (first: {first})")
     for column, word in words.items():
         scores = scores.append_column(column, pa.array([word] * scores.num_rows))
     if "attack" in scores.column_names:
@@ -86,14 +94,17 @@ def _asv_of(path: Path, table: pa.Table) -> dict[str, dict[str, dict[str, float]
         score = pc.cast(words["score"], pa.float64()).to_numpy()
     except pa.ArrowInvalid as error:
         raise DataError(f"{path}: columns are source, label (target, nontarget, spoof), score ({error})") from None
-    label, attack = (np.array(words[c].to_pylist(), dtype=object) for c in ("label", "source"))
-    sides = [score[label == word] for word in ("target", "nontarget")]
-    found = {}
-    for name in ["", *sorted(set(attack[label == "spoof"]))]:
-        spoof = score[(label == "spoof") & ((attack == name) | (name == ""))]
-        rates = asv_rates(*sides, spoof)
-        found[name] = {"p_fa": rates.p_fa, "p_miss": rates.p_miss, "p_fa_spoof": rates.p_fa_spoof}
-    return dict.fromkeys(set(table["subset"].to_pylist()), found)
+    label, attack = (breakdowns.encode(words[c]) for c in ("label", "source"))
+    of = {word: label.code == (label.names.index(word) if word in label.names else -2) for word in sasv.CLASSES}
+    try:
+        found = {"": asv_rates(*(score[of[word]] for word in sasv.CLASSES))}
+        for code in breakdowns.present(attack, of["spoof"]):
+            spoof = score[of["spoof"] & (attack.code == code)]
+            found[attack.names[code]] = asv_rates(score[of["target"]], score[of["nontarget"]], spoof)
+    except ValueError as error:
+        raise DataError(f"{path}: {error}; labels are target, nontarget and spoof") from None
+    rates = {name: asdict(rate) for name, rate in found.items()}
+    return dict.fromkeys(table["subset"].unique().to_pylist(), rates)
 
 
 def _external(
@@ -132,7 +143,8 @@ def _external(
         with atomic(folder / file) as temporary:
             temporary.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
     collect(data)
-    return Rescored(_rows(measured), remarks, run_id)
+    rows = _rows(measured)
+    return Rescored(rows, [*score_files.remarks(scores), *remarks, *_notes(rows)], run_id, table)
 
 
 def _lists(groups: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -160,16 +172,18 @@ def match(
     """
     place = _places(names)
     score: dict[str, float] = {}
-    unknown, disagree = [], []
+    unknown, disagree, again = [], [], 0
     label = dict(zip(trials["utt_id"].to_pylist(), trials["label"].to_pylist()))
     said = scores["label"].to_pylist() if "label" in scores.column_names else None
     for k, (file, value) in enumerate(zip(scores["file"].to_pylist(), scores["score"].to_pylist())):
         utt_id = place.get(file) or place.get(file.rsplit("/", 1)[-1])
         if utt_id is None:
             unknown.append(file)
-        elif score.setdefault(utt_id, value) != value:
+            continue
+        again += utt_id in score
+        if score.setdefault(utt_id, value) != value:
             raise DataError(f"{path}: {file} has two scores, {score[utt_id]} and {value}")
-        elif said and said[k] != label[utt_id]:
+        if said and said[k] not in (None, label[utt_id]):
             disagree.append(file)
     if disagree:
         raise DataError(f"{path}: {len(disagree)} labels disagree with the catalog (first: {disagree[0]})")
@@ -185,6 +199,8 @@ def match(
     remarks = []
     if unknown:
         remarks.append(f"{len(unknown)} files are no test trial of this protocol (first: {unknown[0]})")
+    if again:
+        remarks.append(f"{again} trials occur more than once, each time with the same score")
     if lacking:
         remarks.append(f"{len(lacking)} of {len(label)} test trials have no score (first: {min(lacking)})")
     values = pa.array([score.get(u) for u in trials["utt_id"].to_pylist()], pa.float64())
@@ -205,8 +221,18 @@ def _places(names: pa.Table) -> dict[str, str]:
     return found
 
 
-def _rows(measured: Measured) -> pa.Table:
-    rows = [{"factor": None, "level": None, **_as_dict(r)} for r in measured.results if r.role == "test"]
+def _notes(rows: pa.Table) -> list[str]:
+    """What is suspicious about the scores: the notes of the EERs of whole subsets."""
+    return [
+        f"{row['subset']}: {row['note']}"
+        for row in rows.to_pylist()
+        if row["metric"] == "eer" and row["factor"] is None and row["value"] is not None and row["note"]
+    ]
+
+
+def _rows(measured: Measured, more: Sequence[Result] = ()) -> pa.Table:
+    tested = [r for r in measured.results if r.role == "test"]
+    rows = [{"factor": None, "level": None, **_as_dict(r)} for r in (*tested, *more)]
     rows += [_as_dict(b) for b in measured.breakdowns]
     for row in rows:
         if row.get("factor_2"):

@@ -2,13 +2,14 @@
 
 Blank- or comma-separated, with or without a header, gzip or not. With a header the columns are found by name;
 without, by content: the first is the file, the numeric one the score, the one of label words the label. That
-covers `file score`, `file score label`, ASVspoof 2019 (`file attack label score`), 2021 (`file score`) and 5
-(`filename cm-score`).
+covers `file score`, `file score label`, ASVspoof 2019 (`file attack label score`), 2021 (`file score`), 5
+(`filename cm-score`, and asv-score and sasv-score of track 2) and RAT (`file,score,label`, label 0 = bona fide).
 """
 
 import csv
 import gzip
 import io
+import json
 import re
 import zlib
 from pathlib import Path
@@ -20,44 +21,75 @@ import pyarrow.compute as pc
 from ingest.text import fields, width
 from ingest.types import LABEL_WORDS, DataError
 
+IDS = (
+    "utt", "utt_id", "file", "filename", "file_name", "audio_file_name", "trial", "path", "name", "utterance", "audio",
+    "id",
+)  # fmt: skip
 SCORE_WORDS = ("score", "cm-score", "cm_score", "cm_scores", "scores", "logit", "logits", "llr")
 COLUMN_WORDS = {
     "label": ("label", "cm_label", "cm-label", "key", "target"),
+    "asv_label": ("asv_label", "asv-label"),
+    "asv_score": ("asv_score", "asv-score"),
+    "sasv_score": ("sasv_score", "sasv-score"),
     "attack": ("attack", "attack_id", "attack-id", "system"),
     "codec": ("codec", "compr", "compression"),
+    "vocoder": ("vocoder",),
+    "transmission": ("trans", "transmission"),
     "speaker": ("speaker", "spk", "spk_id", "speaker_id", "singer"),
     "subset": ("subset", "phase"),
 }
+FACTORS = ("attack", "codec", "vocoder", "transmission", "speaker", "subset")
+NUMBERED = {"0": "bonafide", "1": "spoof", "nan": None}  # RAT's labels; nan: not known
+VERIFIED = {"target": "bonafide", "nontarget": "bonafide", "spoof": "spoof"}  # labels of ASVspoof 5, track 2
 _UNREADABLE = (OSError, EOFError, UnicodeDecodeError, zlib.error)
 AUDIO_SUFFIX = r"\.(flac|wav|mp3|m4a|ogg|opus)$"
 
 
 def read(path: Path, *, sign: float = 1.0) -> pa.Table:
-    """Columns file, score (times sign), and those of label, attack, codec, speaker, subset that the file has.
+    """Columns file, score (times sign), and those of label, attack, codec, ... and of track 2 that the file has.
 
-    `file` is as written, without an audio suffix. Labels become bonafide or spoof. Raises DataError naming
+    `file` is as written, without an audio suffix. Labels become bonafide or spoof, NULL where the file says nan.
+    Remarks about how the file was read are in the schema's metadata: see `remarks`. Raises DataError naming
     the file and what is wrong: an unreadable layout, a score that is not a finite number (first line named),
     an unknown label word.
     """
     words, header = _table(path)
     columns = _by_name(path, words) if header else _by_content(path, words)
-    score = _numbers(words[columns["score"]])
-    if score is None or not np.isfinite(score).all():
-        texts = words[columns["score"]].to_pylist()
-        bad = [k for k, text in enumerate(texts) if not _finite(text)]
-        line = bad[0] + 1 + header
-        some = f"{len(bad)} of {len(texts)} scores are not finite numbers"
-        raise DataError(f"{path}: {some} (first: {texts[bad[0]]!r}, row {line})")
-    file = pc.replace_substring_regex(words[columns["file"]], f"(?i){AUDIO_SUFFIX}", "")
-    found = {"file": file, "score": pa.array(sign * score)}
-    for name in ("attack", "codec", "speaker", "subset"):
+    told = []
+    if "file" in columns:
+        file = pc.replace_substring_regex(words[columns["file"]], f"(?i){AUDIO_SUFFIX}", "")
+    else:
+        file = pa.array([f"row {k}" for k in range(1 + header, words.num_rows + 1 + header)])
+        told.append("no column names the files; its rows are taken as one trial each")
+    found = {"file": file, "score": pa.array(sign * _scores(path, words[columns["score"]], header))}
+    for name in FACTORS:
         if name in columns:
             values = words[columns[name]]
             found[name] = pc.if_else(pc.is_in(values, pa.array(["", "-", "bonafide"])), None, values) \
                 if name == "attack" else values  # fmt: skip
-    if "label" in columns:
-        found["label"] = _labels(path, words[columns["label"]])
-    return pa.table(found)
+    for name in ("asv_score", "sasv_score"):
+        if name in columns:
+            found[name] = pa.array(_scores(path, words[columns[name]], header))
+    if label := columns.get("label") or columns.get("asv_label"):
+        found |= _labels(path, words[label], told)
+    if "asv_label" in columns:
+        found["asv_label"] = pc.utf8_lower(words[columns["asv_label"]])
+    return pa.table(found).replace_schema_metadata({"remarks": json.dumps(told)})
+
+
+def remarks(scores: pa.Table) -> list[str]:
+    """What `read` had to decide about a file."""
+    return json.loads((scores.schema.metadata or {}).get(b"remarks", b"[]"))
+
+
+def _scores(path: Path, texts: pa.ChunkedArray, header: bool) -> np.ndarray:
+    score = _numbers(texts)
+    if score is None or not np.isfinite(score).all():
+        listed = texts.to_pylist()
+        bad = [k for k, text in enumerate(listed) if not _finite(text)]
+        some = f"{len(bad)} of {len(listed)} scores are not finite numbers"
+        raise DataError(f"{path}: {some} (first: {listed[bad[0]]!r}, row {bad[0] + 1 + header})")
+    return score
 
 
 def _finite(text: str) -> bool:
@@ -123,16 +155,21 @@ def _by_name(path: Path, words: pa.Table) -> dict[str, str]:
         name = next((lower[word] for word in known if word in lower), None)
         if name is not None:
             found[column] = name
-    ids = ("utt", "utt_id", "file", "filename", "file_name", "trial", "path", "name", "utterance", "audio", "id")
-    found["file"] = next((lower[word] for word in ids if word in lower), words.column_names[0])
-    if found["file"] == score:
-        raise DataError(f"{path}: no column names the files; expected one of {', '.join(ids)}")
+    file = next((lower[word] for word in IDS if word in lower), None)
+    if file is None and words.column_names[0] not in found.values():
+        file = words.column_names[0]
+    if file is not None:
+        found["file"] = file
+    elif not found.keys() & {"label", "asv_label"}:
+        raise DataError(f"{path}: no column names the files; expected one of {', '.join(IDS)}")
     return found
 
 
 def _by_content(path: Path, words: pa.Table) -> dict[str, str]:
     names = words.column_names
     numeric = [name for name in names[1:] if _numbers(words[name]) is not None]
+    if len(names) == 3 and len(numeric) == 2 and _numbered(words[names[2]]) and not _numbered(words[names[1]]):
+        return {"file": names[0], "score": names[1], "label": names[2]}
     if len(numeric) != 1:
         raise DataError(
             f"{path}: {len(numeric)} of the columns after the first are numbers, one (the score) is expected; "
@@ -156,13 +193,26 @@ def _numbers(texts: pa.ChunkedArray) -> np.ndarray | None:
         return None
 
 
-def _labels(path: Path, words: pa.ChunkedArray) -> pa.Array:
+def _numbered(texts: pa.ChunkedArray) -> bool:
+    """Are all of them 0, 1 or nan?"""
+    return pc.all(pc.is_in(pc.utf8_lower(texts.unique()), pa.array(list(NUMBERED)))).as_py()
+
+
+def _labels(path: Path, words: pa.ChunkedArray, told: list[str]) -> dict[str, pa.Array]:
+    """Column label, and asv_label where the words are those of track 2; what was assumed is added to `told`."""
     lower = pc.utf8_lower(words).combine_chunks().dictionary_encode()
     lower = lower.combine_chunks() if isinstance(lower, pa.ChunkedArray) else lower
-    for word in lower.dictionary.to_pylist():
-        if word not in LABEL_WORDS:
-            raise DataError(f"{path}: unknown label word {word!r}; known: {', '.join(sorted(LABEL_WORDS))}")
-    return pa.array([LABEL_WORDS[w] for w in lower.dictionary.to_pylist()], pa.string()).take(lower.indices)
+    there = lower.dictionary.to_pylist()
+    known = next((k for k in (LABEL_WORDS, NUMBERED, VERIFIED) if set(there) <= set(k)), None)
+    if known is None:
+        word = next((w for w in there if w not in LABEL_WORDS and w not in VERIFIED), there[0])
+        raise DataError(f"{path}: unknown label word {word!r}; known: {', '.join(sorted(LABEL_WORDS))}")
+    if known is NUMBERED:
+        told.append("labels are read as 0 = bona fide, 1 = spoof; write them as words if the file means the reverse")
+    found = {"label": pa.array([known[w] for w in there], pa.string()).take(lower.indices)}
+    if known is VERIFIED:
+        found["asv_label"] = lower.dictionary.take(lower.indices)
+    return found
 
 
 def stem(names: pa.ChunkedArray) -> pa.ChunkedArray:

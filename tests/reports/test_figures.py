@@ -194,3 +194,12 @@ def test_a_large_heat_map_leaves_its_numbers_to_the_table():
     small, large = (plots.svg(plots.heat(["r"] * n, ["c"] * n, np.full((n, n), 12.3)), "h") for n in (3, 13))
     assert small.count(">12.3<") == 9
     assert large.count(">12.3<") == 0
+
+
+def test_labels_of_an_axis_keep_their_digits():
+    figure = plots.curves({"loss": [(1, 0.0), (2, 0.15)]}, y="loss")
+    figure.axes[0].set_yticks([0.025, 0.125], ["0.025", "0.125"])
+    drawn = plots.svg(figure, "digits")
+    assert ">0.025<" in drawn and ">0.125<" in drawn
+    coordinates = re.findall(r'd="([^"]*)"', drawn)
+    assert coordinates and not any(re.search(r"\.\d{3}", path) for path in coordinates)

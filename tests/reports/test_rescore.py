@@ -5,6 +5,7 @@ import json
 
 import duckdb
 import made_results
+import numpy as np
 import pyarrow as pa
 import pytest
 from shared_data import shared
@@ -12,7 +13,8 @@ from shared_data import shared
 from benchmark import metrics, results
 from ingest import catalog
 from ingest.types import DataError
-from reports import score_files
+from reports import rescore_figures, score_files
+from reports.__main__ import main
 from reports.export import export
 from reports.leaderboard import write
 from reports.rescore import match, rescore
@@ -25,6 +27,9 @@ LAYOUTS = {
     "asvspoof 5": "filename\tcm-score\nLA_1\t0.5\nLA_2\t-1.5\n",
     "csv with header": "path,label,score\nLA_1.wav,Real,0.5\nLA_2.wav,Fake,-1.5\n",
     "csv without": "LA_1,0.5\r\nLA_2,-1.5\r\n",
+    "rat": "LA_1.flac,0.5,0\nLA_2.flac,-1.5,1\n",
+    "rat with a header": "AUDIO_FILE_NAME,SCORE,LABEL\nLA_1,0.5,0\nLA_2,-1.5,1\n",
+    "asvspoof 5 track 2": "filename\tcm-score\tasv-score\tsasv-score\nLA_1\t0.5\t2\t3\nLA_2\t-1.5\t1\t1\n",
     "header in another order": "score cm_label attack spk utt\n0.5 bonafide - p1 LA_1\n-1.5 spoof A07 p2 LA_2\n",
 }
 
@@ -38,10 +43,28 @@ def test_every_layout_reads_the_same(tmp_path, name):
     assert table["score"].to_pylist() == [0.5, -1.5]
     if "label" in table.column_names:
         assert table["label"].to_pylist() == ["bonafide", "spoof"]
-    assert ("label" in table.column_names) == (name not in ("two columns", "asvspoof 5", "csv without"))
+    assert ("label" in table.column_names) == (
+        name not in ("two columns", "asvspoof 5", "asvspoof 5 track 2", "csv without")
+    )
     if "attack" in table.column_names:
         assert table["attack"].to_pylist() == [None, "A07"]
     assert score_files.read(path, sign=-1)["score"].to_pylist() == [-0.5, 1.5]
+
+
+def test_labels_that_are_numbers_are_told_and_checked_where_they_can_be(tmp_path):
+    path = tmp_path / "scores.txt"
+    path.write_text("LA_1,0.5,0\nLA_2,-1.5,1\nLA_3,0.1,nan\n")
+    table = score_files.read(path)
+    assert table["label"].to_pylist() == ["bonafide", "spoof", None]
+    assert "0 = bona fide" in score_files.remarks(table)[0]
+    with pytest.raises(DataError, match=r"1 rows have no label \(first: LA_3\)"):
+        rescore(path, data=tmp_path)
+    trials = pa.table({"utt_id": ["LA_1", "LA_2", "LA_3"], "label": ["bonafide", "spoof", "spoof"]})
+    names = pa.table({"utt_id": trials["utt_id"], "path": trials["utt_id"]})
+    assert match(path, table, trials, names, partial=False)[0].num_rows == 3
+    flipped = trials.set_column(1, "label", pa.array(["spoof", "bonafide", "spoof"]))
+    with pytest.raises(DataError, match="2 labels disagree"):
+        match(path, table, flipped, names, partial=False)
 
 
 def test_gzip_is_read_through(tmp_path):
@@ -111,6 +134,56 @@ def test_published_files_give_the_official_numbers(tmp_path, name, sign):
         assert rows[None, None, "min_tdcf_2021"]["value"] == pytest.approx(wanted["min_tdcf_2021_form"], abs=1e-9)
 
 
+@pytest.mark.parametrize("name", ["keyed/asv5_sasv", "real/asvspoof5_dev_sasv_demo"])
+def test_track_2_files_give_the_official_numbers(tmp_path, name):
+    folder = shared("golden", "metrics")
+    done = rescore(folder / f"{name}.tsv.gz", data=tmp_path, replicates=20)
+    value = {r["metric"]: r["value"] for r in done.table.to_pylist() if r["factor"] is None}
+    official = json.loads((folder / name.split("/")[0] / "official.json").read_text())
+    if name.startswith("keyed"):
+        wanted, t_eer = official["asvspoof5_track2"], "t_eer_percent"
+        assert value["a_dcf"] == pytest.approx(wanted["a_dcf"], abs=1e-12)
+        assert value["min_tdcf_2021"] == pytest.approx(wanted["min_tdcf_with_given_asv_corrected"], abs=1e-12)
+        assert value["min_tdcf_asvspoof5"] == pytest.approx(wanted["min_tdcf_default_asv"], abs=1e-12)
+    else:
+        wanted, t_eer = official["asvspoof5_dev_sasv_demo"], "t_eer_percent_accelerated"
+        assert value["eer"] == pytest.approx(wanted["cm_track1"]["eer"], abs=1e-12)
+        assert value["min_tdcf_asvspoof5"] == pytest.approx(wanted["min_tdcf_default_asv"], abs=1e-12)
+        assert "no column names the files" in done.remarks[0]
+    assert value["t_eer_percent"] == pytest.approx(wanted[t_eer], abs=1e-9)
+
+
+def test_verification_scores_without_their_classes_are_refused(tmp_path):
+    path = tmp_path / "scores.txt"
+    path.write_text("file cm_score asv_score label\na 1 2 bonafide\nb 0 1 spoof\n")
+    with pytest.raises(DataError, match="a column asv_label of target, nontarget and spoof"):
+        rescore(path, data=tmp_path)
+    path.write_text("file cm_score asv_score asv_label\na 1 2 target\nb 0 1 spoof\n")
+    with pytest.raises(DataError, match="subset all: no nontarget trials"):
+        rescore(path, data=tmp_path)
+
+
+def test_figures_of_a_score_file(tmp_path, capsys):
+    path = tmp_path / "scores.txt"
+    lines = [f"u{k} {0.9 - k / 50} bonafide - C0{k % 2}\n" for k in range(20)]
+    lines += [f"v{k} {k / 40} spoof A0{k % 3} C0{k % 2}\n" for k in range(20)]
+    path.write_text("file score label attack codec\n" + "".join(lines))
+    assert main(["rescore", str(path), "--data", str(tmp_path), "--figures", str(tmp_path / "plots")]) == 0
+    names = {"det", "reliability", "scores-all", "attack", "codec"}
+    assert {p.name for p in (tmp_path / "plots").iterdir()} == {f"{n}.{kind}" for n in names for kind in ("png", "svg")}
+    said = capsys.readouterr().err
+    assert "all: probabilities" in said and "drawn in" in said
+    drawn = (tmp_path / "plots" / "attack.svg").read_text()
+    assert all(attack in drawn for attack in ("A00", "A01", "A02"))
+
+
+def test_probabilities_become_log_odds_for_reliability_only():
+    both = rescore_figures.ratios(np.array([0.5, 1.0]), np.array([0.0, 0.25]))
+    assert both[0][0] == 0 and both[0][1] > 20 and both[1][1] == pytest.approx(-np.log(3))
+    logits = (np.array([2.0]), np.array([-1.0]))
+    assert rescore_figures.ratios(*logits) == logits
+
+
 @pytest.fixture
 def data(tmp_path):
     """A catalog that can run inner/decro_en: two attacks, four eval trials of each kind."""
@@ -143,7 +216,8 @@ def test_an_external_run_is_checked_stored_and_shown(data):
     done = rescore(
         eval_scores(data, "other 1\n"), data=data, protocol="inner/decro_en", source="somebody 2025", partial=True
     )
-    assert done.remarks == ["1 files are no test trial of this protocol (first: other)"]
+    assert done.remarks[0] == "1 files are no test trial of this protocol (first: other)"
+    assert not any("not run" in remark for remark in done.remarks)
     with duckdb.connect(str(data / "results.duckdb"), read_only=True) as con:
         rows = con.sql(
             "SELECT entry, external, value FROM leaderboard WHERE subset = 'eval' AND metric = 'eer'"
@@ -179,6 +253,8 @@ def test_trials_without_a_score_are_refused_unless_meant(tmp_path):
     assert (missing, len(remarks)) == (1, 1)
     stems = pa.table({"file": ["1", "2"], "score": [1.0, 0.0]})  # 1 means two utterances: it names none
     assert match(tmp_path, stems, trials, names, partial=True)[1] == 2
+    twice = pa.table({"file": ["a/1", "a/1", "b/1", "a/2"], "score": [1.0, 1.0, 0.5, 0.0]})
+    assert "1 trials occur more than once" in match(tmp_path, twice, trials, names, partial=False)[2][0]
 
 
 def test_the_way_back(data):
