@@ -16,7 +16,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import duckdb
-import joblib
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
@@ -26,7 +25,7 @@ from benchmark import throughput
 from benchmark.breakdowns import TRIAL_FACTORS
 from benchmark.measure import Measured, measure
 from benchmark.tdcf import asv_rates
-from ingest import versions
+from ingest import parallel, versions
 from ingest.files import atomic, lock
 from ingest.progress import Progress
 from ingest.types import DataError
@@ -147,9 +146,10 @@ def _measured(
     folders: Sequence[Path], signatures: Mapping[str, str], replicates: int, jobs: int | None
 ) -> Iterator[_Rows]:
     jobs = min(jobs or len(os.sched_getaffinity(0)), max(len(folders) // 4, 1))
-    parallel = joblib.Parallel(n_jobs=jobs, return_as="generator", batch_size="auto" if jobs > 1 else 1)
+    tasks = ((_run, (f, signatures[f.name], replicates), {}) for f in folders)
+    done = parallel.results(tasks, jobs, what="results", ordered=True, batch="auto" if jobs > 1 else 1)
     with Progress("results", total=len(folders), unit="run") as progress:
-        for rows in parallel(joblib.delayed(_run)(f, signatures[f.name], replicates) for f in folders):
+        for rows in done:
             progress.add()
             yield rows
 

@@ -4,8 +4,11 @@ A task is what `joblib.delayed(function)(...)` gives; it writes its own file, ma
 """
 
 import argparse
+import functools
 import os
 import socket
+import threading
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +19,7 @@ from ingest.types import DataError
 BACKENDS = ("local", "ray")
 PACKAGES = ("ingest", "protocols", "shards", "features", "benchmark", "reports")
 CONNECT_S = 10
+ORPHAN_S = 1.0  # how often a process looks whether the one that started it is there
 RETRIES = 3  # a task whose worker or node dies is started again this often
 
 Task = tuple[Any, tuple, dict]
@@ -51,29 +55,54 @@ def chosen(options: argparse.Namespace) -> Jobs | None:
     return options.jobs
 
 
-def results(tasks: Iterable[Task], jobs: Jobs, *, what: str, gpus: float = 0) -> Iterator[Any]:
+def results(
+    tasks: Iterable[Task], jobs: Jobs, *, what: str, gpus: float = 0, ordered: bool = False, batch: int | str = "auto"
+) -> Iterator[Any]:
     """What the tasks return, in the order in which they end; tasks are taken from the iterator as they start.
 
     jobs: 1 runs them in this process, one after the other. gpus: how many of a node's a task takes, on Ray.
+    ordered: in the order of the tasks (not on Ray). batch: tasks handed to a process at once.
+    Processes end when this one does, even if it is killed.
     A task's DataError is raised here and starts no further task. Raises DataError as well when a worker was killed
     and, on Ray, when starting the task again did not help.
     """
     if isinstance(jobs, Ray):
         return _on_ray(tasks, jobs, what, gpus)
-    return _here(tasks, jobs, what)
+    return _here(tasks, jobs, what, ordered, batch)
 
 
-def _here(tasks: Iterable[Task], jobs: int, what: str) -> Iterator[Any]:
+def _here(tasks: Iterable[Task], jobs: int, what: str, ordered: bool, batch: int | str) -> Iterator[Any]:
     from joblib import Parallel
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     try:
-        yield from Parallel(n_jobs=jobs, return_as="generator_unordered")(tasks)
+        if jobs != 1:
+            tasks = ((_bound, (os.getpid(), *task), {}) for task in tasks)
+        order = "generator" if ordered else "generator_unordered"
+        yield from Parallel(n_jobs=jobs, return_as=order, batch_size=batch)(tasks)
     except TerminatedWorkerError:
         raise DataError(
             f"{what}: a worker process was killed, perhaps for want of memory; what is finished is kept: "
             "run the same command again, with fewer --jobs"
         ) from None
+
+
+def _bound(parent: int, function: Any, positional: tuple, named: dict) -> Any:
+    _end_with(parent)
+    return function(*positional, **named)
+
+
+@functools.cache
+def _end_with(parent: int) -> None:
+    """End this process when `parent` is gone: its queue would keep an orphan waiting, with all it holds, for ever."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(ORPHAN_S)
+        os._exit(1)
+
+    if os.getpid() != parent:
+        threading.Thread(target=watch, daemon=True).start()
 
 
 def _on_ray(tasks: Iterable[Task], cluster: Ray, what: str, gpus: float) -> Iterator[Any]:

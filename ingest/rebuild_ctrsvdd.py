@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import soundfile
 
-from ingest import audio, confined, corpora
+from ingest import audio, confined, corpora, parallel
 from ingest.cli import Parser
 from ingest.files import atomic, inside
 from ingest.progress import track
@@ -342,13 +342,9 @@ def _cut_all(
 ) -> Iterator[tuple[tuple[str, str], int, int, list[tuple[str, str]]]]:
     """((corpus, partition), clips that were there, clips cut, [(stem, fault)]) of every source, as they come."""
     tasks = [((corpus, partition), source, segments, out) for (corpus, partition, source), segments in work.items()]
-    if jobs == 1 or len(tasks) < 2:
-        yield from track((_cut(*task) for task in tasks), "cut", total=len(tasks), unit="source")
-        return
-    import joblib
-
-    parallel = joblib.Parallel(n_jobs=jobs, backend="loky", return_as="generator_unordered")
-    yield from track(parallel(joblib.delayed(_cut)(*task) for task in tasks), "cut", total=len(tasks), unit="source")
+    jobs = 1 if len(tasks) < 2 else jobs
+    cut = parallel.results(((_cut, task, {}) for task in tasks), jobs, what="rebuild-ctrsvdd")
+    yield from track(cut, "cut", total=len(tasks), unit="source")
 
 
 def _cut(

@@ -21,7 +21,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import soundfile
 
-from ingest import audio, confined, regions, text
+from ingest import audio, confined, parallel, regions, text
 from ingest.cli import Parser
 from ingest.corpora._singfake_words import HEADER, SETS
 from ingest.corpora.singfake import ANNOTATION, PARTITIONS, SONGS, SONGS_HEADER
@@ -273,13 +273,9 @@ def _transcode(source: Path, target: Path, codec: str) -> None:
 
 
 def _all(work, tasks: Sequence[tuple], jobs: int, what: str, unit: str) -> Iterator:  # noqa: ANN001
-    if jobs == 1 or len(tasks) < 2:
-        yield from track((work(*task) for task in tasks), what, total=len(tasks), unit=unit)
-        return
-    import joblib
-
-    parallel = joblib.Parallel(n_jobs=jobs, backend="loky", return_as="generator_unordered")
-    yield from track(parallel(joblib.delayed(work)(*task) for task in tasks), what, total=len(tasks), unit=unit)
+    jobs = 1 if len(tasks) < 2 else jobs
+    done = parallel.results(((work, task, {}) for task in tasks), jobs, what=what)
+    yield from track(done, what, total=len(tasks), unit=unit)
 
 
 def _files(media: Path) -> list[str]:

@@ -9,10 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
 
-from ingest import measure
+from ingest import measure, parallel
 from ingest.files import atomic
 from ingest.progress import Progress
-from ingest.types import DataError
 
 CHUNK_FILES = 32
 _PART_ROWS, _PART_EVERY_S = 20_000, 20.0
@@ -55,17 +54,7 @@ def _measured(paths: Sequence[str], jobs: int) -> Iterator[pa.RecordBatch]:
     if jobs == 1 or len(paths) <= CHUNK_FILES:
         yield from map(measure.measure_all, chunks)
         return
-    import joblib
-    from joblib.externals.loky.process_executor import TerminatedWorkerError
-
-    parallel = joblib.Parallel(n_jobs=jobs, backend="loky", return_as="generator_unordered")
-    try:
-        yield from parallel(joblib.delayed(measure.measure_all)(chunk) for chunk in chunks)
-    except TerminatedWorkerError:
-        raise DataError(
-            "a process that measured audio was ended from outside (out of memory?); run the same command "
-            "again, it goes on from here; with --jobs 1 it needs the least memory"
-        ) from None
+    yield from parallel.results(((measure.measure_all, (chunk,), {}) for chunk in chunks), jobs, what="audio")
 
 
 def _store(folder: Path, batches: list[pa.RecordBatch]) -> pa.Table:

@@ -10,8 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import joblib
-
+from ingest import parallel
 from ingest.files import writable
 from ingest.progress import Progress
 from ingest.simulate import MARKER, Made, names
@@ -103,6 +102,6 @@ def _render(part: Path, name: str, plan: Layout, seed: int, jobs: int) -> None:
     from ingest.simulate.render import write_files
 
     with Progress(f"simulate {name}", total=len(plan.files), unit="file") as progress:
-        work = joblib.Parallel(n_jobs=min(jobs, len(pieces)), return_as="generator")
-        for count in work(joblib.delayed(write_files)(part, piece, seed) for piece in pieces):
+        tasks = ((write_files, (part, piece, seed), {}) for piece in pieces)
+        for count in parallel.results(tasks, min(jobs, len(pieces)), what=f"simulate {name}"):
             progress.add(count)

@@ -3,6 +3,10 @@
 import argparse
 import os
 import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 from joblib import delayed
@@ -40,6 +44,38 @@ def test_a_data_error_stays_one(jobs):
 def test_a_killed_worker_is_one_line():
     with pytest.raises(DataError, match=r"shards x: a worker process was killed.*run the same command again"):
         list(parallel.results([delayed(die)(), delayed(square)(1)], 2, what="shards x"))
+
+
+def stay(folder, number):
+    (folder / f"{os.getpid()}.pid").touch()
+    time.sleep(120)
+
+
+def test_processes_end_with_the_one_that_started_them(tmp_path):
+    code = (
+        "import pathlib, sys, test_parallel as t; from ingest import parallel\n"
+        "list(parallel.results(((t.stay, (pathlib.Path(sys.argv[1]), i), {}) for i in range(2)), 2, what='t'))"
+    )
+    here = Path(__file__).parent
+    driver = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], env={**os.environ, "PYTHONPATH": f"{here}:{here.parents[1]}"}
+    )
+    _wait(lambda: len(list(tmp_path.glob("*.pid"))) == 2)
+    driver.kill()
+    driver.wait()
+    _wait(lambda: not any(Path("/proc", pid.stem).exists() for pid in tmp_path.glob("*.pid")))
+
+
+def _wait(until, seconds=60):
+    end = time.monotonic() + seconds
+    while not until():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def test_results_come_in_order_when_asked():
+    late = [(time.sleep, (0.5,), {}), *((square, (i,), {}) for i in range(5))]
+    assert list(parallel.results(late, 2, what="t", ordered=True, batch=1)) == [None, 0, 1, 4, 9, 16]
 
 
 def options(*words):
