@@ -6,14 +6,17 @@ libsndfile decodes what it knows (FLAC, WAV, Ogg); MP3 and everything else goes 
 import contextlib
 import functools
 import importlib.metadata
+import itertools
 import math
 import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import duckdb
 import numpy as np
@@ -28,7 +31,11 @@ _TAIL_SAMPLES = 1024
 _LANES, _LONG = 16, 1 << 15  # fewer samples (20,480) PyTorch convolves by another routine, which adds up otherwise
 _INT16 = np.float32(1 / 32768)
 _SHORTFALL_S = 0.2  # FFmpeg's durations are of the container, whose encoder delay and padding are not heard
-_STREAMED = 0x7FFF_F000  # a WAV data chunk that claims this size or more was written to a pipe: size unknown
+_LOUDEST = 2.0**40  # times full scale: sums of squares stay finite, and so do integers that were stored as they are
+_CPU_S, _CPU_SHARE = 60.0, 0.25  # a file may take so much processor time, and this share of the time that it sounds
+_LONGEST_S = 48 * 3600.0
+_FASTEST_HZ = 1 << 20  # FLAC's highest; what lists of samples a frame or a filter take grows with the rate
+T = TypeVar("T")
 
 
 class Unreadable(DataError):
@@ -74,7 +81,7 @@ def probe(path: Path | str) -> Header:
             for _ in _blocks(path):
                 pass
             return found
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(os.fsencode(path)) as file:
             file.seek(max(0, found.frames - _TAIL_SAMPLES))
             tail = len(file.read(_TAIL_SAMPLES))
         if not found.frames:
@@ -166,27 +173,31 @@ def decoded(path: Path | str) -> tuple[Header, Iterator[np.ndarray]]:
 @contextlib.contextmanager
 def opened(path: Path | str) -> Iterator[tuple[Header, Iterator[np.ndarray]]]:
     """Open a file for one pass: its header and its blocks, as in decoded()."""
-    with _reasons(path):
+    with _reasons(path), contextlib.ExitStack() as stack:
         if not confined.regular(path):
             raise Unreadable(path, "not a regular file")
-        if _by_ffmpeg(path):
-            with _opened_by_ffmpeg(path) as both:
-                yield both
-            return
-        with contextlib.ExitStack() as stack:
-            try:
-                file = stack.enter_context(soundfile.SoundFile(path))
-            except soundfile.LibsndfileError:
-                if not _worth_ffmpeg(path):
-                    raise
-                yield stack.enter_context(_opened_by_ffmpeg(path))
-                return
-            if file.format in ("WAV", "WAVEX"):
-                _check_wav_size(path)
-            elif file.format == "OGG":
+        file = None if _by_ffmpeg(path) else _libsndfile(path, stack)
+        if file is None:
+            found, blocks = stack.enter_context(_opened_by_ffmpeg(path))
+        else:
+            if file.format in ("WAV", "WAVEX", "OGG"):
                 _check_ending(path)
             found = Header(file.format, file.subtype, file.samplerate, file.channels, file.frames)
-            yield found, _soundfile_blocks(path, file)
+            blocks = _soundfile_blocks(path, file)
+        if not 1 <= found.rate_hz <= _FASTEST_HZ:
+            raise Unreadable(path, f"claims {found.rate_hz} samples a second")
+        yield found, blocks
+
+
+def _libsndfile(path: Path | str, stack: contextlib.ExitStack) -> soundfile.SoundFile | None:
+    """The file as opened by libsndfile, or None for what is FFmpeg's."""
+    try:
+        file = stack.enter_context(soundfile.SoundFile(os.fsencode(path)))
+    except soundfile.LibsndfileError:
+        if not _worth_ffmpeg(path):
+            raise
+        return None
+    return None if file.format == "MP3" or endings.unknown_in_flac(path) else file
 
 
 def locate(con: duckdb.DuckDBPyConnection, utt_ids: Sequence[str]) -> list[Path]:
@@ -239,8 +250,9 @@ def _blocks(path: Path | str) -> Iterator[np.ndarray]:
 def _soundfile_blocks(path: Path | str, file: soundfile.SoundFile) -> Iterator[np.ndarray]:
     done, size = 0, _BLOCK_SAMPLES // max(1, file.channels // 2)  # a header can claim a thousand channels
     narrow = file.subtype == "PCM_16"  # read as integers and scaled here: half the time, the same values
-    while True:
-        block = file.read(size, dtype="int16" if narrow else "float32", always_2d=True)
+    kind = "int16" if narrow else "float32"
+    reads = (file.read(size, dtype=kind, always_2d=True) for _ in itertools.count())
+    for block in _bounded(path, reads, len, file.samplerate):
         done += len(block)
         if len(block):
             yield np.multiply(block, _INT16, dtype=np.float32) if narrow else _finite(path, block)
@@ -279,7 +291,7 @@ def _ffmpeg_blocks(path: Path | str, container, stream, found: Header) -> Iterat
 
     resampler = av.AudioResampler(format="fltp", layout=stream.layout, rate=found.rate_hz)
     done, kept, parts = 0, 0, []
-    for frame in container.decode(stream):
+    for frame in _bounded(path, container.decode(stream), _samples, found.rate_hz):
         for part in resampler.resample(frame):
             parts.append(part.to_ndarray())
             kept += parts[-1].shape[1]
@@ -296,9 +308,32 @@ def _ffmpeg_blocks(path: Path | str, container, stream, found: Header) -> Iterat
         raise Unreadable(path, "holds no sample")
 
 
+def _samples(frame) -> int:  # noqa: ANN001
+    return frame.samples
+
+
+def _bounded(path: Path | str, parts: Iterable[T], length: Callable[[T], int], rate_hz: int) -> Iterator[T]:
+    """The parts, while their decoding takes no more processor time than _CPU_S and a share of what they sound."""
+    spent_s, samples, parts = 0.0, 0, iter(parts)
+    while True:
+        started = time.thread_time()
+        part = next(parts, None)
+        spent_s += time.thread_time() - started
+        if part is None:
+            return
+        samples += length(part)
+        if spent_s > _CPU_S + _CPU_SHARE * samples / rate_hz:
+            raise Unreadable(path, f"takes too long to decode: {spent_s:.0f} s for {samples / rate_hz:.1f} s of sound")
+        if samples > _LONGEST_S * rate_hz:
+            raise Unreadable(path, f"lasts longer than {_LONGEST_S / 3600:g} hours")
+        yield part
+
+
 def _finite(path: Path | str, block: np.ndarray) -> np.ndarray:
-    if not np.isfinite(block.sum()) and not np.isfinite(block).all():
-        raise Unreadable(path, "holds samples that are not finite numbers")
+    if not (block.max() < _LOUDEST and block.min() > -_LOUDEST):  # not true of what is no number, either
+        if not np.isfinite(block).all():
+            raise Unreadable(path, "holds samples that are not finite numbers")
+        raise Unreadable(path, f"holds samples of {np.abs(block).max():.3g} times full scale, which is no sound")
     return block
 
 
@@ -342,18 +377,3 @@ def _check_ending(path: Path | str) -> None:
     reason = endings.cut(path)
     if reason:
         raise Unreadable(path, f"truncated: {reason}")
-
-
-def _check_wav_size(path: Path | str) -> None:
-    """libsndfile takes a WAV file that was cut short for a shorter one: compare its data chunk to the file."""
-    size = os.path.getsize(path)
-    with open(path, "rb") as file:
-        start = file.read(12)
-        while start[:4] == b"RIFF" and len(chunk := file.read(8)) == 8:
-            length = int.from_bytes(chunk[4:], "little")
-            if chunk[:4] == b"data":
-                present = size - file.tell()
-                if 0 < length < _STREAMED and present < length:
-                    raise Unreadable(path, f"truncated: {present} of {length} bytes of samples are there")
-                return
-            file.seek(length + length % 2, os.SEEK_CUR)

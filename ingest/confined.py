@@ -2,9 +2,11 @@
 
 FFmpeg opens URLs where a path is expected, and playlists (HLS, DASH, concat) that name further files or addresses. Here
 the protocol is `file` alone, the demuxer one of CONTAINERS, and the path is marked as a file, so that `http:...` is
-looked for on the disk.
+looked for on the disk. Its memory and its time have limits, too.
 """
 
+import ctypes
+import functools
 import os
 import stat
 from pathlib import Path
@@ -21,6 +23,10 @@ CONTAINERS = (
 """Demuxers that read one self-contained file with sound in it, by FFmpeg's names."""
 LIMITS = {"protocol_whitelist": "file", "format_whitelist": ",".join(CONTAINERS)}
 """Options for an input of FFmpeg, for the library and the program alike."""
+LARGEST_BYTES = 1 << 29  # of one piece of memory; the index of a day of sound takes a tenth of it
+WAIT_S = 120.0  # for a disk to answer
+PROGRAM = ("-timelimit", "3600", "-max_alloc", str(LARGEST_BYTES))
+"""Arguments of the program: seconds of processor time, and bytes of one piece of memory."""
 
 
 def address(path: Path | str) -> str:
@@ -32,7 +38,17 @@ def open_media(path: Path | str) -> Any:
     """Open with PyAV, confined; a context manager. Raises av.FFmpegError for whatever is not among CONTAINERS."""
     import av
 
-    return av.open(address(path), options=dict(LIMITS))
+    _limit_memory()
+    limits = {"options": dict(LIMITS), "timeout": WAIT_S, "metadata_errors": "replace"}  # tags are often not in UTF-8
+    return av.open(address(path), **limits)
+
+
+@functools.cache
+def _limit_memory() -> None:
+    """Tell the library of FFmpeg in this process its LARGEST_BYTES; PyAV has no word for it."""
+    import av
+
+    ctypes.CDLL(av._core.__file__).av_max_alloc(ctypes.c_size_t(LARGEST_BYTES))
 
 
 def regular(path: Path | str) -> bool:

@@ -1,8 +1,9 @@
-"""Whether a compressed file ends where it should: decoders take a file that was cut short for a shorter one.
+"""Whether a file ends where it should: decoders take a file that was cut short for a shorter one.
 
-Ogg marks the last page of a stream (RFC 3533, section 6), ISO media (M4A, MP4) boxes begin with their size
-(ISO/IEC 14496-12, section 4.2), MPEG audio frames follow each other by their computed length, and a Xing or Info
-frame tells the bytes of the whole stream. Cuts that none of these shows cannot be told from the file alone.
+A WAV file states the bytes of its samples, Ogg marks the last page of a stream (RFC 3533, section 6), ISO media (M4A,
+MP4) boxes begin with their size (ISO/IEC 14496-12, section 4.2), MPEG audio frames follow each other by their computed
+length, and a Xing or Info frame tells the bytes of the whole stream. Cuts that none of these shows cannot be told from
+the file alone.
 """
 
 import os
@@ -12,6 +13,7 @@ from typing import BinaryIO
 
 _PAGE_BYTES = 27 + 255 + 255 * 255  # the largest Ogg page
 _END_OF_STREAM = 4
+_STREAMED = 0x7FFF_F000  # a WAV data chunk that claims this size or more was written to a pipe: size unknown
 _XING_SHARE = 0.99  # of the claimed bytes: editors drop tags and a last frame without correcting the claim
 _IN_SYNC = 8  # frames that follow each other before the walk is believed
 # kbit/s by index, for MPEG-1 and MPEG-2/2.5 of layer III
@@ -25,11 +27,13 @@ _RATES_HZ = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 1200
 def cut(path: Path | str) -> str | None:
     """Why this file must have been cut short, in a few words, or None where nothing shows it.
 
-    Knows Ogg (Vorbis, Opus, FLAC in Ogg), MP3, AAC in ADTS, and ISO media; None for every other kind.
+    Knows WAV, Ogg (Vorbis, Opus, FLAC in Ogg), MP3, AAC in ADTS, and ISO media; None for every other kind.
     """
     size = os.path.getsize(path)
     with open(path, "rb") as file:
         start = file.read(12)
+        if start[:4] == b"RIFF" and start[8:] == b"WAVE":
+            return _wav(file, size)
         if start[:4] == b"OggS":
             return _ogg(file, size)
         if start[4:8] in (b"ftyp", b"styp"):
@@ -41,6 +45,24 @@ def cut(path: Path | str) -> str | None:
             return _frames(file, offset, _mpeg_length) or _xing(file, offset, size)
         if _adts_length(lead):
             return _frames(file, offset, _adts_length)
+    return None
+
+
+def unknown_in_flac(path: Path | str) -> bool:
+    """Whether a FLAC file does not say how many samples it has, as one written to a pipe (RFC 9639, section 8.2)."""
+    with open(path, "rb") as file:
+        start = file.read(26)
+    return start[:4] == b"fLaC" and len(start) == 26 and not int.from_bytes(start[21:26]) & (1 << 36) - 1
+
+
+def _wav(file: BinaryIO, size: int) -> str | None:
+    while len(chunk := file.read(8)) == 8:
+        length = int.from_bytes(chunk[4:], "little")
+        if chunk[:4] == b"data":
+            present = size - file.tell()
+            cut_short = 0 < length < _STREAMED and present < length
+            return f"{present} of {length} bytes of samples are there" if cut_short else None
+        file.seek(length + length % 2, os.SEEK_CUR)
     return None
 
 

@@ -397,7 +397,9 @@ def _by_ffmpeg(path: Path) -> tuple[np.ndarray, int]:
     stream = ffmpeg.input(confined.address(path), **confined.LIMITS)
     stream = stream.output("pipe:", format="au", acodec="pcm_f32be", map="0:a:0")
     try:
-        said, _ = stream.run(cmd=audio.ffmpeg(), capture_stdout=True, capture_stderr=True)
+        said, _ = stream.global_args(*confined.PROGRAM).run(
+            cmd=audio.ffmpeg(), capture_stdout=True, capture_stderr=True
+        )
         return soundfile.read(io.BytesIO(said), dtype="float32", always_2d=True)
     except ffmpeg.Error as error:
         last = (error.stderr or b"").decode(errors="replace").strip().splitlines()

@@ -264,7 +264,7 @@ def _transcode(source: Path, target: Path, codec: str) -> None:
             for read, written, how in ((str(source), coded, coding), (coded, str(temporary), decoding)):
                 stream = ffmpeg.input(confined.address(read), **confined.LIMITS)
                 stream = stream.output(written, map_metadata=-1, fflags="+bitexact", **how)
-                stream.overwrite_output().run(cmd=audio.ffmpeg(), quiet=True)
+                stream.overwrite_output().global_args(*confined.PROGRAM).run(cmd=audio.ffmpeg(), quiet=True)
         except ffmpeg.Error as error:
             said = (error.stderr or b"").decode(errors="replace").strip().splitlines() or ["no message"]
             raise DataError(

@@ -161,3 +161,69 @@ def test_integers_become_the_floats_that_libsndfile_makes_of_them(tmp_path):
     path = tmp_path / "a.wav"
     soundfile.write(path, np.arange(-32768, 32768).astype(np.int16), 16_000, subtype="PCM_16")
     assert np.array_equal(audio.mono16k(path), soundfile.read(path, dtype="float32")[0])
+
+
+def test_a_flac_of_unknown_length_written_to_a_pipe_is_whole(tmp_path):
+    wave = np.sin(np.arange(30_000) / 9)
+    soundfile.write(tmp_path / "a.flac", wave, 16_000)
+    data = bytearray((tmp_path / "a.flac").read_bytes())
+    data[21], data[22:26] = data[21] & 0xF0, bytes(4)  # the count of samples in STREAMINFO
+    (tmp_path / "piped.flac").write_bytes(data)
+    whole, rate_hz = audio.load(tmp_path / "a.flac")
+    piped, piped_rate_hz = audio.load(tmp_path / "piped.flac")
+    assert piped_rate_hz == rate_hz
+    np.testing.assert_array_equal(piped, whole)
+    (tmp_path / "cut.flac").write_bytes(data[:-100])
+    with pytest.raises(audio.Unreadable):
+        audio.load(tmp_path / "cut.flac")
+
+
+def test_an_mp3_of_any_name_is_decoded_alike(tmp_path):
+    encode(tmp_path / "a.mp3")
+    (tmp_path / "a.wav").write_bytes((tmp_path / "a.mp3").read_bytes())
+    assert audio.header(tmp_path / "a.wav") == audio.header(tmp_path / "a.mp3")
+    np.testing.assert_array_equal(audio.load(tmp_path / "a.wav")[0], audio.load(tmp_path / "a.mp3")[0])
+
+
+@pytest.mark.parametrize("suffix", ["wav", "mp3"])
+def test_a_name_that_is_no_utf_8_is_read(tmp_path, suffix):
+    path = tmp_path / f"caf\udce9.{suffix}"  # Latin-1, as an old archive has it
+    encode(tmp_path / f"a.{suffix}").rename(path)
+    assert audio.load(path)[0].size and audio.probe(path).rate_hz == 16_000
+
+
+def test_samples_louder_than_any_sound_are_refused(tmp_path):
+    for gain, said in ((2.0**31, None), (1e30, "times full scale"), (1e300, "not finite")):
+        soundfile.write(tmp_path / "a.wav", np.full(1000, 0.5) * gain, 16_000, subtype="DOUBLE")
+        if said is None:
+            assert audio.load(tmp_path / "a.wav")[0].max() == 2.0**30
+        else:
+            with pytest.raises(audio.Unreadable, match=said):
+                audio.load(tmp_path / "a.wav")
+
+
+@pytest.mark.parametrize("suffix", ["flac", "mp3"])
+def test_decoding_has_a_limit_of_processor_time_and_of_length(tmp_path, monkeypatch, suffix):
+    path = encode(tmp_path / f"a.{suffix}", seconds=3.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(audio, "_CPU_S", 0.0)
+        patch.setattr(audio, "_CPU_SHARE", 0.0)
+        for read in (audio.load, audio.mono16k, lambda p: list(audio.decoded(p)[1])):
+            with pytest.raises(audio.Unreadable, match="too long to decode"):
+                read(path)
+    monkeypatch.setattr(audio, "_LONGEST_S", 2.0)
+    with pytest.raises(audio.Unreadable, match="lasts longer than"):
+        audio.load(path)
+
+
+def test_a_rate_that_no_recorder_has_is_refused(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.zeros(1000), 2_000_000)
+    with pytest.raises(audio.Unreadable, match="2000000 samples a second"):
+        audio.header(tmp_path / "a.wav")
+
+
+def test_a_tag_that_is_no_utf_8_does_not_hide_the_sound(tmp_path):
+    frame = b"TIT2" + (5).to_bytes(4, "big") + bytes(2) + b"\x03" + b"caf\xe9"
+    tag = b"ID3\x03\0\0" + bytes([0, 0, 0, len(frame)]) + frame
+    (tmp_path / "a.mp3").write_bytes(tag + encode(tmp_path / "b.mp3").read_bytes())
+    assert audio.load(tmp_path / "a.mp3")[0].size

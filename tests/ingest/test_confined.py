@@ -173,3 +173,27 @@ def test_an_odd_rate_in_a_header_costs_little_memory(tmp_path):
     """44,101 Hz wants filters of 2.8 GB in torchaudio's layout; any file can claim it."""
     soundfile.write(tmp_path / "odd.wav", np.zeros(4_000), 44_101)
     assert audio.mono16k(tmp_path / "odd.wav").shape == (1_452,)
+
+
+def test_one_piece_of_memory_has_a_limit(secret):
+    import ctypes
+
+    import av
+
+    with confined.open_media(secret):
+        pass
+    library = ctypes.CDLL(av._core.__file__)
+    library.av_malloc.restype, library.av_free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+    small = library.av_malloc(ctypes.c_size_t(1 << 20))
+    assert small and not library.av_malloc(ctypes.c_size_t(confined.LARGEST_BYTES + 1))
+    library.av_free(small)
+
+
+def test_the_program_ends_at_its_limits(tmp_path, secret):
+    import subprocess
+
+    words = [audio.ffmpeg(), "-v", "error", "-stream_loop", "-1", "-i", str(secret), "-f", "null", "-"]
+    limits = list(confined.PROGRAM)
+    assert limits[0] == "-timelimit" and limits[2:] == ["-max_alloc", str(confined.LARGEST_BYTES)]
+    limits[1] = "1"
+    assert subprocess.run([*words[:1], *limits, *words[1:]], timeout=120, capture_output=True).returncode != 0
