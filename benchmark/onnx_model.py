@@ -57,7 +57,12 @@ def write(trained: Trained, path: Path) -> tuple[float, str]:
     generator = torch.Generator().manual_seed(0)
     inputs = [extractor.extract(0.1 * torch.randn(n, samples, generator=generator)) for n in BATCHES]
     model = _Scored(trained.network.cpu()).eval()
-    content = _exported(model, inputs[1], any_length=spec["samples"] is None)
+    fast = trained.network.fast
+    trained.network.take_form(fast=False)  # the quick form works on tiles, whose number a graph would fix
+    try:
+        content = _exported(model, inputs[1], any_length=spec["samples"] is None)
+    finally:
+        trained.network.take_form(fast=fast)
     plain = onnx.load_from_string(content)
     _strip(plain)
     with atomic(path) as temporary:

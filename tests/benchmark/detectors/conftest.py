@@ -37,6 +37,15 @@ class Golden:
     def speech(self, name):
         return torch.from_numpy(soundfile.read(self.root / "speech" / f"{name}.flac", dtype="float32")[0])
 
+    def waves_24k(self):
+        """The two inputs at 24 kHz, by the formulas of the golden data's README."""
+        t = np.arange(96_000) / 24_000
+        phase = 2 * np.pi * np.cumsum(120 + 30 * np.sin(2 * np.pi * 0.7 * t)) / 24_000
+        tone = sum(0.6 / k * np.sin(k * phase) for k in range(1, 21))
+        tone = 0.2 * tone * 0.5 * (1 + np.sin(2 * np.pi * 3 * t - np.pi / 2))
+        noise = np.random.RandomState(0).standard_normal(96_000) * 0.1
+        return torch.from_numpy(np.stack([noise, tone]).astype(np.float32))
+
     def build(self, model, name, **config):
         """Detector `name` with the deterministic parameters of the golden data's README; entries must agree."""
         detector = detectors.build(name, **config)

@@ -87,6 +87,9 @@ def test_shuffle_is_real_only_if_both_are_and_focal_weighs_both_classes():
     assert float(focal(logits, y_star)) == pytest.approx(expected["focal_standard_alpha_t_mean"], abs=1e-6)
     one_sided = focal(logits, y_star, two_sided=False)
     assert float(one_sided) == pytest.approx(expected["focal_constant_alpha_mean"], abs=1e-6)
+    real = y_star == 1  # the printed formula has the term of the positive class alone
+    positive = float(focal(logits[real], y_star[real], two_sided=False)) * int(real.sum()) / len(y_star)
+    assert positive == pytest.approx(expected["focal_positive_term_only_mean"], abs=1e-6)
 
 
 def test_blending_follows_algorithm_1():

@@ -10,16 +10,6 @@ from benchmark.detectors import _vocoders
 from ingest.types import DataError
 
 
-def waves_24k():
-    """The golden data's two inputs at 24 kHz: noise, and the harmonic tone of its README."""
-    t = np.arange(96_000) / 24_000
-    phase = 2 * np.pi * np.cumsum(120 + 30 * np.sin(2 * np.pi * 0.7 * t)) / 24_000
-    tone = sum(0.6 / k * np.sin(k * phase) for k in range(1, 21))
-    tone = 0.2 * tone * 0.5 * (1 + np.sin(2 * np.pi * 3 * t - np.pi / 2))
-    noise = np.random.RandomState(0).standard_normal(96_000) * 0.1
-    return torch.from_numpy(np.stack([noise, tone]).astype(np.float32))
-
-
 def test_rawnet2(golden):
     model, told = golden.build("RawNet2", "rawnet2"), golden.arrays("RawNet2")
     with torch.inference_mode():
@@ -30,7 +20,7 @@ def test_rawnet2(golden):
 
 def test_rawnet2_voc_at_24_khz(golden):
     model, told = golden.build("RawNet2-Voc", "rawnet2_voc"), golden.arrays("RawNet2-Voc")
-    x = waves_24k()
+    x = golden.waves_24k()
     with torch.inference_mode():
         binary, multi = model.embed(x)
         np.testing.assert_allclose(binary, told["emb_binary"], rtol=0, atol=1e-4)
@@ -51,7 +41,9 @@ def test_rawnet2_s(golden):
 def test_rawnet2_voc_s(golden):
     model, told = golden.build("RawNet2-Voc-S", "rawnet2_voc_s"), golden.arrays("RawNet2-Voc-S")
     with torch.inference_mode():
+        embedding = model.embed(golden.waves[:, :48_000])
         binary, multi = model.logits(golden.waves[:, :48_000])
+    np.testing.assert_allclose(embedding, told["embedding"], rtol=0, atol=1e-3)
     np.testing.assert_allclose(binary, told["out0"][:, 0], rtol=0, atol=1e-3)
     np.testing.assert_allclose(multi, told["out1"], rtol=0, atol=1e-3)
 
