@@ -2,7 +2,7 @@
 
 t-SNE (van der Maaten and Hinton, 2008) of the feature before the last linear layer, as in Figures 2 and 3 of Zhang et
 al., Robust AI-Synthesized Speech Detection: up to PER_CLASS test clips each of bona fide and of the attacks. Grad-CAM
-(Selvaraju et al., 2017) of both streams of fd_add, Figure 4 there. Mean gate weight of each expert of uniaudio.
+of both streams of fd_add, Figure 4 there. Mean gate weight of each expert of uniaudio.
 """
 
 from collections.abc import Iterator
@@ -49,7 +49,7 @@ def _of_run(data: Path, run_id: str, detector: str) -> Iterator[tuple[str, Figur
         yield "tsne", str(error)
         return
     kinds = {"tsne": tsne}
-    if hasattr(getattr(subject.network, "feature_model", None), "layer4_copy"):
+    if subject.network.MAPS:
         kinds["gradcam"] = gradcam
     if hasattr(subject.network, "fuse"):
         kinds["gates"] = gates
@@ -145,46 +145,21 @@ def tsne(subject: Subject) -> Figure:
 
 
 def gradcam(subject: Subject) -> Figure:
-    """Where both streams of fd_add look: one clip per class under its spectrogram, 1 = most for "spoof"."""
+    """Where the streams of fd_add look: one clip per class under its spectrogram, 1 = most for "spoof"."""
+    from benchmark import gradcam
+
     chosen = [subject.names.index(name) for name in list(dict.fromkeys(subject.names))[:MAPPED]]
     pictures: dict[str, list[np.ndarray]] = {}
     batches = subject.batches(subject.rows.take(chosen))
-    done = 0
+    rows, done = ["spectrogram"], 0
     for batch in batches:
-        both = cam(subject.network, batch.x)
+        both = gradcam.maps(subject.network, batch.x)
+        rows[1:] = both
         for k in range(len(batch.x)):
             name = subject.names[chosen[subject.order[done]]]
             pictures[name] = [batch.x[k].T.numpy(), *(stream[k] for stream in both.values())]
             done += 1
-    return plots.maps(pictures, ("spectrogram", "content", "synthesizer"))
-
-
-def cam(network: Any, x: Any) -> dict[str, np.ndarray]:
-    """(batch, frame, bin) -> per stream the (batch, bin, frame) Grad-CAM of "spoof" at its last stage, in [0, 1]."""
-    import torch
-    from torch.nn import functional
-
-    stages = {"content": network.feature_model.model.layer4, "synthesizer": network.feature_model.layer4_copy}
-    kept: dict[str, torch.Tensor] = {}
-    hooks = [
-        stage.register_forward_hook(lambda module, inputs, output, name=name: kept.__setitem__(name, output))
-        for name, stage in stages.items()
-    ]
-    try:
-        with torch.enable_grad():
-            spoof = -network.score(x.clone().requires_grad_()).sum()
-            gradients = torch.autograd.grad(spoof, list(kept.values()))
-    finally:
-        for hook in hooks:
-            hook.remove()
-    maps = {}
-    for (name, output), gradient in zip(kept.items(), gradients):
-        weight = gradient.mean((2, 3), keepdim=True)
-        raw = functional.relu((weight * output).sum(1, keepdim=True)).detach()
-        full = functional.interpolate(raw, size=(x.shape[2], x.shape[1]), mode="bilinear", align_corners=False)[:, 0]
-        top = full.amax((1, 2), keepdim=True)
-        maps[name] = (full / torch.where(top > 0, top, 1)).numpy()
-    return maps
+    return plots.maps(pictures, rows)
 
 
 def gates(subject: Subject) -> Figure:

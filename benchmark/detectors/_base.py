@@ -69,6 +69,8 @@ class Detector(nn.Module):
     `fast` chooses between the plain form, operation by operation as published, and an equal one that is
     quicker where a detector has it. Both compute the same function; tests state within which tolerance.
     CHANNELS_LAST: the quick form keeps channels innermost in memory, where that was measured to be quicker.
+
+    MAPS: word -> dotted name of each stage whose Grad-CAM is shown; empty: the last convolution (benchmark.gradcam).
     """
 
     INPUT: ClassVar[Input] = Input()
@@ -81,6 +83,7 @@ class Detector(nn.Module):
     OFFLINE: ClassVar[Mapping[str, Any]] = {}
     SMALL: ClassVar[Mapping[str, Any]] = {}
     CHANNELS_LAST: ClassVar[bool] = False
+    MAPS: ClassVar[Mapping[str, str]] = {}
     TRANSFORM: str | None = None
     VARIANTS: str | None = None
     REFERENCE: bool = False

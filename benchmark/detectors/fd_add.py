@@ -111,6 +111,7 @@ class FdAdd(_pretrained.Pretrained):
     HEADS = ("cls_",)
     IGNORED = ("transform.", "image_transform.")
     CHANNELS_LAST = True
+    MAPS = {"content": "feature_model.model.layer4", "synthesizer": "feature_model.layer4_copy"}
 
     def __init__(
         self, *, attacks: Sequence[str] = LIBRISEVOC, weights: str | None = None, streams: str = "both",

@@ -10,7 +10,7 @@ import pytest
 import torch
 import trained_run
 
-from benchmark import metrics
+from benchmark import gradcam, metrics
 from ingest.types import DataError
 from reports import figures, latent, plots
 from reports.__main__ import main
@@ -170,7 +170,7 @@ def test_tsne_is_the_same_again(decomposed):
 def test_gradcam_equals_the_formula(decomposed):
     network = decomposed.network
     batch = next(iter(decomposed.batches()))
-    maps = latent.cam(network, batch.x[:1])
+    maps = gradcam.maps(network, batch.x[:1])
     assert set(maps) == {"content", "synthesizer"}
     assert all(
         m.shape == (1, batch.x.shape[2], batch.x.shape[1]) and m.min() >= 0 and m.max() <= 1 for m in maps.values()
