@@ -21,7 +21,7 @@ DEMO_PROTOCOLS := inner/librisevoc inner/wavefake inner/decro_en inner/decro_zh 
 CORPORA := $(filter-out _%,$(basename $(notdir $(wildcard ingest/corpora/*.py))))
 INGEST_FLAGS = $(if $(PARTIAL),--partial) $(if $(LJSPEECH),--ljspeech "$(LJSPEECH)") $(if $(JSUT),--jsut "$(JSUT)")
 
-.PHONY: help setup demo test lint matrix fuzz bench benchmark leaderboard site figures sql all-corpora readme lock $(CORPORA)
+.PHONY: help setup demo test lint matrix fuzz bench benchmark leaderboard site docs figures sql all-corpora readme lock $(CORPORA)
 
 help:  ## this list
 	@sed -nE 's/^\$$\(CORPORA\):.*## /<corpus> /p; s/^([a-z-]+):.*## /\1 /p' $(MAKEFILE_LIST) | \
@@ -91,6 +91,10 @@ leaderboard: $(READY)  ## DATA/reports/leaderboard.md from the results catalog
 
 site: $(READY)  ## DATA/reports/site/index.html: pages that open from the file, without any network
 	$(PYTHON) -m reports site --data "$(DATA)"
+
+docs: $(READY)  ## this documentation as pages in site/, which open from the file
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
+	@echo 'Open site/index.html'
 
 figures: $(READY)  ## DATA/reports/figures/*.svg and *.png: DET, heat map, learning curves, t-SNE, Grad-CAM, ...
 	$(PYTHON) -m reports figures --data "$(DATA)"

@@ -12,7 +12,7 @@ from ingest.types import DataError, nearest
 if TYPE_CHECKING:
     from ingest.build import Report
 
-_COMMANDS = {
+COMMANDS = {
     "all": "ingest every corpus that lies below one folder, each in a folder of its name",
     "status": "expected against found rows and audio of every corpus in the catalog",
     "verify": "look at the audio files again and report whatever is wrong with them",
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
 
 
 def _overview() -> Parser:
-    commands = "\n".join(f"  {name:<16} {what}" for name, what in _COMMANDS.items())
+    commands = "\n".join(f"  {name:<16} {what}" for name, what in COMMANDS.items())
     return Parser(
         prog="python -m ingest",
         usage="python -m ingest CORPUS --root DIR [--partial] [--data DIR] [--jobs N]\n"
@@ -69,7 +69,7 @@ def _ingest(name: str, argv: Sequence[str]) -> int:
     from ingest.build import ingest_corpus
 
     if name not in corpora.names():
-        raise nearest(name, [*corpora.names(), *_COMMANDS], what="corpus or command")
+        raise nearest(name, [*corpora.names(), *COMMANDS], what="corpus or command")
     corpus = corpora.get(name).corpus
     parser = Parser(
         prog=f"python -m ingest {name}",
