@@ -1,38 +1,44 @@
 """The commands for single recordings: detect and export."""
 
 import argparse
-import csv
+import contextlib
 import glob
-import io
-import json
+import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmark import verdicts
+from benchmark.verdicts import COLUMNS, FORMS
 from ingest.cli import Parser, add_data, printable
-from ingest.files import atomic
 from ingest.progress import Progress
 from ingest.types import DataError
 
 EXAMPLES = """examples:
   python -m benchmark detect interview.m4a --run inner-librisevoc-aasist-s0-0123456789ab
   python -m benchmark detect recordings/ 'calls/*.mp3' --model exported/ --out verdicts.jsonl
+  ssh host cat call.wav | python -m benchmark detect - --model exported/
   python -m benchmark detect clip.wav --weights AASIST.pth --detector aasist --calibrate-on RUN
   python -m benchmark export inner-librisevoc-aasist-s0-0123456789ab --to exported/ --onnx
 """
-FORMS = (".jsonl", ".csv", ".parquet")
-COLUMNS = (
-    "path", "verdict", "score", "llr", "threshold", "window_mean", "duration_s", "windows", "warnings", "provenance",
-    "error",
+STDIN = Path("/dev/stdin")
+CARRIERS = frozenset(
+    (".3g2", ".3gp", ".ac3", ".aifc", ".amr", ".ape", ".asf", ".avi", ".awb", ".dts", ".eac3", ".flv", ".gsm", ".m4b",
+     ".m4v", ".mov", ".mp2", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ra", ".rm", ".snd", ".spx", ".tak", ".ts",
+     ".tta", ".voc", ".w64", ".wmv", ".wv")
 )  # fmt: skip
+"""What telephones, cameras and archives hold sound in, beside the extensions of corpora."""
 
 
 def add(commands: Any) -> None:
     """Add the commands to the subparsers of `python -m benchmark`."""
     _add_detect(commands.add_parser(
         "detect", help="judge recordings: score, verdict, calibrated likelihood ratio", epilog=EXAMPLES,
-        description="Judge recordings in any format that FFmpeg reads. Exit code 1: some files could not be judged.",
+        description="Judge recordings in any format that FFmpeg reads. Exit code 1: some files could not be judged. "
+        "Interrupted with --out, the same command goes on where it was.",
     ))  # fmt: skip
     export = commands.add_parser("export", help="a run as a folder that detect loads anywhere", epilog=EXAMPLES)
     export.set_defaults(does=_export)
@@ -46,7 +52,9 @@ def add(commands: Any) -> None:
 def _add_detect(detect: Parser) -> None:
     detect.set_defaults(does=_detect)
     add_data(detect)
-    detect.add_argument("files", nargs="+", metavar="FILE", help="files, folders (searched for audio) or globs")
+    detect.add_argument(
+        "files", nargs="+", metavar="FILE", help="files, folders (searched for audio), globs, - for standard input"
+    )
     model = detect.add_argument_group("the detector, one of")
     model.add_argument("--run", metavar="RUN", help="a finished run below DATA/scores, or its folder")
     model.add_argument("--model", type=Path, metavar="DIR", help="a folder written by export")
@@ -73,21 +81,32 @@ def _detect(arguments: argparse.Namespace) -> int:
     paths = found(arguments.files)
     detector = _detector(arguments)
     for line in _about(detector):
-        print(line, file=sys.stderr)
-    rows, failed = [], []
-    with Progress("detect", total=len(paths), unit="file") as progress:
+        print(printable(line), file=sys.stderr)
+    failed, first = 0, ""
+    with _journal(arguments, detector) as kept, Progress("detect", total=len(paths), unit="file") as progress:
         for path in paths:
-            row = _judged(detector, path)
+            row = kept.before(path) if kept else None
+            if row is None:
+                row = _judged(detector, path)
+                if kept:
+                    kept.add(path, row)
             print(printable(_line(row, detector.trained.remarks)), flush=True)
-            rows.append(row)
-            failed += [row] if row["error"] else []
+            failed, first = failed + bool(row["error"]), first or row["error"]
             progress.add()
-    if arguments.out is not None:
-        write(rows, arguments.out)
+        if kept:
+            verdicts.write(kept.rows(paths), arguments.out)
     if failed:
-        first = printable(failed[0]["error"])
-        print(f"{len(failed)} of {len(paths)} files could not be judged (first: {first})", file=sys.stderr)
+        print(f"{failed} of {len(paths)} files could not be judged (first: {printable(first)})", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _journal(arguments: argparse.Namespace, detector: Any) -> Any:
+    if arguments.out is None:
+        return contextlib.nullcontext()
+    about = detector.about()
+    about["vocals_weights"] = str(arguments.vocals_weights)
+    about["vocals"] = arguments.vocals
+    return verdicts.journal(arguments.out, about)
 
 
 def _detector(arguments: argparse.Namespace) -> Any:
@@ -140,40 +159,74 @@ def _set_threads(threads: int | None) -> None:
 def found(words: Sequence[str]) -> list[Path]:
     """The files that the words of the command line mean, each once, in order.
 
-    A folder stands for the audio files below it (by extension, hidden ones left out), a glob for what it matches. A
-    name that is not there is kept, so that it is reported with the others. DataError if a folder or glob means nothing.
+    A folder stands for the audio files below it (by extension, hidden ones left out; how many others were left out is
+    said), a glob for what it matches, `-` for standard input. A name that is not there is kept, so that it is reported
+    with the others. DataError if a folder or glob means nothing.
     """
-    paths: dict[Path, None] = {}
+    paths: dict[str, Path] = {}
     for word in words:
-        path = Path(word)
-        if path.is_dir():
-            matches = sorted(_below(path))
-        elif not path.exists() and glob.has_magic(word):
-            matches = sorted(Path(match) for match in glob.glob(word, recursive=True) if not Path(match).is_dir())
+        if word == "-":
+            matches = [STDIN]
+        elif os.path.isdir(word):
+            matches = _below(Path(word))
+        elif not os.path.exists(word) and glob.has_magic(word):
+            matches = sorted(Path(match) for match in glob.glob(word, recursive=True) if not os.path.isdir(match))
         else:
-            matches = [path]
+            matches = [Path(word)]
         if not matches:
             raise DataError(f"{word}: no audio file there")
-        paths.update(dict.fromkeys(matches))
-    return list(paths)
+        for path in matches:
+            paths.setdefault(os.path.abspath(path), path)
+    return list(paths.values())
 
 
-def _below(folder: Path) -> Iterator[Path]:
+def _below(folder: Path) -> list[Path]:
     from ingest.scan import AUDIO_SUFFIXES
 
-    for path in folder.rglob("*"):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path.suffix.lower() in AUDIO_SUFFIXES and not hidden and path.is_file():
-            yield path
+    heard, others = [], []
+    for path in _files(folder):
+        (heard if path.suffix.lower() in AUDIO_SUFFIXES | CARRIERS else others).append(path)
+    if heard and others:
+        said = f"{folder}: {len(others)} files left out by their extension (first: {min(others)}); name one to judge it"
+        print(printable(said), file=sys.stderr)
+    return sorted(heard)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    def refuse(error: OSError) -> None:
+        raise DataError(f"{error.filename}: cannot be listed ({error.strerror})")
+
+    for place, folders, names in os.walk(folder, onerror=refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(place, name) for name in names if not name.startswith("."))
 
 
 def _judged(detector: Any, path: Path) -> dict[str, Any]:
     from ingest.audio import Unreadable
 
     try:
-        return {**detector.predict(path).as_json(), "error": None}
+        with _regular(path) as heard:
+            row = {**detector.predict(heard).as_json(), "error": None}
     except Unreadable as error:
-        return {**dict.fromkeys(COLUMNS), "path": str(path), "windows": [], "warnings": [], "error": str(error)}
+        row = {**dict.fromkeys(COLUMNS), "windows": [], "warnings": [], "error": f"{path}: {error.reason}"}
+    return {**row, "path": _utf8(str(path)), "error": row["error"] and _utf8(row["error"])}
+
+
+@contextlib.contextmanager
+def _regular(path: Path) -> Iterator[Path]:
+    """The path itself, or a copy of standard input: sound is read twice, and not always from its beginning."""
+    if path != STDIN:
+        yield path
+        return
+    with tempfile.NamedTemporaryFile(prefix="siren-") as file:
+        shutil.copyfileobj(sys.stdin.buffer, file)
+        file.flush()
+        yield Path(file.name)
+
+
+def _utf8(text: str) -> str:
+    """Bytes of a file name that are no UTF-8 as \\xff: no output format could hold them."""
+    return os.fsencode(text).decode("utf-8", "backslashreplace")
 
 
 def _line(row: dict[str, Any], known: Iterable[str]) -> str:
@@ -202,36 +255,6 @@ def _about(detector: Any) -> list[str]:
     if detector.threshold is not None:
         lines.append(f"threshold {detector.threshold:.4f}: above it the verdict is bonafide, else spoof")
     return [*lines, *trained.remarks]
-
-
-def write(rows: Sequence[dict[str, Any]], path: Path) -> None:
-    """Write verdicts as JSON Lines, CSV or Parquet; lists and provenance are JSON text in the last two."""
-    with atomic(path) as temporary:
-        if path.suffix == ".jsonl":
-            lines = (json.dumps({k: row[k] for k in COLUMNS}, ensure_ascii=False) + "\n" for row in rows)
-            temporary.write_text("".join(lines), encoding="utf-8")
-        elif path.suffix == ".csv":
-            text = io.StringIO(newline="")
-            table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-            table.writeheader()
-            table.writerows(_flat(row) for row in rows)
-            temporary.write_text(text.getvalue(), encoding="utf-8")
-        else:
-            _write_parquet(rows, temporary)
-
-
-def _flat(row: dict[str, Any]) -> dict[str, Any]:
-    nested = ("windows", "warnings", "provenance")
-    return {k: json.dumps(row[k], ensure_ascii=False) if k in nested else row[k] for k in COLUMNS}
-
-
-def _write_parquet(rows: Sequence[dict[str, Any]], path: Path) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    numbers = {"score", "llr", "threshold", "window_mean", "duration_s"}
-    schema = pa.schema([(name, pa.float64() if name in numbers else pa.string()) for name in COLUMNS])
-    pq.write_table(pa.Table.from_pylist([_flat(row) for row in rows], schema), path, compression="zstd")
 
 
 def _export(arguments: argparse.Namespace) -> int:

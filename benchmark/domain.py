@@ -29,6 +29,7 @@ SHRINKAGE = 0.05
 STEADY_FRAMES, STEADY_SEMITONES = 16, 0.8  # frames of 15.6 ms
 SUNG, SPOKEN = 0.05, 0.002  # shares of time with a steady pitch: above is singing, below is speech
 PITCH_S, LEAST_PITCH_S = 30.0, 2.0
+LEAST_S, LEAST_PEAK, CLIPPED = 0.25, 1e-4, 0.01  # s; of full scale (-80 dB); share of samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +151,18 @@ def remarks(domain: Domain, measured: Mapping[str, Any], steady: float | None) -
     said += _of_singing(domain, steady)
     said += _of_features(domain, measured)
     return [f"outside the training domain: {text}" for text in said]
+
+
+def nothing_to_judge(measured: Mapping[str, Any]) -> list[str]:
+    """Why no detector, whatever it was trained on, can say much of this recording; a sentence each."""
+    said = []
+    if measured["duration_s"] < LEAST_S:
+        said.append(f"lasts {1000 * measured['duration_s']:.0f} ms: too little to judge")
+    if measured["peak"] < LEAST_PEAK:
+        said.append("silence: there is nothing to judge")
+    if measured["clipped_share"] > CLIPPED:
+        said.append(f"clipped: {100 * measured['clipped_share']:.0f} % of the samples are at full scale")
+    return said
 
 
 def _of_duration(domain: Domain, measured: Mapping[str, Any]) -> list[str]:

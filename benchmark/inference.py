@@ -78,6 +78,8 @@ class DeepfakeDetector:
 
         if not 0 <= overlap <= 0.95:
             raise DataError(f"--overlap {overlap:g} is not a share between 0 and 0.95")
+        if not longest_s > 0:
+            raise DataError(f"--longest {longest_s / 3600:g} is not a number of hours above 0")
         if threshold is not None and prior is not None:
             raise DataError("--threshold and --prior both set the threshold; pass one of them")
         data = Path(data)
@@ -93,14 +95,14 @@ class DeepfakeDetector:
         self.extractor = extractors.get(spec["feature"], **spec["params"]).to(self.device)
 
     def predict(self, path: str | Path) -> Verdict:
-        """Judge one file. Raises ingest.audio.Unreadable, a DataError, if it does not decode whole."""
-        measured = measure.measure(path)
-        if measured.get("fault"):
-            raise Unreadable(path, measured["fault"])
-        if self.separator is None:
+        """Judge one file. Raises ingest.audio.Unreadable, a DataError, if it does not decode whole or has no score."""
+        if self.separator is None:  # before it is measured: a file that lasts too long is not decoded to its end
             recording = windows.read(path, longest_s=self.longest_s)
         else:
             recording = windows.voice(path, self.separator, longest_s=min(self.longest_s, windows.VOICE_S))
+        measured = measure.measure(path)
+        if measured.get("fault"):
+            raise Unreadable(path, measured["fault"])
         return self.judge(recording, measured)
 
     def judge(self, recording: Recording, measured: Mapping[str, Any]) -> Verdict:
@@ -114,6 +116,9 @@ class DeepfakeDetector:
         calibration = self.trained.calibration
         verdict = None if self.threshold is None else ("bonafide" if score > self.threshold else "spoof")
         warnings += self._disagreement(spans, verdict)
+        if recording.header.tracks > 1:
+            warnings.append(f"holds {recording.header.tracks} audio tracks: the first one is judged")
+        warnings += domains.nothing_to_judge(measured)
         if self.trained.domain is not None:
             steady = domains.steady_pitch(recording.wave)
             warnings += domains.remarks(self.trained.domain, measured, steady)
@@ -129,6 +134,12 @@ class DeepfakeDetector:
         calibration = self.trained.calibration
         return about | {"calibration": None if calibration is None else calibration.as_json()}
 
+    def about(self) -> dict[str, Any]:
+        """All that a verdict depends on beside the file, as plain JSON values."""
+        made_of = {"config": self.trained.config, "input": self.trained.input, "remarks": list(self.trained.remarks)}
+        deciding = {"threshold": self.threshold, "overlap": self.overlap, "longest_s": self.longest_s}
+        return {**self.provenance(), **made_of, **deciding}
+
     def _scores(self, recording: Recording) -> tuple[list[tuple[float, float, float]], float | None]:
         """The windows with their scores, and the benchmark's score; None where it is not defined."""
         from benchmark.loader import crop_start
@@ -137,7 +148,7 @@ class DeepfakeDetector:
         size = samples or WINDOW
         begins = windows.starts(length, size, self.overlap)
         if samples is None:
-            whole = None if length > WHOLE_S * RATE_HZ else self._run([recording.cut(0, length)])[0]
+            whole = None if length > WHOLE_S * RATE_HZ else self._run([recording.cut(0, length)], recording.path)[0]
             scores = [whole] if length <= size else self._windows(recording, begins, size)
             score = whole
         else:
@@ -155,17 +166,17 @@ class DeepfakeDetector:
         for first in range(0, len(begins), AT_ONCE):
             parts = [recording.cut(b, b + size) for b in begins[first : first + AT_ONCE]]
             short = self.trained.input["short"]
-            scores += self._run([p if p.size == size else fill(p, size, short=short) for p in parts])
+            scores += self._run([p if p.size == size else fill(p, size, short=short) for p in parts], recording.path)
         return scores
 
-    def _run(self, waves: Sequence[np.ndarray]) -> list[float]:
+    def _run(self, waves: Sequence[np.ndarray], path: str) -> list[float]:
         import torch
 
         with torch.inference_mode():
             x = self.extractor.extract(torch.from_numpy(np.stack(waves)).to(self.device))
             scores = self.network.score(x).double().cpu().numpy()
         if not np.isfinite(scores).all():
-            raise DataError(f"{self.trained.detector} gives a score that is not finite; its weights are broken")
+            raise Unreadable(path, f"{self.trained.detector} gives it a score that is not finite")
         return [float(score) for score in scores]
 
     def _disagreement(self, spans: Sequence[tuple[float, float, float]], verdict: str | None) -> list[str]:

@@ -53,7 +53,8 @@ class Unreadable(DataError):
 class Header:
     """What a file says of itself; `frames` are samples per channel, 0 where the container does not say.
 
-    container and subtype are libsndfile's words (FLAC, PCM_16), or FFmpeg's, which are lower case (mp3, aac).
+    container and subtype are libsndfile's words (FLAC, PCM_16), or FFmpeg's, which are lower case (mp3, aac). tracks:
+    how many pieces of sound there are, as in a film of several languages; the first one is what is decoded.
     """
 
     container: str
@@ -61,6 +62,7 @@ class Header:
     rate_hz: int
     channels: int
     frames: int
+    tracks: int = 1
 
 
 def header(path: Path | str) -> Header:
@@ -279,7 +281,7 @@ def _opened_by_ffmpeg(path: Path | str) -> Iterator[tuple[Header, Iterator[np.nd
             length_s = float(stream.duration * stream.time_base) if stream.duration else 0.0
             found = Header(
                 container.format.name.split(",")[0], stream.codec_context.name, stream.rate, stream.channels,
-                round(length_s * stream.rate),
+                round(length_s * stream.rate), len(container.streams.audio),
             )  # fmt: skip
             yield found, _ffmpeg_blocks(path, container, stream, found)
     except (av.FFmpegError, ValueError, OverflowError) as error:

@@ -1,7 +1,9 @@
 """python -m benchmark detect and export, by the command line."""
 
 import csv
+import io
 import json
+import os
 import shutil
 
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 import soundfile
 import trained_run
 
-from benchmark import detect_cli
+from benchmark import detect_cli, verdicts
 from ingest.cli import Parser
 from ingest.types import DataError
 
@@ -99,6 +101,125 @@ def test_weights_alone_give_a_raw_score_and_say_so_once(made, files, capsys):
 def test_singing_is_noticed_by_a_detector_of_speech(made, files, capsys):
     call("detect", files / "deep", "--model", made[2])
     assert "sounds like singing" in capsys.readouterr().out
+
+
+def test_bad_names_and_bad_numbers_are_lines_among_the_others(made, tmp_path, capsys):
+    """No file ends a batch: not by its name, not by numbers that no network survives."""
+    wave = 0.1 * np.random.default_rng(0).standard_normal(20_000)
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("=1+1.wav", "caf\udce9.wav", "\u00fcn\u00ef \U0001f3a4 'q\".wav", "new\nline\x1b[31m.wav"):
+        soundfile.write(os.fsencode(folder / name), wave, 16_000)
+    soundfile.write(folder / "huge.wav", wave * 1e30, 16_000, subtype="FLOAT")
+    soundfile.write(folder / "loud.wav", wave * 2.0**36, 16_000, subtype="FLOAT")
+    (folder / "link.wav").symlink_to("nowhere")
+    for out in ("v.jsonl", "v.csv", "v.parquet"):
+        words = (folder, "x" * 300 + ".wav", "--model", made[2], "--out", tmp_path / out)
+        assert call("detect", *words) == 1
+        rows = {row["path"].removeprefix(f"{folder}/"): row for row in READ[out](tmp_path / out)}
+        assert len(rows) == 8 and "caf\\xe9.wav" in rows and "new\nline\x1b[31m.wav" in rows
+        assert "times full scale" in rows["huge.wav"]["error"] and "No such file" in rows["link.wav"]["error"]
+        assert "too long" in rows["x" * 300 + ".wav"]["error"]
+        assert sum(not row["error"] for row in rows.values()) >= 4
+    assert "\x1b" not in capsys.readouterr().out
+
+
+def test_a_spreadsheet_takes_no_name_for_a_formula(made, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    wave = 0.1 * np.random.default_rng(0).standard_normal(20_000)
+    for name in ("=1+1.wav", "-x.wav", "@x.wav"):
+        soundfile.write(name, wave, 16_000)
+    (tmp_path / "+broken.wav").write_bytes(b"RIFF")
+    call("detect", "=1+1.wav", "+broken.wav", "*x.wav", "--model", made[2], "--out", "v.csv")
+    cells = [cell for row in csv.reader((tmp_path / "v.csv").open()) for cell in row]
+    assert "./=1+1.wav" in cells and "./-x.wav" in cells
+    assert not [cell for cell in cells if cell[:1] in ("=", "+", "@") or cell[:2] == "-x"]
+
+
+def test_an_interrupted_batch_goes_on_and_gives_the_same_bytes(made, files, tmp_path, monkeypatch):
+    from benchmark.inference import DeepfakeDetector
+
+    words = ("detect", files, "--model", made[2], "--out")
+    call(*words, tmp_path / "whole.jsonl")
+    asked, predict = [], DeepfakeDetector.predict
+
+    def once(self, path):
+        asked.append(path.name)
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        return predict(self, path)
+
+    monkeypatch.setattr(DeepfakeDetector, "predict", once)
+    with pytest.raises(KeyboardInterrupt):
+        call(*words, tmp_path / "v.jsonl")
+    assert not (tmp_path / "v.jsonl").exists()
+    part = tmp_path / ".v.jsonl.part"
+    with part.open("ab") as file:
+        file.write(b'["torn')  # as a kill in the middle of a line leaves it
+    call(*words, tmp_path / "v.jsonl")
+    assert asked[3:] == ["c.wav", "b.flac"]  # not a.wav; the bad file once more
+    assert (tmp_path / "v.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+    assert not part.exists()
+
+
+def test_what_another_detector_judged_or_has_changed_is_judged_again(made, files, tmp_path):
+    path, judge = files / "a.wav", {"detector": "mean_pool", "threshold": 0.5}
+    row = {"path": str(path), "error": None}
+
+    def interrupted(judge):
+        with pytest.raises(KeyboardInterrupt), verdicts.journal(tmp_path / "v.csv", judge) as kept:
+            before = kept.before(path)
+            kept.add(path, row)
+            raise KeyboardInterrupt
+        return before
+
+    assert interrupted(judge) is None and interrupted(judge) == row
+    assert interrupted({**judge, "threshold": 0.6}) is None
+    assert interrupted({**judge, "threshold": 0.6}) == row
+    soundfile.write(path, np.zeros(2000), 16_000)
+    assert interrupted({**judge, "threshold": 0.6}) is None
+
+
+def test_two_writers_of_one_file_are_kept_apart(tmp_path):
+    said = f"v.csv is being written by process {os.getpid()}"
+    with (
+        verdicts.journal(tmp_path / "v.csv", {}),
+        verdicts.journal(tmp_path / "w.csv", {}),
+        pytest.raises(DataError, match=said),
+        verdicts.journal(tmp_path / "v.csv", {}),
+    ):
+        pass
+
+
+def test_standard_input_is_judged(made, files, monkeypatch, capsys, tmp_path):
+    call("detect", files / "a.wav", "--model", made[2])
+    named = capsys.readouterr().out.split(": ", 1)[1]
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper((files / "a.wav").open("rb")))
+    assert call("detect", "-", "--model", made[2], "--out", tmp_path / "v.jsonl") == 0
+    assert capsys.readouterr().out == f"/dev/stdin: {named}"
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO()))
+    assert call("detect", "-", "--model", made[2]) == 1
+    assert "/dev/stdin: not judged: empty file" in capsys.readouterr().out
+
+
+def test_a_folder_holds_what_telephones_record_and_says_what_it_leaves_out(files, capsys):
+    for name in ("call.AMR", "film.mov", "b.m4b"):
+        shutil.copy(files / "a.wav", files / name)
+    names = [path.name for path in detect_cli.found([str(files)])]
+    assert names == ["a.wav", "b.m4b", "c.wav", "call.AMR", "b.flac", "film.mov"]
+    assert "1 files left out by their extension" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_listed_is_no_empty_folder(files, monkeypatch):
+    monkeypatch.setattr(os, "scandir", lambda place: (_ for _ in ()).throw(PermissionError(13, "denied", str(place))))
+    with pytest.raises(DataError, match="cannot be listed"):
+        detect_cli.found([str(files)])
+
+
+@pytest.mark.parametrize("hours", ["nan", "0", "-1"])
+def test_the_longest_is_a_number_of_hours(made, files, hours):
+    with pytest.raises(DataError, match="--longest"):
+        call("detect", files / "a.wav", "--model", made[2], "--longest", hours)
 
 
 def test_globs_folders_and_names_mean_each_file_once(files, monkeypatch):

@@ -226,3 +226,50 @@ def test_published_aasist_gives_the_reference_scores_of_real_clips(corpus):
     for name in sorted(told)[:: len(told) // 2]:
         verdict = judge.predict(shared("corpora", corpus, *name.split("/")))
         assert verdict.score == pytest.approx(told[name], abs=5e-5)
+
+
+def test_a_bomb_is_not_decoded_to_its_end_before_it_is_refused(made, tmp_path, monkeypatch):
+    from ingest import audio
+
+    with soundfile.SoundFile(tmp_path / "bomb.flac", "w", 8_000, 1, "PCM_16") as file:
+        for _ in range(40):
+            file.write(np.zeros(8_000 * 60, np.int16))
+    decoded, blocks = [], audio._soundfile_blocks
+    monkeypatch.setattr(
+        audio, "_soundfile_blocks", lambda *a: (decoded.append(len(block)) or block for block in blocks(*a))
+    )
+    judge = DeepfakeDetector(made[1], data=made[0], longest_s=60.0)
+    with pytest.raises(audio.Unreadable, match="longer than"):
+        judge.predict(tmp_path / "bomb.flac")
+    assert sum(decoded) < 8_000 * 60 * 5
+
+
+def test_there_is_a_word_for_what_nobody_can_judge(made, tmp_path):
+    judge = DeepfakeDetector(made[1], data=made[0])
+    for wave, said in (
+        (np.zeros(32_000), "silence"), (0.1 * np.ones(160), "lasts 10 ms"), (np.sign(np.sin(np.arange(32_000))), "clipped: ")
+    ):  # fmt: skip
+        soundfile.write(tmp_path / "a.wav", wave, 16_000)
+        assert any(text.startswith(said) for text in judge.predict(tmp_path / "a.wav").warnings)
+    soundfile.write(tmp_path / "a.wav", 0.1 * np.sin(np.arange(32_000)), 16_000)
+    assert not any("judge" in text or "clipped" in text for text in judge.predict(tmp_path / "a.wav").warnings)
+
+
+def test_the_first_of_several_tracks_is_judged_and_the_others_are_told(made, tmp_path):
+    import av
+
+    def film(name, tones):
+        with av.open(str(tmp_path / name), "w") as output:
+            streams = [output.add_stream("pcm_s16le", rate=16_000, layout="mono") for _ in tones]
+            for stream, step in zip(streams, tones):
+                wave = (8_000 * np.sin(np.arange(32_000) / step)).astype(np.int16)[None]
+                frame = av.AudioFrame.from_ndarray(wave, format="s16", layout="mono")
+                frame.sample_rate, frame.pts = 16_000, 0
+                output.mux([*stream.encode(frame), *stream.encode(None)])
+        return judge.predict(tmp_path / name)
+
+    judge = DeepfakeDetector(made[1], data=made[0])
+    one, two = film("one.mkv", [5]), film("two.mkv", [5, 50])
+    assert one.score == two.score
+    assert "holds 2 audio tracks: the first one is judged" in two.warnings
+    assert not any("tracks" in text for text in one.warnings)
