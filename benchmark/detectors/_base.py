@@ -3,7 +3,7 @@
 A network with an input, a score, a loss, a training recipe and a way to load weights.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,6 +16,9 @@ from benchmark.batch import Batch
 from ingest.types import DataError
 
 RATE_HZ = 16_000
+HOLDERS = ("state_dict", "model_state_dict", "model", "net")  # under which training code keeps the weights in a file
+WRAPPERS = ("module.", "_orig_mod.", "model.", "net.", "detector.")  # in front of every name, from the same code
+COUNTER = "num_batches_tracked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,27 +147,10 @@ class Detector(nn.Module):
         over or of another shape.
         """
         path = Path(path)
-        state = self.map_weights(plain_names(read_state(path)))
         own = self.state_dict()
-        missing = tuple(key for key in own if key not in state)
-        unexpected = tuple(key for key in state if key not in own)
-        shapes = [key for key in own if key in state and own[key].shape != state[key].shape]
-        if missing or unexpected or shapes:
-            problems = [
-                f"{len(keys)} {word} (first: {keys[0]})"
-                for keys, word in (
-                    (missing, "missing"),
-                    (unexpected, "unexpected"),
-                    (shapes, "of another shape"),
-                )
-                if keys
-            ]
-            raise DataError(
-                f"{path} does not fit {type(self).__name__}: of {len(own)} entries {', '.join(problems)}; "
-                "check the detector and its settings"
-            )
-        self.load_state_dict(state)
-        return LoadReport(loaded=len(state))
+        state = self.map_weights(plain_names(read_state(path), own))
+        missing, unexpected = (tuple(k for k in a if k not in b) for a, b in ((own, state), (state, own)))
+        return LoadReport(fill(self, state, path=path), missing, unexpected)
 
 
 # A detector that is not trained by gradient has `fit(batches)`; each call of `batches` starts the corpus
@@ -172,10 +158,43 @@ class Detector(nn.Module):
 Batches = Callable[[], Iterable[Batch]]
 
 
+def fill(
+    module: nn.Module,
+    state: Mapping[str, torch.Tensor],
+    *,
+    path: Path,
+    ignored: Callable[[str], bool] = lambda key: False,
+    optional: tuple[str, ...] = (),
+) -> int:
+    """Load `state` into `module`; returns how many entries.
+
+    Strict: an entry that is missing, of another shape, or left over and not `ignored`, is a DataError, and nothing is
+    changed; only the `optional` ones may be absent. The batch norms' counters of steps, which no score depends on and
+    which older files lack, may be absent or left over.
+    """
+    own = module.state_dict()
+    missing = [key for key in own if key not in state and key not in optional and not key.endswith(COUNTER)]
+    unexpected = [key for key in state if key not in own and not ignored(key) and not key.endswith(COUNTER)]
+    shapes = [key for key in own if key in state and own[key].shape != state[key].shape]
+    problems = [
+        f"{len(keys)} {word} (first: {keys[0]})"
+        for keys, word in ((missing, "missing"), (unexpected, "unexpected"), (shapes, "of another shape"))
+        if keys
+    ]
+    if problems:
+        raise DataError(
+            f"{path} does not fit {type(module).__name__}: of {len(own)} entries {', '.join(problems)}; "
+            "check the detector and its settings"
+        )
+    taken = {key: state[key] for key in own if key in state}
+    module.load_state_dict({**own, **taken})
+    return len(taken)
+
+
 def read_state(path: Path) -> dict[str, torch.Tensor]:
     """The tensors of a PyTorch or safetensors file, on the CPU; nothing in the file is executed.
 
-    A dictionary that holds the weights under `state_dict`, `model_state_dict` or `model` is opened. DataError
+    A dictionary that holds the weights under one of `HOLDERS`, or one such dictionary in another, is opened. DataError
     if the file is absent, unreadable, or holds anything but tensors by name.
     """
     if not path.is_file():
@@ -189,16 +208,23 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
     except Exception as error:  # every way in which a foreign file can be broken
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise DataError(f"{path} cannot be read as a weight file: {reason}") from error
-    for key in ("state_dict", "model_state_dict", "model"):
-        if isinstance(state, dict) and isinstance(state.get(key), dict):
-            state = state[key]
+    while isinstance(state, dict) and (inner := next((k for k in HOLDERS if isinstance(state.get(k), dict)), None)):
+        state = state[inner]
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise DataError(f"{path} is not a state dict: it must map names to tensors")
     return dict(state)
 
 
-def plain_names(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The entries without the `module.` that parallel training puts in front of every name."""
-    if state and all(key.startswith("module.") for key in state):
-        return {key.removeprefix("module."): value for key, value in state.items()}
-    return dict(state)
+def plain_names(state: Mapping[str, torch.Tensor], own: Iterable[str] = ()) -> dict[str, torch.Tensor]:
+    """The entries without what parallel training, compilers and trainers put in front of every name.
+
+    own: the names that are wanted; a prefix that all of these have, too, stays.
+    """
+    kept, own = dict(state), tuple(own)
+    while prefix := next((p for p in WRAPPERS if _all_start(kept, p) and not _all_start(own, p)), None):
+        kept = {key.removeprefix(prefix): value for key, value in kept.items()}
+    return kept
+
+
+def _all_start(names: Collection[str], prefix: str) -> bool:
+    return bool(names) and all(name.startswith(prefix) for name in names)

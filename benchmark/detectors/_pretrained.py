@@ -1,14 +1,14 @@
 """Where pretrained weights are found: a path the user gives, or the local caches; nothing is ever downloaded."""
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
 import torch
 from torch import nn
 
-from benchmark.detectors._base import Detector, LoadReport, plain_names, read_state
+from benchmark.detectors._base import Detector, LoadReport, fill, plain_names, read_state
 from ingest.types import DataError
 
 RANDOM = "random"  # weights=random: start from scratch, no file
@@ -44,35 +44,6 @@ def read(path: Path) -> dict[str, torch.Tensor]:
 def under(state: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
     """The entries whose name starts with `prefix`, without it."""
     return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-
-
-def fill(
-    module: nn.Module,
-    state: Mapping[str, torch.Tensor],
-    *,
-    path: Path,
-    ignored: Callable[[str], bool] = lambda key: False,
-    optional: tuple[str, ...] = (),
-) -> int:
-    """Load `state` into `module`; returns how many entries.
-
-    Strict: an entry that is missing, of another shape, or left over and not `ignored`, is a DataError; only the
-    `optional` ones may be absent.
-    """
-    own = module.state_dict()
-    missing = [key for key in own if key not in state and key not in optional]
-    unexpected = [key for key in state if key not in own and not ignored(key)]
-    shapes = [key for key in own if key in state and own[key].shape != state[key].shape]
-    problems = [
-        f"{len(keys)} {word} (first: {keys[0]})"
-        for keys, word in ((missing, "missing"), (unexpected, "unexpected"), (shapes, "of another shape"))
-        if keys
-    ]
-    if problems:
-        raise DataError(f"{path} does not fit: of {len(own)} entries {', '.join(problems)}")
-    taken = {key: state[key] for key in own if key in state}
-    module.load_state_dict({**own, **taken})
-    return len(taken)
 
 
 def laid_out_only(module: nn.Module) -> bool:
@@ -113,9 +84,10 @@ class Pretrained(Detector):
     def load_weights(self, path: Path | str) -> LoadReport:
         """Load a pretrained file or a complete one; DataError if anything but the heads is missing."""
         path = Path(path)
-        state = self.map_weights(plain_names(read(path)))
         own = self.state_dict()
+        state = self.map_weights(plain_names(read(path), own))
         heads = [key for key in own if key.startswith(self.HEADS)]
         absent = tuple(heads) if not any(key in state for key in heads) else ()
         loaded = fill(self, state, path=path, ignored=lambda key: key.startswith(self.IGNORED), optional=absent)
-        return LoadReport(loaded, missing=absent, unexpected=tuple(key for key in state if key not in own))
+        missing, unexpected = (tuple(k for k in a if k not in b) for a, b in ((own, state), (state, own)))
+        return LoadReport(loaded, missing, unexpected)

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from benchmark.detectors import _pretrained
+from benchmark.detectors._base import fill
 from ingest.types import DataError, nearest
 
 CONVOLUTIONS = (512,) * 7  # 20 ms per frame: 48,000 samples -> 149 frames
@@ -93,9 +94,7 @@ class Backbone(nn.Module):
     def load(self, path: Path) -> int:
         """Load a file of any of the three namings; returns the number of entries. DataError if it does not fit."""
         state = to_transformers(_pretrained.read(path))
-        return _pretrained.fill(
-            self.model, state, path=path, ignored=lambda key: key.startswith(BESIDE), optional=(MASK,)
-        )
+        return fill(self.model, state, path=path, ignored=lambda key: key.startswith(BESIDE), optional=(MASK,))
 
     def train(self, mode: bool = True) -> "Backbone":
         """Training mode for the parts with a trained parameter, evaluation mode for the rest."""

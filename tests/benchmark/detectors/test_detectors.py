@@ -1,5 +1,7 @@
 """Every detector that is found: it builds, scores, saves, loads and refuses; a newcomer is tested by existing."""
 
+import re
+
 import pytest
 import torch
 
@@ -50,6 +52,49 @@ def test_saved_weights_come_back(built, tmp_path):
     assert not report.unexpected
     with torch.inference_mode():
         assert torch.equal(other.score(x), model.score(x))
+
+
+WRAPPED = {
+    "parallel training": lambda s: {f"module.{k}": v for k, v in s.items()},
+    "a compiler under parallel training": lambda s: {f"module._orig_mod.{k}": v for k, v in s.items()},
+    "a trainer's file": lambda s: {"state_dict": {f"model.{k}": v for k, v in s.items()}, "epoch": 3, "optimizer": {}},
+    "a checkpoint in a checkpoint": lambda s: {"model": {"model_state_dict": s}, "args": {"lr": 1e-4}},
+    "before counters": lambda s: {k: v for k, v in s.items() if not k.endswith("num_batches_tracked")},
+    "with other counters": lambda s: {**s, "spare.num_batches_tracked": torch.tensor(7)},
+}
+
+
+@pytest.mark.parametrize("wrap", WRAPPED.values(), ids=WRAPPED)
+def test_weights_come_back_from_what_training_code_writes(built, tmp_path, wrap):
+    name, model, _ = built
+    if not (state := dict(model.state_dict())):
+        pytest.skip("has no weights")
+    changed = {key: value + 1 if value.is_floating_point() else value for key, value in state.items()}
+    if name == "lfcc_lcnn":  # a fixed front end that is another's is refused
+        changed |= {key: value for key, value in state.items() if key.startswith("m_frontend.")}
+    torch.save(wrap(changed), tmp_path / "w.pt")
+    report = model.load_weights(tmp_path / "w.pt")
+    for key, value in changed.items():
+        assert torch.equal(model.state_dict()[key], value), key
+    assert report.loaded + len(report.missing) == len(state)
+    assert all(key.endswith("num_batches_tracked") for key in (*report.missing, *report.unexpected))
+    model.load_state_dict(state)
+
+
+def test_an_entry_too_few_or_too_many_is_refused_by_every_detector(built, tmp_path):
+    _, model, _ = built
+    state = dict(model.state_dict())
+    weights = [key for key in state if not key.endswith("num_batches_tracked")]
+    if not weights:
+        pytest.skip("has no weights")
+    torch.save({**state, "stranger.weight": torch.zeros(1)}, tmp_path / "more.pt")
+    with pytest.raises(DataError, match=r"1 unexpected \(first: \S*stranger\.weight\)"):
+        model.load_weights(tmp_path / "more.pt")
+    absent = next(key for key in weights if not key.endswith(("masked_spec_embed", "sign")))
+    del state[absent]
+    torch.save(state, tmp_path / "less.pt")
+    with pytest.raises(DataError, match=rf"1 missing \(first: {re.escape(absent)}\)|no wav2vec"):
+        model.load_weights(tmp_path / "less.pt")
 
 
 def test_an_unknown_setting_is_refused(built):
