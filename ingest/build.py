@@ -5,6 +5,7 @@ Everything is checked before anything is written, and one transaction at the end
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,40 +117,40 @@ def _parsed(source: corpora.Source, root: Path, places: Mapping[str, Path]) -> t
     unknown = pc.sum(pc.equal(table["label"], "unknown")).as_py()
     if unknown:
         notes.append(f"{unknown} rows have the label unknown: kept, and in no protocol")
-    return table, [*notes, *checks.new_words(table, source.corpus), *source.notes(root)]
+    words = (*checks.new_words(table, source.corpus), *checks.misfit_attacks(table, source.corpus))
+    return table, [*notes, *words, *source.notes(root)]
 
 
 def _refuse_wrong_audio(
     corpus: Corpus, root: Path, data: Path, table: pa.Table, files: pa.Table, matched: scan.Match
 ) -> None:
-    folder = scan.flattened(table, root, corpus, matched)
-    if folder is not None:
-        raise DataError(
-            f"{corpus.name}: the missing audio lies together in {root / folder}, but several utterances share a "
-            "file name, so nobody can tell which they are; unpack the archive again and keep its folders"
-        )
+    elsewhere = scan.misplaced(table, files, root, corpus, matched)
+    if elsewhere is not None:
+        raise DataError(f"{corpus.name}: the missing audio {elsewhere}")
     extra = files.take(matched.extra)
     stems = scan.stems(extra.filter(pa.array(scan.is_audio(extra["path"])))["path"])
     if corpus.stem_unique and len(stems):
         others, like = _other_lists(corpus, root, data)
-        found = int((matched.file >= 0).sum())
+        present = table["partition"].filter(pa.array(matched.file >= 0)).to_pylist()
+        found = dict.fromkeys(table["partition"].unique().to_pylist(), 0) | Counter(present)
         fault = checks.strangers_fault(corpus, stems, found, others, like)
         if fault:
             raise DataError(fault)
 
 
-def _other_lists(corpus: Corpus, root: Path, data: Path) -> tuple[dict[str, pa.Array], list[str]]:
-    """The stems of every other corpus whose list is in the catalog or beside the root, and whose look alike."""
-    lists, like = {}, []
+def _other_lists(corpus: Corpus, root: Path, data: Path) -> tuple[dict[str, pa.Array], dict[str, list[str]]]:
+    """The stems of every other corpus whose list is in the catalog or beside the root; stem form -> who has it too."""
+    lists, like = {}, {}
     for name in corpora.names():
         other = corpora.get(name).corpus
         if name == corpus.name or not other.stem_unique:
             continue
-        if set(other.stems.values()) & set(corpus.stems.values()):
-            like.append(name)
+        shared = set(other.stems.values()) & set(corpus.stems.values())
+        for form in sorted(shared):
+            like.setdefault(form, []).append(name)
         stems = _stems_in_catalog(data, name)
         near = next((folder for folder in (root, root.parent) if scan.is_root(other, folder)), None)
-        if stems is None and near is not None and name in like:
+        if stems is None and near is not None and shared:
             try:
                 stems = scan.stems(pa.concat_tables(corpora.get(name).tables(near), promote_options="default")["path"])
             except DataError:

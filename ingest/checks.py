@@ -148,12 +148,15 @@ def missing_fault(corpus: Corpus, root: Path, told: Sequence[tuple[str, str, str
 
 
 def strangers_fault(
-    corpus: Corpus, stems: pa.Array, matched: int, others: Mapping[str, pa.Array], like: Sequence[str]
-) -> str | None:
+    corpus: Corpus, stems: pa.Array, found: Mapping[str, int], others: Mapping[str, pa.Array],
+    like: Mapping[str, Sequence[str]],
+) -> str | None:  # fmt: skip
     """Audio that belongs to another corpus, in one line, or None.
 
-    stems: those of the extra files. others: corpus -> all its stems, where its list is at hand. like: corpora
-    whose stems look the same. Stems of two lists coincide by chance, hence the halves.
+    stems: those of the extra files. found: partition of the protocol -> its rows that have a file. others: corpus
+    -> all its stems, where its list is at hand. like: form of a stem (a value of Corpus.stems) -> other corpora
+    that use it too. Stems of two lists coincide by chance, hence the halves; the audio of a partition without a
+    protocol file is no stranger.
     """
     if not len(stems):
         return None
@@ -164,14 +167,30 @@ def strangers_fault(
                 f"{corpus.name}: {hits} of {len(stems)} audio files that its protocol does not name are in the "
                 f"list of {name} (first: {stems[0].as_py()}); two corpora are mixed, keep their folders apart"
             )
-    own = "|".join(f"(?:{stem})" for stem in dict.fromkeys(corpus.stems.values()))
-    strange = stems.filter(pc.match_substring_regex(stems, f"^(?:{own})$")) if own and like else stems[:0]
-    if len(strange) >= 10 and len(strange) > matched:
-        return (
-            f"{corpus.name}: {len(strange)} audio files in its folders are not in its protocol, more than the "
-            f"{matched} that are (first: {strange[0].as_py()}); this is the audio of {' or '.join(like)}"
-        )
+    for form, names in like.items():
+        here = [partition for partition, its in corpus.stems.items() if its == form and partition in found]
+        matched = sum(found[partition] for partition in here)
+        strange = stems.filter(pc.match_substring_regex(stems, f"^(?:{form})$"))
+        if here and len(strange) >= 10 and len(strange) > matched:
+            return (
+                f"{corpus.name}: {len(strange)} audio files in its folders are not in its protocol, more than the "
+                f"{matched} that are (first: {strange[0].as_py()}); this is the audio of {' or '.join(names)}"
+            )
     return None
+
+
+def misfit_attacks(table: pa.Table, corpus: Corpus) -> list[str]:
+    """Attacks in a partition that the corpus publishes for other partitions only, with their number of rows."""
+    told = []
+    for partition, published in corpus.attacks.items():
+        words = table["attack"].filter(pc.equal(table["partition"], partition)).drop_null()
+        for count in pc.value_counts(words).to_pylist():
+            if count["values"] in corpus.aliases and count["values"] not in published:
+                told.append(
+                    f"{count['counts']} rows of {partition} name attack {count['values']}, which is published for "
+                    "other parts only: compare the protocol file with the published one"
+                )
+    return told
 
 
 def new_words(table: pa.Table, corpus: Corpus) -> list[str]:

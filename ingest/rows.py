@@ -97,10 +97,11 @@ def _coded(column: pa.ChunkedArray) -> pa.ChunkedArray:
 def _check(table: pa.Table, corpus: Corpus) -> None:
     for name in _REQUIRED:
         _refuse(table, corpus, pc.is_null(table[name]), f"no {name}")
+    above = "" if corpus.stem_unique else "[^/]+/"
     for stem in dict.fromkeys(corpus.stems.values()):
         partitions = [partition for partition, its in corpus.stems.items() if its == stem]
         here = pc.is_in(table["partition"], pa.array(partitions, pa.string()))
-        fits = pc.match_substring_regex(table["utt_id"], rf"/{_whole(stem)}$")
+        fits = pc.match_substring_regex(table["utt_id"], rf"^{corpus.name}/{above}{_whole(stem)}$")
         shown = stem.replace("{", "{{").replace("}", "}}")  # the reason is a format string
         _refuse(
             table, corpus, pc.and_(here, pc.invert(fits)),

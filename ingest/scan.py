@@ -43,7 +43,7 @@ def find_root(corpus: Corpus, given: Path) -> Path:
     if not given.is_dir():
         what = "is a file" if given.exists() else "does not exist"
         raise DataError(f"{corpus.name}: {given} {what}; pass the corpus's folder as --root (ROOT=)")
-    found = list(_roots_below(corpus, given, DEPTH))
+    found = _once([_whole(corpus, folder) for folder in _roots_below(corpus, given, DEPTH)])
     if not found:
         found = [above for above in list(given.parents)[:ABOVE] if is_root(corpus, above)][:1]
     if len(found) > 1:
@@ -59,11 +59,8 @@ def find_root(corpus: Corpus, given: Path) -> Path:
 
 
 def is_root(corpus: Corpus, folder: Path) -> bool:
-    """Whether every marker of the corpus is there; `a|b` in a marker means a or b."""
-    return all(
-        any(next(folder.glob(pattern), None) is not None for pattern in _alternatives(marker))
-        for marker in corpus.markers
-    )
+    """Whether every marker of the corpus is there, plain or gzipped; `a|b` in a marker means a or b."""
+    return all(any(_holds(folder, pattern) for pattern in _alternatives(marker)) for marker in corpus.markers)
 
 
 def index(root: Path, patterns: Sequence[str], places: Mapping[str, Path]) -> pa.Table:
@@ -87,7 +84,7 @@ def index(root: Path, patterns: Sequence[str], places: Mapping[str, Path]) -> pa
 
 def match(rows: pa.Table, files: pa.Table, corpus: Corpus) -> Match:
     """Find the file of each row: by its exact path, else with another extension, else but for case, else
-    by its stem if stems are unique in this corpus.
+    by its stem if stems are unique in this corpus, else deeper in its own folder.
 
     rows: place, path. files: FILES, with paths of their own. Every match but the exact ones has a note.
     """
@@ -95,12 +92,12 @@ def match(rows: pa.Table, files: pa.Table, corpus: Corpus) -> Match:
     file = pc.index_in(rows_key, value_set=files_key).to_numpy(zero_copy_only=False)
     file = np.where(np.isnan(file), -1, file).astype(np.int64) if file.dtype.kind == "f" else file
     notes = []
-    for how, key in _looser(corpus):
+    for how, *key in _looser(corpus):
         left, free = np.flatnonzero(file < 0), _free(file, files)
         free = free[is_audio(files["path"].take(free))]
         if not left.size or not free.size:
             break
-        pairs = _pairs(rows.take(left), files.take(free), key)
+        pairs = _pairs(rows.take(left), files.take(free), *key)
         if pairs.size:
             rows_found, files_found = left[pairs[:, 0]], free[pairs[:, 1]]
             file[rows_found] = files_found
@@ -109,24 +106,36 @@ def match(rows: pa.Table, files: pa.Table, corpus: Corpus) -> Match:
     return Match(file, _free(file, files), tuple(notes))
 
 
-def flattened(rows: pa.Table, root: Path, corpus: Corpus, matched: Match) -> str | None:
-    """If the missing rows' files lie in another folder, where stems of several folders collide: which one.
+def misplaced(rows: pa.Table, files: pa.Table, root: Path, corpus: Corpus, matched: Match) -> str | None:
+    """If most of the missing rows' files lie in other folders: where, in a sentence part; else None.
 
-    Only for corpora whose stems recur; there a file outside its folder may be any of several utterances.
+    files: what `matched` was found in. Only for corpora whose stems recur; there a file outside its folder may be
+    any of several utterances.
     """
     if corpus.stem_unique or not (matched.file < 0).any():
         return None
     everywhere = index(root, ["."], {})
-    exact = _keys(rows)
-    loose = everywhere.filter(pc.invert(pc.is_in(_keys(everywhere), value_set=exact.combine_chunks())))
+    taken = _keys(files.take(matched.file[matched.file >= 0])).combine_chunks()
+    loose = everywhere.filter(pc.invert(pc.is_in(_keys(everywhere), value_set=taken)))
     loose = loose.filter(pa.array(is_audio(loose["path"])))
     missing = rows.take(np.flatnonzero(matched.file < 0))
     wanted = _stem(missing["path"])
     here = pc.is_in(wanted, value_set=pc.unique(_stem(loose["path"])))
-    if not loose.num_rows or 2 * (pc.sum(here).as_py() or 0) < missing.num_rows:
+    due = pc.sum(here).as_py() or 0
+    if not loose.num_rows or 2 * due < missing.num_rows:
         return None
-    first = loose.filter(pc.is_in(_stem(loose["path"]), value_set=pc.unique(wanted)))["path"][0].as_py()
-    return os.path.dirname(first) or "."
+    found = loose.filter(pc.is_in(_stem(loose["path"]), value_set=pc.unique(wanted)))["path"]
+    folders = {os.path.dirname(path) for path in found.to_pylist()}
+    if len(folders) > 1 and len(found) >= due:
+        official = os.path.dirname(missing["path"].filter(here)[0].as_py())
+        return (
+            f"lies in {len(folders)} other folders (first: {root / min(folders)}, where {root / official} is due), and "
+            "file names recur between the folders; give them back their names and places"
+        )
+    return (
+        f"lies together in {root / os.path.dirname(found[0].as_py())}, but several utterances share a file name, so "
+        "nobody can tell which they are; unpack the archive again and keep its folders"
+    )
 
 
 def stems(paths: pa.ChunkedArray) -> pa.Array:
@@ -146,7 +155,28 @@ def _alternatives(marker: str) -> list[str]:
 
 
 def _folders(root: Path, pattern: str) -> list[Path]:
-    return [root] if pattern == "." else [path for path in sorted(root.glob(pattern)) if path.is_dir()]
+    if pattern == ".":
+        return [root]
+    found = (path for path in sorted(root.glob(pattern)) if path.is_dir())
+    return [path for path in found if not any(map(_is_junk, path.relative_to(root).parts))]
+
+
+def _holds(folder: Path, pattern: str) -> bool:
+    patterns = (pattern, f"{pattern}.gz") if os.path.splitext(pattern)[1] in _PAPERS else (pattern,)
+    return any(next(folder.glob(one), None) is not None for one in patterns)
+
+
+def _whole(corpus: Corpus, folder: Path) -> Path:
+    """The folder above, where the corpus's own layout names this one and the folder above is a root by that name."""
+    own = (one for marker in corpus.markers for one in _alternatives(marker) if one.split("/")[0] == folder.name)
+    return (
+        folder.parent if any(_holds(folder.parent, one) for one in own) and is_root(corpus, folder.parent) else folder
+    )
+
+
+def _once(folders: Sequence[Path]) -> list[Path]:
+    """Each folder once, however many symbolic links lead to it."""
+    return list({os.path.realpath(folder): folder for folder in reversed(folders)}.values())[::-1]
 
 
 def _roots_below(corpus: Corpus, folder: Path, depth: int) -> Iterator[Path]:
@@ -173,7 +203,14 @@ def _walk(folder: str, prefix: str, seen: set[str]) -> Iterator[tuple[str, int, 
         return
     seen.add(real)
     below = []
-    with os.scandir(folder) as entries:
+    try:
+        entries = os.scandir(folder)
+    except OSError as error:
+        raise DataError(
+            f"{folder}: cannot be listed ({error.strerror}); make it readable, or move it if it is no "
+            "part of the corpus"
+        ) from None
+    with entries:
         for entry in entries:
             name = entry.name
             if _is_junk(name):
@@ -208,29 +245,33 @@ def _free(file: np.ndarray, files: pa.Table) -> np.ndarray:
     return np.flatnonzero(~taken)
 
 
-def _looser(corpus: Corpus) -> list[tuple[str, str]]:
+def _looser(corpus: Corpus) -> list[tuple[str, str, str]]:
+    """(what a match of this kind has, key of a row, key of a file) in SQL, the closer first."""
     without_suffix = r"regexp_replace(path, '\.[^./]*$', '')"
     stem = r"regexp_replace(path, '^.*/|\.[^./]*$', '', 'g')"
     ways = [
-        ("have another extension than the official one", without_suffix),
-        ("differ from the official name in upper and lower case", f"lower({without_suffix})"),
+        ("have another extension than the official one", without_suffix, without_suffix),
+        ("differ from the official name in upper and lower case", *[f"lower({without_suffix})"] * 2),
     ]
     if corpus.stem_unique:
         ways += [
-            ("lie in another folder than the official one", stem),
-            ("lie in another folder and differ in upper and lower case", f"lower({stem})"),
+            ("lie in another folder than the official one", stem, stem),
+            ("lie in another folder and differ in upper and lower case", *[f"lower({stem})"] * 2),
         ]
+    else:
+        first_folder = rf"regexp_replace({without_suffix}, '^([^/]+)/.*/', '\1/')"
+        ways.append(("lie deeper in their folder than officially", without_suffix, first_folder))
     return ways
 
 
-def _pairs(rows: pa.Table, files: pa.Table, key: str) -> np.ndarray:
+def _pairs(rows: pa.Table, files: pa.Table, row_key: str, file_key: str) -> np.ndarray:
     """(pair, 2): index of row and of file with the same key, each row and each file at most once."""
     with duckdb.connect() as con:
         con.register("wanted", rows.select(["place", "path"]).append_column("i", pa.array(range(rows.num_rows))))
         con.register("there", files.select(["place", "path"]).append_column("j", pa.array(range(files.num_rows))))
         pairs = con.execute(f"""
-            WITH w AS (SELECT coalesce(place, '') || ':' || {key} AS key, i FROM wanted),
-                 t AS (SELECT coalesce(place, '') || ':' || {key} AS key, j FROM there)
+            WITH w AS (SELECT coalesce(place, '') || ':' || {row_key} AS key, i FROM wanted),
+                 t AS (SELECT coalesce(place, '') || ':' || {file_key} AS key, j FROM there)
             SELECT min(i) AS i, j FROM (SELECT i, min(j) AS j FROM w JOIN t USING (key) GROUP BY i)
             GROUP BY j ORDER BY i
         """).fetchnumpy()

@@ -1,12 +1,14 @@
 """Protocol files as published -> Arrow tables: exact in what they accept, fast, errors with file and line."""
 
+import contextlib
 import csv
 import gzip
 import io
 import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +19,7 @@ from ingest.types import LABEL_WORDS, DataError
 
 _BLANKS = b"\t\v\f\r"  # blanks other than the space; CR is one, so CRLF is a trailing blank
 _TO_SPACE = bytes.maketrans(_BLANKS, b" " * len(_BLANKS))
-_HEAD_BYTES = 1 << 16
+_TRAILING = re.compile(r"[ \t]+(?=\r?$)", re.MULTILINE)
 _PIECE_BYTES = 1 << 18  # stays in the processor's cache
 LARGEST_TEXT_BYTES = 1 << 29  # unpacked: ten times the largest published list
 _BLOCK_BYTES = 1 << 24  # one parse block, so also the longest line
@@ -57,11 +59,22 @@ def fields(path: Path | str, columns: Sequence[str]) -> pa.Table:
 
 def width(path: Path | str) -> int:
     """The number of fields on the first line of `path` that is not blank; 0 if there is none."""
-    path = Path(path)
+    with _opened(Path(path)) as file:
+        lines = (line.removeprefix(b"\xef\xbb\xbf").split() for line in file)
+        return next((len(line) for line in lines if line), 0)
+
+
+def start(path: Path | str) -> str:
+    """The first 4,096 bytes of `path` as text, unpacked; bytes that are no UTF-8 become U+FFFD."""
+    with _opened(Path(path)) as file:
+        return file.read(4096).decode(errors="replace")
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
     try:
         with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
-            lines = (line.removeprefix(b"\xef\xbb\xbf").split() for line in file)
-            return next((len(line) for line in lines if line), 0)
+            yield file
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
 
@@ -75,7 +88,7 @@ def csv_rows(path: Path | str, header: Sequence[str]) -> pa.Table:
     has another number of cells, a quote stays open, or the bytes are not UTF-8 text.
     """
     path = Path(path)
-    text = _decode(path, _read(path))
+    text = _TRAILING.sub("", _decode(path, _read(path)))
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     rows, lines, begin = [], [], 1
     try:
@@ -113,9 +126,10 @@ def translate(words: pa.ChunkedArray, meaning: Mapping[str, str | None]) -> pa.C
 
 
 def labels(words: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Published label words -> `bonafide` / `spoof`, whatever their case; other words stay as they are."""
+    """Published label words -> `bonafide` / `spoof` / `unknown`, whatever their case; others stay as they are."""
     found = [word for word in pc.unique(words).to_pylist() if word is not None]
-    return translate(words, {word: LABEL_WORDS.get(word.lower(), word) for word in found})
+    meaning = {**LABEL_WORDS, "unknown": "unknown"}
+    return translate(words, {word: meaning.get(word.lower(), word) for word in found})
 
 
 def _read(path: Path, at_most: int = -1) -> bytes:

@@ -1,7 +1,7 @@
 """The words of the catalog as types: Corpus, Utterance, and the error that tells a user what to do."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 LABELS = ("bonafide", "spoof", "unknown")
@@ -89,6 +89,7 @@ class Corpus:
     stem_unique: bool = False  # a stem names one file in the whole corpus, whatever folder it lies in
     aliases: Mapping[str, str] = field(default_factory=dict)  # published attack word -> canonical word
     stems: Mapping[str, str] = field(default_factory=dict)  # partition -> regular expression of its stems
+    attacks: Mapping[str, Sequence[str]] = field(default_factory=dict)  # partition -> attacks published for it
     archives: Mapping[str, str] = field(default_factory=dict)  # partition or folder -> download to unpack
     places: tuple[str, ...] = ()  # names of folders that the user may keep outside the root
 

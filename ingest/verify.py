@@ -20,6 +20,11 @@ from ingest import rows as row_module
 from ingest.files import lock
 from ingest.types import Corpus, DataError
 
+# extensions of a format -> its containers as libsndfile and FFmpeg call them
+FORMATS = {
+    (".wav",): ("WAV", "WAVEX", "RF64", "wav", "w64", "W64"), (".flac",): ("FLAC", "flac"),
+    (".mp3",): ("MP3", "MPEG", "mp3"), (".ogg", ".oga", ".opus"): ("OGG", "ogg"),
+}  # fmt: skip
 SILENT_PEAK = 1e-3  # full scale = 1: 60 dB below
 CLIPPED_SHARE = 1e-3
 NARROW = 0.7  # of the Nyquist frequency, and
@@ -112,6 +117,11 @@ def problems(con: duckdb.DuckDBPyConnection, corpus: Corpus) -> list[Problem]:
             con, name, "clipped", f"clipped_share > {CLIPPED_SHARE}",
             "samples at full scale: compare with the published file; a conversion may have raised the level",
         ),
+        _counted(
+            con, name, "other_format", _other_format(),
+            "the name says another format than the content has (it is decoded as what it is): these files were "
+            "converted or renamed; take the originals",
+        ),
         _duplicates(con, name),
         *_narrow(con, name),
         *_formats(con, name),
@@ -147,7 +157,8 @@ def _stale(known: pa.Table, files: pa.Table, matched: scan.Match, *, deep: bool)
     for name in ("size_bytes", "mtime_ns"):
         before = pc.fill_null(known[name], -1).to_numpy()
         same &= files[name].to_numpy()[file] == before
-    return present & ~same
+    here = pc.equal(files["path"].take(file), known["path"]).to_numpy(zero_copy_only=False)
+    return present & ~(same & here.astype(bool))  # a renamed file keeps its size and time
 
 
 def _update(
@@ -227,12 +238,26 @@ def _rotten(known: pa.Table, stale: np.ndarray, again: pa.Table, swept: pa.Table
 def _counted(con: duckdb.DuckDBPyConnection, name: str, kind: str, condition: str, cure: str) -> Problem | None:
     count, first = con.execute(
         "SELECT count(*), min(path) FROM (SELECT u.path, u.audio_status, u.rate_hz, m.*, "
+        r"lower(regexp_extract(u.path, '\.[^./]*$')) AS suffix, "
         "coalesce(f.detail, '') AS fault FROM utterance u LEFT JOIN measurement m USING (utt_id) "
         "LEFT JOIN finding f ON f.corpus = u.corpus AND f.kind = 'corrupt' AND f.path = u.path "
         f"WHERE u.corpus = ?) WHERE {condition}",
         [name],
     ).fetchone()
     return Problem(kind, count, first, cure) if count else None
+
+
+def _other_format() -> str:
+    """SQL: the container is none of those that the extension of the path stands for."""
+    known = " ".join(
+        f"WHEN suffix IN ({_words(suffixes)}) THEN container NOT IN ({_words(containers)})"
+        for suffixes, containers in FORMATS.items()
+    )
+    return f"CASE {known} ELSE false END"
+
+
+def _words(words: Sequence[str]) -> str:
+    return ", ".join(f"'{word}'" for word in words)
 
 
 def _duplicates(con: duckdb.DuckDBPyConnection, name: str) -> Problem | None:

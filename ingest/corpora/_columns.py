@@ -1,6 +1,7 @@
 """Columns of rows, whole columns at a time: what several parsers need to turn protocol words into ours."""
 
-from collections.abc import Iterable, Mapping
+import filecmp
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,12 +14,26 @@ Column = pa.ChunkedArray | pa.Array
 
 
 def first_file(root: Path, *patterns: str) -> Path | None:
-    """The first file below `root` that matches one of the glob `patterns`, tried in their order."""
+    """The file below `root` that matches the first glob of `patterns` that any matches, plain or gzipped.
+
+    Raises DataError naming two of them if one pattern matches several files that differ.
+    """
     for pattern in patterns:
-        for path in sorted(root.glob(pattern)):
-            if path.is_file():
-                return path
+        for one in (pattern, f"{pattern}.gz"):
+            found = [path for path in sorted(root.glob(one)) if path.is_file() and "__MACOSX" not in path.parts]
+            if found:
+                return the_same(found)
     return None
+
+
+def the_same(paths: Sequence[Path]) -> Path:
+    """The first of several copies of one file; raises DataError naming two if they differ."""
+    other = next((path for path in paths[1:] if not filecmp.cmp(paths[0], path, shallow=False)), None)
+    if other is not None:
+        raise DataError(
+            f"{paths[0]} and {other} are both there and differ; keep the published one, or pass the folder that has it"
+        )
+    return paths[0]
 
 
 def joined(*parts: Column | str) -> Column:

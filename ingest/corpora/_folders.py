@@ -1,6 +1,7 @@
 """Audio files of a folder, for corpora whose rows come from the folders and not from a protocol file."""
 
 import os
+import unicodedata
 from pathlib import Path
 
 from ingest.scan import AUDIO_SUFFIXES
@@ -20,5 +21,10 @@ def is_audio(name: str) -> bool:
 
 
 def key(stem: str) -> str:
-    """A stem as a part of an utt_id, which must hold no dot and no slash."""
-    return stem.replace(".", "_").replace("/", "_")
+    """A stem as a part of an utt_id, which must hold no dot and no slash, and is the same on every file system."""
+    return composed(stem).replace(".", "_").replace("/", "_")
+
+
+def composed(name: str) -> str:
+    """The name with accents in one character (NFC): some file systems and archives split them in two."""
+    return unicodedata.normalize("NFC", name)

@@ -45,8 +45,7 @@ def refuse_asv_key(table: pa.Table, path: Path) -> None:
 
 def cross_check(root: Path, track: str, table: pa.Table, key: Path) -> None:
     """Raise DataError if the key names trials that the official trial list, where it is there, does not."""
-    name = f"ASVspoof2021.{track}.cm.eval.trl.txt"
-    path = first_file(root, f"ASVspoof2021_{track}_eval/{name}", f"*/ASVspoof2021_{track}_eval/{name}", name)
+    path = _list(root, track)
     if path is None:
         return
     strange = pc.invert(pc.is_in(table["stem"], value_set=trial_list(path)))
@@ -58,11 +57,28 @@ def cross_check(root: Path, track: str, table: pa.Table, key: Path) -> None:
         )
 
 
+def unlabelled(root: Path, track: str) -> list[str]:
+    """A note on the trials of the official list, where it is there, that the key does not name."""
+    path, key = _list(root, track), find(root, track)
+    if path is None:
+        return []
+    listed = trial_list(path)
+    labelled = text.fields(key, [str(column) for column in range(text.width(key))])["1"]
+    left = listed.filter(pc.invert(pc.is_in(listed, value_set=labelled.combine_chunks())))
+    if not len(left):
+        return []
+    return [f"{len(left)} of {len(listed)} trials of {path.name} are not in the key {key.name} (first: {left[0]})"]
+
+
 def trial_list(path: Path) -> pa.Array:
     """The stems of an official trial list: one per line, no labels."""
     return text.fields(path, ("stem",))["stem"].combine_chunks()
 
 
+def _list(root: Path, track: str) -> Path | None:
+    name = f"ASVspoof2021.{track}.cm.eval.trl.txt"
+    return first_file(root, f"ASVspoof2021_{track}_eval/{name}", f"*/ASVspoof2021_{track}_eval/{name}", name)
+
+
 def _is_of(path: Path, track: str) -> bool:
-    with open(path, "rb") as file:
-        return f" {track}_E_".encode() in file.read(4096)
+    return f"{track}_E_" in text.start(path)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from ingest import text
-from ingest.corpora._columns import constant, first_file, joined, numbers, same, without_dash, words
+from ingest.corpora._columns import constant, first_file, joined, numbers, same, the_same, without_dash, words
 from ingest.types import Corpus, Count, DataError
 
 ATTACKS = [f"A{number:02}" for number in range(1, 20)]  # A01-A06 in train and dev, A07-A19 in eval
@@ -29,12 +29,13 @@ CORPUS = Corpus(
         Count("eval", "bonafide", 7355, "ASVspoof2019.LA.cm.eval.trl.txt", "V"),
         Count("eval", "spoof", 63882, "ASVspoof2019.LA.cm.eval.trl.txt", "V"),
     ),
-    markers=(f"{_FOLDER}/ASVspoof2019.LA.cm.*.txt",),
-    audio=tuple(f"ASVspoof2019_LA_{partition}/flac" for partition in PARTITIONS),
+    markers=(f"{_FOLDER}/ASVspoof2019.LA.cm.*.txt|ASVspoof2019.LA.cm.*.txt",),
+    audio=tuple(f"ASVspoof2019_LA_{partition}|flac" for partition in PARTITIONS),
     rate_hz=16_000,
     stem_unique=True,
     aliases=same(ATTACKS),
     stems={partition: rf"LA_{letter}_\d{{7}}" for partition, letter in PARTITIONS.items()},
+    attacks={"train": ATTACKS[:6], "dev": ATTACKS[:6], "eval": ATTACKS[6:]},
     archives=dict.fromkeys(PARTITIONS, "LA.zip"),
 )
 
@@ -42,7 +43,8 @@ CORPUS = Corpus(
 def tables(root: Path) -> Iterator[pa.Table]:
     """The rows of the CM protocols that are there, one table per partition.
 
-    Raises DataError if there is none, or if one has another number of columns than five.
+    They lie in a folder of their own, or in the root. Raises DataError if there is none, or if one has another
+    number of columns than five.
     """
     protocols = {partition: _protocol(root, partition) for partition in PARTITIONS}
     if not any(protocols.values()):
@@ -51,7 +53,7 @@ def tables(root: Path) -> Iterator[pa.Table]:
         )
     for partition, path in protocols.items():
         if path:
-            yield _rows(path, partition)
+            yield _rows(path, partition, path.relative_to(root).as_posix())
 
 
 def asv_scores(root: Path) -> pa.Table | None:
@@ -67,11 +69,15 @@ def asv_scores(root: Path) -> pa.Table | None:
 def _protocol(root: Path, partition: str) -> Path | None:
     # Officially .trn for train and .trl for the others; copies with the other ending circulate.
     endings = ("trn", "trl") if partition == "train" else ("trl", "trn")
-    return first_file(root, *(f"{_FOLDER}/ASVspoof2019.LA.cm.{partition}.{ending}.txt" for ending in endings))
+    for folder in (f"{_FOLDER}/", ""):
+        named = (first_file(root, f"{folder}ASVspoof2019.LA.cm.{partition}.{ending}.txt") for ending in endings)
+        found = [path for path in named if path]
+        if found:
+            return the_same(found)
+    return None
 
 
-def _rows(path: Path, partition: str) -> pa.Table:
-    file = f"{_FOLDER}/{path.name}"
+def _rows(path: Path, partition: str, file: str) -> pa.Table:
     if text.width(path) == 4:
         raise DataError(
             f"{path}: 4 columns, an older copy without the environment column; take the file with 5 columns "

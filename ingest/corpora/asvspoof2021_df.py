@@ -54,7 +54,7 @@ CORPUS = Corpus(
         Count("hidden", "spoof", 16596, "18,576 less 1,980", "A"),
     ),
     markers=("|".join(_keys2021.markers("DF")),),
-    audio=("ASVspoof2021_DF_eval/flac", "*/ASVspoof2021_DF_eval/flac", "flac"),
+    audio=("ASVspoof2021_DF_eval", "ASVspoof2021_DF_eval_part0?", "*/ASVspoof2021_DF_eval", "flac"),
     rate_hz=16_000,
     stem_unique=True,
     stems=dict.fromkeys(("progress", "eval", "hidden"), r"DF_E_\d{7}"),
@@ -78,14 +78,14 @@ def tables(root: Path) -> Iterator[pa.Table]:
 
 
 def notes(root: Path) -> list[str]:
-    """What a reader should know of this copy: which version its key has."""
-    path = _keys2021.find(root, "DF")
+    """What a reader should know of this copy: which version its key has, unlabelled trials."""
+    path, told = _keys2021.find(root, "DF"), _keys2021.unlabelled(root, "DF")
     if text.width(path) == len(_STAGE_1):
-        return [
+        told.append(
             f"{path.name} is the key of stage 1 (8 columns): vocoder family, gender and the languages of VCC "
             "2020 are unknown; the full key of 13 columns is in DF-keys-full.tar.gz"
-        ]
-    return []
+        )
+    return told
 
 
 def _rows(table: pa.Table, path: Path, file: str) -> pa.Table:

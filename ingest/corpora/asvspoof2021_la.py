@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ingest import text
 from ingest.corpora import _keys2021
@@ -11,6 +12,7 @@ from ingest.corpora._columns import constant, first_file, joined, numbers, same,
 from ingest.types import Corpus, Count, DataError
 
 ATTACKS = [f"A{number:02}" for number in range(7, 20)]
+TRANSMISSIONS = ("-", "ita_tx", "sin_tx", "loc_tx", "mad_tx")
 CODECS = {"none": "none"} | dict.fromkeys(("alaw", "pstn", "g722", "ulaw", "gsm", "opus"))  # -> codec_class
 _COLUMNS = ("speaker", "stem", "codec", "transmission", "attack", "key", "trim", "subset")
 _PACKAGE = "ASVspoof2021_LA_eval.tar.gz"
@@ -31,7 +33,7 @@ CORPUS = Corpus(
         Count("hidden", "spoof", 14966, "agrees with every sourced sum", "U"),
     ),
     markers=("|".join(_keys2021.markers("LA")),),
-    audio=("ASVspoof2021_LA_eval/flac", "*/ASVspoof2021_LA_eval/flac", "flac"),
+    audio=("ASVspoof2021_LA_eval", "*/ASVspoof2021_LA_eval", "flac"),
     rate_hz=16_000,
     stem_unique=True,
     aliases=same(ATTACKS),
@@ -52,6 +54,18 @@ def tables(root: Path) -> Iterator[pa.Table]:
     _keys2021.refuse_asv_key(table, path)
     _keys2021.cross_check(root, "LA", table, path)
     yield _rows(table, path, path.relative_to(root).as_posix())
+
+
+def notes(root: Path) -> list[str]:
+    """What a reader should know of this copy: unlabelled trials, transmissions that are not documented."""
+    table = text.fields(_keys2021.find(root, "LA"), _COLUMNS)
+    counted = pc.value_counts(table["transmission"].filter(pc.not_equal(table["codec"], "none"))).to_pylist()
+    strange = [
+        f"transmission word {count['values']!r} is not documented and is kept ({count['counts']} rows)"
+        for count in counted
+        if count["values"] not in TRANSMISSIONS
+    ]
+    return [*_keys2021.unlabelled(root, "LA"), *strange]
 
 
 def asv_scores(root: Path) -> pa.Table | None:

@@ -40,11 +40,12 @@ CORPUS = Corpus(
         Count("eval", "spoof", 542086, "680,774 rows less 138,688", "S"),
     ),
     markers=("ASVspoof5.*.tsv|*/ASVspoof5.*.tsv",),
-    audio=tuple(f"{above}{folder}" for above in ("", "*/") for folder in FOLDERS.values()),
+    audio=("flac_T", "flac_D", "flac_E_eval|flac_E", "*/flac_T", "*/flac_D", "*/flac_E_eval|*/flac_E"),
     rate_hz=16_000,
     stem_unique=True,
     aliases=same(ATTACKS),
     stems={partition: rf"{partition[0].upper()}_\d{{10}}" for partition in FILES},
+    attacks={"train": ATTACKS[:8], "dev": ATTACKS[8:16], "eval": ATTACKS[16:]},
     archives={
         "train": "flac_T_aa..ae.tar (36,500 files each, the last 36,357)",
         "dev": "flac_D_aa..ac.tar (47,400 files each, the last 47,334)",

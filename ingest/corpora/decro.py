@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest import text
-from ingest.corpora._columns import constant, joined, words
+from ingest.corpora._columns import constant, first_file, joined, words
 from ingest.corpora._folders import audio_names
 from ingest.types import Corpus, Count, DataError
 
@@ -27,7 +27,8 @@ ALIASES = {
     "vits": "vits",
     "xunfei": "xunfei",
 }  # fmt: skip
-SOURCES = ("asv19", "aidatatang", "aishell1", "aishell3", "freeST", "magicdata")  # `system` of bona fide rows
+SOURCES = {"asv19": "en"} | dict.fromkeys(("aidatatang", "aishell1", "aishell3", "freeST", "magicdata"), "ch")
+"""`system` of bona fide rows -> prefix of their file"""
 # WaveFake clips keep the id of their LJSpeech original: LJ045-0151_gen, mel_LJ045-0151_gen, LJ001-0001_generated
 _WAVEFAKE = r"^(?:mel_|pwg_)?(LJ\d{3}-\d{4})(?:_gen|_generated)$"
 
@@ -58,7 +59,7 @@ def tables(root: Path) -> Iterator[pa.Table]:
 
     Raises DataError if none is there, and if the folders' files were thrown together.
     """
-    present = [file for file in FILES if (root / f"{file}.txt").is_file()]
+    present = {file: path for file in FILES if (path := first_file(root, f"{file}.txt"))}
     if not present:
         raise DataError(f"{root} holds none of {', '.join(f'{file}.txt' for file in FILES)}; unpack DECRO there")
     loose = audio_names(root)
@@ -67,8 +68,8 @@ def tables(root: Path) -> Iterator[pa.Table]:
             f"{root} holds {len(loose)} loose audio files (first: {loose[0]}) and none of the folders "
             f"{', '.join(FILES)}; names repeat between them, unpack them into their folders"
         )
-    for file in present:
-        yield _rows(root / f"{file}.txt", file)
+    for file, path in present.items():
+        yield _rows(path, file)
 
 
 def _rows(path: Path, file: str) -> pa.Table:
@@ -79,6 +80,7 @@ def _rows(path: Path, file: str) -> pa.Table:
     nothing = pa.scalar(None, pa.string())
     bonafide = pc.equal(text.labels(table["key"]), "bonafide")  # their `system` is the source corpus
     _refuse_exchanged(table, bonafide, path)
+    _refuse_other_language(table, prefix, path)
     attack = pc.if_else(bonafide, nothing, text.translate(system, {"-": None}))
     return pa.table(
         {
@@ -114,7 +116,7 @@ def _sentence(stem: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def _refuse_exchanged(table: pa.Table, bonafide: pa.ChunkedArray, path: Path) -> None:
     """Raise DataError for the first bona fide row that names a synthesiser, or spoof row that names a source corpus."""
-    genuine, made = (pc.is_in(table["system"], pa.array(words)) for words in (SOURCES, list(ALIASES)))
+    genuine, made = (pc.is_in(table["system"], pa.array(list(words))) for words in (SOURCES, ALIASES))
     odd = pc.or_(pc.and_(bonafide, made), pc.and_(pc.invert(bonafide), genuine))
     if pc.any(odd).as_py():
         row = table.slice(pc.index(odd, True).as_py(), 1).to_pylist()[0]
@@ -122,4 +124,15 @@ def _refuse_exchanged(table: pa.Table, bonafide: pa.ChunkedArray, path: Path) ->
         raise DataError(
             f"{path} line {row['line']}: {row['stem']} is {row['key']}, yet its system is {row['system']!r} "
             f"({count} such rows); labels and systems are exchanged, take the published file"
+        )
+
+
+def _refuse_other_language(table: pa.Table, prefix: str, path: Path) -> None:
+    """Raise DataError for the first row whose source corpus is one of the other language: a file under a wrong name."""
+    other = pc.is_in(table["system"], pa.array([word for word, its in SOURCES.items() if its != prefix]))
+    if pc.any(other).as_py():
+        row = table.slice(pc.index(other, True).as_py(), 1).to_pylist()[0]
+        raise DataError(
+            f"{path} line {row['line']}: {row['stem']} is of {row['system']}, a corpus of the files "
+            f"{SOURCES[row['system']]}_*.txt ({pc.sum(other).as_py()} such rows); this file has another one's name"
         )

@@ -7,11 +7,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest import text
-from ingest.corpora._columns import constant, joined
+from ingest.corpora._columns import constant, first_file, joined
 from ingest.corpora._folders import audio_names
 from ingest.types import Corpus, Count, DataError
 
 PARTITIONS = {"train": 7920, "dev": 2640, "test": 2641}
+_ID = r"\d+_\d+_\d{6}_\d{6}"  # reader_chapter_utterance_segment
 # folder -> canonical attack, vocoder family
 VOCODERS = {
     "diffwave": ("diffwave", "non_autoregressive"),
@@ -36,10 +37,10 @@ CORPUS = Corpus(
         ),
     ),
     markers=("train.txt|dev.txt|test.txt",),
-    audio=("gt", *VOCODERS),
+    audio=tuple(f"{folder}|*/{folder}" for folder in ("gt", *VOCODERS)),
     rate_hz=24_000,
     aliases={folder: attack for folder, (attack, _) in VOCODERS.items()},
-    stems=dict.fromkeys(PARTITIONS, r"\d+_\d+_\d{6}_\d{6}(_gen)?"),
+    stems=dict.fromkeys(PARTITIONS, rf"{_ID}(_gen)?"),
     archives=dict.fromkeys(("gt", *VOCODERS), "LibriSeVoc.zip"),
 )
 
@@ -49,32 +50,53 @@ def tables(root: Path) -> Iterator[pa.Table]:
 
     Raises DataError if no list is there, and if the folders' files were thrown together.
     """
-    lists = {partition: root / f"{partition}.txt" for partition in PARTITIONS}
-    if not any(path.is_file() for path in lists.values()):
+    lists = {partition: path for partition in PARTITIONS if (path := first_file(root, f"{partition}.txt"))}
+    if not lists:
         raise DataError(f"{root} holds none of train.txt, dev.txt, test.txt; put the official lists there")
+    base = _base(root)
     loose = audio_names(root)
-    if loose and not any((root / folder).is_dir() for folder in ("gt", *VOCODERS)):
+    if loose and not any((root / base / folder).is_dir() for folder in ("gt", *VOCODERS)):
         raise DataError(
             f"{root} holds {len(loose)} loose audio files (first: {loose[0]}) and none of the folders; "
             "copies of all vocoders have the same names, unpack them into their folders"
         )
     for partition, path in lists.items():
-        if path.is_file():
-            listed = text.fields(path, ("name",))
-            for folder in ("gt", *VOCODERS):
-                yield _rows(listed, partition, folder, path.name)
+        listed = text.fields(path, ("name",))
+        source = _sources(listed, path)
+        for folder in ("gt", *VOCODERS):
+            yield _rows(source, listed["line"], partition, base, folder, path.name)
 
 
-def _rows(listed: pa.Table, partition: str, folder: str, file: str) -> pa.Table:
-    rows = listed.num_rows
-    source = pc.replace_substring_regex(listed["name"], r"\.wav$", "")
+def _base(root: Path) -> str:
+    """Where the folders lie: in the root, or in the one folder beside the lists that the archive unpacks to."""
+    above = sorted({path.parent.name for folder in ("gt", *VOCODERS) for path in root.glob(f"*/{folder}")})
+    here = any((root / folder).is_dir() for folder in ("gt", *VOCODERS))
+    return f"{above[0]}/" if len(above) == 1 and not here else ""
+
+
+def _sources(listed: pa.Table, path: Path) -> pa.ChunkedArray:
+    """The ids of a list; raises DataError for a line that is no bare name of a recording."""
+    odd = pc.invert(pc.match_substring_regex(listed["name"], rf"^{_ID}(?i:\.wav)?$"))
+    if pc.any(odd).as_py():
+        index = pc.index(odd, True).as_py()
+        raise DataError(
+            f"{path} line {listed['line'][index].as_py()}: {listed['name'][index].as_py()!r} is no name like "
+            f"27_123349_000006_000000.wav ({pc.sum(odd).as_py()} such lines); take the official list"
+        )
+    return pc.replace_substring_regex(listed["name"], r"\.[^.]*$", "")
+
+
+def _rows(
+    source: pa.ChunkedArray, line: pa.ChunkedArray, partition: str, base: str, folder: str, file: str
+) -> pa.Table:
+    rows = len(source)
     stem = source if folder == "gt" else joined(source, "_gen")
     attack, vocoder = VOCODERS.get(folder, (None, None))
     return pa.table(
         {
             "utt_id": joined(f"{CORPUS.name}/{folder}/", stem),
             "partition": constant(partition, rows),
-            "path": joined(f"{folder}/", stem, ".wav"),
+            "path": joined(f"{base}{folder}/", stem, ".wav"),
             "label": constant("bonafide" if folder == "gt" else "spoof", rows),
             "attack": constant(attack, rows),
             "attack_raw": constant(None if folder == "gt" else folder, rows),
@@ -84,6 +106,6 @@ def _rows(listed: pa.Table, partition: str, folder: str, file: str) -> pa.Table:
             "language": constant("en", rows),
             "vocoder": constant(vocoder, rows),
             "file": constant(file, rows),
-            "line": listed["line"],
+            "line": line,
         }
     )

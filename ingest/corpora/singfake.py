@@ -13,8 +13,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from ingest import text
-from ingest.corpora._columns import words
-from ingest.corpora._folders import audio_names, is_audio, key
+from ingest.corpora._columns import first_file, words
+from ingest.corpora._folders import audio_names, composed, is_audio, key
 from ingest.corpora._singfake_words import HEADER, MODELS, SETS, iso_639
 from ingest.types import LABEL_WORDS, Corpus, Count, DataError
 
@@ -25,7 +25,14 @@ PARTITIONS = {
     "train": "Training", "dev": "Validation", "additional_test": "T01", "test": "T02", "codec_test": "T03",
     "persian_test": "T04",
 }  # fmt: skip
+SPLITS = PARTITIONS | {
+    partition: partition for partition in PARTITIONS.values()
+}  # copies name the folders by their set
 CONDITIONS = {"vocals": "vocals", "mixtures": "mixture"}
+_CLIP_FOLDERS = [
+    f"{split}/{below}{kind}" for split, partition in SPLITS.items() for kind in CONDITIONS
+    for below in (("", "*/") if partition == "T03" else ("",))
+]  # fmt: skip
 _CLIP = re.compile(r"([01])_(.+)_(\d+)")  # 1_s0002_0: the first digit 1 means spoof
 _DIGITS = {"0": "bonafide", "1": "spoof"}
 _COLUMNS = (
@@ -48,9 +55,8 @@ CORPUS = Corpus(
         for label, songs in zip(("bonafide", "spoof", "unknown"), both)
         if songs
     ),
-    markers=("|".join((ANNOTATION, *(f"{split}/{kind}" for split in PARTITIONS for kind in CONDITIONS),
-                       "codec_test/*/vocals", "codec_test/*/mixtures", "bonafide", "spoof", "*/bonafide", "*/spoof")),),
-    audio=(*PARTITIONS, "songs", "bonafide", "spoof", "*/bonafide", "*/spoof"),
+    markers=("|".join((ANNOTATION, *_CLIP_FOLDERS, "bonafide", "spoof", "*/bonafide", "*/spoof")),),
+    audio=(*SPLITS, "songs", "bonafide", "spoof", "*/bonafide", "*/spoof"),
     rate_hz=None,  # whatever the download gives; 16 kHz after the official segmentation
     aliases=MODELS,
     archives=dict.fromkeys(
@@ -71,8 +77,8 @@ def tables(root: Path) -> Iterator[pa.Table]:
     rows = [*_clips(root, known), *_plain(root, known)]
     if rows:
         yield pa.table({name: pa.array([row.get(name) for row in rows], pa.string()) for name in _COLUMNS})
-    elif (root / ANNOTATION).is_file():
-        yield _songs(root / ANNOTATION)
+    elif annotation := first_file(root, ANNOTATION):
+        yield _songs(annotation)
     else:
         raise DataError(
             f"{root} holds no {ANNOTATION}, no clips like train/vocals/1_SONG_0.flac and no folders bonafide and "
@@ -87,9 +93,12 @@ def counts(root: Path) -> tuple[Count, ...]:
 
 def notes(root: Path) -> list[str]:
     """How complete the clips are: songs with clips against songs of the annotation, per set."""
-    if not (root / ANNOTATION).is_file() or not _has_clips(root):
+    annotation = first_file(root, ANNOTATION)
+    if annotation is None:
+        return [f"no {ANNOTATION} in {root}: the clips have no speaker and no language"]
+    if not _has_clips(root):
         return []
-    annotated = _annotation(root / ANNOTATION)["Set"].to_pylist()
+    annotated = _annotation(annotation)["Set"].to_pylist()
     songs = defaultdict(set)
     for row in _clips(root, _Known(root)):
         songs[row["partition"]].add(row["song"])
@@ -106,11 +115,11 @@ class _Known:
         self.by_song: dict[str, dict[str, str | None]] = {}
         self.by_set: dict[tuple[str, str], dict[str, str | None]] = {}
         self.by_title: dict[tuple[str, str], dict[str, str | None]] = {}
-        if (root / SONGS).is_file():
-            for row in text.csv_rows(root / SONGS, SONGS_HEADER).to_pylist():
+        if songs := first_file(root, SONGS):
+            for row in text.csv_rows(songs, SONGS_HEADER).to_pylist():
                 self.by_song[row["song"]] = _told(row["singer"], row["language"], row["model"])
-        if (root / ANNOTATION).is_file():
-            self._read(_annotation(root / ANNOTATION))
+        if annotation := first_file(root, ANNOTATION):
+            self._read(_annotation(annotation))
 
     def _read(self, annotation: pa.Table) -> None:
         sets, titles = defaultdict(list), defaultdict(list)
@@ -150,9 +159,9 @@ def _has_clips(root: Path) -> bool:
 
 def _folders(root: Path) -> Iterator[tuple[str, str, str | None, str]]:
     """(folder below the root, partition, codec, condition) of every clip folder that holds audio."""
-    for split, partition in PARTITIONS.items():
+    for split, partition in SPLITS.items():
         below = [(split, None)]
-        if split == "codec_test" and (root / split).is_dir():
+        if partition == "T03" and (root / split).is_dir():
             below = [(f"{split}/{name}", name) for name in sorted(os.listdir(root / split)) if name[0] != "."]
         for folder, codec in below:
             for kind, condition in CONDITIONS.items():
@@ -165,7 +174,7 @@ def _clips(root: Path, known: _Known) -> Iterator[dict[str, str | None]]:
         for stem in dict.fromkeys(os.path.splitext(name)[0] for name in audio_names(root / folder)):
             clip = _CLIP.fullmatch(stem)
             if clip:
-                digit, song, index = clip.groups()
+                digit, song, index = map(composed, clip.groups())
                 label = _DIGITS[digit]
                 yield _row(f"{folder}/{stem}", label, song, known.of(song, partition, label)) | {
                     "path": f"{folder}/{stem}.flac", "partition": partition, "codec": codec, "condition": condition,
@@ -175,8 +184,7 @@ def _clips(root: Path, known: _Known) -> Iterator[dict[str, str | None]]:
 
 def _plain_folders(root: Path) -> Iterator[tuple[str, str | None, str]]:
     """(folder below the root, partition, label) of every folder named by a label word that holds audio."""
-    splits = {"": None} | PARTITIONS | {partition: partition for partition in PARTITIONS.values()}
-    for split, partition in splits.items():
+    for split, partition in ({"": None} | SPLITS).items():
         if (root / split).is_dir():
             for name in sorted(os.listdir(root / split)):
                 label = LABEL_WORDS.get(name.lower())
@@ -199,7 +207,7 @@ def _plain(root: Path, known: _Known) -> Iterator[dict[str, str | None]]:
             stem, suffix = os.path.splitext(name)
             unique = stem if key(stem) not in taken else f"{stem}_{suffix[1:]}"  # two containers of one name
             taken.add(key(stem))
-            song = os.path.basename(stem)
+            song = composed(os.path.basename(stem))
             yield _row(f"{folder}/{key(unique)}", label, song, known.of(song, partition, label)) | {
                 "path": f"{folder}/{name}", "partition": partition,
             }  # fmt: skip

@@ -1,5 +1,6 @@
 """WaveFake: no protocol; label, vocoder and language come from the folder. The originals are two other corpora."""
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -37,6 +38,7 @@ FOLDERS = {
 }
 NAMES = {"en": r"LJ\d{3}-\d{4}", "ja": r"BASIC5000_\d{4}"}  # of LJSpeech and JSUT recordings
 TTS_NAME = r"gen_\d+"
+_CLIP = re.compile(rf"(?:{'|'.join(NAMES.values())})(?:_gen|_generated)?|{TTS_NAME}")
 
 # place -> language, clips, and where the originals may lie below the root and below a folder of their own
 ORIGINALS = {
@@ -69,7 +71,7 @@ CORPUS = Corpus(
     "NeurIPS Datasets and Benchmarks 2021",
     counts=tuple(_counts()),
     markers=("|".join(("generated_audio", *FOLDERS)),),
-    audio=("generated_audio/*", *FOLDERS, *(place for _, _, places, _ in ORIGINALS.values() for place in places)),
+    audio=("generated_audio", *FOLDERS, *(place for _, _, places, _ in ORIGINALS.values() for place in places)),
     rate_hz=None,  # 22,050 Hz; Japanese fakes 24,000 Hz, Japanese originals 48,000 Hz
     aliases={folder.attack_raw: folder.attack for folder in FOLDERS.values()},
     archives=dict.fromkeys(FOLDERS, "generated_audio.zip")
@@ -87,12 +89,14 @@ def tables(root: Path, places: Mapping[str, Path] | None = None) -> Iterator[pa.
     """
     base = "generated_audio/" if (root / "generated_audio").is_dir() else ""
     present = [name for name in FOLDERS if (root / base / name).is_dir()]
-    if not present:
-        loose = len(audio_names(root / base))
-        thrown = f" but {loose} loose audio files, and clips of all vocoders have the same names" if loose else ""
+    loose = [name for name in audio_names(root / base) if _CLIP.fullmatch(os.path.splitext(name)[0])]
+    if loose:
         raise DataError(
-            f"{root / base} holds none of the folders {', '.join(FOLDERS)}{thrown}; unpack generated_audio.zip"
+            f"{root / base} holds {len(loose)} loose audio files (first: {loose[0]}), and clips of all vocoders "
+            "have the same names; unpack generated_audio.zip again and keep its folders"
         )
+    if not present:
+        raise DataError(f"{root / base} holds none of the folders {', '.join(FOLDERS)}; unpack generated_audio.zip")
     for name in present:
         yield _fakes(root / base / name, name, f"{base}{name}/")
     for place, (language, _, below_root, below_place) in ORIGINALS.items():

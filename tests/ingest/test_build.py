@@ -196,7 +196,19 @@ def test_audio_of_another_corpus_is_named_even_if_partial(la, data, tmp_path):
 def test_more_strangers_than_utterances_are_another_corpus(la, data):
     for number in range(10):
         whole_corpus.noise(la / f"ASVspoof2019_LA_eval/flac/LA_E_900000{number}.flac", number, seconds=0.05)
-    refused(la, data, "10 audio files .* more than the 6 that are .* the audio of asvspoof2021_la", partial=True)
+    refused(la, data, "10 audio files .* more than the 2 that are .* the audio of asvspoof2021_la", partial=True)
+
+
+def test_audio_of_a_partition_without_its_protocol_is_extra_and_no_stranger(la, data):
+    for number in range(12):
+        whole_corpus.noise(la / f"ASVspoof2019_LA_eval/flac/LA_E_900000{number:x}.flac", number, seconds=0.05)
+        whole_corpus.noise(la / f"ASVspoof2019_LA_dev/flac/LA_D_900000{number % 10}.flac", number, seconds=0.05)
+    for part in ("train.trn", "eval.trl"):
+        next(la.rglob(f"ASVspoof2019.LA.cm.{part}.txt")).unlink()
+    rows = ingest("asvspoof2019_la", la, data, partial=True)
+    assert [(row["partition"], row["audio_status"]) for row in rows] == [("dev", "ok")] * 2
+    (extra,) = query(data, "SELECT count(*) AS n FROM finding WHERE kind = 'extra'")
+    assert extra["n"] == 12 + 10 + 4
 
 
 def test_flattened_folders_are_refused_even_if_partial(tmp_path, data):

@@ -87,9 +87,75 @@ def test_flattened_folders_are_recognised(tmp_path):
     corpus = dataclasses.replace(CORPUS, stem_unique=False)
     root = put(tmp_path, "a/9.wav", *(f"all/{n}.wav" for n in range(4)))
     rows = pa.table({"place": pa.nulls(8, pa.string()), "path": [f"{f}/{n}.wav" for f in "ab" for n in range(4)]})
-    matched = scan.match(rows, scan.index(root, corpus.audio, {}), corpus)
-    assert scan.flattened(rows, root, corpus, matched) == "all"
-    assert scan.flattened(rows, root, CORPUS, matched) is None
+    files = scan.index(root, corpus.audio, {})
+    matched = scan.match(rows, files, corpus)
+    assert f"lies together in {root}/all, but" in scan.misplaced(rows, files, root, corpus, matched)
+    assert scan.misplaced(rows, files, root, CORPUS, matched) is None
+
+
+def test_renamed_folders_are_told_apart_from_flattened_ones(tmp_path):
+    corpus = dataclasses.replace(CORPUS, stem_unique=False)
+    root = put(tmp_path, *(f"{f}/{n}.wav" for f in ("old_a", "old_b") for n in range(4)))
+    rows = pa.table({"place": pa.nulls(8, pa.string()), "path": [f"{f}/{n}.wav" for f in "ab" for n in range(4)]})
+    files = scan.index(root, corpus.audio, {})
+    told = scan.misplaced(rows, files, root, corpus, scan.match(rows, files, corpus))
+    assert f"lies in 2 other folders (first: {root}/old_a, where {root}/a is due)" in told
+
+
+def test_files_that_a_row_has_are_not_misplaced(tmp_path):
+    corpus = dataclasses.replace(CORPUS, stem_unique=False)
+    root = put(tmp_path, *(f"a/{n}.WAV" for n in range(4)))
+    rows = pa.table({"place": pa.nulls(8, pa.string()), "path": [f"{f}/{n}.wav" for f in "ab" for n in range(4)]})
+    files = scan.index(root, corpus.audio, {})
+    matched = scan.match(rows, files, corpus)
+    assert (matched.file >= 0).tolist() == [True] * 4 + [False] * 4
+    assert scan.misplaced(rows, files, root, corpus, matched) is None
+
+
+def test_a_level_too_much_below_its_folder_is_accepted_where_stems_recur(tmp_path):
+    corpus = dataclasses.replace(CORPUS, stem_unique=False)
+    root = put(tmp_path, "a/a/1.wav", "b/wav/1.wav")
+    found, extra, notes = match(root, "a/1.wav", "b/1.wav", corpus=corpus)
+    assert (found, extra) == (["a/a/1.wav", "b/wav/1.wav"], [])
+    assert notes == ("2 audio files lie deeper in their folder than officially (first: a/a/1.wav for a/1.wav)",)
+
+
+def test_links_to_one_folder_are_one_candidate(tmp_path):
+    root = put(tmp_path / "in/root", "list.txt", "a/1.wav")
+    (tmp_path / "in/again").symlink_to(root)
+    (tmp_path / "in/loop").symlink_to(tmp_path / "in")
+    assert scan.find_root(CORPUS, tmp_path / "in") in (root, tmp_path / "in/again")
+
+
+def test_a_folder_that_the_layout_names_is_not_the_root(tmp_path):
+    corpus = dataclasses.replace(CORPUS, markers=("keys/list.txt|list.txt",))
+    root = put(tmp_path / "root", "keys/list.txt", "a/1.wav")
+    assert scan.find_root(corpus, root / "keys") == root
+    alone = put(tmp_path / "other", "list.txt")
+    assert scan.find_root(corpus, alone) == alone
+
+
+def test_a_gzipped_protocol_file_marks_the_root_too(tmp_path):
+    assert scan.is_root(CORPUS, put(tmp_path / "r", "list.txt.gz", "a/1.wav"))
+
+
+def test_a_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch):
+    root = put(tmp_path, "a/1.wav", "a/shut/2.wav")
+    real = scan.os.scandir
+
+    def scandir(folder):
+        if str(folder).endswith("shut"):
+            raise PermissionError(13, "Permission denied")
+        return real(folder)
+
+    monkeypatch.setattr(scan.os, "scandir", scandir)
+    with pytest.raises(DataError, match=r"a/shut: cannot be listed \(Permission denied\); make it readable"):
+        scan.index(root, ["a"], {})
+
+
+def test_junk_folders_are_not_entered_by_a_pattern(tmp_path):
+    root = put(tmp_path, "x/__MACOSX/1.wav", "x/y/2.wav")
+    assert scan.index(root, ["x/*"], {})["path"].to_pylist() == ["x/y/2.wav"]
 
 
 def test_a_folder_of_another_place_has_paths_of_its_own(tmp_path):

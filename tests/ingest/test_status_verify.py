@@ -110,6 +110,15 @@ def test_wrong_rate_silence_and_clipping(data, root):
     assert "published at 16000 Hz" in problems["wrong_rate"].cure
 
 
+def test_a_format_under_the_name_of_another_is_told(data, root):
+    wave, rate_hz = soundfile.read(clip(root, 5))
+    soundfile.write(clip(root, 5), wave, rate_hz, format="FLAC")
+    problem = found(data)["other_format"]
+    assert (problem.count, problem.first) == (1, "release_in_the_wild/5.wav")
+    clip(root, 5).rename(clip(root, 5).with_suffix(".FLAC"))
+    assert "other_format" not in found(data), "a converted file that says so"
+
+
 def test_copied_audio_is_found_by_its_samples(data, root):
     soundfile.write(clip(root, 9), soundfile.read(clip(root, 8))[0], 16_000, format="WAV", subtype="PCM_16")
     problem = found(data)["duplicate_audio"]

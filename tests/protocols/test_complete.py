@@ -156,3 +156,25 @@ in = ["seen"]
     official = protocols.select(con, protocols.load("official/asvspoof2021_df"))[0].to_pylist()
     assert {row["attack"] for row in official if row["subset"] == "conc"} == {None, "A16"}
     assert sum(row["subset"] == "source_vcc2018" and row["label"] == "bonafide" for row in official) == 3780
+
+
+def test_ctrsvdd_without_a14_has_no_a14_whatever_its_source_is_called(tmp_path):
+    (tmp_path / "test.txt").write_text(
+        "acesinger CtrSVDD_0001 CtrSVDD_0001_E_0000001 - - bonafide\n"
+        "ACESinger CtrSVDD_0001 CtrSVDD_0001_E_0000002 - A14 deepfake\n"
+        "elsewhere CtrSVDD_0002 CtrSVDD_0002_E_0000003 - A14 deepfake\n"
+        "kising CtrSVDD_0003 CtrSVDD_0003_E_0000004 - A10 deepfake\n"
+        "kising CtrSVDD_0003 CtrSVDD_0003_E_0000005 - - bonafide\n"
+    )
+    con = catalog_of("ctrsvdd", tmp_path)
+    found = protocols.counts(protocols.select(con, protocols.load("official/ctrsvdd"))[0])
+    for subset, both in {
+        "test": (2, 3), "test_wo_a14": (1, 1), "test_wo_a14_all_bonafide": (2, 1), "test_a10": (1, 1),
+        "test_a14": (2, 2), "test_acesinger_a14": (1, 1), "test_kising": (1, 1),
+    }.items():  # fmt: skip
+        assert found[("test", subset)] == both, subset
+    for name, subset in (
+        ("cross_domain/speech_to_singing", "ctrsvdd_test_wo_a14"), ("joint/all", "ctrsvdd_test_wo_a14"),
+        ("cross_domain/singfake_to_ctrsvdd", "ctrsvdd_test_wo_a14"),
+    ):  # fmt: skip
+        assert protocols.counts(protocols.select(con, protocols.load(name))[0])[("test", subset)] == (1, 1), name

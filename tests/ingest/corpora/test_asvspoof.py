@@ -1,10 +1,11 @@
 """The ASVspoof corpora: columns, versions of the key, and what is easily taken for something else."""
 
 import miniatures
+import pyarrow as pa
 import pytest
 from miniatures import by_id, parsed, put
 
-from ingest import corpora
+from ingest import checks, corpora, rows
 from ingest.types import DataError
 
 LA19 = "ASVspoof2019_LA_cm_protocols/ASVspoof2019.LA.cm"
@@ -238,3 +239,78 @@ def test_2021_df_label_and_vocoder_class_must_agree(row, tmp_path):
     put(tmp_path / "keys/DF/CM/trial_metadata.txt", f"LA_0044 DF_E_2000027 high_mp3 asvspoof {row} - - - -\n")
     with pytest.raises(DataError, match="line 1"):
         parsed("asvspoof2021_df", tmp_path)
+
+
+def test_2019_protocols_may_lie_in_the_root(tmp_path):
+    whole = parsed("asvspoof2019_la", miniatures.build("asvspoof2019_la", tmp_path / "a"))
+    root = tmp_path / "b"
+    for path, content in miniatures.FILES["asvspoof2019_la"].items():
+        put(root / path.rpartition("/")[2], content)
+    assert [row["utt_id"] for row in parsed("asvspoof2019_la", root)] == [row["utt_id"] for row in whole]
+
+
+def test_two_train_protocols_of_2019_that_differ_are_refused(tmp_path):
+    root = miniatures.build("asvspoof2019_la", tmp_path)
+    trn = root / f"{LA19}.train.trn.txt"
+    put(root / f"{LA19}.train.trl.txt", trn.read_bytes())
+    assert len(parsed("asvspoof2019_la", root)) == 6
+    put(root / f"{LA19}.train.trl.txt", "LA_0079 LA_T_1004644 - A02 spoof\n")
+    with pytest.raises(DataError, match=r"train\.trn\.txt and .*train\.trl\.txt are both there and differ"):
+        parsed("asvspoof2019_la", root)
+
+
+def test_a_stem_with_a_folder_before_it_is_no_stem(tmp_path):
+    put(tmp_path / f"{LA19}.eval.trl.txt", "LA_0039 flac/LA_E_2834763 - A11 spoof\n")
+    with pytest.raises(DataError, match=r"line 1: 'asvspoof2019_la/flac/LA_E_2834763' is no eval utterance"):
+        parsed("asvspoof2019_la", tmp_path)
+
+
+@pytest.mark.parametrize("separator", [" ", "\t", "  "])
+def test_a_stage_1_key_is_told_by_its_trials(separator, tmp_path):
+    line = "LA_0009 LA_E_9332881 alaw ita_tx A07 spoof notrim eval\n".replace(" ", separator)
+    put(tmp_path / "LA-keys-stage-1/keys/CM/trial_metadata.txt", line)
+    assert len(parsed("asvspoof2021_la", tmp_path)) == 1
+    with pytest.raises(DataError, match=r"holds no keys/DF/CM/trial_metadata\.txt"):
+        parsed("asvspoof2021_df", tmp_path)
+
+
+def test_two_keys_that_differ_are_refused(tmp_path):
+    key = miniatures.FILES["asvspoof2021_la"][LA21]
+    for folder in ("new", "old"):
+        put(tmp_path / folder / LA21, key)
+    assert len(parsed("asvspoof2021_la", tmp_path)) == 4
+    put(tmp_path / "old" / LA21, key.replace("spoof", "bonafide"))
+    with pytest.raises(DataError, match=r"new/keys/LA/.* and .*old/keys/LA/.* are both there and differ"):
+        parsed("asvspoof2021_la", tmp_path)
+
+
+def test_trials_of_the_list_without_a_label_and_odd_transmissions_are_noted(tmp_path):
+    root = miniatures.build("asvspoof2021_la", tmp_path)
+    assert corpora.get("asvspoof2021_la").notes(root) == []
+    stems = [line.split()[1] for line in miniatures.FILES["asvspoof2021_la"][LA21].splitlines()]
+    put(root / "ASVspoof2021_LA_eval/ASVspoof2021.LA.cm.eval.trl.txt", "\n".join([*stems, "LA_E_0000007"]))
+    (root / LA21).write_text((root / LA21).read_text().replace("ita_tx", "moon_tx"))
+    assert corpora.get("asvspoof2021_la").notes(root) == [
+        "1 of 5 trials of ASVspoof2021.LA.cm.eval.trl.txt are not in the key trial_metadata.txt (first: LA_E_0000007)",
+        "transmission word 'moon_tx' is not documented and is kept (1 rows)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "line", "told"),
+    [
+        ("asvspoof2019_la", f"{LA19}.train.trn.txt", "LA_0079 LA_T_1004644 - A17 spoof", "1 rows of train name attack A17"),
+        ("asvspoof5", "ASVspoof5.dev.track_1.tsv", "D_0062 D_0000000001 F - - - AC1 A17 spoof -", "of dev name attack A17"),
+    ],
+)  # fmt: skip
+def test_an_attack_of_another_partition_is_noted(name, path, line, told, tmp_path):
+    corpus = corpora.get(name).corpus
+    root = miniatures.build(name, tmp_path)
+    whole = pa.concat_tables(rows.complete(table, corpus) for table in corpora.get(name).tables(root))
+    assert checks.misfit_attacks(whole, corpus) == []
+    put(root / path, line)
+    (note,) = [
+        note for table in corpora.get(name).tables(root)
+        for note in checks.misfit_attacks(rows.complete(table, corpus), corpus)
+    ]  # fmt: skip
+    assert told in note

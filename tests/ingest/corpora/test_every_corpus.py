@@ -1,5 +1,6 @@
 """What holds for every corpus, over all names found, on the miniatures; and on mutated protocol files."""
 
+import gzip
 import random
 import re
 from collections import Counter
@@ -8,7 +9,7 @@ from pathlib import Path
 import miniatures
 import pytest
 
-from ingest import corpora, rows, text
+from ingest import corpora, rows, scan, text
 from ingest.types import LABELS, Corpus, DataError, Utterance
 
 NAMES = corpora.names()
@@ -59,10 +60,25 @@ def test_windows_editing_changes_nothing(name, path, tmp_path):
     plain = miniatures.parsed(name, miniatures.build(name, tmp_path / "plain"))
     root = miniatures.build(name, tmp_path / "edited")
     content = miniatures.FILES[name][path].rstrip("\n")
-    blank = "" if path.endswith(".csv") else "  \t"
+    blank = "  \t"
     edited = "\ufeff" + content.replace("\n", f"{blank}\r\n") + blank
     miniatures.put(root / path, edited)
     assert miniatures.parsed(name, root) == plain
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if miniatures.FILES[name]])
+def test_protocol_files_may_be_gzipped(name, tmp_path):
+    plain = miniatures.parsed(name, miniatures.build(name, tmp_path / "plain"))
+    root = miniatures.build(name, tmp_path / "packed")
+    for path in miniatures.FILES[name]:
+        (root / f"{path}.gz").write_bytes(gzip.compress((root / path).read_bytes()))
+        (root / path).unlink()
+    assert scan.find_root(corpora.get(name).corpus, root) == root
+    packed = miniatures.parsed(name, root)
+    drop = ("file",)
+    assert [{k: v for k, v in row.items() if k not in drop} for row in packed] == [
+        {k: v for k, v in row.items() if k not in drop} for row in plain
+    ]
 
 
 @pytest.mark.parametrize(("name", "path"), TEXTS)
@@ -146,7 +162,7 @@ def test_labels_come_from_the_column_and_never_from_the_path(tmp_path):
     ("word", "label"),
     [("bonafide", "bonafide"), ("bona-fide", "bonafide"), ("Bonafide", "bonafide"), ("real", "bonafide"),
      ("genuine", "bonafide"), ("spoof", "spoof"), ("Spoof", "spoof"), ("deepfake", "spoof"), ("fake", "spoof"),
-     ("unknown", "unknown")],
+     ("unknown", "unknown"), ("Unknown", "unknown")],
 )  # fmt: skip
 def test_the_accepted_label_words(word, label, tmp_path):
     miniatures.put(tmp_path / "meta.csv", f"file,speaker,label\n0.wav,X,{word}\n")

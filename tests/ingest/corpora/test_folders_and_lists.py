@@ -6,7 +6,7 @@ import miniatures
 import pytest
 from miniatures import by_id, parsed, put, tone
 
-from ingest import corpora
+from ingest import corpora, scan
 from ingest.corpora import ctrsvdd, decro, librisevoc, wavefake
 from ingest.types import DataError
 
@@ -90,7 +90,10 @@ def test_wavefake_converted_clips_keep_their_official_path(tmp_path):
 
 def test_wavefake_flattened_is_refused(tmp_path):
     tone(tmp_path / "generated_audio/LJ001-0001_gen.wav")
-    with pytest.raises(DataError, match="1 loose audio files, and clips of all vocoders have the same names"):
+    with pytest.raises(
+        DataError,
+        match=r"1 loose audio files \(first: LJ001-0001_gen\.wav\), and clips of all vocoders have the same names",
+    ):
         parsed("wavefake", tmp_path)
 
 
@@ -246,3 +249,71 @@ def test_sentences_are_told_where_they_are_published(tmp_path):
     ))  # fmt: skip
     sentences = [row["sentence"] for row in parsed("decro", tmp_path)]
     assert sentences == ["742-128034-0056", "4813-248638-0052", "LJ045-0151", None, None]
+
+
+@pytest.mark.parametrize("folder", ["generated_audio/", ""])
+def test_loose_clips_beside_the_folders_of_wavefake_are_refused(folder, tmp_path):
+    tone(tmp_path / folder / "ljspeech_melgan/LJ001-0001_gen.wav")
+    tone(tmp_path / folder / "gen_7.wav")
+    with pytest.raises(DataError, match=r"holds 1 loose audio files \(first: gen_7\.wav\)"):
+        parsed("wavefake", tmp_path)
+
+
+def test_everything_below_generated_audio_is_seen(tmp_path):
+    for path in ("ljspeech_melgan/LJ001-0001_gen.wav", "ljspeech_hifigan/LJ001-0001_generated.wav"):
+        tone(tmp_path / "generated_audio" / path)
+    files = scan.index(tmp_path, wavefake.CORPUS.audio, {})["path"].to_pylist()
+    assert files == [
+        "generated_audio/ljspeech_hifigan/LJ001-0001_generated.wav", "generated_audio/ljspeech_melgan/LJ001-0001_gen.wav"
+    ]  # fmt: skip
+
+
+def test_the_lists_of_librisevoc_may_lie_beside_its_folder(tmp_path):
+    root = miniatures.build("librisevoc", tmp_path)
+    tone(root / "LibriSeVoc/gt/27_123349_000006_000000.wav")
+    rows = by_id("librisevoc", root)
+    assert rows["gt/27_123349_000006_000000"]["path"] == "LibriSeVoc/gt/27_123349_000006_000000.wav"
+    files = scan.index(root, corpora.get("librisevoc").corpus.audio, {})
+    assert files["path"].to_pylist() == ["LibriSeVoc/gt/27_123349_000006_000000.wav"]
+
+
+@pytest.mark.parametrize("name", ["27_123349_000006_000000", "27_123349_000006_000000.WAV"])
+def test_a_listed_name_of_librisevoc_may_lack_its_extension(name, tmp_path):
+    put(tmp_path / "train.txt", name)
+    assert (
+        by_id("librisevoc", tmp_path)["wavenet/27_123349_000006_000000_gen"]["source_id"] == "27_123349_000006_000000"
+    )
+
+
+@pytest.mark.parametrize("name", ["gt/27_123349_000006_000000.wav", "27_123349_000006_000000_gen.wav", "x.wav"])
+def test_a_listed_name_of_librisevoc_that_is_no_recording_is_refused(name, tmp_path):
+    put(tmp_path / "dev.txt", f"27_123349_000006_000001.wav\n{name}\n")
+    with pytest.raises(DataError, match=r"dev\.txt line 2: '.*' is no name like"):
+        parsed("librisevoc", tmp_path)
+
+
+@pytest.mark.parametrize("word", ["ACESinger", "acesinger", "ace_singer", "Ace-Singer"])
+def test_the_source_corpora_of_ctrsvdd_are_known_in_any_case(word, tmp_path):
+    put(tmp_path / "test.txt", f"{word} CtrSVDD_0125 CtrSVDD_0125_E_0000001 - A14 deepfake\n")
+    (row,) = parsed("ctrsvdd", tmp_path)
+    assert (row["source_corpus"], row["language"]) == ("acesinger", "zh")
+
+
+def test_what_is_odd_in_a_list_of_ctrsvdd_is_noted(tmp_path):
+    put(tmp_path / "train.txt", (
+        "ofuton CtrSVDD_0000 CtrSVDD_0000_T_0000000 - - bonafide\n"
+        "somewhere CtrSVDD_0001 CtrSVDD_0002_T_0000001 - A01 deepfake\n"
+    ))  # fmt: skip
+    assert [row["speaker"] for row in parsed("ctrsvdd", tmp_path)] == ["CtrSVDD_0000", "CtrSVDD_0001"]
+    assert corpora.get("ctrsvdd").notes(tmp_path) == [
+        "source corpus 'somewhere' of train.txt is not known: its 1 rows have no language",
+        "1 rows of train.txt name another singer than their file does (first: line 2, CtrSVDD_0002_T_0000001 and "
+        "CtrSVDD_0001); the column is kept",
+    ]
+
+
+@pytest.mark.parametrize(("file", "word"), [("ch_dev", "asv19"), ("en_dev", "aishell3")])
+def test_a_decro_file_under_the_name_of_the_other_language_is_refused(file, word, tmp_path):
+    put(tmp_path / f"{file}.txt", f"unknown a - vits spoof\nX b - {word} bonafide")
+    with pytest.raises(DataError, match=rf"{file}\.txt line 2: b is of {word}, a corpus of the files"):
+        parsed("decro", tmp_path)

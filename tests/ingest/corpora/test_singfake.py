@@ -1,10 +1,12 @@
 """SingFake: clips and their conditions, songs of the annotation file, plain folders."""
 
+import unicodedata
+
 import miniatures
 import pytest
 from miniatures import by_id, parsed, put, tone
 
-from ingest import corpora
+from ingest import corpora, scan
 from ingest.corpora import singfake
 from ingest.corpora._singfake_words import iso_639
 from ingest.types import DataError
@@ -118,3 +120,38 @@ def test_annotation_without_header_is_refused(tmp_path):
     put(tmp_path / "singfake.csv", "Training,bonafide,Mandarin,A,B,N/A,u\n")
     with pytest.raises(DataError, match=r"singfake\.csv line 1: the header"):
         parsed("singfake", tmp_path)
+
+
+def test_folders_named_by_their_set_are_read_like_those_of_the_official_code(tmp_path):
+    for path in ("Training/vocals/1_a_0.flac", "T02/mixtures/0_b_1.flac", "T03/mp3_128k/vocals/0_b_1.flac"):
+        tone(tmp_path / path)
+    rows = by_id("singfake", tmp_path)
+    columns = ("partition", "label", "codec", "condition")
+    assert {name: tuple(row[column] for column in columns) for name, row in rows.items()} == {
+        "Training/vocals/1_a_0": ("Training", "spoof", None, "vocals"),
+        "T02/mixtures/0_b_1": ("T02", "bonafide", None, "mixture"),
+        "T03/mp3_128k/vocals/0_b_1": ("T03", "bonafide", "mp3_128k", "vocals"),
+    }
+    assert scan.find_root(singfake.CORPUS, tmp_path) == tmp_path
+    assert scan.index(tmp_path, singfake.CORPUS.audio, {}).num_rows == 3
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_accents_are_the_same_on_every_file_system(form, tmp_path):
+    put(tmp_path / "singfake.csv", (
+        "Set,Bonafide Or Spoof,Language,Singer,Title,Model,Url\nT02,bonafide,French,Zoé,Été à 2,N/A,u\n"
+    ))  # fmt: skip
+    for path in ("spoof/ö x.wav", "bonafide/Zoé_Été à 2.wav", "test/vocals/0_Zoé_0.flac"):
+        tone(tmp_path / unicodedata.normalize(form, path))
+    rows = by_id("singfake", tmp_path)
+    assert set(rows) == {"spoof/ö x", "bonafide/Zoé_Été à 2", "test/vocals/0_Zoé_0"}
+    assert rows["bonafide/Zoé_Été à 2"]["language"] == "fr"
+    assert {row["source_id"] for row in rows.values()} == {"ö x", "Zoé_Été à 2", "Zoé_0"}
+    files = scan.index(tmp_path, singfake.CORPUS.audio, {})["path"].to_pylist()
+    assert sorted(row["path"] for row in rows.values()) == sorted(files)
+
+
+def test_clips_without_the_annotation_say_what_is_unknown(tmp_path):
+    tone(tmp_path / "train/vocals/1_a_0.flac")
+    (note,) = corpora.get("singfake").notes(tmp_path)
+    assert note.startswith("no singfake.csv in") and note.endswith("the clips have no speaker and no language")
