@@ -105,6 +105,7 @@ class Loader:
             print(f"{lost} of {len(rows)} training trials have no bona fide clip of their speaker and are left out "
                   f"(first: {first})", file=sys.stderr)  # fmt: skip
         self._lengths: np.ndarray | None = None
+        self._rows: np.ndarray | None = None
         self.stored: FeatureReader | None = None
         self.plain = isinstance(reader, Reader) and self.samples is not None and not (
             self.feed.transform or self.feed.variants or self.feed.reference
@@ -220,8 +221,18 @@ class Loader:
     def lengths(self) -> np.ndarray:
         """Samples of every trial, from the member index (no audio is read)."""
         if self._lengths is None:
-            self._lengths = np.array([self.reader.length(*row) for row in zip(self.utt_id, self.variant)])
+            if isinstance(self.reader, Reader):
+                self._lengths = self.reader.samples(self.rows)
+            else:
+                self._lengths = np.array([self.reader.length(*row) for row in zip(self.utt_id, self.variant)])
         return self._lengths
+
+    @property
+    def rows(self) -> np.ndarray:
+        """Where the member index has every trial: looked up once, not once a batch. Only with a reader of shards."""
+        if self._rows is None:
+            self._rows = self.reader.rows(self.utt_id, self.variant)
+        return self._rows
 
     def _made(self, draws: list[Draw]) -> dict[str, torch.Tensor]:
         """What a worker makes of a batch: its waves under x, or on a processor already their features, and the columns
@@ -231,6 +242,8 @@ class Loader:
             return {"x": torch.from_numpy(self.stored.batch(*zip(*clips, strict=True)))}
         arrays = {"x": self._crops(draws)} if self.plain else self._arrays(draws)
         columns = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        if self.device.type == "cuda":  # from pinned memory a batch travels while the device works on the last one
+            return {name: column.pin_memory() for name, column in columns.items()}
         return self._extracted(columns) if self.device.type == "cpu" else columns
 
     def _extracted(self, columns: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -242,7 +255,7 @@ class Loader:
         """The crops of stored clips that nothing is done to, float32 (clip, sample): the numbers of _crop() without
         its cost for each clip, with one look-up and one array a batch."""
         utt_ids, size = [self.utt_id[draw.row] for draw in draws], self.samples
-        rows = self.reader.rows(utt_ids, [self.variant[draw.row] for draw in draws])
+        rows = self.rows[[draw.row for draw in draws]]
         lengths = self.reader.samples(rows)
         starts = np.array([self._start(*clip) for clip in zip(draws, lengths.tolist(), strict=True)])
         stops = np.minimum(starts + size, lengths)

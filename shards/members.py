@@ -17,6 +17,7 @@ from shards import root, storage
 from shards.storage import Place, Remote
 
 _OPEN_FILES = 256
+_NO_WAIT = getattr(os, "RWF_NOWAIT", 0)
 
 
 class Members:
@@ -41,11 +42,11 @@ class Members:
             ).fetchone()
             source = Path(path).parent
         self.data = Path(source)
-        self._lock = threading.Lock()
+        self._lock, self._turn = threading.Lock(), threading.Lock()
         self._index: dict[str, np.ndarray] | None = None
         self._shards: list[str] = []
         self._folder: Place | None = None
-        self._files: collections.OrderedDict[int, _File | _Object] = collections.OrderedDict()
+        self._files: collections.OrderedDict[int, OpenFile | _Object] = collections.OrderedDict()
 
     def close(self) -> None:
         """Forget the open shards; the reader stays usable."""
@@ -60,10 +61,11 @@ class Members:
 
     def __getstate__(self) -> dict:
         self._load()
-        return {name: value for name, value in vars(self).items() if name not in ("_con", "_lock", "_files")}
+        return {name: value for name, value in vars(self).items() if name not in ("_con", "_lock", "_turn", "_files")}
 
     def __setstate__(self, state: dict) -> None:
-        vars(self).update(state, _con=None, _lock=threading.Lock(), _files=collections.OrderedDict())
+        vars(self).update(state, _con=None, _files=collections.OrderedDict())
+        self._lock, self._turn = threading.Lock(), threading.Lock()
 
     def _load(self) -> None:
         with self._lock:
@@ -138,9 +140,8 @@ class Members:
 
     def _read(self, row: int, offset: int, size: int, utt_id: str) -> bytes:
         number = int(self._index["shard"][row])
-        file = self._files.get(number) or self._open(number)
         try:
-            data = file.read(size, offset)
+            data = self._file(number).read(size, offset)
         except FileNotFoundError:
             raise self._gone(number, "no such object") from None
         if len(data) != size:
@@ -150,18 +151,20 @@ class Members:
     def _read_into(self, row: int, offset: int, space: memoryview, utt_id: str) -> None:
         """The bytes from `offset` on that fill `space`, without a copy where the system can."""
         number = int(self._index["shard"][row])
-        file = self._files.get(number) or self._open(number)
         try:
-            size = file.read_into(space, offset)
+            size = self._file(number).read_into(space, offset)
         except FileNotFoundError:
             raise self._gone(number, "no such object") from None
         if size != len(space):
             raise self._broken(row, utt_id, f"ends before byte {offset + len(space)}")
 
-    def _open(self, number: int) -> "_File | _Object":
+    def _file(self, number: int) -> "OpenFile | _Object":
+        return self._files.get(number) or self._open(number)
+
+    def _open(self, number: int) -> "OpenFile | _Object":
         path = self._folder / self._shards[number]
         try:
-            file = _Object(path) if isinstance(path, Remote) else _File(path)
+            file = _Object(path) if isinstance(path, Remote) else OpenFile(path)
         except OSError as error:
             raise self._gone(number, error.strerror) from None
         with self._lock:
@@ -185,7 +188,7 @@ class Members:
         )
 
 
-class _File:
+class OpenFile:
     """An open file that closes itself when nobody holds it any more."""
 
     def __init__(self, path: Path):
@@ -197,9 +200,23 @@ class _File:
     def read_into(self, space: memoryview, offset: int) -> int:
         return os.preadv(self.handle, [space], offset)
 
+    def in_memory(self, space: memoryview, offset: int) -> bool:
+        """Fill `space` if the system has those bytes in memory; whether it did. It never waits for a disk."""
+        try:
+            return os.preadv(self.handle, [space], offset, _NO_WAIT) == len(space)
+        except OSError:  # a disk would have to be waited for, or the file system cannot tell
+            return False
+
     def __del__(self):
         if hasattr(self, "handle"):
             os.close(self.handle)
+
+
+def ask(spans: Sequence[tuple[OpenFile, int, int]]) -> None:
+    """Let the system begin to fetch bytes that will be read: file, offset and size of each span."""
+    if hasattr(os, "posix_fadvise"):
+        for file, offset, size in spans:
+            os.posix_fadvise(file.handle, offset, size, os.POSIX_FADV_WILLNEED)
 
 
 class _Object:

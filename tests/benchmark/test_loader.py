@@ -10,7 +10,7 @@ from benchmark.feeds import Feed
 from benchmark.loader import Loader, crop_start, derive, fill, windows
 from features import extractors
 from ingest.types import DataError
-from shards import writer
+from shards import members, reader, writer
 from shards.reader import Reader
 
 
@@ -219,6 +219,26 @@ def test_crops_of_a_batch_at_once_are_those_of_clip_by_clip(stored, case):
     assert [b.utt_id for b in at_once] == [b.utt_id for b in one_by_one] and len(at_once) >= 2
     for a, b in zip(at_once, one_by_one, strict=True):
         assert a.x.dtype == torch.float32 and a.x.numpy().tobytes() == b.x.numpy().tobytes()
+
+
+def test_crops_are_the_same_where_the_disk_must_be_waited_for(stored, monkeypatch):
+    clips, into = ["tiny/b1", "tiny/s1"], np.zeros((2, 2, 5000), np.float32)
+    rows, starts = stored.rows(clips, ["original"] * 2), np.array([7, 300])
+    asked = []
+    stored.crops(clips, rows, starts, starts + 5000, into[0])
+    monkeypatch.setattr(members.OpenFile, "in_memory", lambda *_: False)
+    monkeypatch.setattr(reader, "ask", asked.append)
+    stored.crops(clips, rows, starts, starts + 5000, into[1])
+    assert into[0].any() and into[0].tobytes() == into[1].tobytes()
+    assert [len(spans) for spans in asked] in ([], [2])  # once, for all; of compressed clips never
+
+
+def test_a_batch_for_a_gpu_is_pinned_before_it_is_handed_over(stored, monkeypatch):
+    spec = {"feature": "raw", "params": {}, "samples": 5000, "train_crop": "random", "test_crop": "middle",
+            "short": "repeat"}  # fmt: skip
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: ("pinned", tensor.shape))
+    made = Loader(stored, STORED, spec, extractors.get("raw"), batch_size=4, seed=3, train=True, device="cuda")
+    assert made._made(made.plan()[0]) == {"x": ("pinned", (4, 5000))}
 
 
 def test_crops_that_cannot_be_read_are_named(stored):
