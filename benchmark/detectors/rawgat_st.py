@@ -5,12 +5,14 @@ Deepfake Detection", arXiv 2107.12710. Two code bases exist with different first
 (the authors') and `clovaai` (the copy published with AASIST).
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 from torch.nn import functional
 
 from benchmark.batch import Batch
-from ingest.types import nearest
+from ingest.types import DataError, nearest
 
 from ._base import Detector, Input
 from ._graph import GraphAttention, GraphPool
@@ -45,7 +47,7 @@ class RawGatSt(Detector):
     """fusion: how the two graphs meet (mul, add, cat). layout: which code base's network and names.
 
     frequency_mask: in training silence up to 13 (clovaai: 19) neighbouring filters, one draw per batch; by default as
-    published, on in the official code and off in the copy.
+    published, on in the official code and off in the copy. channels: of each encoder's six blocks.
     The linear layers over the node axis fix the input length: 63,551 to 65,737 samples here.
     """
 
@@ -62,8 +64,18 @@ class RawGatSt(Detector):
     TEMPORAL_NODES = 23  # kept of the 29 that 64,600 samples give
     FREQUENCY_MASK = {"official": 14, "clovaai": 20}  # fewer than so many neighbouring filters are silent
 
-    def __init__(self, *, fusion: str = "mul", layout: str = "official", frequency_mask: bool | None = None):
+    def __init__(
+        self,
+        *,
+        fusion: str = "mul",
+        layout: str = "official",
+        frequency_mask: bool | None = None,
+        channels: Sequence[int] | None = None,
+    ):
         super().__init__()
+        channels = tuple(channels or self.CHANNELS)
+        if len(channels) != len(self.CHANNELS):
+            raise DataError(f"rawgat_st takes {len(self.CHANNELS)} numbers of channels, not {list(channels)}")
         if fusion not in FUSIONS:
             raise nearest(str(fusion), FUSIONS, what="fusion of rawgat_st")
         if layout not in NAMES:
@@ -74,9 +86,9 @@ class RawGatSt(Detector):
         self.conv_time = SincBank(70, 128)
         self.first_bn = nn.BatchNorm2d(1)
         for name in self.names["encoders"]:
-            self.add_module(name, encoder(self.CHANNELS, layout))
+            self.add_module(name, encoder(channels, layout))
         wide = 64 if fusion == "cat" else 32
-        entry = (self.CHANNELS[-1], 32)
+        entry = (channels[-1], 32)
         for name, dims in zip(self.names["attention"], (entry, entry, (wide, wide // 2))):
             self.add_module(name, GraphAttention(*dims))
         for name, ratio, dim in zip(self.names["pools"], (0.64, 0.81, 0.64), (32, 32, wide // 2)):

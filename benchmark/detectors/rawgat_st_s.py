@@ -3,6 +3,8 @@
 Baseline of Zhang et al., "Robust AI-Synthesized Speech Detection", section V, after Tak et al., arXiv 2107.12710.
 """
 
+from collections.abc import Sequence
+
 from ._base import Detector, Input
 from ._recipes import COMPARISON
 from .rawgat_st import RawGatSt
@@ -21,8 +23,8 @@ class RawGatStS(RawGatSt):
     OUTPUTS = 1
     TEMPORAL_NODES = 17  # int(0.81 * 21)
 
-    def __init__(self):
-        super().__init__(fusion="mul", layout="official", frequency_mask=False)
+    def __init__(self, *, channels: Sequence[int] | None = None):
+        super().__init__(fusion="mul", layout="official", frequency_mask=False, channels=channels)
 
     loss = Detector.loss
 

@@ -73,6 +73,16 @@ def test_unknown_fusion_and_layout_are_refused():
         detectors.build("rawgat_st", layout="offical")
 
 
+@pytest.mark.parametrize("name", ["rawgat_st", "rawgat_st_s"])
+def test_narrow_blocks(name):
+    model = detectors.build(name, channels=[4, 4, 4, 4, 4, 5])
+    assert model.score(torch.zeros(2, model.INPUT.samples)).shape == (2,)
+    shapes = [len(value) for key, value in model.state_dict().items() if key.endswith("conv2.weight")]
+    assert shapes == [4, 4, 4, 4, 4, 5] * 2
+    with pytest.raises(DataError, match="takes 6 numbers of channels"):
+        detectors.build(name, channels=[4])
+
+
 def test_the_published_scores_give_the_published_error_rate(golden):
     told = np.load(golden.root / "RawGAT_ST_mul_LA2019eval_scores.npz")
     score, bonafide = told["score"].astype(float), told["is_bonafide"]
