@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmark import onnx_forms
 from benchmark.inference import WINDOW
 from benchmark.trained import Trained
 from features import extractors
@@ -20,11 +21,12 @@ from ingest.files import atomic
 from ingest.types import DataError
 
 OPSET = 18
-BATCHES = (1, 3)
+BATCHES = (1, 2)
+LONGER = 1.25  # the second batch, where the length is free
 
 
 class Inexpressible(Exception):
-    """An operation of the network has no ONNX form; the reason is one line."""
+    """The network has no ONNX form; the reason is one line."""
 
 
 class _Scored(torch.nn.Module):
@@ -51,29 +53,36 @@ def write(trained: Trained, path: Path) -> tuple[float, str]:
         raise DataError(
             f"--onnx needs the packages onnx and onnxruntime ({error}): pip install sirenbench[onnx]"
         ) from None
+    if trained.detector in onnx_forms.WITHOUT:
+        raise Inexpressible(onnx_forms.WITHOUT[trained.detector])
     spec = trained.input
-    samples = spec["samples"] or WINDOW
+    lengths = [spec["samples"] or WINDOW, spec["samples"] or round(LONGER * WINDOW)]
     extractor = extractors.get(spec["feature"], **spec["params"])
     generator = torch.Generator().manual_seed(0)
-    inputs = [extractor.extract(0.1 * torch.randn(n, samples, generator=generator)) for n in BATCHES]
+    inputs = [extractor.extract(0.1 * torch.randn(*shape, generator=generator)) for shape in zip(BATCHES, lengths)]
     model = _Scored(trained.network.cpu()).eval()
     fast = trained.network.fast
     trained.network.take_form(fast=False)  # the quick form works on tiles, whose number a graph would fix
     try:
-        content = _exported(model, inputs[1], any_length=spec["samples"] is None)
+        with onnx_forms.portable(trained.network):
+            content = _exported(model, inputs[1], any_length=spec["samples"] is None)
     finally:
         trained.network.take_form(fast=fast)
     plain = onnx.load_from_string(content)
     _strip(plain)
     with atomic(path) as temporary:
         temporary.write_bytes(plain.SerializeToString(deterministic=True))
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    try:
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        theirs = [session.run(None, {"x": x.numpy()})[0] for x in inputs]
+    except Exception as error:  # a graph that was written and does not run, for as many reasons as there are networks
+        path.unlink()
+        raise Inexpressible(f"its graph does not run in onnxruntime: {_first_line(error)}") from error
     worst = 0.0
     with torch.inference_mode():
-        for x in inputs:
+        for x, their in zip(inputs, theirs):
             ours = model(x).numpy()
-            theirs = session.run(None, {"x": x.numpy()})[0]
-            worst = max(worst, float(np.abs(ours - theirs).max() / max(1.0, np.abs(ours).max())))
+            worst = max(worst, float(np.abs(ours - their).max() / max(1.0, np.abs(ours).max())))
     shape = ", ".join(str(size) for size in inputs[0].shape[1:])
     return worst, f"x (batch, {shape}) of {spec['feature']} to score (batch,)"
 
@@ -100,9 +109,12 @@ def _exported(model: torch.nn.Module, x: torch.Tensor, *, any_length: bool) -> b
                 dynamic_axes={"x": axes, "score": {0: "batch"}},
             )  # fmt: skip
     except Exception as error:  # every way in which an arbitrary network can defeat the exporter
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise Inexpressible(re.split(r"\. Please|  \[", lines[0])[0]) from error
+        raise Inexpressible(re.split(r"\. Please|  \[", _first_line(error))[0]) from error
     return buffer.getvalue()
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 @contextlib.contextmanager

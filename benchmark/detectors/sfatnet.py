@@ -87,7 +87,7 @@ class Stack(nn.Module):
         """(batch, 192, inputs) -> (batch, 192, outputs); with a token (batch, outputs)."""
         x = self.embed(x)
         if self.with_token:
-            x = torch.cat([self.token.expand(len(x), -1, -1), x], 1)
+            x = torch.cat([self.token.expand_as(x[:, :1]), x], 1)
         x = self.transformer(x + self.position[:, : x.shape[1]])
         return self.out(x[:, 0] if self.with_token else x)
 
