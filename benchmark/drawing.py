@@ -60,4 +60,4 @@ def _settle(figure: Figure) -> None:
     """Lay the figure out once; else every drawing, at its own resolution, would move it a little."""
     if figure.get_layout_engine() is not None:
         figure.get_layout_engine().execute(figure)
-        figure.set_layout_engine("none")
+        figure.set_layout_engine(None)

@@ -31,7 +31,8 @@ from ingest.progress import Progress
 from ingest.types import DataError
 
 REPLICATES = 200
-SCHEMA_VERSION = 2  # of results.sql; 1 had no table meta
+SCHEMA_VERSION = 3  # of results.sql; 1 had no table meta, 2 no table tested
+MOST_CORPORA = 3  # of a subset that are named; of more only the number
 FILES = ("run.json", "scores.parquet", "curve.parquet", "asv.json")
 NEEDED = ("role", "subset", "utt_id", "label", "score")
 WORDS = ("role", "subset", "label", "attack", "vocoder", *TRIAL_FACTORS)  # read as dictionaries
@@ -56,6 +57,7 @@ class _Rows:
 
     run: pa.Table
     score_file: pa.Table
+    tested: pa.Table
     result: pa.Table
     breakdown: pa.Table
     curve: pa.Table
@@ -167,10 +169,31 @@ def _run(folder: Path, sign: str, replicates: int) -> _Rows:
     return _Rows(
         run=_arrow("run", [SimpleNamespace(**_run_row(folder.name, about, measured))]),
         score_file=_arrow("score_file", [SimpleNamespace(**file)]),
+        tested=_tested(folder.name, table),
         result=_arrow("result", measured.results),
         breakdown=_arrow("breakdown", measured.breakdowns),
         curve=_curve(folder),
     )
+
+
+def _tested(run_id: str, table: pa.Table) -> pa.Table:
+    """Rows of `tested`: which corpora the trials of each subset come from, and how long they are."""
+    there = [name for name in ("corpus", "language") if name in table.column_names]
+    summed = [("duration_s", "sum")] if "duration_s" in table.column_names else []
+    groups = table.group_by(["role", "subset", *there], use_threads=False).aggregate([([], "count_all"), *summed])
+    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in groups.to_pylist():
+        found.setdefault((row["role"], row["subset"]), []).append(row)
+    rows = []
+    for (role, subset), parts in sorted(found.items()):
+        names = sorted({" ".join(filter(None, (p["corpus"], p.get("language")))) for p in parts if p.get("corpus")})
+        corpora = " + ".join(names) if len(names) <= MOST_CORPORA else f"{len(names)} corpora"
+        seconds = [p.get("duration_s_sum") for p in parts]
+        rows.append(SimpleNamespace(
+            run_id=run_id, role=role, subset=subset, corpora=corpora or None, trials=sum(p["count_all"] for p in parts),
+            audio_s=None if None in seconds else float(sum(seconds)),
+        ))  # fmt: skip
+    return _arrow("tested", rows)
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -220,6 +220,22 @@ COMMENT ON COLUMN throughput.peak_memory_bytes IS 'Largest memory of the process
 COMMENT ON COLUMN throughput.code_version IS 'Hash of the code that was measured';
 COMMENT ON COLUMN throughput.note IS 'Why figures are missing';
 
+CREATE TABLE tested (
+    run_id  VARCHAR NOT NULL REFERENCES run (run_id),
+    role    VARCHAR NOT NULL,
+    subset  VARCHAR NOT NULL,
+    corpora VARCHAR,
+    trials  BIGINT NOT NULL,
+    audio_s DOUBLE
+);
+COMMENT ON TABLE tested IS 'What the scored trials of each run were, dev and test';
+COMMENT ON COLUMN tested.run_id IS 'The run';
+COMMENT ON COLUMN tested.role IS 'dev or test; dev comes from where train comes from';
+COMMENT ON COLUMN tested.subset IS 'Named test subset, or dev';
+COMMENT ON COLUMN tested.corpora IS 'Corpus and language of its trials, several joined by +; NULL where the scores do not name them';
+COMMENT ON COLUMN tested.trials IS 'Scored trials';
+COMMENT ON COLUMN tested.audio_s IS 'Seconds of their audio; NULL where not measured';
+
 CREATE TABLE published (
     source   VARCHAR NOT NULL,
     "table"  VARCHAR,
@@ -381,12 +397,39 @@ FROM   leaderboard
 WHERE  metric = 'eer' AND note IS NOT NULL;
 COMMENT ON VIEW flagged IS 'Runs whose scores look collapsed, inverted, tied, saturated, or could not be measured';
 
+-- A detector of a fixed length hears that much of every trial, any other one hears it whole.
 CREATE VIEW cost AS
+WITH heard AS (
+    SELECT run_id, sum(audio_s) / sum(trials) FILTER (audio_s IS NOT NULL) AS clip_s FROM tested GROUP BY run_id
+)
 SELECT r.entry, r.detector, r.protocol, r.seed, r.parameters, r.train_s, r.score_s, f.trials,
-       r.peak_memory_bytes, r.epochs, r.best_epoch, r.device, r.run_id
+       r.peak_memory_bytes, r.epochs, r.best_epoch, r.device, r.run_id,
+       r.score_s / nullif(r.scored_trials * CASE
+           WHEN coalesce((r.config ->> '$.input.windows')::BOOLEAN, false) THEN h.clip_s
+           ELSE coalesce((r.config ->> '$.input.samples')::DOUBLE / 16000, h.clip_s) END, 0) AS real_time_factor
 FROM   current_run r
-JOIN   score_file f USING (run_id);
-COMMENT ON VIEW cost IS 'What each run cost';
+JOIN   score_file f USING (run_id)
+LEFT   JOIN heard h USING (run_id);
+COMMENT ON VIEW cost IS 'What each run cost; real_time_factor: seconds of scoring per second of audio that the detector heard';
+
+-- Of the test subsets from one corpus the largest stands for it: the others are parts of it.
+CREATE VIEW transfer AS
+WITH trained_on AS (
+    SELECT run_id, corpora AS train FROM tested WHERE role = 'dev'
+), tried AS (
+    SELECT t.run_id, t.subset, t.corpora AS test
+    FROM   tested t
+    JOIN   result r ON r.run_id = t.run_id AND r.subset = t.subset AND r.role = 'test' AND r.metric = 'eer'
+    WHERE  t.role = 'test' AND t.corpora IS NOT NULL AND r.value IS NOT NULL
+    QUALIFY row_number() OVER (PARTITION BY t.run_id, t.corpora ORDER BY t.trials DESC, t.subset) = 1
+)
+SELECT l.entry, l.detector, l.protocol, l.seed, d.train, t.test, l.subset, l.value AS eer, l.n_bonafide, l.n_spoof,
+       l.partial, l.simulated, l.run_id
+FROM   tried t
+JOIN   trained_on d USING (run_id)
+JOIN   leaderboard l ON l.run_id = t.run_id AND l.subset = t.subset AND l.metric = 'eer'
+WHERE  d.train IS NOT NULL;
+COMMENT ON VIEW transfer IS 'EER by the corpora a run was trained on and each corpus it was tested on';
 
 CREATE MACRO scores(data) AS TABLE
 SELECT parse_path(filename)[-2] AS run_id, * EXCLUDE (filename)

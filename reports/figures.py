@@ -84,10 +84,13 @@ def every(con: duckdb.DuckDBPyConnection, data: Path) -> Iterator[Plot]:
 
 
 def of_all(con: duckdb.DuckDBPyConnection) -> Iterator[Plot]:
-    """Heat map of protocols and test subsets, cost against EER, ablation bars."""
-    heat = _heat(con, "heat", "Training protocol against test subset", None)
-    if heat:
-        yield heat
+    """Heat maps of train and test corpora and of protocols and subsets, cost against EER, ablation bars."""
+    for heat in (
+        _heat(con, "transfer", "Train corpus against test corpus", None, of=_TRANSFER),
+        _heat(con, "heat", "Training protocol against test subset", None),
+    ):
+        if heat:
+            yield heat
     for name, column, words in _COSTS:
         query = _COST.format(column=column)
         points = con.execute(query).fetchall()
@@ -95,8 +98,9 @@ def of_all(con: duckdb.DuckDBPyConnection) -> Iterator[Plot]:
             cheapest = min(points, key=lambda p: p[1])
             title = f"EER against {words}"
             best = min(points, key=lambda p: p[2])
-            text = f"{len(points)} detectors; cheapest is {cheapest[0]}, lowest EER has {best[0]}. Named: those "
-            text += "that no cheaper one undercuts."
+            text = f"{len(points)} detectors; cheapest is {cheapest[0]}, lowest EER has {best[0]}."
+            if len(points) > plots.FEW:
+                text += " Named: those that no cheaper one undercuts."
             yield Plot(f"cost-{name}", title, text, query, functools.partial(plots.scatter, points, x=words))
     for grid, title in con.execute(
         "SELECT grid, title FROM grid WHERE grid IN (SELECT grid FROM grid_figure) ORDER BY 1"
@@ -137,9 +141,11 @@ def of_protocol(con: duckdb.DuckDBPyConnection, data: Path, protocol: str) -> It
 def of_detector(con: duckdb.DuckDBPyConnection, entry: str) -> Iterator[Plot]:
     """Heat map over what it was trained and tested on, and the learning curves of its last trainings."""
     slug = "".join(c if c.isalnum() or c == "_" else "-" for c in entry)
-    heat = _heat(con, f"heat-{slug}", f"{entry}: training protocol against test subset", entry)
-    if heat:
-        yield heat
+    if not entry.startswith("shortcut_"):
+        heat = _heat(con, f"transfer-{slug}", f"{entry}: train corpus against test corpus", entry, of=_TRANSFER)
+        heat = heat or _heat(con, f"heat-{slug}", f"{entry}: training protocol against test subset", entry)
+        if heat:
+            yield heat
     query = _CURVES.format(entry=_escaped(entry))
     rows = con.execute(query).fetchall()
     series: dict[str, list[tuple[float, float]]] = {}
@@ -196,14 +202,17 @@ def _gap(ratios: tuple[np.ndarray, np.ndarray]) -> float:
     return float(100 * np.abs(predicted - observed).mean())
 
 
-def _heat(con: duckdb.DuckDBPyConnection, name: str, title: str, entry: str | None) -> Plot | None:
+def _heat(
+    con: duckdb.DuckDBPyConnection, name: str, title: str, entry: str | None, *, of: "_Heat | None" = None
+) -> Plot | None:  # fmt: skip
+    of = of or _PROTOCOLS
     only = f"AND entry = '{_escaped(entry)}'" if entry else "AND NOT starts_with(detector, 'shortcut_')"
-    query = _HEAT.format(only=only)
+    query = of.query.format(only=only)
     found = con.execute(query).fetchall()
     rows, columns = (sorted({cell[k] for cell in found}) for k in (0, 1))
     if len(found) < 2 or (entry and len(rows) < 2):
         return None
-    text = f"{len(rows)} protocols by {len(columns)} test subsets"
+    text = f"{len(rows)} {of.rows} by {len(columns)} {of.columns}, median over detectors and seeds"
     rows, columns = rows[:LEVELS], _common(found, columns)
     values = np.full((len(rows), len(columns)), np.nan)
     for row, column, value in found:
@@ -212,8 +221,17 @@ def _heat(con: duckdb.DuckDBPyConnection, name: str, title: str, entry: str | No
     low, high = min(found, key=lambda c: c[2]), max(found, key=lambda c: c[2])
     text += f"; lowest {low[0]} on {low[1]}, {low[2]:.2f} %, highest {high[0]} on {high[1]}, {high[2]:.2f} %."
     if len(columns) < len({c[1] for c in found}) or len(rows) < len({c[0] for c in found}):
-        text += f" Drawn: the first {LEVELS} protocols and the {LEVELS} subsets that most of them share."
+        text += f" Drawn: the first {LEVELS} {of.rows} and the {LEVELS} {of.columns} that most of them share."
     return Plot(name, title, text, query, functools.partial(plots.heat, rows, columns, values))
+
+
+@dataclass(frozen=True, slots=True)
+class _Heat:
+    """What a heat map is of: the names of its rows and columns, and its query."""
+
+    rows: str
+    columns: str
+    query: str
 
 
 def _common(cells: list[tuple], columns: list[str]) -> list[str]:
@@ -261,11 +279,24 @@ def _list(words: list[str]) -> str:
     return ", ".join(f"'{_escaped(word)}'" for word in words)
 
 
-_HEAT = """SELECT protocol, subset, round(100 * median(median), 2) AS "EER %"
+_PROTOCOLS = _Heat(
+    "protocols",
+    "test subsets",
+    """SELECT protocol, subset, round(100 * median(median), 2) AS "EER %"
 FROM   seeds
 WHERE  metric = 'eer' AND kind = 'subset' AND median IS NOT NULL {only}
 GROUP  BY protocol, subset
-ORDER  BY protocol, subset"""
+ORDER  BY protocol, subset""",
+)
+_TRANSFER = _Heat(
+    "train corpora",
+    "test corpora",
+    """SELECT train, test, round(100 * median(eer), 2) AS "EER %"
+FROM   transfer
+WHERE  eer IS NOT NULL {only}
+GROUP  BY train, test
+ORDER  BY train, test""",
+)
 _COSTS = (("parameters", "parameters", "parameters"), ("scoring", "1000 * score_s / nullif(trials, 0)", "ms per trial"))
 _COST = """WITH costs AS (
     SELECT entry, median({column}) AS cost

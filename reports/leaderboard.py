@@ -73,7 +73,7 @@ class Page:
         """All of costs.md: clock times, which differ from run to run, are kept off the leaderboard."""
         words = (
             "# Costs\n\nMedians over seeds, measured when the runs ran; one row per detector and protocol. Real-time "
-            "factor: seconds of scoring per second of audio that the detector reads, for those of a fixed length.\n"
+            "factor: seconds of scoring per second of audio that the detector hears: its fixed length, or the clip.\n"
         )
         return "\n".join([words, self._table("costs")])
 
@@ -107,7 +107,10 @@ class Page:
         return [
             "## Overview\n",
             "EER in percent by scenario: median over seeds, then mean over the protocols of the scenario. "
-            "Detectors that ran more protocols stand first; only equal numbers of protocols compare.\n",
+            "Detectors that ran more protocols stand first; only equal numbers of protocols compare. The interval of "
+            "the mean over all protocols is the mean of theirs. GMAC and real-time factor (seconds of scoring per "
+            "second of audio) are those of `python -m benchmark throughput`, where it was run; what runs themselves "
+            "cost differs from time to time and is in [costs.md](costs.md).\n",
             self._table("overview", columns=columns),
             self._optional(
                 "### Shortcut floor\n",

@@ -2,35 +2,52 @@
 -- {columns} is filled with one column per scenario or subset, {protocol} with the protocol's name.
 
 -- name: overview
-WITH entries AS (
-    SELECT entry, scenario, protocol, median(value) AS eer
+WITH runs AS (
+    SELECT *, median(value) OVER (PARTITION BY entry, protocol) AS middle
     FROM   headline
     WHERE  metric = 'eer' AND NOT starts_with(detector, 'shortcut_')
+), entries AS (
+    SELECT entry, detector, scenario, protocol, median(value) AS eer,
+           first(ci_low ORDER BY abs(value - middle), seed, run_id) AS ci_low,
+           first(ci_high ORDER BY abs(value - middle), seed, run_id) AS ci_high
+    FROM   runs
     GROUP  BY ALL
 ), ranked AS (
-    SELECT entry, count(eer) AS protocols, avg(eer) AS mean_eer,
+    SELECT entry, detector, count(eer) AS protocols, avg(eer) AS mean_eer,
+           CASE WHEN count(ci_low) = count(eer) THEN avg(ci_low) END AS ci_low,
+           CASE WHEN count(ci_low) = count(eer) THEN avg(ci_high) END AS ci_high,
            rank() OVER (ORDER BY count(eer) DESC, avg(eer)) AS rank
     FROM   entries
-    GROUP  BY entry
+    GROUP  BY entry, detector
 ), costs AS (
     SELECT entry, count(*) AS runs, count(DISTINCT seed) AS seeds, max(parameters) AS parameters
     FROM   cost
     GROUP  BY entry
+), speeds AS (
+    SELECT detector, max(macs) / 1e9 AS gmac, min(16000 / (score_per_s * samples)) AS real_time_factor
+    FROM   throughput
+    GROUP  BY detector
 )
-SELECT rank, entry AS detector, {columns},
-       any_value(protocols) AS protocols, any_value(seeds) AS seeds, any_value(runs) AS runs,
-       format('{{:,}}', any_value(parameters)) AS parameters
-FROM   ranked JOIN entries USING (entry) JOIN costs USING (entry)
-GROUP  BY rank, entry
-ORDER  BY rank, entry;
+SELECT r.rank,
+       (SELECT min(o.rank) FROM ranked o
+        WHERE o.rank < r.rank AND o.protocols = r.protocols AND o.mean_eer BETWEEN r.ci_low AND r.ci_high) AS "≈ rank",
+       r.entry AS detector, {columns},
+       coalesce(format('{{:.2f}}', 100 * any_value(r.mean_eer)), '') AS mean,
+       coalesce(format('{{:.2f}} to {{:.2f}}', 100 * any_value(r.ci_low), 100 * any_value(r.ci_high)), '') AS "95 % interval",
+       any_value(r.protocols) AS protocols, any_value(seeds) AS seeds, any_value(runs) AS runs,
+       coalesce(format('{{:,}}', any_value(parameters)), '') AS parameters,
+       coalesce(format('{{:.2f}}', any_value(gmac)), '') AS "GMAC",
+       coalesce(format('{{:.4f}}', any_value(real_time_factor)), '') AS "real-time factor"
+FROM   ranked r JOIN entries e USING (entry) JOIN costs USING (entry) LEFT JOIN speeds s ON s.detector = r.detector
+GROUP  BY r.rank, r.entry, r.protocols, r.ci_low, r.ci_high
+ORDER  BY r.rank, r.entry;
 
 -- name: costs
 SELECT entry AS detector, protocol, count(*) AS runs, format('{{:,}}', max(parameters)) AS parameters,
        format('{{:.1f}}', median(train_s)) AS "train s", format('{{:.2f}}', 1000 * median(score_s / trials)) AS "ms per trial",
-       coalesce(format('{{:.4f}}', median(score_s / nullif(scored_trials * samples / 16000, 0))), '') AS "real-time factor",
+       coalesce(format('{{:.4f}}', median(real_time_factor)), '') AS "real-time factor",
        format('{{:.2f}}', max(peak_memory_bytes) / 1e9) AS "peak GB", min(device) AS device
 FROM   cost
-JOIN   (SELECT run_id, scored_trials, (config ->> '$.input.samples')::DOUBLE AS samples FROM current_run) USING (run_id)
 WHERE  NOT starts_with(detector, 'shortcut_')
 GROUP  BY entry, protocol
 ORDER  BY entry, protocol;

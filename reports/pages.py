@@ -20,6 +20,7 @@ from reports import sql
 
 ASSETS = Path(__file__).with_name("assets")
 LONGEST = 500  # rows of the table below a figure; beyond that its query stands alone
+WORDY = frozenset({"note", "reason", "run", "source", "title"})  # columns of sentences or long names
 NAVIGATION = {
     "index.html": "Leaderboard", "protocols.html": "Protocols", "detectors.html": "Detectors",
     "figures.html": "Figures",
@@ -96,7 +97,7 @@ def bare_table(
     links: Mapping[str, Link], name: str = "", filters: Sequence[str] = (), sortable: bool = True,
 ) -> str:  # fmt: skip
     """`table`, of rows that lie as tuples; numeric: which columns stand to the right."""
-    ends = [" class=n" if right else "" for right in numeric]
+    ends = [" class=n" if right else " class=words" if name in WORDY else "" for name, right in zip(names, numeric)]
     head = "".join(f"<th scope=col{end}>{text(column)}</th>" for column, end in zip(names, ends))
     ways = [links.get(column) for column in names]
     body = []

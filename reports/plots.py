@@ -4,7 +4,7 @@ Colours and ink are those of benchmark.drawing; each series has its own dash or 
 ground.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,9 @@ DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)
 MARKERS = "osD^vPX*"
 RATES = (0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9)
 POINTS = 160  # of a curve in the drawing
+LETTER, LEGEND_LETTER = 0.076, 0.068  # inches of a letter, of one in a legend
+FEW = 8  # points that are all named
+NARROWEST = 2.6  # inches that are left to the drawing
 NUMBERED = 150  # cells of a heat map that still have room for their numbers
 
 
@@ -35,9 +38,21 @@ def write(figure: Figure, path: Path) -> None:
         figure.savefig(temporary, format="png", dpi=160, facecolor="white", metadata={"Software": None})
 
 
-def _axes(width: float = 6.4, height: float = 3.6) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.add_subplot()
+def _axes(
+    width: float = 6.4, height: float = 3.6, *, legend: Iterable[str] = (), left: float = 0.65
+) -> tuple[Figure, Axes]:  # fmt: skip
+    """A figure of that many inches with room for a legend of these names to its right; wider if they are long.
+
+    Margins are reckoned, not measured: measuring every text takes longer than drawing it.
+    """
+    right = 0.15 + max((0.5 + LEGEND_LETTER * len(name) for name in legend), default=0.0)
+    width = max(width, left + right + NARROWEST)
+    figure = Figure(figsize=(width, height))
+    low, top = 0.5, 0.12
+    place = (left / width, low / height, 1 - (left + right) / width, 1 - (low + top) / height)
+    axes = figure.add_axes(place)
+    axes.set_anchor("W")
+    return figure, axes
 
 
 def _legend(axes: Axes, *, outside: bool = True) -> None:
@@ -70,7 +85,7 @@ def det(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
 
     curves: name -> (bona fide scores, spoof scores), higher = more bona fide.
     """
-    figure, axes = _axes(6.4, 4.2)
+    figure, axes = _axes(6.4, 4.2, legend=curves)
     low, high = ndtri(RATES[0]), ndtri(RATES[-1])
     for k, (name, (bonafide, spoof)) in enumerate(curves.items()):
         d = det_points(bonafide, spoof)
@@ -91,7 +106,7 @@ def histogram(
     bonafide: np.ndarray, spoof: np.ndarray, *, threshold: float | None = None, threshold_label: str = "dev threshold"
 ) -> Figure:  # fmt: skip
     """Shares of each class per score bin; threshold: a line, by default that of the dev EER."""
-    figure, axes = _axes()
+    figure, axes = _axes(legend=["bona fide", threshold_label if threshold is not None else ""])
     both = np.concatenate([bonafide, spoof])
     low, high = np.quantile(both, [0.001, 0.999])
     bins = np.linspace(low, high if high > low else low + 1, 41)
@@ -110,7 +125,13 @@ def histogram(
 def heat(rows: Sequence[str], columns: Sequence[str], values: np.ndarray, *, label: str = "EER %") -> Figure:
     """A matrix of percent; NaN stays empty. values (row, column) in [0, 100], written in up to NUMBERED cells."""
     values = np.asarray(values, float)
-    figure, axes = _axes(2.4 + 0.42 * len(columns), 1.6 + 0.27 * len(rows))
+    left, low = (0.25 + LEGEND_LETTER * share * max(map(len, names)) for names, share in ((rows, 1), (columns, 0.85)))
+    left = max(left, 0.8 * low)  # the first column's name leans out to the left
+    across, down = max(0.42 * len(columns), 1.6), max(0.27 * len(rows), 0.8)
+    width, height = left + across + 1.0, low + down + 0.15
+    figure = Figure(figsize=(width, height))
+    axes = figure.add_axes((left / width, low / height, across / width, down / height))
+    beside = figure.add_axes(((left + across + 0.15) / width, low / height, 0.14 / width, down / height))
     top = max(50.0, float(np.nanmax(values))) if np.isfinite(values).any() else 50.0
     image = axes.imshow(values, cmap="cividis", vmin=0, vmax=top, aspect="auto")
     written = np.isfinite(values) if values.size <= NUMBERED else np.zeros(values.shape, bool)
@@ -121,7 +142,7 @@ def heat(rows: Sequence[str], columns: Sequence[str], values: np.ndarray, *, lab
     axes.set_xticks(range(len(columns)), columns, rotation=55, ha="right", rotation_mode="anchor", fontsize=8)
     axes.set_yticks(range(len(rows)), rows, fontsize=8)
     axes.grid(visible=False)
-    figure.colorbar(image, ax=axes, label=label, shrink=0.8)
+    figure.colorbar(image, cax=beside, label=label)
     return figure
 
 
@@ -132,7 +153,9 @@ def bars(
 ) -> Figure:  # fmt: skip
     """Groups of horizontal bars: one group per level, one bar per series. marks: a diamond per level."""
     count = max(len(series), 1)
-    figure, axes = _axes(6.4, 1.0 + len(levels) * (0.12 * count + 0.14))
+    left = 0.25 + LETTER * max(map(len, levels), default=0)
+    height = 1.0 + len(levels) * (0.12 * count + 0.14)
+    figure, axes = _axes(6.4, height, legend=[*series, *([marks_label] if marks else [])], left=left)
     place, thick = np.arange(len(levels)), 0.8 / count
     for k, (name, values) in enumerate(series.items()):
         known = np.array([np.nan if v is None else v for v in values], float)
@@ -154,7 +177,7 @@ def bars(
 @styled
 def curves(series: Mapping[str, Sequence[tuple[float, float]]], *, x: str = "epoch", y: str = "") -> Figure:
     """Lines through (x, y) points, each series with its marker."""
-    figure, axes = _axes(6.4, 3.0)
+    figure, axes = _axes(6.4, 3.0, legend=series)
     for k, (name, points) in enumerate(series.items()):
         xs, ys = zip(*points)
         axes.plot(
@@ -168,15 +191,16 @@ def curves(series: Mapping[str, Sequence[tuple[float, float]]], *, x: str = "epo
 
 @styled
 def scatter(points: Sequence[tuple[str, float, float]], *, x: str, y: str = "EER %") -> Figure:
-    """Points; x, above 0, on a logarithmic axis. Those that nothing to their left undercuts carry their names."""
-    figure, axes = _axes(6.4, 4.0)
+    """Points; x, above 0, on a logarithmic axis. Of more than FEW, those that no cheaper one undercuts are named."""
     front = {
         name for name, cost, value in points
         if not any(c <= cost and v <= value and (c, v) != (cost, value) for _, c, v in points)
     }  # fmt: skip
+    named = front if len(points) > FEW else {name for name, _, _ in points}
+    figure, axes = _axes(6.4, 4.0, legend=[max(named, key=len)])
     for k, (name, cost, value) in enumerate(points):
         axes.scatter(cost, value, color=COLOURS[k % 8], marker=MARKERS[k // 8 % 8], s=28, zorder=3)
-        if name in front:
+        if name in named:
             axes.annotate(name, (cost, value), xytext=(4, 3), textcoords="offset points", fontsize=7)
     axes.set_xscale("log")
     axes.set(xlabel=x, ylabel=y)
@@ -189,7 +213,7 @@ def reliability(series: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
 
     series: name -> (natural-log likelihood ratios of bona fide, of spoof).
     """
-    figure, axes = _axes(6.4, 4.0)
+    figure, axes = _axes(6.4, 4.0, legend=series)
     for k, (name, ratios) in enumerate(series.items()):
         predicted, observed = reliability_points(*ratios)
         axes.plot(
@@ -219,10 +243,10 @@ def reliability_points(bonafide: np.ndarray, spoof: np.ndarray, bins: int = 10) 
 @styled
 def cloud(points: np.ndarray, names: Sequence[str]) -> Figure:
     """Points of a plane by class, e.g. of a t-SNE; points (n, 2), names (n,)."""
-    figure, axes = _axes(6.4, 4.2)
+    figure, axes = _axes(6.4, 4.2, legend=set(names), left=0.15)
     for k, name in enumerate(dict.fromkeys(names)):
         here = np.array([n == name for n in names])
-        axes.scatter(*points[here].T, s=9, color=COLOURS[k % 8], marker=MARKERS[k % 8], linewidths=0, label=name)
+        axes.scatter(*points[here].T, s=16, color=COLOURS[k % 8], marker=MARKERS[k % 8], linewidths=0, label=name)
     axes.set(xticks=[], yticks=[])
     axes.grid(visible=False)
     _legend(axes)

@@ -219,7 +219,7 @@ class _Grouped:
         cursor = _reader(con)
         cursor.execute(query)
         self.names = [column[0] for column in cursor.description][1:]
-        self.numeric = [column[1] in ("NUMBER", duckdb.NUMBER) for column in cursor.description][1:]
+        self.numeric = [name not in ("role", "subset", "kind", "attack", "note") for name in self.names]
         rows = itertools.chain.from_iterable(iter(functools.partial(cursor.fetchmany, 4096), []))
         self._groups = itertools.groupby(rows, key=lambda row: row[0])
         self._next = next(self._groups, None)

@@ -15,23 +15,28 @@ WITH runs AS (
     FROM   runs
     GROUP  BY ALL
 ), costs AS (
-    SELECT entry, protocol, max(parameters) AS parameters, median(1000 * score_s / nullif(trials, 0)) AS ms
+    SELECT entry, protocol, max(parameters) AS parameters, median(1000 * score_s / nullif(trials, 0)) AS ms,
+           median(real_time_factor) AS factor
     FROM   cost
     GROUP  BY ALL
 ), ranked AS (
     SELECT *, rank() OVER (PARTITION BY protocol ORDER BY eer NULLS LAST) AS rank,
            count(*) OVER (PARTITION BY entry, protocol) AS configs
     FROM   entries
+), alike AS (
+    SELECT r.entry, r.protocol, r.config_id, min(o.rank) AS rank
+    FROM   ranked r JOIN ranked o ON o.protocol = r.protocol AND o.rank < r.rank AND o.eer BETWEEN r.ci_low AND r.ci_high
+    GROUP  BY ALL
 )
-SELECT r.rank, r.entry || CASE WHEN r.configs > 1 THEN ' #' || r.config_id ELSE '' END AS detector, r.protocol, r.scenario,
-       r.subset, r.seeds, coalesce(format('{{:.2f}}', 100 * r.eer), '') AS "EER %",
-       coalesce(format('{{:.2f}}', 100 * r.ci_low), '') AS "95 % from",
-       coalesce(format('{{:.2f}}', 100 * r.ci_high), '') AS "95 % to",
-       coalesce(format('{{:.2f}}', 100 * (r.high - r.low)), '') AS "seed range",
+SELECT r.rank, r.entry || CASE WHEN r.configs > 1 THEN ' #' || r.config_id ELSE '' END AS detector, r.protocol,
+       coalesce(format('{{:.2f}}', 100 * r.eer), '') AS "EER %", coalesce(format('{{:.2f}}', 100 * r.ci_low), '') AS "95 % from",
+       coalesce(format('{{:.2f}}', 100 * r.ci_high), '') AS "95 % to", a.rank AS "≈ rank",
+       concat_ws(', ', CASE WHEN r.simulated THEN 'simulated' END, CASE WHEN r.partial THEN 'partial' END) AS data,
+       r.scenario, r.subset, r.seeds,
+       CASE WHEN r.seeds > 1 THEN coalesce(format('{{:.2f}}', 100 * (r.high - r.low)), '') ELSE '' END AS "seed range",
        r.n_bonafide AS "bona fide", r.n_spoof AS spoof, coalesce(format('{{:,}}', c.parameters), '') AS parameters,
-       coalesce(format('{{:.2f}}', c.ms), '') AS "ms per trial",
-       concat_ws(', ', CASE WHEN r.simulated THEN 'simulated' END, CASE WHEN r.partial THEN 'partial' END) AS data
-FROM   ranked r LEFT JOIN costs c USING (entry, protocol)
+       coalesce(format('{{:.2f}}', c.ms), '') AS "ms per trial", coalesce(format('{{:.4f}}', c.factor), '') AS "real-time factor"
+FROM   ranked r LEFT JOIN costs c USING (entry, protocol) LEFT JOIN alike a USING (entry, protocol, config_id)
 ORDER  BY r.protocol, r.rank, r.entry, r.config_id;
 
 -- name: protocols
@@ -76,17 +81,17 @@ ORDER  BY h.value, h.run_id;
 
 -- name: results
 SELECT {one} role, subset, kind, max(n_bonafide) AS "bona fide", max(n_spoof) AS spoof,
-       round(100 * max(value) FILTER (metric = 'eer'), 2) AS "EER %",
-       round(100 * max(ci_low) FILTER (metric = 'eer'), 2) AS "95 % from",
-       round(100 * max(ci_high) FILTER (metric = 'eer'), 2) AS "95 % to",
-       round(100 * max(value) FILTER (metric = 'eer_tie_safe'), 2) AS "tie-safe EER %",
-       round(100 * max(value) FILTER (metric = 'auc'), 2) AS "AUC %",
-       round(max(value) FILTER (metric = 'min_dcf'), 4) AS "minDCF",
-       round(max(value) FILTER (metric = 'act_dcf'), 4) AS "actDCF",
-       round(max(value) FILTER (metric = 'cllr'), 4) AS "Cllr bits",
-       round(max(value) FILTER (metric = 'min_tdcf_2019'), 4) AS "min t-DCF 2019",
-       round(max(value) FILTER (metric = 'min_tdcf_2021'), 4) AS "min t-DCF 2021",
-       round(100 * max(value) FILTER (metric = 'f1'), 2) AS "F1 %",
+       format('{{:.2f}}', 100 * max(value) FILTER (metric = 'eer')) AS "EER %",
+       format('{{:.2f}}', 100 * max(ci_low) FILTER (metric = 'eer')) AS "95 % from",
+       format('{{:.2f}}', 100 * max(ci_high) FILTER (metric = 'eer')) AS "95 % to",
+       format('{{:.2f}}', 100 * max(value) FILTER (metric = 'eer_tie_safe')) AS "tie-safe EER %",
+       format('{{:.2f}}', 100 * max(value) FILTER (metric = 'auc')) AS "AUC %",
+       format('{{:.4f}}', max(value) FILTER (metric = 'min_dcf')) AS "minDCF",
+       format('{{:.4f}}', max(value) FILTER (metric = 'act_dcf')) AS "actDCF",
+       format('{{:.4f}}', max(value) FILTER (metric = 'cllr')) AS "Cllr bits",
+       format('{{:.4f}}', max(value) FILTER (metric = 'min_tdcf_2019')) AS "min t-DCF 2019",
+       format('{{:.4f}}', max(value) FILTER (metric = 'min_tdcf_2021')) AS "min t-DCF 2021",
+       format('{{:.2f}}', 100 * max(value) FILTER (metric = 'f1')) AS "F1 %",
        max(note) FILTER (metric = 'eer') AS note
 FROM   result
 {where}
@@ -94,8 +99,8 @@ GROUP  BY {one} role, subset, kind
 ORDER  BY {one} role DESC, kind DESC, subset;
 
 -- name: attacks
-SELECT {one} subset, level AS attack, round(100 * value, 2) AS "EER %", round(100 * ci_low, 2) AS "95 % from",
-       round(100 * ci_high, 2) AS "95 % to", n_bonafide AS "bona fide", n_spoof AS spoof
+SELECT {one} subset, level AS attack, format('{{:.2f}}', 100 * value) AS "EER %", format('{{:.2f}}', 100 * ci_low) AS "95 % from",
+       format('{{:.2f}}', 100 * ci_high) AS "95 % to", n_bonafide AS "bona fide", n_spoof AS spoof
 FROM   breakdown
 WHERE  {which} factor = 'attack' AND factor_2 IS NULL AND metric = 'eer'
 ORDER  BY {one} subset, level;

@@ -6,6 +6,7 @@ import xml.etree.ElementTree as ET
 
 import made_results
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 import trained_run
@@ -203,3 +204,19 @@ def test_labels_of_an_axis_keep_their_digits():
     assert ">0.025<" in drawn and ">0.125<" in drawn
     coordinates = re.findall(r'd="([^"]*)"', drawn)
     assert coordinates and not any(re.search(r"\.\d{3}", path) for path in coordinates)
+
+
+def test_train_corpora_against_test_corpora_by_hand(tmp_path):
+    table = made_results.score_table({"eval": made_results.GOOD["easy"], "other": made_results.WEAK["hard"]})
+    other = np.array(table["subset"].to_pylist()) == "other"
+    corpus = np.where(other, "decro", "librisevoc")
+    language = np.where(other, "zh", "en")
+    for name, words in (("corpus", corpus), ("language", language)):
+        table = table.set_column(table.column_names.index(name), name, pa.array(words))
+    made_results.add_run(tmp_path, "lfcc_gmm", table, averages={}, pooled={})
+    with figures.opened(tmp_path) as con:
+        plot = next(p for p in figures.of_all(con) if p.name == "transfer")
+        rows = con.execute(plot.query).fetchall()
+    hard = 100 * metrics.eer(*(made_results.WEAK["hard"][0], made_results.WEAK["hard"][1]["wavenet"]))[0]
+    assert rows == [("librisevoc en", "decro zh", hard), ("librisevoc en", "librisevoc en", 0.0)]
+    assert "1 train corpora by 2 test corpora" in plot.text

@@ -4,12 +4,15 @@ import re
 import shutil
 
 import made_results
+import pyarrow as pa
 import pytest
 
 from benchmark import results
 from ingest.types import DataError
 from reports import sql
 from reports.leaderboard import write
+
+TABLE = r"((?:^\|[^\n]*\|\n)+)\n<details><summary>SQL</summary>\n\n```sql\n(.*?)\n```"
 
 
 @pytest.fixture(scope="module")
@@ -35,11 +38,29 @@ def section(page, heading):
 
 
 def test_every_table_is_what_its_sql_gives(data, page):
-    pattern = r"((?:^\|[^\n]*\|\n)+)\n<details><summary>SQL</summary>\n\n```sql\n(.*?)\n```"
-    found = re.findall(pattern, page, re.DOTALL | re.MULTILINE)
+    found = re.findall(TABLE, page, re.DOTALL | re.MULTILINE)
     assert len(found) >= 8
     for table, query in found:
         assert sql.markdown(sql.query(data, query)) == table
+
+
+def test_the_costs_are_what_their_sql_gives(data, page):
+    costs = (data / "reports" / "costs.md").read_text()
+    ((table, query),) = re.findall(TABLE, costs, re.DOTALL | re.MULTILINE)
+    assert sql.markdown(sql.query(data, query)) == table
+
+
+def test_the_overview_has_intervals_and_marks_what_they_do_not_separate(data, page):
+    query = next(q for _, q in re.findall(TABLE, page, re.DOTALL | re.MULTILINE) if "real-time factor" in q)
+    rows = {row["detector"]: row for row in sql.query(data, query).to_pylist()}
+    low, high = (float(x) for x in rows["mean_pool"]["95 % interval"].split(" to "))
+    assert low <= float(rows["mean_pool"]["mean"]) <= high
+    for row in rows.values():
+        same = [r for r in rows.values() if r["protocols"] == row["protocols"] and r["rank"] < row["rank"]]
+        low, high = (float(x) for x in row["95 % interval"].split(" to "))
+        alike = [r["rank"] for r in same if low <= float(r["mean"]) <= high]
+        assert row["≈ rank"] == (min(alike) if alike else None)
+    assert rows["lfcc_gmm"]["≈ rank"] is None
 
 
 def test_the_page_is_the_same_when_written_again(data, page):
@@ -78,7 +99,7 @@ def test_figures_by_hand(page):
 def test_the_overview_has_a_column_per_scenario_and_no_probes(page):
     overview = section(page, "Overview")
     head = overview.split("\n| rank ")[1].split("\n")[0]
-    assert [c.strip() for c in head.split("|")[1:4]] == ["detector", "cross_method", "inner"]
+    assert [c.strip() for c in head.split("|")[1:6]] == ["≈ rank", "detector", "cross_method", "inner", "mean"]
     assert "shortcut_" not in overview.split("### Shortcut floor")[0].split("<details>")[0]
     assert "| cross_method/librisevoc | shortcut_duration_s |" in overview
 
@@ -163,12 +184,14 @@ def test_a_collapsed_seed_is_told(tmp_path):
     assert "mean_pool" not in told
 
 
-def test_the_real_time_factor_is_seconds_of_scoring_per_second_read(tmp_path):
-    config = {"input": {"samples": 32_000}}
-    for name, given in (("aasist", config), ("mean_pool", {"input": {"samples": None}})):
-        made_results.add_run(
-            tmp_path, name, made_results.score_table(made_results.GOOD), config=given, scored_trials=10, score_s=5.0
-        )
+def test_the_real_time_factor_is_seconds_of_scoring_per_second_heard(tmp_path):
+    whole = made_results.score_table(made_results.GOOD)
+    timed = whole.append_column("duration_s", pa.array([2.5] * whole.num_rows))
+    for name, table, given in (
+        ("aasist", timed, {"samples": 32_000}), ("mean_pool", timed, {"samples": None}),
+        ("mean_old", whole, {"samples": None}), ("mean_win", timed, {"samples": 32_000, "windows": True}),
+    ):  # fmt: skip
+        made_results.add_run(tmp_path, name, table, config={"input": given}, scored_trials=10, score_s=5.0)
     write(tmp_path)
     lines = (tmp_path / "reports" / "costs.md").read_text().splitlines()
     column = next(line for line in lines if line.startswith("| detector")).split(" | ").index("real-time factor")
@@ -177,4 +200,4 @@ def test_the_real_time_factor_is_seconds_of_scoring_per_second_read(tmp_path):
         for line in lines
         if line.startswith(("| aas", "| mean"))
     }
-    assert cells == {"| aasist": "0.2500", "| mean_pool": ""}
+    assert cells == {"| aasist": "0.2500", "| mean_pool": "0.2000", "| mean_win": "0.2000", "| mean_old": ""}
