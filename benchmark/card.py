@@ -79,13 +79,15 @@ def model(data: Path, trained: Trained) -> str:
 
 
 def table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """A Markdown table; None is an empty cell."""
-
-    def cell(value: Any) -> str:
-        return "" if value is None else str(value).replace("|", "\\|").replace("\n", " ")
-
-    lines = [names, ["---"] * len(names), *([cell(value) for value in row] for row in rows)]
+    """A Markdown table; None is an empty cell. No cell is markup, a link or an image."""
+    lines = [names, ["---"] * len(names), *(["" if v is None else plain(str(v)) for v in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def plain(text: str) -> str:
+    """Text from outside (an attack, a speaker, a title) as one line of Markdown that shows it and does nothing."""
+    line = " ".join(text.splitlines()).replace("|", "\\|").replace("<", "&lt;")
+    return line.replace("](", "]\\(").replace("][", "]\\[")
 
 
 def _query(con: duckdb.DuckDBPyConnection, text: str, values: Any) -> str:

@@ -65,7 +65,7 @@ def load(name: str) -> Grid:
         raise nearest(name, names(), what="grid")
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DataError(f"grid {path}: {error}") from None
     return _grid(path.stem if name.endswith(".toml") else name, table, path)
 

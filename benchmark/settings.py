@@ -84,7 +84,7 @@ def parse(assignments: Iterable[str], known_detectors: Iterable[str]) -> dict[st
             raise nearest(scope, known_detectors, what="detector in --set")
         try:
             value = json.loads(text)
-        except json.JSONDecodeError:
+        except (json.JSONDecodeError, RecursionError):
             value = text
         parsed.setdefault(scope, {})[name] = value
     return parsed

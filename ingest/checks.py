@@ -83,7 +83,7 @@ def expected_counts(corpus: Corpus, root: Path) -> tuple[tuple[Count, ...], bool
             try:
                 said = json.loads(marker.read_text())["counts"]
                 return tuple(Count(part, label, int(n), "simulated", "V") for part, label, n in said), True
-            except (OSError, ValueError, KeyError, TypeError) as error:
+            except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
                 raise DataError(f"{marker} is not what simulate writes ({error}); simulate again") from None
     return corpora.get(corpus.name).counts(root), False
 

@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import os
 import socket
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -182,6 +183,18 @@ def sha256(path: Path | str) -> str:
     """Hex sha256 of a file's bytes."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def refuse_packed(path: Path) -> None:
+    """Raise DataError for a weight file of PyTorch whose parts unpack to more than the file: PyTorch packs none."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(part.file_size for part in archive.infolist())
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError):
+        return  # what it is instead, its reader says
+    if unpacked > path.stat().st_size:
+        said = f"its parts unpack to {unpacked} bytes, the file has {path.stat().st_size}"
+        raise DataError(f"{path} cannot be read as a weight file: {said}")
 
 
 def inside(root: Path, relative: str) -> Path:

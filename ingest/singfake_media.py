@@ -338,7 +338,7 @@ def _stamp(path: Path | None) -> list | None:
 def _read_record(path: Path) -> Mapping | None:
     try:
         return json.loads(path.read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
 
 

@@ -57,11 +57,28 @@ def fields(path: Path | str, columns: Sequence[str]) -> pa.Table:
     return table.append_column("line", pa.array(line))
 
 
+def content(path: Path | str) -> str:
+    """The whole text of a file, gzipped or not, without a BOM. Raises DataError: no UTF-8, or too large unpacked."""
+    return _decode(Path(path), _read(Path(path)))
+
+
 def width(path: Path | str) -> int:
     """The number of fields on the first line of `path` that is not blank; 0 if there is none."""
+    return len(first_line(path).split())
+
+
+def first_line(path: Path | str) -> bytes:
+    """The first line of a file, gzipped or not, that is not blank, without a BOM; b"" if there is none.
+
+    No more of the file is read or unpacked, and of a line no more than 16 MiB. Raises DataError.
+    """
+    left = LARGEST_TEXT_BYTES
     with _opened(Path(path)) as file:
-        lines = (line.removeprefix(b"\xef\xbb\xbf").split() for line in file)
-        return next((len(line) for line in lines if line), 0)
+        while left > 0 and (line := file.readline(_BLOCK_BYTES)):
+            if line.removeprefix(b"\xef\xbb\xbf").strip():
+                return line.removeprefix(b"\xef\xbb\xbf")
+            left -= len(line)
+    return b""
 
 
 def start(path: Path | str) -> str:
@@ -87,8 +104,7 @@ def csv_rows(path: Path | str, header: Sequence[str]) -> pa.Table:
     newline and blank lines are accepted. Raises DataError naming file and line when a name is absent, a row
     has another number of cells, a quote stays open, or the bytes are not UTF-8 text.
     """
-    path = Path(path)
-    text = _TRAILING.sub("", _decode(path, _read(path)))
+    path, text = Path(path), _TRAILING.sub("", content(path))
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     rows, lines, begin = [], [], 1
     try:

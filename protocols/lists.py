@@ -5,13 +5,13 @@ DATA (or --lists DIR), plain or gzipped.
 """
 
 import csv
-import gzip
 import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 
+from ingest.text import content
 from ingest.types import DataError
 from protocols.types import TrialList
 
@@ -60,14 +60,12 @@ def enrolment(entry: TrialList, path: Path) -> pa.Table:
 
 def _rows(path: Path, column: str | int) -> Iterator[tuple[int, dict | list[str]]]:
     """(line, row): a dict by header word where `column` is a word, else the fields of a line without header."""
-    try:
-        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        text = raw.decode("utf-8-sig")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read as a trial list ({error})") from None
+    text = content(path)
     if isinstance(column, str):
-        reader = csv.DictReader(io.StringIO(text, newline=""))
-        yield from enumerate(reader, start=2)
+        try:
+            yield from enumerate(csv.DictReader(io.StringIO(text, newline="")), start=2)
+        except csv.Error as error:
+            raise DataError(f"{path} cannot be read as a trial list ({error})") from None
         return
     for line, fields in enumerate((row.split() for row in text.splitlines()), start=1):
         if fields:

@@ -104,7 +104,7 @@ def _fill(value: object, values: Mapping[str, object]) -> object:
 def _parsed(path: Path, _mtime_ns: int) -> dict:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DataError(f"{_place(path)}: not valid TOML: {error}") from None
 
 

@@ -7,18 +7,16 @@ covers `file score`, `file score label`, ASVspoof 2019 (`file attack label score
 """
 
 import csv
-import gzip
 import io
 import json
 import re
-import zlib
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingest.text import fields, width
+from ingest.text import content, fields, first_line, width
 from ingest.types import LABEL_WORDS, DataError
 
 IDS = (
@@ -41,7 +39,6 @@ COLUMN_WORDS = {
 FACTORS = ("attack", "codec", "vocoder", "transmission", "speaker", "subset")
 NUMBERED = {"0": "bonafide", "1": "spoof", "nan": None}  # RAT's labels; nan: not known
 VERIFIED = {"target": "bonafide", "nontarget": "bonafide", "spoof": "spoof"}  # labels of ASVspoof 5, track 2
-_UNREADABLE = (OSError, EOFError, UnicodeDecodeError, zlib.error)
 AUDIO_SUFFIX = r"\.(flac|wav|mp3|m4a|ogg|opus)$"
 
 
@@ -106,9 +103,8 @@ def _table(path: Path) -> tuple[pa.Table, bool]:
     head = _first_line(path)
     if "," in head:
         try:
-            with io.TextIOWrapper(_opened(path), encoding="utf-8-sig", newline="") as file:
-                rows = [row for row in csv.reader(file) if row]
-        except (*_UNREADABLE, csv.Error) as error:
+            rows = [row for row in csv.reader(io.StringIO(content(path), newline="")) if row]
+        except csv.Error as error:
             raise DataError(f"{path} is not a text file of comma-separated values ({error})") from None
         widths = {len(row) for row in rows}
         if len(widths) > 1:
@@ -132,19 +128,14 @@ def _unique(names: list[str]) -> list[str]:
     return [name if names.index(name) == k else f"{name} ({k})" for k, name in enumerate(names)]
 
 
-def _opened(path: Path) -> io.BufferedIOBase:
-    return gzip.open(path) if path.suffix == ".gz" else open(path, "rb")
-
-
 def _first_line(path: Path) -> str:
     try:
-        with _opened(path) as file:
-            for line in file:
-                if line.strip():
-                    return line.decode("utf-8-sig").strip()
-    except _UNREADABLE as error:
+        line = first_line(path).decode().strip()
+    except UnicodeDecodeError as error:
         raise DataError(f"{path} is not a text file ({error})") from None
-    raise DataError(f"{path} is empty")
+    if not line:
+        raise DataError(f"{path} is empty")
+    return line
 
 
 def _by_name(path: Path, words: pa.Table) -> dict[str, str]:

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from benchmark import card
 from ingest.files import atomic
 from ingest.types import DataError
 
@@ -119,12 +120,12 @@ def _bounded(batches: pa.RecordBatchReader) -> pa.Table:
 
 
 def _only_reads(con: duckdb.DuckDBPyConnection, text: str) -> None:
-    """Refuse whatever is not one query. (DuckDB splits a PIVOT into CREATE TYPE and SELECT.)"""
+    """Refuse whatever is not one query. (DuckDB splits a PIVOT into CREATE TYPE, without a text, and SELECT.)"""
     try:
         statements = con.extract_statements(text)
     except duckdb.Error as error:
         raise DataError(f"query: {_first_line(error)}") from None
-    kinds = [s.type for s in statements if s.type != duckdb.StatementType.CREATE]
+    kinds = [s.type for s in statements if s.type != duckdb.StatementType.CREATE or s.query.strip()]
     if len(kinds) != 1 or kinds[0] not in _READS:
         found = ", ".join(s.type.name for s in statements) or "nothing"
         raise DataError(f"query: one SELECT is expected, found {found}; the databases are read-only")
@@ -159,10 +160,10 @@ def cell(value: Any) -> str:
 
 
 def markdown(table: pa.Table) -> str:
-    """A GitHub table; numbers to the right."""
+    """A GitHub table; numbers to the right. No cell is markup, a link or an image."""
     right = numeric(table)
-    rows = [[cell(v).replace("|", "\\|").replace("\n", " ") for v in row.values()] for row in table.to_pylist()]
-    head = [name.replace("|", "\\|") for name in table.column_names]
+    rows = [[card.plain(cell(v)) for v in row.values()] for row in table.to_pylist()]
+    head = [card.plain(name) for name in table.column_names]
     lines = [head, ["--:" if r else "---" for r in right], *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
@@ -220,13 +221,23 @@ def _plain(value: Any) -> Any:
 
 
 def _csv(table: pa.Table) -> bytes:
-    nested = [k for k, f in enumerate(table.schema) if pa.types.is_nested(f.type)]
-    for k in nested:
-        text = [None if v is None else json.dumps(v, default=str) for v in table.column(k).to_pylist()]
-        table = table.set_column(k, table.column_names[k], pa.array(text, pa.string()))
+    for k, field in enumerate(table.schema):
+        if pa.types.is_nested(field.type):
+            text = [None if v is None else json.dumps(v, default=str) for v in table.column(k).to_pylist()]
+        elif pa.types.is_string(field.type) or pa.types.is_large_string(field.type):
+            text = [v and inert(v) for v in table.column(k).to_pylist()]
+        else:
+            continue
+        table = table.set_column(k, field.name, pa.array(text, pa.string()))
     sink = pa.BufferOutputStream()
     pyarrow.csv.write_csv(table, sink, pyarrow.csv.WriteOptions(quoting_style="needed"))
     return sink.getvalue().to_pybytes()
+
+
+def inert(text: str) -> str:
+    """Text that a spreadsheet would take for a formula, marked as text; numbers and a lone sign stay as they are."""
+    formula = len(text) > 1 and text[0] in "=+-@\t\r" and not re.fullmatch(r"[-+][\d.,]+(e[-+]?\d+)?%?", text)
+    return f"'{text}" if formula else text
 
 
 def _parquet(table: pa.Table) -> bytes:

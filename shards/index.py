@@ -42,7 +42,7 @@ def read_about(tar: Place) -> dict[str, Any] | None:
     try:
         metadata = pq.read_metadata(_readable(tar)).metadata or {}
         return json.loads(metadata[_KEY])
-    except (OSError, pa.ArrowInvalid, KeyError, ValueError):
+    except (OSError, pa.ArrowInvalid, KeyError, ValueError, RecursionError):
         return None
 
 

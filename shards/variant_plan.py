@@ -110,7 +110,7 @@ def parse(text: str, name: str, *, seed: int | None = None) -> VariantPlan:
     """The plan that the text of a TOML file holds; seed: in place of its own. Raises DataError, as load() does."""
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise DataError(f"plan {name}: not valid TOML: {error}") from None
     _known(table, _TOP, f"plan {name}")
     uses = table.get("use")

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from ingest import audio, catalog, parallel
-from ingest.files import sha256
+from ingest.files import refuse_packed, sha256
 from ingest.types import DataError, nearest
 from shards import clip, variants, writer
 from shards.rate import RATE_HZ, resampled
@@ -144,13 +144,32 @@ def _bag(name: str, weights: Path | None) -> Mapping[str, Any]:
     published = Path(demucs.__file__).parent / "remote"
     for folder in (weights, published):
         if folder is not None and (Path(folder) / f"{name}.yaml").is_file():
-            return yaml.safe_load((Path(folder) / f"{name}.yaml").read_text())
+            path = Path(folder) / f"{name}.yaml"
+            try:
+                return _checked_bag(path, yaml.safe_load(path.read_text(encoding="utf-8")))
+            except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+                said = str(error).splitlines()[0]
+                raise DataError(f"{path} is not a bag of Demucs ({said})") from None
     if weights is not None and any(_signature(file) == name or file.stem == name for file in _network_files(weights)):
         return {"models": [name]}
     known = [path.stem for path in published.glob("*.yaml")]
     if name in {line.split("-")[0] for line in (published / "files.txt").read_text().split()}:
         return {"models": [name]}
     raise nearest(name, known, what="Demucs model (or pass the folder of one)")
+
+
+def _checked_bag(path: Path, bag: Any) -> Mapping[str, Any]:
+    """The bag itself. Raises DataError if it is not what Demucs reads: signatures, a row of shares each, a length."""
+    models, shares, segment = (
+        (bag.get(k) for k in ("models", "weights", "segment")) if isinstance(bag, dict) else 3 * "x"
+    )
+    good = isinstance(models, list) and models and all(isinstance(word, str) for word in models)
+    good = good and (shares is None or (isinstance(shares, list) and len(shares) == len(models)))
+    rows = shares or [] if good else []
+    good = good and all(isinstance(row, list) and all(isinstance(v, int | float) for v in row) for row in rows)
+    if not (good and (segment is None or isinstance(segment, int | float))):
+        raise DataError(f"{path} is not a bag of Demucs: it needs models, and may have weights of each and a segment")
+    return bag
 
 
 def _network_files(folder: Path) -> list[Path]:
@@ -253,6 +272,7 @@ _DAMAGE = (
 def _pickled(path: Path) -> dict[str, Any]:
     import torch
 
+    refuse_packed(path)
     try:
         with torch.serialization.safe_globals([*_classes().values(), Fraction]):
             package = torch.load(path, map_location="cpu", weights_only=True)

@@ -40,3 +40,28 @@ def test_a_finding_is_counted_and_kept(tmp_path, monkeypatch):
     monkeypatch.setitem(TARGETS, "broken", targets.Target(".x", (b"a",), lambda _: 1 / 0))
     assert run.fuzz("broken", seconds=5, most=3, keep=tmp_path) == (3, 3)
     assert "ZeroDivisionError" in (tmp_path / "broken-0.why.txt").read_text()
+
+
+def test_an_input_that_ends_the_process_or_takes_its_memory_is_a_finding(tmp_path, monkeypatch):
+    import os
+
+    import targets
+
+    def check(path):
+        if b"x" in path.read_bytes():
+            os.kill(os.getpid(), 9)
+        bytearray(run.MEMORY_BYTES)
+
+    monkeypatch.setitem(TARGETS, "broken", targets.Target(".bin", (b"x" * 64, b"abcdefgh" * 8), check))
+    inputs, findings = run.apart("broken", seconds=1.0, keep=tmp_path)
+    assert inputs == findings > 2
+    said = " ".join(path.read_text() for path in tmp_path.glob("*.why.txt"))
+    assert "the process ended with -9" in said and "MemoryError" in said
+
+
+def test_a_slow_input_is_a_finding(monkeypatch):
+    import targets
+
+    monkeypatch.setattr(run, "SLOW_S", 0.01)
+    monkeypatch.setitem(TARGETS, "slow", targets.Target(".x", (b"a",), lambda _: sum(range(3_000_000))))
+    assert run.fuzz("slow", seconds=20, most=1) == (1, 1)

@@ -1,11 +1,15 @@
 """Attacks of docs/security.md that no other file tests; each must be refused, and must leave no trace."""
 
 import contextlib
+import csv
 import gzip
+import io
 import json
 import os
 import pickle
+import re
 import socket
+import zipfile
 
 import made_results
 import miniatures
@@ -15,12 +19,14 @@ import soundfile
 import torch
 from safetensors.torch import save_file
 
-from benchmark import detectors, results, trained
+from benchmark import card, detectors, results, trained
 from benchmark.detectors._base import read_state
 from benchmark.detectors._pretrained import read as read_pretrained
 from ingest import audio, measure, text
 from ingest.types import DataError
-from reports import sql
+from protocols import lists
+from protocols.types import TrialList
+from reports import score_files, sql
 
 
 class Attack:
@@ -82,6 +88,59 @@ def test_a_safetensors_header_of_exabytes_is_refused(tmp_path):
         read_state(path)
 
 
+def deflated(path, archive):
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
+        for part in source.infolist():
+            packed.writestr(part.filename, source.read(part))
+    return archive
+
+
+def test_a_packed_checkpoint_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
+    """Ten megabytes of it would be ten gigabytes of zeros."""
+    torch.save({"x": torch.zeros(1 << 20)}, tmp_path / "plain.pt")
+    bomb = deflated(tmp_path / "plain.pt", tmp_path / "bomb.pt")
+    assert bomb.stat().st_size < 1 << 16 and read_state(tmp_path / "plain.pt")
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("it was read"))
+    with pytest.raises(DataError, match="unpack to"):
+        read_state(bomb)
+    pytest.importorskip("demucs")
+    from shards import vocals
+
+    with pytest.raises(DataError, match="unpack to"):
+        vocals._pickled(bomb)
+
+
+@pytest.mark.filterwarnings("ignore:Sparse")
+def test_a_number_that_claims_to_be_terabytes_is_refused(tmp_path):
+    for tensor in (torch.zeros(1).expand(1 << 40), torch.zeros(3).to_sparse()):
+        torch.save({"x": tensor}, tmp_path / "w.pt")
+        with pytest.raises(DataError, match="claims more numbers"):
+            read_state(tmp_path / "w.pt")
+
+
+def test_a_dictionary_that_holds_itself_has_an_end(tmp_path):
+    state = {"x": torch.zeros(1)}
+    state["model"] = state
+    torch.save(state, tmp_path / "w.pt")
+    with pytest.raises(DataError, match="not a state dict"):
+        read_state(tmp_path / "w.pt")
+
+
+@pytest.mark.parametrize("text", [
+    "[" * 100_000, "- a", "models: 3", "models: [1]", "models: [a]\nweights: [[x]]", "models: [a]\nweights: 5", "models: [", "a: &a [*a]",
+    "models: [a]\nsegment: soon", "!!python/object/apply:os.mkdir [mark]", "\xff",
+])  # fmt: skip
+def test_a_bag_of_demucs_is_data(tmp_path, monkeypatch, text):
+    from shards import vocals
+
+    pytest.importorskip("demucs")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bag.yaml").write_text(text, encoding="latin-1")
+    with pytest.raises(DataError):
+        vocals.find(str(tmp_path))
+    assert not (tmp_path / "mark").exists()
+
+
 def test_an_export_s_weights_stay_in_its_folder(tmp_path):
     """settings.json chooses the detector and its settings, never a path."""
     save_file({"x": torch.zeros(1)}, tmp_path / trained.WEIGHTS)
@@ -106,6 +165,23 @@ def test_nested_json_is_one_line(tmp_path, depth):
     for read in (trained._json, results._json):
         with pytest.raises(DataError):
             read(path)
+
+
+def test_nested_toml_is_one_line(tmp_path):
+    from benchmark import grid_files
+    from protocols.load import load
+    from shards import variant_plan
+
+    place = tmp_path / "inner" / "x.toml"
+    place.parent.mkdir()
+    place.write_text("a = " + "[" * 100_000)
+    for read in (
+        lambda: load("inner/x", tmp_path),
+        lambda: variant_plan.load(place),
+        lambda: grid_files.load(str(place)),
+    ):
+        with pytest.raises(DataError):
+            read()
 
 
 @pytest.mark.parametrize(
@@ -137,6 +213,14 @@ def test_a_gzip_bomb_is_not_unpacked(tmp_path, monkeypatch):
     path.write_bytes(gzip.compress(b"a b\n" * (1 << 20)))
     with pytest.raises(DataError, match="unpacks to more"):
         text.fields(path, ["one", "two"])
+    entry = TrialList("all", path.name, 1, "stem", None)
+    for read in (lists.values, lambda _, place: score_files.read(place)):
+        with pytest.raises(DataError, match="unpacks to more"):
+            read(entry, path)
+    path.write_bytes(gzip.compress(b"\n" * (1 << 22)))
+    assert text.first_line(path) == b""
+    path.write_bytes(gzip.compress(b"x" * (1 << 26)))
+    assert len(text.first_line(path)) == 1 << 24
 
 
 def test_silence_for_days_in_a_few_kilobytes_is_bounded(tmp_path):
@@ -163,7 +247,8 @@ def data(tmp_path_factory):
     "SELECT * FROM read_csv('http://127.0.0.1:9/x')", "SELECT * FROM read_parquet('s3://bucket/x')", "LOAD httpfs", "INSTALL httpfs",
     "ATTACH '/tmp/x.duckdb'", "COPY run TO '/tmp/x'", "EXPORT DATABASE '/tmp/x'", "IMPORT DATABASE '/tmp/x'", "CALL pragma_version()",
     "PRAGMA enable_external_access = true", "SET lock_configuration = false", "RESET enable_external_access", "CREATE SECRET (TYPE s3)",
-    "SELECT 1; DROP TABLE run", "INSERT INTO run SELECT * FROM run", "UPDATE run SET seed = 7", "SELECT getenv('PATH')",
+    "SELECT 1; DROP TABLE run", "CREATE TABLE t AS SELECT 1; SELECT 1", "CREATE PERSISTENT SECRET s (TYPE http); SELECT 1",
+    "CREATE MACRO f(x) AS x; SELECT f(1)", "INSERT INTO run SELECT * FROM run", "UPDATE run SET seed = 7", "SELECT getenv('PATH')",
     "FROM scores('/etc')", "FROM sqlite_scan('/tmp/x', 't')", "WITH x AS (DELETE FROM run RETURNING *) FROM x", "VACUUM", "CHECKPOINT",
     "USE memory", "PREPARE q AS SELECT 1", "BEGIN", "DETACH results", "SELECT * FROM query('SELECT * FROM ''/etc/passwd''')",
     "FROM query_table('/etc/passwd')", "SELECT write_log('x') FROM duckdb_secrets(1)", "SET VARIABLE x = 1",
@@ -184,6 +269,20 @@ def test_sql_takes_a_bounded_share_of_the_machine(data, monkeypatch):
     monkeypatch.setattr(sql, "LARGEST_BYTES", 1 << 20)
     with pytest.raises(DataError, match="LIMIT"):
         sql.query(data, "SELECT range FROM range(1000000)")
+
+
+HOSTILE = "=cmd|' /C calc'!A0 <script>alert(1)</script> [x](javascript:1) ![x](http://127.0.0.1/t.png) & % _ $ # { } ~ ^ \\ \r\n| --- |"
+
+
+def test_a_name_is_shown_and_does_nothing_in_any_format(data):
+    table = sql.query(data, f"SELECT {sql._quoted(HOSTILE)} AS name, -1.5 AS number, '-' AS sign, '-2.5e-3' AS text")
+    shown = {form: sql._RENDER[form](table).decode() for form in ("csv", "markdown", "latex", "table", "json")}
+    (row,) = list(csv.reader(io.StringIO(shown["csv"])))[1:]
+    assert row[0] == f"'{HOSTILE}" and row[1:] == ["-1.5", "-", "-2.5e-3"]
+    for page in (shown["markdown"], card.table(["name"], [[HOSTILE]])):
+        assert "<script" not in page and "](" not in page and page.strip().count("\n") == 2
+    assert not re.search(r"(?<!\\)[&%$#_](?=\s)", shown["latex"].split("\\midrule")[1].split("&")[0])
+    assert json.loads(shown["json"])[0]["name"] == HOSTILE
 
 
 @pytest.mark.parametrize("name", [n for n in detectors.names() if "weights" in detectors.get(n).OFFLINE])

@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from benchmark.batch import Batch
+from ingest.files import refuse_packed
 from ingest.types import DataError
 
 RATE_HZ = 16_000
@@ -204,14 +205,21 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
             from safetensors.torch import load_file
 
             return load_file(path, device="cpu")
+        refuse_packed(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
+    except DataError:
+        raise
     except Exception as error:  # every way in which a foreign file can be broken
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise DataError(f"{path} cannot be read as a weight file: {reason}") from error
-    while isinstance(state, dict) and (inner := next((k for k in HOLDERS if isinstance(state.get(k), dict)), None)):
-        state = state[inner]
+    for _ in range(4):  # deeper is none that training code leaves, and one that holds itself has no end
+        if isinstance(state, dict) and (inner := next((k for k in HOLDERS if isinstance(state.get(k), dict)), None)):
+            state = state[inner]
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise DataError(f"{path} is not a state dict: it must map names to tensors")
+    wide = [k for k, v in state.items() if v.layout != torch.strided or v.nbytes > v.untyped_storage().nbytes()]
+    if wide:  # one number that stands for terabytes, until something copies it
+        raise DataError(f"{path} is not a weight file: {wide[0]} claims more numbers than it has")
     return dict(state)
 
 

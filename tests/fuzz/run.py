@@ -1,11 +1,16 @@
 """python tests/fuzz/run.py [--minutes M] [TARGET ...]: mutated files for every parser, until the time is over.
 
-An input that ends in anything but a result or a DataError is kept in fuzz-findings/ with its traceback. The inputs come
-from a counter, so `--seed` and the number in a finding's name give the same bytes again.
+An input that ends in anything but a result or a DataError, takes more than SLOW_S of processor time or more than
+MEMORY_BYTES, or ends the process, is kept in fuzz-findings/ with its traceback. The inputs come from a counter, so
+`--seed` and the number in a finding's name give the same bytes again. Each target runs in a process of its own, which
+is started again where a crash ended it.
 """
 
 import argparse
+import faulthandler
+import multiprocessing
 import random
+import resource
 import sys
 import tempfile
 import time
@@ -13,6 +18,7 @@ import traceback
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+SLOW_S, MEMORY_BYTES = 20.0, 8 << 30
 NUMBERS = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF, 0x7FFFFFFFFFFFFFFF, 0xFFFFFFFFFFFFFFFF)
 
 
@@ -47,35 +53,78 @@ def mutated(seeds: tuple[bytes, ...], number: int, seed: int = 0) -> bytes:
 
 
 def fuzz(
-    name: str, *, seconds: float, seed: int = 0, most: int | None = None, keep: Path | None = None
-) -> tuple[int, int]:
-    """Feed one target for so long, or with so many inputs; returns how many it got and how many it failed on."""
+    name: str, *, seconds: float, seed: int = 0, first: int = 0, most: int | None = None, keep: Path | None = None,
+    at: object = None,
+) -> tuple[int, int]:  # fmt: skip
+    """Feed one target for so long, or with so many inputs; returns how many it got and how many it failed on.
+
+    first: the number of the first input; at: two shared numbers, which input is being tried and how many failed before.
+    """
     from targets import TARGETS
 
     from ingest.types import DataError
 
-    target, findings, number = TARGETS[name], 0, 0
+    target, findings, number = TARGETS[name], 0, first
     until = time.monotonic() + seconds
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"input{target.suffix}"
-        while time.monotonic() < until and (most is None or number < most):
+        while time.monotonic() < until and (most is None or number < first + most):
             data = mutated(target.seeds, number, seed)
             path.write_bytes(data)
+            if at is not None:
+                at[:] = number, findings
+            started, why = time.process_time(), None
             try:
                 target.check(path)
             except DataError:
                 pass
             except Exception:  # what is looked for
-                findings += _kept(keep, name, number, target.suffix, data, traceback.format_exc())
+                why = traceback.format_exc()
+            if time.process_time() - started > SLOW_S:
+                why = f"takes {time.process_time() - started:.0f} s of processor time"
+            if why:
+                findings += _kept(keep, name, number, data, why)
             number += 1
-    return number, findings
+    return number - first, findings
 
 
-def _kept(keep: Path | None, name: str, number: int, suffix: str, data: bytes, why: str) -> int:
+def apart(name: str, *, seconds: float, seed: int = 0, keep: Path | None = None) -> tuple[int, int]:
+    """As fuzz(), in a process of its own whose memory is limited; an input that ends it is a finding."""
+    from targets import TARGETS
+
+    context = multiprocessing.get_context("fork")
+    inputs = findings = first = 0
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0:
+        at, (here, there) = context.Array("q", 2), context.Pipe(duplex=False)
+        child = context.Process(target=_in_child, args=(there, name, left, seed, first, keep, at))
+        child.start()
+        there.close()
+        try:
+            done, failed = here.recv()
+        except EOFError:
+            child.join()
+            number, failed = at
+            done, data = number - first + 1, mutated(TARGETS[name].seeds, number, seed)
+            failed += _kept(keep, name, number, data, f"the process ended with {child.exitcode}")
+        child.join()
+        inputs, findings, first = inputs + done, findings + failed, first + done
+    return inputs, findings
+
+
+def _in_child(there, name, seconds, seed, first, keep, at) -> None:
+    faulthandler.enable()
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    there.send(fuzz(name, seconds=seconds, seed=seed, first=first, keep=keep, at=at))
+
+
+def _kept(keep: Path | None, name: str, number: int, data: bytes, why: str) -> int:
+    from targets import TARGETS
+
     print(f"{name} {number}: {why.strip().splitlines()[-1]}", file=sys.stderr)
     if keep is not None:
         keep.mkdir(parents=True, exist_ok=True)
-        (keep / f"{name}-{number}{suffix}").write_bytes(data)
+        (keep / f"{name}-{number}{TARGETS[name].suffix}").write_bytes(data)
         (keep / f"{name}-{number}.why.txt").write_text(why)
     return 1
 
@@ -95,7 +144,7 @@ def main() -> int:
         parser.error(f"unknown target {unknown[0]}; known: {', '.join(TARGETS)}")
     total = 0
     for name in arguments.targets or TARGETS:
-        inputs, findings = fuzz(name, seconds=60 * arguments.minutes, seed=arguments.seed, keep=arguments.keep)
+        inputs, findings = apart(name, seconds=60 * arguments.minutes, seed=arguments.seed, keep=arguments.keep)
         print(f"{name}: {inputs} inputs, {findings} findings", flush=True)
         total += findings
     return 1 if total else 0
