@@ -22,7 +22,7 @@ from ingest.types import DataError
 
 OPSET = 18
 BATCHES = (1, 2)
-LONGER = 1.25  # the second batch, where the length is free
+LONGER = 2.1  # the second batch, where the length is free
 
 
 class Inexpressible(Exception):

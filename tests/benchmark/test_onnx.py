@@ -13,7 +13,7 @@ from benchmark.detectors import aasist, ctrsvdd_raw, rawgat_st
 from benchmark.detectors._residual import aasist_encoder
 from benchmark.trained import Trained
 
-SHORT = {name: {"samples": 16_000} for name in ("aasist", "aasist_l", "singfake_aasist", "rawnet2", "rawnet2_voc")}
+SHORT = {name: {"samples": 16_000} for name in ("aasist", "aasist_l", "singfake_aasist", "rawnet2")}
 NARROW = (8, 8, 8, 8, 8, 8)
 
 onnxruntime = pytest.importorskip("onnxruntime")

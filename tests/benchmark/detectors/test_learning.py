@@ -50,7 +50,11 @@ MAKERS = {
     "lfcc_lcnn_s": (lambda: detectors.build("lfcc_lcnn_s"), 1e-3, None),
     "asdg": (lambda: detectors.build("asdg"), 1e-3, r"lcnn\.(fc29|batchnorm31|fc32)"),
     "rawnet2": (lambda: detectors.build("rawnet2", hidden=64), 1e-3, r"bn1"),
-    "rawnet2_voc": (lambda: detectors.build("rawnet2_voc", hidden=64, attacks=["hifigan"]), 1e-3, r"bn1"),
+    "rawnet2_voc": (
+        lambda: detectors.build("rawnet2_voc", hidden=64, attacks=["hifigan"], samples=RECURRENT_SAMPLES),
+        1e-3,
+        r"bn1",
+    ),
     "rawnet2_s": (lambda: rawnet2_s("rawnet2_s"), 1e-3, None),
     "rawnet2_voc_s": (lambda: rawnet2_s("rawnet2_voc_s"), 1e-3, None),
     "aasist": (NarrowAasist, 3e-3, r"bn1"),

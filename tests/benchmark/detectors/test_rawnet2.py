@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark import detectors
+from benchmark import detectors, settings
 from benchmark.batch import Batch
-from benchmark.detectors import _vocoders
+from benchmark.detectors import _vocoders, rawnet2_voc
 from ingest.types import DataError
 
 
@@ -28,6 +28,36 @@ def test_rawnet2_voc_at_24_khz(golden):
         binary, multi = model.log_probabilities(x)
     np.testing.assert_allclose(binary, told["binary_log_softmax"], rtol=0, atol=1e-4)
     np.testing.assert_allclose(multi, told["multi_log_softmax"], rtol=0, atol=1e-4)
+
+
+def test_rawnet2_voc_averages_the_probabilities_of_whole_segments(golden):
+    """Noise and tone one after the other, and a rest that does not count: the golden probabilities' mean."""
+    model, told = golden.build("RawNet2-Voc", "rawnet2_voc"), golden.arrays("RawNet2-Voc")["binary_log_softmax"][:, 1]
+    noise, tone = golden.waves_24k()
+    one = torch.cat([noise, tone, noise[:50_000]])
+    with torch.inference_mode():
+        score = float(model.score(one[None]))
+        short = model.score(noise[None, :40_000])
+        again = model.score(noise[:40_000].repeat(3)[None, :96_000])
+    assert score == pytest.approx(np.log(np.exp(told).mean()), abs=1e-4)
+    assert torch.equal(short, again)  # shorter than a segment: repeated
+
+
+def test_rawnet2_voc_scores_many_segments_in_parts(monkeypatch):
+    torch.manual_seed(0)
+    model = detectors.build("rawnet2_voc", hidden=16).eval()
+    x = 0.1 * torch.randn(2, 2 * rawnet2_voc.SEGMENT + 5)
+    with torch.inference_mode():
+        whole = model.score(x)
+        monkeypatch.setattr(rawnet2_voc, "AT_ONCE", 1)
+        torch.testing.assert_close(model.score(x), whole)
+
+
+def test_rawnet2_voc_trains_on_four_seconds_and_takes_a_protocols_length():
+    published = settings.resolve("rawnet2_voc", {}, clip=None, weights=None).input
+    assert (published["samples"], published["train_samples"], published["train_crop"]) == (None, 64_000, "first")
+    given = settings.resolve("rawnet2_voc", {}, clip=48_000, weights=None)
+    assert (given.input["samples"], given.input["train_samples"], given.config["samples"]) == (48_000, 48_000, 48_000)
 
 
 def test_rawnet2_s(golden):
