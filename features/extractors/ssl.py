@@ -1,7 +1,9 @@
-"""Self-supervised embeddings: a layer of wav2vec 2.0, WavLM, HuBERT or XLS-R, or all layers pooled over time."""
+"""Self-supervised embeddings: layers of wav2vec 2.0, WavLM, HuBERT or XLS-R, as they are or pooled over time."""
 
 import hashlib
 import json
+import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,16 +37,17 @@ class Ssl(Extractor):
     weights: the folder of a published model (config.json with model.safetensors or pytorch_model.bin); or
     `random`, a small encoder of `architecture` with random weights from seed 0, for tests. layer: 1..layers is
     the output of that transformer layer before any final norm, -1 the encoder's own output, 0 what enters the
-    first layer. pool: `mean_std` gives one frame of mean and deviation over time of every layer, concatenated
-    (2 * layers * width values), whatever `layer` is. normalise: zero mean and unit variance per clip first.
-    stable: random weights only, the layer-norm variant that XLS-R has. precision: float32 or bfloat16.
+    first layer. layers: several of those instead, `5,9,12`, side by side in that order. pool: `mean_std` gives one
+    frame of mean and deviation over time of each of `layers`, concatenated (2 * layers * width values); of every
+    transformer layer, whatever `layer` is, where none are listed. normalise: zero mean and unit variance per clip
+    first. stable: random weights only, the layer-norm variant that XLS-R has. precision: float32 or bfloat16.
     """
 
     min_samples = 400  # one frame of the seven convolutions
 
     def __init__(
         self, weights: str = "", architecture: str = "wav2vec2", layer: int = -1, pool: str = "none",
-        normalise: bool = False, stable: bool = False, precision: str = "float32",
+        normalise: bool = False, stable: bool = False, precision: str = "float32", layers: str = "",
     ):  # fmt: skip
         super().__init__()
         if architecture not in ARCHITECTURES or pool not in POOLS or precision not in PRECISIONS:
@@ -53,39 +56,54 @@ class Ssl(Extractor):
             )
         self.model, self.weights_hash = _model(weights, architecture, stable)
         self.model.to(PRECISIONS[precision]).requires_grad_(False).eval()
-        width, layers = self.model.config.hidden_size, self.model.config.num_hidden_layers
-        if not -1 <= layer <= layers:
-            raise ValueError(f"layer {layer} is not within -1..{layers}")
-        self.layer, self.pool, self.normalise, self.precision = layer, pool, normalise, PRECISIONS[precision]
-        self.dim = 2 * layers * width if pool == "mean_std" else width
+        width, count = self.model.config.hidden_size, self.model.config.num_hidden_layers
+        every = tuple(range(1, count + 1))
+        self.layers = _numbers(layers) or (every if pool == "mean_std" else (layer,))
+        for number in (layer, *self.layers):
+            if not -1 <= number <= count:
+                raise ValueError(f"layer {number} is not within -1..{count}")
+        self.pool, self.normalise, self.precision = pool, normalise, PRECISIONS[precision]
+        self.dim = (2 if pool == "mean_std" else 1) * len(self.layers) * width
         self.clips_per_block = 8
 
     def features(self, wave: Tensor) -> Tensor:
-        """(batch, sample) -> (batch, frame, width), or (batch, 1, 2 * layers * width) if pooled."""
+        """(batch, sample) -> (batch, frame, layers * width), or (batch, 1, 2 * layers * width) if pooled."""
         if self.normalise:
             variance, mean = torch.var_mean(wave, dim=1, keepdim=True, unbiased=False)
             wave = (wave - mean) / (variance + 1e-7).sqrt()
-        entered: list[Tensor] = []
-        hooks = [
-            layer.register_forward_hook(lambda module, args, out: entered.extend(_states(args, out, entered)))
-            for layer in self.model.encoder.layers
-        ]
+        states = self._states(wave.to(self.precision))
+        if self.pool == "mean_std":
+            x = torch.stack([state.float() for state in states], dim=1)  # (batch, layer, frame, width)
+            deviation, mean = torch.std_mean(x, dim=2, unbiased=False)
+            return torch.stack([mean, deviation], dim=2).flatten(1)[:, None]
+        return torch.cat([state.float() for state in states], dim=-1)
+
+    def _states(self, wave: Tensor) -> list[Tensor]:
+        """(batch, frame, width) of each of the layers; the others are let go as the network runs."""
+        kept: dict[int, Tensor] = {}
+        stack = self.model.encoder.layers
+        hooks = [stack[number - 1].register_forward_hook(partial(_keep, kept, number))
+                 for number in set(self.layers) if number > 0]  # fmt: skip
+        if 0 in self.layers:
+            hooks.append(stack[0].register_forward_pre_hook(lambda module, args: kept.update({0: args[0]})))
         try:
-            last = self.model(wave.to(self.precision)).last_hidden_state
+            kept[-1] = self.model(wave).last_hidden_state
         finally:
             for hook in hooks:
                 hook.remove()
-        if self.pool == "mean_std":
-            x = torch.stack(entered[1:], dim=1).float()  # (batch, layer, frame, width)
-            deviation, mean = torch.std_mean(x, dim=2, unbiased=False)
-            return torch.stack([mean, deviation], dim=2).flatten(1)[:, None]
-        return (last if self.layer == -1 else entered[self.layer]).float()
+        return [kept[number] for number in self.layers]
 
 
-def _states(args: tuple, out: Any, entered: list[Tensor]) -> list[Tensor]:
-    """What a layer gives; before the first, also what it was given."""
-    given = [] if entered else [args[0]]
-    return [*given, out[0] if isinstance(out, tuple) else out]
+def _keep(kept: dict[int, Tensor], number: int, module: nn.Module, args: tuple, out: Any) -> None:
+    kept[number] = out[0] if isinstance(out, tuple) else out
+
+
+def _numbers(layers: str) -> tuple[int, ...]:
+    """`5,9,12` to numbers; none for an empty text. Raises ValueError for any other text and for a number twice."""
+    words = [word.strip() for word in layers.split(",")] if layers else []
+    if any(not re.fullmatch("-1|[0-9]+", word) for word in words) or len(set(words)) < len(words):
+        raise ValueError(f"layers {layers!r} is not a list of different numbers such as 5,9,12")
+    return tuple(map(int, words))
 
 
 def _model(weights: str, architecture: str, stable: bool) -> tuple[nn.Module, str]:

@@ -22,14 +22,39 @@ def test_every_architecture_gives_frames_of_its_width(preset):
     torch.testing.assert_close(small(preset=preset).extract(WAVE), x)  # random weights are the same each time
 
 
-def test_layers_are_those_of_transformers():
-    extractor = small()
+@pytest.mark.parametrize("preset", sorted(extractors.presets("ssl")))
+def test_layers_are_those_of_transformers(preset):
+    extractor = small(preset=preset, normalise=False)
     with torch.no_grad():
         said = extractor.model(WAVE, output_hidden_states=True)
     for layer in range(3):
-        torch.testing.assert_close(small(layer=layer).extract(WAVE), said.hidden_states[layer])
+        torch.testing.assert_close(
+            small(preset=preset, normalise=False, layer=layer).extract(WAVE), said.hidden_states[layer]
+        )
     torch.testing.assert_close(extractor.extract(WAVE), said.last_hidden_state)
-    assert len({small(layer=layer).key for layer in (-1, 0, 1, 2, 3)}) == 5
+    assert len({small(preset=preset, layer=layer).key for layer in (-1, 0, 1, 2, 3)}) == 5
+
+
+@pytest.mark.parametrize("preset", sorted(extractors.presets("ssl")))
+def test_listed_layers_lie_side_by_side_in_that_order(preset):
+    several = small(preset=preset, layers="3,0,-1")
+    x = several.extract(WAVE)
+    assert several.dim == x.shape[2] == 3 * 32
+    alone = [small(preset=preset, layer=layer).extract(WAVE) for layer in (3, 0, -1)]
+    torch.testing.assert_close(x, torch.cat(alone, dim=2))
+    pooled = small(preset=preset, layers="3,1", pool="mean_std")
+    assert pooled.dim == 2 * 2 * 32
+    every = small(preset=preset, pool="mean_std").extract(WAVE).view(2, 3, 2, 32)
+    torch.testing.assert_close(pooled.extract(WAVE).view(2, 2, 2, 32), every[:, [2, 0]])
+
+
+@pytest.mark.parametrize(("layers", "message"), [
+    ("5;9", "not a list of different numbers"), ("1,1", "not a list of different numbers"),
+    ("1,4", r"layer 4 is not within -1\.\.3"), ("1,", "not a list"), ("1,-2", "not a list"),
+])  # fmt: skip
+def test_a_wrong_list_of_layers_is_one_line(layers, message):
+    with pytest.raises(DataError, match=message):
+        small(layers=layers)
 
 
 def test_pooling_is_mean_and_deviation_of_every_layer():
@@ -40,21 +65,30 @@ def test_pooling_is_mean_and_deviation_of_every_layer():
     torch.testing.assert_close(x[:, 0, 96:128], second.std(1, unbiased=False))
 
 
-def test_half_precision_stays_near():
-    wide, narrow = small().extract(WAVE), small(precision="bfloat16").extract(WAVE)
+@pytest.mark.parametrize("preset", sorted(extractors.presets("ssl")))
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="no CUDA device here"))])  # fmt: skip
+def test_half_precision_stays_near(preset, device):
+    wide, narrow = (small(preset=preset, precision=precision).to(device).extract(WAVE.to(device))
+                    for precision in ("float32", "bfloat16"))  # fmt: skip
     assert narrow.dtype == torch.float32
     assert (wide - narrow).abs().mean() < 0.05 * wide.abs().mean()
 
 
-def test_a_folder_is_loaded_whole_and_its_place_does_not_matter(tmp_path):
-    model = small(preset="wavlm").model
+@pytest.mark.parametrize("preset", sorted(extractors.presets("ssl")))
+def test_a_folder_is_loaded_whole_and_its_place_does_not_matter(preset, tmp_path):
+    model = small(preset=preset).model
     for place in ("a", "b"):
         model.save_pretrained(tmp_path / place)
-    first, second = (extractors.get("ssl", preset="wavlm", weights=str(tmp_path / place)) for place in ("a", "b"))
-    torch.testing.assert_close(first.extract(WAVE), small(preset="wavlm").extract(WAVE))
-    assert first.key == second.key != small(preset="wavlm").key
+    first, second = (extractors.get("ssl", preset=preset, weights=str(tmp_path / place)) for place in ("a", "b"))
+    torch.testing.assert_close(first.extract(WAVE), small(preset=preset).extract(WAVE))
+    assert first.key == second.key != small(preset=preset).key
+
+
+def test_a_folder_of_another_architecture_is_named(tmp_path):
+    small(preset="wavlm").model.save_pretrained(tmp_path)
     with pytest.raises(DataError, match="holds a wavlm model; set architecture=wavlm"):
-        extractors.get("ssl", weights=str(tmp_path / "a"))
+        extractors.get("ssl", weights=str(tmp_path))
 
 
 def test_weights_that_do_not_fit_are_refused(tmp_path):
