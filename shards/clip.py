@@ -92,7 +92,7 @@ def encode(wave: np.ndarray, audio_codec: str) -> tuple[str, bytes]:
     if wave.min() < -1 or wave.max() > 1:
         return "wav", wav_header(len(wave), 4) + wave.astype("<f4").tobytes()
     if audio_codec == "pcm":
-        return "wav", b"".join((wav_header(len(wave), 2), quantised(wave, 16).astype("<i2")))
+        return "wav", b"".join((wav_header(len(wave), 2), quantised(wave, 16, "<i2")))
     buffer, scaled = io.BytesIO(), wave * np.float32(32768)
     if np.array_equal(scaled, np.rint(scaled)) and scaled.max() <= 32767:
         soundfile.write(buffer, scaled.astype(np.int16), RATE_HZ, format="FLAC", subtype="PCM_16")
@@ -101,10 +101,15 @@ def encode(wave: np.ndarray, audio_codec: str) -> tuple[str, bytes]:
     return "flac", buffer.getvalue()
 
 
-def quantised(wave: np.ndarray, bits: int) -> np.ndarray:
-    """float (sample,), full scale 1, to int32 of so many bits: rounded to nearest, clipped, no dither."""
+def quantised(wave: np.ndarray, bits: int, dtype: str = "<i4") -> np.ndarray:
+    """float (sample,), full scale 1, to integers of so many bits: rounded to nearest, clipped, no dither.
+
+    Up to 24 bits no step loses anything in float32: the scale is a power of two, and the ends are whole numbers.
+    """
     full = 1 << bits - 1
-    return np.clip(np.rint(wave.astype(np.float64) * full), -full, full - 1).astype(np.int32)
+    scaled = np.multiply(wave, wave.dtype.type(full))
+    np.rint(scaled, out=scaled)
+    return np.clip(scaled, -full, full - 1, out=scaled).astype(dtype)
 
 
 def wav_header(samples: int, width: int) -> bytes:

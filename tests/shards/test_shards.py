@@ -275,6 +275,15 @@ def test_rounding_is_to_nearest_and_clips():
     assert quantised(wave, 24).tolist() == [102, 154, -154, 2**23 - 1, -(2**23), 2**23 - 64]
 
 
+@pytest.mark.parametrize("bits", [8, 16, 24])
+def test_quantising_in_single_precision_loses_nothing(bits):
+    full, random = 1 << bits - 1, np.random.default_rng(0)
+    halves = ((np.arange(-70_000, 70_000) + 0.5) / full).astype(np.float32)
+    wave = np.concatenate([halves, random.uniform(-1.2, 1.2, 100_000).astype(np.float32), np.float32([1e-45, -1, 1])])
+    exact = np.clip(np.rint(wave.astype(np.float64) * full), -full, full - 1)
+    assert np.array_equal(quantised(wave, bits), exact) and quantised(wave, bits).dtype == np.int32
+
+
 @pytest.mark.parametrize("codec", ["flac", "pcm"])
 @pytest.mark.parametrize("samples", [1, 15, 16_001])
 def test_members_of_any_length_decode(codec, samples):
