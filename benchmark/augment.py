@@ -10,6 +10,8 @@ import torch
 import torchaudio
 from scipy import signal
 
+from shards.noise import add_at_snr
+
 RATE_HZ = 16_000
 SPEED_LOW, SPEED_HIGH = 0.5, 2.0
 CONTEXT = 10  # samples read beyond what a speed change needs
@@ -125,12 +127,6 @@ def coloured_noise(
     """Stationary noise through random notches, at a signal-to-noise ratio drawn from `snr_db`."""
     noise = _filtered(generator.standard_normal(wave.size), _notches(generator, 0.0))
     return add_at_snr(wave, noise, generator.uniform(*snr_db))
-
-
-def add_at_snr(wave: np.ndarray, noise: np.ndarray, snr_db: float) -> np.ndarray:
-    """wave + noise, the noise scaled to `snr_db` below the wave; a silent wave stays as it is."""
-    scale = np.linalg.norm(wave) / max(np.linalg.norm(noise), 1e-12) / 10 ** (snr_db / 20)
-    return (wave + scale * noise).astype(np.float32)
 
 
 def _notches(generator: np.random.Generator, gain_db: float, *, bands: int = 5) -> np.ndarray:

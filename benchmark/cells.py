@@ -25,7 +25,7 @@ SCORE_COLUMNS = (
 )  # fmt: skip
 # What decides every score beside the detector's own file and its feature; what these import counts too.
 SHARED_SOURCES = ("benchmark/feeds.py", "benchmark/loader.py", "benchmark/score.py", "benchmark/train.py",
-                  "benchmark/training.toml", "shards/reader.py")  # fmt: skip
+                  "benchmark/training.toml", "shards/noise.py", "shards/reader.py")  # fmt: skip
 SOURCE_PACKAGES = ("benchmark", "features")
 
 

@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pyarrow as pa
 
-from benchmark.augment import RATE_HZ, add_at_snr
+from benchmark.augment import RATE_HZ
 from ingest.types import DataError
+from shards.noise import add_at_snr
 
 SAME_SPEAKER = ("corpus", "partition", "speaker")
 LONGEST = {"1s": RATE_HZ, "3s": 3 * RATE_HZ}  # modes that cut a reference: samples
