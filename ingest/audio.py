@@ -289,25 +289,34 @@ def _opened_by_ffmpeg(path: Path | str) -> Iterator[tuple[Header, Iterator[np.nd
 
 
 def _ffmpeg_blocks(path: Path | str, container, stream, found: Header) -> Iterator[np.ndarray]:  # noqa: ANN001
-    import av
-
-    resampler = av.AudioResampler(format="fltp", layout=stream.layout, rate=found.rate_hz)
     done, kept, parts = 0, 0, []
-    for frame in _bounded(path, container.decode(stream), _samples, found.rate_hz):
-        for part in resampler.resample(frame):
-            parts.append(part.to_ndarray())
-            kept += parts[-1].shape[1]
+    for part in _packed(path, container, stream, found):
+        parts.append(part)
+        kept += len(part)
         if kept * max(1, found.channels // 2) >= _BLOCK_SAMPLES:
-            yield _finite(path, np.concatenate(parts, axis=1).T)
+            yield _finite(path, np.concatenate(parts))
             done, kept, parts = done + kept, 0, []
-    parts += [part.to_ndarray() for part in resampler.resample(None)]
-    done += sum(part.shape[1] for part in parts)
     if parts:
-        yield _finite(path, np.concatenate(parts, axis=1).T)
+        yield _finite(path, np.concatenate(parts))
+    done += kept
     if done < found.frames - max(_SHORTFALL_S * found.rate_hz, 0.01 * found.frames):
         raise Unreadable(path, f"truncated: {done} of {found.frames} samples decode")
     if not done:
         raise Unreadable(path, "holds no sample")
+
+
+def _packed(path: Path | str, container, stream, found: Header) -> Iterator[np.ndarray]:  # noqa: ANN001
+    """The frames as float32 (sample, channel), packed: PyAV reads beyond a planar frame of more than 8 channels."""
+    import av
+
+    resampler, form = av.AudioResampler(format="flt", layout=stream.layout, rate=found.rate_hz), None
+    for frame in itertools.chain(_bounded(path, container.decode(stream), _samples, found.rate_hz), [None]):
+        if frame is not None:  # frames that are packed floats pass the resampler unseen
+            form = form or (frame.sample_rate, frame.layout.nb_channels, frame.format.name)
+            if form != (frame.sample_rate, frame.layout.nb_channels, frame.format.name):
+                raise Unreadable(path, "changes its rate, channels or kind of samples on the way")
+        for part in resampler.resample(frame):
+            yield part.to_ndarray().reshape(-1, found.channels)
 
 
 def _samples(frame) -> int:  # noqa: ANN001

@@ -227,3 +227,39 @@ def test_a_tag_that_is_no_utf_8_does_not_hide_the_sound(tmp_path):
     tag = b"ID3\x03\0\0" + bytes([0, 0, 0, len(frame)]) + frame
     (tmp_path / "a.mp3").write_bytes(tag + encode(tmp_path / "b.mp3").read_bytes())
     assert audio.load(tmp_path / "a.mp3")[0].size
+
+
+def encode_by_ffmpeg(path: Path, wave: np.ndarray, layout: str, *, codec: str, rate_hz: int = 16_000) -> Path:
+    """Write float32 (channel, sample) through PyAV."""
+    import av
+
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream(codec, rate=rate_hz, layout=layout)
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(wave), format="fltp", layout=layout)
+        frame.sample_rate, frame.pts = rate_hz, 0
+        fitting = av.AudioResampler(stream.format, layout, rate_hz, frame_size=stream.frame_size or 0)
+        for part in [*fitting.resample(frame), *fitting.resample(None), None]:
+            output.mux(stream.encode(part))
+    return path
+
+
+@pytest.mark.parametrize("channels", [6, 16])
+def test_more_channels_than_eight_are_read_and_nothing_beyond_them(tmp_path, channels):
+    """PyAV's planes of such a frame go on into memory that is not its own; fuzzing ended a process there."""
+    import subprocess
+
+    wave = 0.1 * np.random.default_rng(1).standard_normal((channels, 20_000)).astype(np.float32)
+    soundfile.write(tmp_path / "a.wav", wave.T, 16_000, subtype="PCM_16")
+    words = ["-v", "error", "-i", str(tmp_path / "a.wav"), "-c:a", "wavpack", str(tmp_path / "a.wv")]
+    subprocess.run([audio.ffmpeg(), *words], check=True)
+    np.testing.assert_array_equal(audio.load(tmp_path / "a.wv")[0], audio.load(tmp_path / "a.wav")[0])
+
+
+def test_a_stream_that_changes_its_channels_on_the_way_is_refused(tmp_path):
+    parts = []
+    for channels, layout in ((2, "stereo"), (1, "mono")):
+        wave = np.full((channels, 16_000), 0.1, np.float32)
+        parts.append(encode_by_ffmpeg(tmp_path / f"{layout}.aac", wave, layout, codec="aac").read_bytes())
+    (tmp_path / "both.aac").write_bytes(b"".join(parts))
+    with pytest.raises(audio.Unreadable, match="changes its rate, channels"):
+        audio.load(tmp_path / "both.aac")
