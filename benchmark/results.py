@@ -76,8 +76,10 @@ def collect(data: Path, *, replicates: int = REPLICATES, jobs: int | None = None
             shutil.rmtree(left) if left.is_dir() else left.unlink()
         _keep_older(path)
         folders = sorted(p.parent for p in (data / "scores").glob("*/run.json"))
-        signatures = {f.name: signature(f, replicates) for f in folders}
-        kept = {run for run, old in _previous(path).items() if signatures.get(run) == old}
+        signatures, previous = {f.name: signature(f, replicates) for f in folders}, _previous(path)
+        if previous and not folders:
+            raise DataError(f"{data / 'scores'} holds no run; {path}, which has {len(previous)}, is left as it is")
+        kept = {run for run, old in previous.items() if signatures.get(run) == old}
         new = [f for f in folders if f.name not in kept]
         failures = _failures(data)
         grids = {**_grids(data), "throughput": _throughput(data)}

@@ -33,7 +33,7 @@ def write(data: Path) -> Path:
         collect(data)
     with sql.connect(data, "results") as con:
         if (data / "catalog.duckdb").exists():
-            con.execute(f"ATTACH '{str(data / 'catalog.duckdb').replace(chr(39), chr(39) * 2)}' AS catalog (READ_ONLY)")
+            sql.attach(con, data / "catalog.duckdb", "catalog")
         settle(con)
         pages = {"leaderboard.md": Page(con).text(), "costs.md": Page(con).costs()}
     for name, page in pages.items():

@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from benchmark import card
+from benchmark import card, results
+from ingest import catalog, versions
 from ingest.files import atomic
 from ingest.types import DataError
 
@@ -43,9 +44,37 @@ def connect(data: Path, db: str = "both") -> duckdb.DuckDBPyConnection:
     con = duckdb.connect()
     con.execute("SET enable_progress_bar = false")
     for name, path in there.items():
-        _attach(con, path, name)
+        attach(con, path, name)
     con.execute(f"SET search_path = '{','.join(f'{name}.main' for name in there)}'")
     return con
+
+
+def attach(con: duckdb.DuckDBPyConnection, path: Path, name: str) -> None:
+    """Attach the results or the catalog read-only. An older catalog is brought up to date; a newer file is a DataError.
+
+    So are older results: they are made anew from the score files.
+    """
+    newest = {"results": results.SCHEMA_VERSION, "catalog": catalog.SCHEMA_VERSION}[name]
+    _attach(con, path, name)
+    found = _version(con, path, name)
+    versions.refuse_newer(found, newest, path)
+    if found < newest and name == "catalog":
+        con.execute(f"DETACH {name}")
+        catalog.connect(path).close()
+        _attach(con, path, name)
+    elif found < newest:
+        again = f"python -m benchmark collect --data {path.parent}"
+        raise DataError(f"{path} has schema version {found}, this code reads {newest}; make it anew: {again}")
+
+
+def _version(con: duckdb.DuckDBPyConnection, path: Path, name: str) -> int:
+    try:
+        found = con.execute(f"SELECT max(schema_version) FROM {name}.main.meta").fetchone()[0]
+    except duckdb.CatalogException:
+        found = 1 if name == "results" else None
+    if found is None:
+        raise DataError(f"{path} is not a Siren database")
+    return found
 
 
 def _attach(con: duckdb.DuckDBPyConnection, path: Path, name: str) -> None:

@@ -307,6 +307,17 @@ def test_a_killed_collect_leaves_the_old_catalog_and_the_next_one_succeeds(data)
     assert list(data.glob(".results*")) == []
 
 
+def test_results_without_their_scores_are_left_as_they_are(tmp_path):
+    """A results catalog opens by itself: whoever got only that must not lose it to a `collect`."""
+    made_results.collected(tmp_path)
+    shutil.rmtree(tmp_path / "scores")
+    path = tmp_path / "results.duckdb"
+    before = path.read_bytes()
+    with pytest.raises(DataError, match=r"holds no run; .* is left as it is"):
+        results.collect(tmp_path)
+    assert path.read_bytes() == before
+
+
 def test_results_of_an_older_layout_are_copied_and_of_a_newer_one_refused(tmp_path):
     path = tmp_path / "results.duckdb"
     with duckdb.connect(str(path)) as con:

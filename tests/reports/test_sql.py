@@ -2,9 +2,11 @@
 
 import io
 import json
+import shutil
 import subprocess
 import sys
 
+import duckdb
 import made_results
 import pyarrow.csv
 import pyarrow.parquet as pq
@@ -143,3 +145,52 @@ def test_help_has_examples(capsys):
         main(["sql", "--help"])
     assert left.value.code == 0
     assert "python -m reports sql" in capsys.readouterr().out
+
+
+def versioned(path, name, number):
+    with duckdb.connect(str(path / f"{name}.duckdb")) as con:
+        con.execute("CREATE TABLE IF NOT EXISTS meta (schema_version INTEGER)")
+        con.execute("DELETE FROM meta")
+        con.execute("INSERT INTO meta VALUES (?)", [number])
+
+
+def test_what_a_newer_siren_made_is_refused_by_questions_and_pages(data, tmp_path):
+    from reports import figures, leaderboard
+
+    for name in ("results", "catalog"):
+        copy = tmp_path / name
+        copy.mkdir()
+        for database in data.glob("*.duckdb"):
+            shutil.copy(database, copy)
+        if not (copy / f"{name}.duckdb").exists():
+            shutil.copy(copy / "results.duckdb", copy / f"{name}.duckdb")
+        versioned(copy, name, 99)
+        for ask in (sql.connect, leaderboard.write, figures.opened):
+            with pytest.raises(DataError, match=f"{name}.duckdb has schema version 99, this code reads up to"):
+                ask(copy)
+
+
+def test_older_results_say_how_they_are_made_anew(data, tmp_path):
+    shutil.copy(data / "results.duckdb", tmp_path)
+    versioned(tmp_path, "results", 1)
+    with pytest.raises(DataError, match=r"has schema version 1, this code reads .*benchmark collect"):
+        sql.query(tmp_path, "SELECT 1")
+    (tmp_path / "results.duckdb").unlink()
+    duckdb.connect(str(tmp_path / "results.duckdb")).close()
+    with pytest.raises(DataError, match="schema version 1"):
+        sql.query(tmp_path, "SELECT 1")
+
+
+def test_an_older_catalog_is_brought_up_to_date_before_it_is_asked(tmp_path):
+    from ingest import catalog
+
+    path = tmp_path / "catalog.duckdb"
+    catalog.connect(path, read_only=False).close()
+    with duckdb.connect(str(path)) as con:
+        con.execute("DROP VIEW trial_pool")
+        con.execute("ALTER TABLE utterance DROP COLUMN sentence")
+        con.execute("UPDATE meta SET schema_version = 1")
+        con.execute("CREATE VIEW trial_pool AS SELECT *, 0.5 AS fold FROM utterance")
+    before = path.read_bytes()
+    assert sql.query(tmp_path, "SELECT count(sentence) AS n FROM utterance").to_pylist() == [{"n": 0}]
+    assert (tmp_path / "catalog.duckdb.v1.bak").read_bytes() == before
