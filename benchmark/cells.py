@@ -57,6 +57,7 @@ class Cell:
     train_key: str  # cells with the same key share one training
     run_id: str
     trained: bool  # False: the weights are scored as they are
+    code_version: str  # of the sources here: a node of a cluster has them in other folders
 
 
 def trials(con: duckdb.DuckDBPyConnection, name: str, *, partial: bool = False, lists: Path | None = None) -> Trials:
@@ -108,11 +109,8 @@ def resolve(
 
 def cell(protocol: str, on: Trials, how: Settings, seed: int, trained: bool) -> Cell:
     """One cell; DataError if it is to be trained and the protocol has no training trials."""
-    about = {
-        "settings": how.as_json(),
-        "seed": seed,
-        "code": code_version(how.detector, how.input["feature"]),
-    }
+    code = code_version(how.detector, how.input["feature"])
+    about = {"settings": how.as_json(), "seed": seed, "code": code}
     if trained:
         if not on.role("train").num_rows or not on.role("dev").num_rows:
             raise DataError(
@@ -123,7 +121,7 @@ def cell(protocol: str, on: Trials, how: Settings, seed: int, trained: bool) -> 
     train_key = f"{how.detector}-s{seed}-{digest(about)}"
     run = digest({**about, "protocol": protocol, "trials": on.fingerprint})
     run_id = f"{protocol.replace('/', '-')}-{how.detector}-s{seed}-{run}"
-    return Cell(protocol, how.detector, seed, how, train_key, run_id, trained)
+    return Cell(protocol, how.detector, seed, how, train_key, run_id, trained, code)
 
 
 def score_keys(rows: pa.Table, *, paired: bool) -> list[tuple]:

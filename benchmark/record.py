@@ -89,8 +89,7 @@ def _about(on: Trials) -> dict[str, Any]:
 
 def _provenance() -> dict[str, Any]:
     return {
-        **git_state(),
-        "lock": sha256(grid.ROOT / "requirements.lock") if (grid.ROOT / "requirements.lock").exists() else None,
+        **source(),
         "catalog_version": catalog.SCHEMA_VERSION,
         "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
@@ -108,6 +107,13 @@ def device_name(device: str) -> str:
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+@cache
+def source() -> dict[str, Any]:
+    """The commit, whether it was changed since, and the lock file's hash of this checkout; None where it is none."""
+    lock = grid.ROOT / "requirements.lock"
+    return {**git_state(), "lock": sha256(lock) if lock.exists() else None}
 
 
 @cache

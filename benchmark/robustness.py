@@ -107,7 +107,8 @@ def _cell(recorded: dict[str, Any], words: Sequence[str]) -> Cell:
     about = grid.digest([recorded["run_id"], *words])
     how = Settings.from_json(recorded["config"])
     name = f"robustness-{recorded['run_id']}-{about}"
-    return Cell(recorded["protocol"], recorded["detector"], recorded["seed"], how, recorded["train_key"], name, True)
+    code = grid.code_version(how.detector, how.input["feature"])
+    return Cell(recorded["protocol"], how.detector, recorded["seed"], how, recorded["train_key"], name, True, code)
 
 
 def _score(data: Path, cell: Cell, on: Trials, machine: running.Machine) -> None:

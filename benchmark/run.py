@@ -6,7 +6,7 @@ import json
 import time
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,13 +86,17 @@ def run(
     data: where catalog and shards lie; out: where models and scores go (default: data). part (i, n): of all trainings,
     done or not, the i-th, (i + n)-th, ... only, so that n such calls do everything once.
     """
-    out = out or data
+    data = Path(data).absolute()  # a node of a cluster works in a folder of its own
+    out = Path(out).absolute() if out else data
+    weights = weights and Path(weights).absolute()
     groups = grouped(out, cells, part)
     failures: list[Failure] = []
     if not groups:
         return failures
     tasks = (
-        joblib.delayed(_group)(_Work(data, out, {c.protocol: on[c.protocol] for c in group}, machine, weights), group)
+        joblib.delayed(_group)(
+            _Work(data, out, {c.protocol: on[c.protocol] for c in group}, machine, weights, record.source()), group
+        )
         for group in groups.values()
     )
     jobs = min(machine.jobs, len(groups)) if isinstance(machine.jobs, int) else machine.jobs
@@ -112,6 +116,7 @@ class _Work:
     on: Mapping[str, Trials]
     machine: Machine
     weights: Path | None
+    source: Mapping[str, Any] = field(default_factory=dict)  # record.source() of the process that ordered the work
 
 
 def _group(work: _Work, group: Sequence[Cell]) -> list[Failure]:
@@ -172,9 +177,10 @@ def _train_and_score(work: _Work, cells: Sequence[Cell], device: str, here: "Sha
             if not here.first:
                 continue
             facts = _facts(cell, {**training, **costs}, detector, device, model_folder(work.out, cell))
+            facts |= {"processes": here.world, **work.source}
             record.write_run(
                 work.data, work.out, cell.run_id, work.on[cell.protocol], scored,
-                curve=training["curve"], facts={**facts, "processes": here.world}, paired=detector.REFERENCE,
+                curve=training["curve"], facts=facts, paired=detector.REFERENCE,
             )  # fmt: skip
 
 
@@ -307,7 +313,7 @@ def _facts(cell: Cell, costs: dict, detector: Any, device: str, folder: Path) ->
         "seed": cell.seed,
         "config": cell.settings.as_json(),
         "trained": cell.trained,
-        "code_version": grid.code_version(cell.detector, cell.settings.input["feature"]),
+        "code_version": cell.code_version,
         "parameters": sum(p.numel() for p in detector.parameters()),
         "form": detector.form,
         "device": record.device_name(device),

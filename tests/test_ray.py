@@ -5,9 +5,11 @@ import subprocess
 import sys
 import time
 
+import duckdb
 import pytest
 import small_corpus
 import street
+import trained_run
 
 from shards import writer
 
@@ -93,6 +95,44 @@ def test_a_node_killed_on_the_way_then_run_again(cluster, data, expected):
         call(*words, *on(cluster), data=data)
     street.call("shards", "gc", data=data)  # a killed task leaves its temporary file
     assert made(data) == expected
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    """A catalog of 44 clips and their shards, nothing trained."""
+    data = small_corpus.build(tmp_path_factory.mktemp("clips"), corpus="librisevoc", rows=trained_run.rows(4))
+    writer.write_corpus("librisevoc", data, jobs=1)
+    return data
+
+
+CELLS = ("benchmark", "run", "--protocol", "inner/librisevoc", "--detector", "mean_pool", "lfcc_gmm", "--partial",
+         "--set", "mean_pool.epochs=2", "lfcc_gmm.components=2", "lfcc_gmm.iterations=2")  # fmt: skip
+MACHINES = {"started_at", "finished_at", "train_s", "score_s", "peak_memory_bytes", "energy_j", "energy_source"}
+
+
+def fresh(clips, folder):
+    """A DATA with the catalog and shards of `clips` and no run."""
+    folder.mkdir()
+    for name in ("catalog.duckdb", "shards"):
+        (folder / name).symlink_to(clips / name)
+    return folder
+
+
+def test_trained_cells_have_the_scores_and_the_record_of_one_process(cluster, clips, tmp_path):
+    here, there = fresh(clips, tmp_path / "here"), fresh(clips, tmp_path / "there")
+    street.call(*CELLS, "--jobs", "1", data=here)
+    said = call(*CELLS, *on(cluster), data=os.path.relpath(there, street.ROOT)).stdout  # as a user types it
+    assert "2 of 2 cells done" in said
+    assert street.digest(there) == street.digest(here)
+    assert len(street.records(there)) == 2
+    for ours, theirs in zip(street.records(here), street.records(there), strict=True):
+        assert {key for key in ours if ours[key] != theirs[key]} <= MACHINES, (ours, theirs)
+    figures = "SELECT run_id, subset, metric, value FROM result ORDER BY ALL"
+    found = []
+    for data in (here, there):
+        with duckdb.connect(str(data / "results.duckdb"), read_only=True) as con:
+            found.append(con.execute(figures).fetchall())
+    assert found[0] == found[1] and len(found[0]) > 10
 
 
 def test_no_cluster_is_one_line(data):
