@@ -250,14 +250,42 @@ def _set_trainable(detector: nn.Module, prefixes: list[str]) -> None:
         raise DataError(f"no parameter of {type(detector).__name__} starts with {', '.join(prefixes)}")
 
 
+class _PlainDescent:
+    """Mixed into an optimizer: groups that say `plain` take the bare step -lr * gradient, the others its own."""
+
+    def step(self, closure: Callable | None = None) -> Any:
+        everything = self.param_groups
+        self.param_groups = [group for group in everything if not group.get("plain")]
+        try:
+            loss = super().step(closure)
+        finally:
+            self.param_groups = everything
+        with torch.no_grad():
+            for group in everything:
+                for parameter in group["params"] if group.get("plain") else ():
+                    if parameter.grad is not None:
+                        parameter.add_(parameter.grad, alpha=-group["lr"])
+        return loss
+
+
+class _Adam(_PlainDescent, torch.optim.Adam):
+    pass
+
+
+class _AdamW(_PlainDescent, torch.optim.AdamW):
+    pass
+
+
+class _Sgd(_PlainDescent, torch.optim.SGD):
+    pass
+
+
 def _optimizer(detector: nn.Module, how: Training) -> torch.optim.Optimizer:
-    kinds: dict[str, Callable] = {
-        "adam": torch.optim.Adam,
-        "adamw": torch.optim.AdamW,
-        "sgd": torch.optim.SGD,
-    }
+    kinds: dict[str, Callable] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
     if hasattr(detector, "parameter_groups"):
         groups = detector.parameter_groups(how.weight_decay)
+        if any(group.get("plain") for group in groups):
+            kinds = {"adam": _Adam, "adamw": _AdamW, "sgd": _Sgd}
     else:
         groups = [p for p in detector.parameters() if p.requires_grad]
     extra = {"momentum": 0.9} if how.optimizer == "sgd" else {}

@@ -60,6 +60,14 @@ class LfccResNet(Detector):
         """One-class softmax, margins 0.5 and 0.2, scale 20."""
         return self.oc_softmax(self.embed(batch.x)[0], batch.target)
 
+    def parameter_groups(self, weight_decay: float) -> list[dict]:
+        """Groups for the optimiser: as published, the direction of bona fide has plain descent and does not decay."""
+        trained = {name: p for name, p in self.named_parameters() if p.requires_grad}
+        own = [p for name, p in trained.items() if name == "oc_softmax.center"]
+        rest = [p for name, p in trained.items() if name != "oc_softmax.center"]
+        groups = [{"params": rest}, {"params": own, "plain": True, "weight_decay": 0.0}]
+        return [group for group in groups if group["params"]]
+
     def map_weights(self, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """A file of the network alone gets its prefix (it lacks the direction); layers that nothing uses go."""
         if "conv1.weight" in state:

@@ -6,8 +6,9 @@ import torch
 from golden_formula import golden, params, tensor, waves
 from shared_data import shared
 
-from benchmark import detectors
+from benchmark import detectors, settings
 from benchmark.batch import Batch
+from benchmark.train import _optimizer
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 
@@ -88,3 +89,22 @@ def test_sixteen_real_clips_are_learnt():
     torch.manual_seed(0)
     detector = detectors.build("singfake_lfcc_resnet", width=8)
     assert real_clips.steps_to_learn(detector, real_clips.batch(detector), lr=1e-3, at_most=60) is not None
+
+
+@pytest.mark.parametrize("name", ["singfake_lfcc_resnet", "singfake_spec_resnet"])
+def test_the_direction_of_bona_fide_descends_plainly_and_the_network_by_adam(name):
+    torch.manual_seed(0)
+    detector = detectors.build(name, **detectors.get(name).SMALL)
+    how = settings.resolve(name, {"": {"lr": 0.01, "weight_decay": 0.1}}, clip=None, weights=None).training
+    optimizer = _optimizer(detector, how)
+    centre, first = detector.oc_softmax.center, detector.resnet.conv1.weight
+    before, weight = centre.detach().clone(), first.detach().clone()
+    detector.loss(Batch(torch.randn(4, 64_000), torch.tensor([1, 0, 1, 0]), list("abcd"), {})).backward()
+    gradient = centre.grad.clone()
+    optimizer.step()
+    torch.testing.assert_close(centre, before - 0.01 * gradient)
+    moved = (first.detach() - weight).abs()
+    assert float(moved.median()) == pytest.approx(0.01, rel=0.01), "Adam's first step is as long as its rate"
+    again = _optimizer(detector, how)
+    again.load_state_dict(optimizer.state_dict())
+    assert [group.get("plain", False) for group in again.param_groups] == [False, True]
