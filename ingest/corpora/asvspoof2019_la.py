@@ -30,7 +30,7 @@ CORPUS = Corpus(
         Count("eval", "spoof", 63882, "ASVspoof2019.LA.cm.eval.trl.txt", "V"),
     ),
     markers=(f"{_FOLDER}/ASVspoof2019.LA.cm.*.txt|ASVspoof2019.LA.cm.*.txt",),
-    audio=tuple(f"ASVspoof2019_LA_{partition}|flac" for partition in PARTITIONS),
+    audio=(*(f"ASVspoof2019_LA_{partition}" for partition in PARTITIONS), "flac"),
     rate_hz=16_000,
     stem_unique=True,
     aliases=same(ATTACKS),

@@ -35,7 +35,7 @@ CORPUS = Corpus(
         Count("test", "spoof", 79173, "count of test.txt", "S"),
     ),
     markers=("train.txt|dev.txt|test.txt",),
-    audio=tuple(f"{partition}_set|{partition}|flac" for partition in PARTITIONS),
+    audio=(*(f"{partition}_set|{partition}" for partition in PARTITIONS), "flac"),
     rate_hz=16_000,
     stem_unique=True,
     aliases=same(ATTACKS),

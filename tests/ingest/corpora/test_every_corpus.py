@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import miniatures
+import pyarrow as pa
 import pytest
 
 from ingest import corpora, rows, scan, text
@@ -180,3 +181,16 @@ def test_any_other_label_word_is_refused_with_its_line(word, tmp_path):
 def test_line_ends_are_no_part_of_a_word(tmp_path):
     path = miniatures.put(tmp_path / "list.txt", b"\xef\xbb\xbfa b\r\nc  d \r\n\r\ne\tf")
     assert text.fields(path, ("x", "y")).to_pydict() == {"x": ["a", "c", "e"], "y": ["b", "d", "f"], "line": [1, 2, 4]}
+
+
+@pytest.mark.parametrize("name", ["asvspoof2019_la", "asvspoof2021_la", "asvspoof2021_df", "ctrsvdd"])
+def test_audio_merged_in_one_folder_or_lying_without_its_level_is_found(name, tmp_path):
+    corpus = corpora.get(name).corpus
+    for kind in ("merged", "level"):
+        root = miniatures.build(name, tmp_path / kind)
+        table = pa.concat_tables(rows.complete(one, corpus) for one in corpora.get(name).tables(root))
+        for path in map(Path, table["path"].to_pylist()):
+            folder = Path("flac") if kind == "merged" else Path(path.parts[0])
+            miniatures.put(root / folder / path.name, b"x")
+        found = scan.match(table, scan.index(root, corpus.audio, {}), corpus)
+        assert (found.file >= 0).all() and not len(found.extra), kind
