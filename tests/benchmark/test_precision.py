@@ -1,0 +1,80 @@
+"""Training in bfloat16: every detector has a finite loss and finite gradients there, close to those of float32."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import small_forms
+import torch
+
+from benchmark import detectors, score
+from benchmark.distribution import Hardware
+from benchmark.loader import Loader
+from features import extractors
+
+LOSS_TOLERANCE = 0.1  # of a loss; losses are of the order of 1
+LEARNING = [name for name in detectors.names() if not hasattr(detectors.get(name), "fit")]
+
+
+class Noise:
+    """A reader of two clips."""
+
+    def wave(self, utt_id, variant="original"):
+        return 0.1 * np.random.default_rng(ord(utt_id)).standard_normal(16_000).astype(np.float32)
+
+    def length(self, utt_id, variant="original"):
+        return 16_000
+
+    def span(self, utt_id, start, stop, variant="original"):
+        return self.wave(utt_id)[start:stop]
+
+
+@pytest.fixture(scope="module", params=LEARNING)
+def seen(request):
+    """(name, detector without dropout whose batch norms have seen the batch, the batch)."""
+    model = small_forms.build(request.param)
+    batch = small_forms.batch(model)
+    for layer in model.modules():
+        if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm):
+            layer.momentum = 1.0
+        if isinstance(layer, torch.nn.Dropout | torch.nn.Dropout2d):
+            layer.p = 0.0
+    with torch.no_grad():
+        model.train().loss(batch)
+    return request.param, model, batch
+
+
+@pytest.fixture(scope="module")
+def narrow_numbers():
+    return Hardware(torch.device("cpu"), "bfloat16")
+
+
+def test_loss_and_gradients_in_bfloat16(seen, narrow_numbers):
+    name, model, batch = seen
+    model.train().zero_grad(set_to_none=True)
+    torch.manual_seed(1)
+    exact = float(model.loss(batch).detach())
+    torch.manual_seed(1)
+    with narrow_numbers.autocast():
+        loss = model.loss(batch)
+    narrow_numbers.backward(loss)
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    assert gradients and all(bool(g.isfinite().all()) and g.dtype == torch.float32 for g in gradients)
+    assert float(loss.detach()) == pytest.approx(exact, abs=LOSS_TOLERANCE * max(1.0, abs(exact))), name
+
+
+def test_scores_are_computed_in_float32_whatever_trained(narrow_numbers):
+    """A pool that keeps the best nodes may keep others when their scores are rounded: a score must not hang on that."""
+    model = small_forms.build("aasist")
+    rows = pa.table({"utt_id": ["a", "b"], "label": ["bonafide", "spoof"]})
+    spec = {"feature": "raw", "params": {}, "samples": 16_000, "test_crop": "first", "short": "repeat"}
+    found = score.score(model, Loader(Noise(), rows, spec, extractors.get("raw"), batch_size=2, seed=0, train=False))
+    with torch.inference_mode():
+        told = model.score(torch.from_numpy(np.stack([Noise().wave("a"), Noise().wave("b")])))
+    np.testing.assert_array_equal(found, told.double().numpy())
+
+
+def test_a_mixture_is_computed_in_float64_whatever_is_asked(narrow_numbers):
+    model = small_forms.build("lfcc_gmm")
+    batch = small_forms.batch(model)
+    with torch.inference_mode(), narrow_numbers.autocast():
+        assert model.score_batch(batch).dtype == torch.float64
