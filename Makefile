@@ -21,7 +21,7 @@ DEMO_PROTOCOLS := inner/librisevoc inner/wavefake inner/decro_en inner/decro_zh 
 CORPORA := $(filter-out _%,$(basename $(notdir $(wildcard ingest/corpora/*.py))))
 INGEST_FLAGS = $(if $(PARTIAL),--partial) $(if $(LJSPEECH),--ljspeech "$(LJSPEECH)") $(if $(JSUT),--jsut "$(JSUT)")
 
-.PHONY: help setup demo test lint matrix fuzz bench benchmark leaderboard site docs figures sql all-corpora readme lock $(CORPORA)
+.PHONY: help setup demo test lint matrix fuzz bench benchmark leaderboard site docs figures app sql all-corpora readme lock $(CORPORA)
 
 help:  ## this list
 	@sed -nE 's/^\$$\(CORPORA\):.*## /<corpus> /p; s/^([a-z-]+):.*## /\1 /p' $(MAKEFILE_LIST) | \
@@ -98,6 +98,9 @@ docs: $(READY)  ## this documentation as pages in site/, which open from the fil
 
 figures: $(READY)  ## DATA/reports/figures/*.svg and *.png: DET, heat map, learning curves, t-SNE, Grad-CAM, ...
 	$(PYTHON) -m reports figures --data "$(DATA)"
+
+app: $(READY)  ## a web page on this machine that judges recordings with the runs below DATA
+	$(PYTHON) -m benchmark app --data "$(DATA)"
 
 sql: $(READY)  ## a read-only query: make sql Q="SELECT * FROM leaderboard"
 	@test -n "$$Q" || { echo 'make sql: pass the query: make sql Q="SELECT * FROM leaderboard"' >&2; exit 2; }

@@ -1,11 +1,12 @@
-"""python -m benchmark run | score | plan | reproduce | detect | export | shortcuts | status | collect | detectors |
-throughput | forms."""
+"""python -m benchmark run | score | plan | reproduce | detect | export | app | shortcuts | status | collect |
+detectors | throughput | forms."""
 
 import json
 import sys
 from collections.abc import Sequence
 
 from benchmark import detect_cli, forms, run_cli, throughput
+from benchmark.app import cli as app_cli
 from ingest.cli import Parser, add_data
 from ingest.cli import run as run_main
 
@@ -27,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     run_cli.add(commands, EXAMPLES)
     detect_cli.add(commands)
+    app_cli.add(commands)
     throughput.add(commands, EXAMPLES)
     forms.add(commands, EXAMPLES)
     for name, what, does in (

@@ -123,7 +123,7 @@ def _detector(arguments: argparse.Namespace) -> Any:
     if given == ["weights"] and not arguments.weights.is_file():
         raise DataError(f"--weights {arguments.weights} is not a file")
     source = arguments.run or arguments.model or arguments.weights
-    _set_threads(arguments.threads)
+    set_threads(arguments.threads)
     return DeepfakeDetector(
         source if source is not None else trained.newest_run(arguments.data, arguments.detector),
         detector=arguments.detector, data=arguments.data, device=arguments.device,
@@ -146,7 +146,8 @@ def _separator(arguments: argparse.Namespace) -> Any:
     return vocals.Separator(model, devices.device_of(arguments.device))
 
 
-def _set_threads(threads: int | None) -> None:
+def set_threads(threads: int | None) -> None:
+    """Let PyTorch use so many CPU threads, by default one per core. Raises DataError below one."""
     import os
 
     import torch

@@ -142,8 +142,6 @@ class DeepfakeDetector:
 
     def _scores(self, recording: Recording) -> tuple[list[tuple[float, float, float]], float | None]:
         """The windows with their scores, and the benchmark's score; None where it is not defined."""
-        from benchmark.loader import crop_start
-
         samples, length = self.trained.input["samples"], recording.wave.size
         size = samples or WINDOW
         begins = windows.starts(length, size, self.overlap)
@@ -152,29 +150,42 @@ class DeepfakeDetector:
             scores = [whole] if length <= size else self._windows(recording, begins, size)
             score = whole
         else:
-            own = crop_start(length, size, crop=self.trained.input["test_crop"]) if length > size else 0
+            own = self.own_start(length)
             extra = [] if own in begins else [own]
             scores = self._windows(recording, begins + extra, size)
             score = scores[(begins + extra).index(own)]
         spans = [(b / RATE_HZ, min(b + size, length) / RATE_HZ, s) for b, s in zip(begins, scores)]
         return spans, score
 
-    def _windows(self, recording: Recording, begins: Sequence[int], size: int) -> list[float]:
+    def own_start(self, length: int) -> int:
+        """First sample of the window that the benchmark scores in `length` samples; 0 for detectors of whole clips."""
+        from benchmark.loader import crop_start
+
+        size = self.trained.input["samples"]
+        return crop_start(length, size, crop=self.trained.input["test_crop"]) if size and length > size else 0
+
+    def features(self, waves: Sequence[np.ndarray]) -> Any:
+        """Waves (sample,) of one length, filled if too short -> what the network reads, (batch, ...) on its device."""
+        import torch
+
         from benchmark.loader import fill
 
+        size, short = self.trained.input["samples"], self.trained.input["short"]
+        filled = [fill(w, size, short=short) if size and w.size < size else w for w in waves]
+        with torch.inference_mode():
+            return self.extractor.extract(torch.from_numpy(np.stack(filled)).to(self.device))
+
+    def _windows(self, recording: Recording, begins: Sequence[int], size: int) -> list[float]:
         scores: list[float] = []
         for first in range(0, len(begins), AT_ONCE):
-            parts = [recording.cut(b, b + size) for b in begins[first : first + AT_ONCE]]
-            short = self.trained.input["short"]
-            scores += self._run([p if p.size == size else fill(p, size, short=short) for p in parts], recording.path)
+            scores += self._run([recording.cut(b, b + size) for b in begins[first : first + AT_ONCE]], recording.path)
         return scores
 
     def _run(self, waves: Sequence[np.ndarray], path: str) -> list[float]:
         import torch
 
         with torch.inference_mode():
-            x = self.extractor.extract(torch.from_numpy(np.stack(waves)).to(self.device))
-            scores = self.network.score(x).double().cpu().numpy()
+            scores = self.network.score(self.features(waves)).double().cpu().numpy()
         if not np.isfinite(scores).all():
             raise Unreadable(path, f"{self.trained.detector} gives it a score that is not finite")
         return [float(score) for score in scores]

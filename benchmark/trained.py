@@ -71,6 +71,18 @@ def newest_run(data: Path, detector: str) -> str:
     raise DataError(f"{data} holds {len(found)} runs of {detector}: pass one as --run (first: {found[0]})")
 
 
+def runs(data: Path) -> list[str]:
+    """The finished runs below DATA that trained a network which is still there, sorted; DataError if there are none."""
+    found = []
+    for path in sorted((data / "scores").glob("*/run.json")):
+        about = _json(path)
+        if about.get("trained") and not about.get("external") and isinstance(about.get("train_key"), str):
+            found += [path.parent.name] if (inside(data / "models", about["train_key"]) / WEIGHTS).is_file() else []
+    if not found:
+        raise DataError(f"{data} holds no trained run; name a detector (--run, --model, --weights), or train one")
+    return found
+
+
 def from_run(data: Path, run: str | Path, *, weights: Path | None = None) -> Trained:
     """The detector of a finished run, calibrated on its dev scores.
 

@@ -25,6 +25,10 @@ VOICE_S = 1200.0  # a song of this length takes 3 GB while it is separated
 _STEPS = np.float32(1 << 23)  # of 24 bits
 
 
+class TooLong(Unreadable):
+    """A file that lasts longer than was allowed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Recording:
     """One decoded file; `wave` (sample,) float32 at 16 kHz may lie on disk, so take parts of it by `cut`."""
@@ -89,7 +93,7 @@ def _no_longer(path: Path | str, blocks: Iterator[np.ndarray], longest_s: float,
     for block in blocks:
         left -= len(block)
         if left < 0:
-            raise Unreadable(path, f"lasts longer than {longest_s / 3600:g} hours; raise --longest or cut it")
+            raise TooLong(path, f"lasts longer than {longest_s / 3600:g} hours; raise --longest or cut it")
         yield block
 
 

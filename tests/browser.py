@@ -16,7 +16,7 @@ import pytest
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
     "--disable-sync", "--no-first-run", "--disable-dev-shm-usage", "--allow-file-access-from-files",
-    "--window-size=1280,1000", "--host-resolver-rules=MAP * ~NOTFOUND",
+    "--window-size=1280,1000", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )  # fmt: skip
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 
@@ -44,9 +44,9 @@ class Browser:
         except urllib.error.HTTPError as error:
             raise AssertionError(json.load(error)["value"]["message"]) from None
 
-    def open(self, path: Path) -> None:
-        """Load a file."""
-        self._ask("POST", "/url", {"url": path.resolve().as_uri()})
+    def open(self, page: Path | str) -> None:
+        """Load a file, or an address of this machine."""
+        self._ask("POST", "/url", {"url": page.resolve().as_uri() if isinstance(page, Path) else page})
 
     def run(self, script: str, *arguments):
         """What a function body returns, in the page."""
@@ -75,9 +75,10 @@ class Browser:
         """The window as base64 PNG."""
         return self._ask("GET", "/screenshot")
 
-    def console(self) -> list[str]:
-        """What the page complained about since the last time."""
-        return [entry["message"] for entry in self._ask("POST", "/se/log", {"type": "browser"})]
+    def console(self, *levels: str) -> list[str]:
+        """What the page complained about since the last time; of these levels (SEVERE, WARNING), or anything."""
+        entries = self._ask("POST", "/se/log", {"type": "browser"})
+        return [entry["message"] for entry in entries if not levels or entry["level"] in levels]
 
     def requests(self) -> list[str]:
         """Addresses that were asked for since the last time."""
