@@ -167,11 +167,17 @@ def _holds(folder: Path, pattern: str) -> bool:
 
 
 def _whole(corpus: Corpus, folder: Path) -> Path:
-    """The folder above, where the corpus's own layout names this one and the folder above is a root by that name."""
+    """The folder above, where that is a root too and this one its part: named by the layout, or without the audio."""
+    above = folder.parent
+    if not is_root(corpus, above):
+        return folder
     own = (one for marker in corpus.markers for one in _alternatives(marker) if one.split("/")[0] == folder.name)
-    return (
-        folder.parent if any(_holds(folder.parent, one) for one in own) and is_root(corpus, folder.parent) else folder
-    )
+    part = any(_holds(above, one) for one in own) or (not _audible(corpus, folder) and _audible(corpus, above))
+    return above if part else folder
+
+
+def _audible(corpus: Corpus, folder: Path) -> bool:
+    return any(_folders(folder, one) for pattern in corpus.audio for one in _alternatives(pattern))
 
 
 def _once(folders: Sequence[Path]) -> list[Path]:

@@ -123,7 +123,9 @@ def csv_rows(path: Path | str, header: Sequence[str]) -> pa.Table:
             f"{path} line {lines[0]}: the header {_quote(','.join(rows[0]))} lacks {', '.join(absent)}; "
             f"expected {','.join(header)}"
         )
-    for row, line in zip(rows, lines):
+    for row, line in zip(rows[1:], lines[1:]):
+        if row == rows[0]:
+            raise DataError(f"{path} line {line}: the header again: several files were joined; take the published one")
         if len(row) != len(rows[0]):
             raise DataError(
                 f"{path} line {line}: {len(row)} cells where the header has {len(rows[0])} ({_quote(','.join(row))})"

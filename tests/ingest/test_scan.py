@@ -135,6 +135,14 @@ def test_a_folder_that_the_layout_names_is_not_the_root(tmp_path):
     assert scan.find_root(corpus, alone) == alone
 
 
+def test_a_folder_of_protocols_beside_the_audio_is_not_the_root(tmp_path):
+    corpus = dataclasses.replace(CORPUS, markers=("list.txt|*/list.txt",))
+    root = put(tmp_path / "root", "any name/list.txt", "a/1.wav")
+    assert scan.find_root(corpus, root / "any name") == root
+    put(root, "any name/b/1.wav")
+    assert scan.find_root(corpus, root / "any name") == root / "any name"
+
+
 def test_a_gzipped_protocol_file_marks_the_root_too(tmp_path):
     assert scan.is_root(CORPUS, put(tmp_path / "r", "list.txt.gz", "a/1.wav"))
 

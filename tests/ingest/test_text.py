@@ -154,3 +154,18 @@ def test_label_words_in_every_spelling(tmp_path):
         write(tmp_path, b"Bonafide\nbona-fide\nreal\ngenuine\nSpoof\ndeepfake\nfake\nunknown\nodd\n"), ["w"]
     )
     assert text.labels(words["w"]).to_pylist() == ["bonafide"] * 4 + ["spoof"] * 3 + ["unknown", "odd"]
+
+
+def test_a_second_header_in_a_csv_file_is_refused_with_its_line(tmp_path):
+    path = tmp_path / "meta.csv"
+    path.write_text('file,label\n0.wav,spoof\nfile,"label"\n0.wav,spoof\n')
+    with pytest.raises(DataError, match=r"meta\.csv line 3: the header again: several files were joined"):
+        text.csv_rows(path, ("file", "label"))
+
+
+def test_blanks_after_a_quoted_cell_are_no_part_of_the_row(tmp_path):
+    path = tmp_path / "meta.csv"
+    path.write_bytes(b'file,label \t\r\n"0.wav","a, b"  \r\n1.wav,c\t')
+    assert text.csv_rows(path, ("file", "label")).to_pydict() == {
+        "file": ["0.wav", "1.wav"], "label": ["a, b", "c"], "line": [2, 3],
+    }  # fmt: skip
