@@ -16,6 +16,7 @@ from benchmark import run as running
 from benchmark.cells import Cell, Trials
 from benchmark.settings import Settings
 from ingest import catalog
+from ingest.files import lock
 from ingest.types import DataError
 
 ORIGINAL = "original"
@@ -36,8 +37,9 @@ def score(data: Path, run_id: str, words: Sequence[str], machine: running.Machin
         _refuse_missing(con, test, words)
     through = _through(on, test, words)
     cell = _cell(recorded, words)
-    if not running.done(data, cell):
-        _score(data, cell, through, machine)
+    with lock(running.model_folder(data, cell) / "lock"):
+        if not running.done(data, cell):
+            _score(data, cell, through, machine)
     return cell.run_id
 
 

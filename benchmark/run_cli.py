@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ingest.cli import Parser, add_data
-from ingest.files import sha256
+from ingest.files import lock, sha256
 from ingest.parallel import add_jobs, chosen
 from ingest.types import DataError, nearest
 
@@ -255,7 +255,8 @@ def _shortcuts(arguments) -> int:  # noqa: ANN001
     with catalog.connect(arguments.data / "catalog.duckdb") as con:
         on, _ = requests.trials(con, requests.Request(tuple(arguments.protocol or ()), (), (0,), {},
                                                       partial=arguments.partial, lists=arguments.lists))  # fmt: skip
-        made = shortcuts.run(arguments.data, con, on)
+        with lock(arguments.data / "shortcuts.lock"):
+            made = shortcuts.run(arguments.data, con, on)
     results.collect(arguments.data)
     print(f"{made} shortcut runs made on {len(on)} protocols; results in {arguments.data / 'results.duckdb'}")
     return 0

@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmark import detectors
 from ingest.cli import Parser, add_data
-from ingest.files import atomic
+from ingest.files import atomic, lock
 from ingest.types import DataError, nearest
 
 TABLE = Path(__file__).with_name("throughput_here.csv")  # what the README's table shows
@@ -75,6 +75,14 @@ def measure_all(
             raise nearest(form, FORMS, what="form")
     for name in names:
         detectors.get(name)
+    with lock(data / "throughput" / ".lock"):  # two at once would measure each other
+        yield from _measured(data, names, device, threads, forms, batch_size, seconds, samples)
+
+
+def _measured(
+    data: Path, names: Sequence[str], device: str, threads: int, forms: Sequence[str], batch_size: int, seconds: float,
+    samples: int | None,
+) -> Iterator[Throughput]:  # fmt: skip
     for name in names:
         for form in forms:
             options = {"form": form, "device": device, "batch_size": batch_size, "seconds": seconds, "samples": samples}

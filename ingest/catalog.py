@@ -1,5 +1,7 @@
 """The catalog: one DuckDB file, one writing process at a time, everybody else read-only."""
 
+import re
+import socket
 import time
 from pathlib import Path
 
@@ -83,14 +85,25 @@ def _open(path: Path, read_only: bool, wait_s: float) -> duckdb.DuckDBPyConnecti
             return duckdb.connect(str(path), read_only=read_only, config=_CONFIG)
         except duckdb.IOException as error:
             message = str(error)
-            if "lock" in message.lower() and time.monotonic() < deadline:
+            if is_held(message) and time.monotonic() < deadline:
                 time.sleep(0.2)
-            elif "lock" in message.lower():
-                raise DataError(f"{path} is in use by another process; wait for it to end") from None
+            elif is_held(message):
+                raise DataError(f"{path} is in use by {holder(message)}; wait for it to end") from None
             elif "Permission denied" in message or "Read-only" in message:
                 raise DataError(f"{path} is not writable; pass another folder as DATA=") from None
             else:
                 raise DataError(f"{path} is not a DuckDB file that can be read ({message.splitlines()[0]})") from None
+
+
+def is_held(message: str) -> bool:
+    """Whether DuckDB refuses a file because another process holds it (and not because of a block of it, say)."""
+    return "could not set lock on file" in message.lower()
+
+
+def holder(message: str) -> str:
+    """Who holds a DuckDB file, from the words of DuckDB's refusal."""
+    found = re.search(r"lock is held in (.+?) \(PID (\d+)\)", message)
+    return f"process {found[2]} ({Path(found[1]).name}) on {socket.gethostname()}" if found else "another process"
 
 
 def ingested(data: Path) -> list[str]:

@@ -154,15 +154,32 @@ def _is_full(folder: Path) -> bool:
 
 
 @contextlib.contextmanager
-def lock(path: Path | str, *, wait: bool = True) -> Iterator[None]:
+def lock(path: Path | str, *, wait: bool = True, keep: bool = True) -> Iterator[None]:
     """Hold an exclusive lock on `path`; the file names its holder. A dead holder's lock is free at once.
 
-    With wait=False a lock held by another process raises DataError naming the holder.
+    With wait=False a lock held by another process raises DataError naming the holder. keep=False removes the file at
+    the end: for folders of the user's.
     """
     path = Path(path)
+    while True:
+        with _locked(path, wait=wait) as handle:
+            if not _is_still(handle, path):  # its holder has removed it: what is there now is another's
+                continue
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+            try:
+                yield
+            finally:
+                if not keep:
+                    path.unlink(missing_ok=True)
+            return
+
+
+@contextlib.contextmanager
+def _locked(path: Path, *, wait: bool) -> Iterator[int]:
     with writable(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -172,9 +189,7 @@ def lock(path: Path | str, *, wait: bool = True) -> Iterator[None]:
                 raise DataError(f"{path.parent} is in use by {holder}; wait for it to end") from None
             print(f"waiting for {holder}", flush=True)
             fcntl.flock(handle, fcntl.LOCK_EX)
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
-        yield
+        yield handle
     finally:
         os.close(handle)
 

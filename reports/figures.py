@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 
 from benchmark.results import collect
+from ingest.files import lock
 from ingest.types import DataError
 from reports import leaderboard, plots, sql
 
@@ -45,7 +46,7 @@ def write(data: Path) -> list[str]:
     from reports import latent
 
     lines = []
-    with opened(data) as con:
+    with lock(data / "reports" / ".lock"), opened(data) as con:
         for plot in every(con, data):
             plots.write(plot.draw(), data / "reports" / "figures" / plot.name)
             lines.append(f"{plot.name}: {plot.title}")

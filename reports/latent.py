@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from benchmark import trained
 from benchmark.results import read_scores
+from ingest import catalog
 from ingest.types import DataError
 from reports import plots
 
@@ -183,7 +184,7 @@ def gates(subject: Subject) -> Figure:
 
 
 def _domains(subject: Subject) -> list[str]:
-    with duckdb.connect(str(subject.data / "catalog.duckdb"), read_only=True) as con:
+    with catalog.connect(subject.data / "catalog.duckdb") as con:
         known = dict(con.execute("SELECT corpus, domain FROM corpus").fetchall())
     return [known.get(utt_id.split("/")[0], "unknown") for utt_id in subject.rows["utt_id"].to_pylist()]
 

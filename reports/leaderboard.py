@@ -11,7 +11,7 @@ import duckdb
 import pyarrow as pa
 
 from benchmark.results import collect
-from ingest.files import atomic
+from ingest.files import atomic, lock
 from reports import cite, sql
 
 WIDEST = 16  # subsets in one table; more are still in the results catalog
@@ -31,14 +31,15 @@ def write(data: Path) -> Path:
     """
     if any((data / "scores").glob("*/*.json")):
         collect(data)
-    with sql.connect(data, "results") as con:
-        if (data / "catalog.duckdb").exists():
-            sql.attach(con, data / "catalog.duckdb", "catalog")
-        settle(con)
-        pages = {"leaderboard.md": Page(con).text(), "costs.md": Page(con).costs()}
-    for name, page in pages.items():
-        with atomic(data / "reports" / name) as temporary:
-            temporary.write_text(page, encoding="utf-8")
+    with lock(data / "reports" / ".lock"):
+        with sql.connect(data, "results") as con:
+            if (data / "catalog.duckdb").exists():
+                sql.attach(con, data / "catalog.duckdb", "catalog")
+            settle(con)
+            pages = {"leaderboard.md": Page(con).text(), "costs.md": Page(con).costs()}
+        for name, page in pages.items():
+            with atomic(data / "reports" / name) as temporary:
+                temporary.write_text(page, encoding="utf-8")
     return data / "reports" / "leaderboard.md"
 
 

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from benchmark import breakdowns
 from benchmark.measure import Measured, Result, measure
 from benchmark.metrics import asv_rates
-from ingest.files import atomic
+from ingest.files import atomic, lock
 from ingest.types import DataError
 from reports import sasv, score_files
 
@@ -137,11 +137,12 @@ def _external(
         asv=asv, replicates=replicates, threads=2,
     )  # fmt: skip
     folder = data / "scores" / run_id
-    with atomic(folder / "scores.parquet") as temporary:
-        pq.write_table(table, temporary, compression="zstd")
-    for file, value in (("asv.json", asv), ("run.json", {"run_id": run_id, **facts})):
-        with atomic(folder / file) as temporary:
-            temporary.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
+    with lock(data / "scores" / f".{run_id}.lock", keep=False):
+        with atomic(folder / "scores.parquet") as temporary:
+            pq.write_table(table, temporary, compression="zstd")
+        for file, value in (("asv.json", asv), ("run.json", {"run_id": run_id, **facts})):
+            with atomic(folder / file) as temporary:
+                temporary.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
     collect(data)
     rows = _rows(measured)
     return Rescored(rows, [*score_files.remarks(scores), *remarks, *_notes(rows)], run_id, table)

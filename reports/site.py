@@ -13,7 +13,7 @@ from typing import Any
 
 import duckdb
 
-from ingest.files import atomic
+from ingest.files import atomic, lock
 from reports import figures, leaderboard, pages, plots
 from reports.figures import Plot
 from reports.pages import Addresses
@@ -29,7 +29,11 @@ def write(data: Path) -> Path:
 
     Raises DataError when no run has finished.
     """
-    folder = data / "reports" / "site"
+    with lock(data / "reports" / ".lock"):
+        return _write(data, data / "reports" / "site")
+
+
+def _write(data: Path, folder: Path) -> Path:
     written = set()
     with figures.opened(data) as con:
         for name, content in Site(con, data).all():

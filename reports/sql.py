@@ -85,10 +85,11 @@ def _attach(con: duckdb.DuckDBPyConnection, path: Path, name: str) -> None:
             con.execute(f"ATTACH {_quoted(path)} AS {name} (READ_ONLY)")
             return
         except duckdb.Error as error:
-            if "lock" not in str(error).lower():
+            if not catalog.is_held(str(error)):
                 raise DataError(f"{path} cannot be read ({_first_line(error)})") from None
             if time.monotonic() > deadline:
-                raise DataError(f"{path} is being written by another process; wait for it to end") from None
+                by = catalog.holder(str(error))
+                raise DataError(f"{path} is being written by {by}; wait for it to end") from None
             time.sleep(0.2)
 
 

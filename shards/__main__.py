@@ -64,14 +64,10 @@ def _write(corpus: str, options: argparse.Namespace) -> None:
 def _collect(data: Path, *, dry_run: bool) -> int:
     from shards.gc import remove, unnamed
 
-    paths = unnamed(data)
-    size = sum(paths.values())
+    paths = unnamed(data) if dry_run else remove(data)
     for path in paths:
         print(path)
-    if dry_run:
-        print(f"{len(paths)} files, {size / 1e6:.1f} MB, would be removed")
-    else:
-        print(f"{len(paths)} files, {remove(paths) / 1e6:.1f} MB, removed")
+    print(f"{len(paths)} files, {sum(paths.values()) / 1e6:.1f} MB, {'would be ' if dry_run else ''}removed")
     return 0
 
 

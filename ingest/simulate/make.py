@@ -1,17 +1,15 @@
 """Make corpora: render the takes in parallel, write beside the target, rename when whole."""
 
-import contextlib
-import fcntl
 import importlib.util
 import json
 import os
 import shutil
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from ingest import parallel
-from ingest.files import writable
+from ingest.files import lock, writable
 from ingest.progress import Progress
 from ingest.simulate import MARKER, Made, names
 from ingest.simulate.codecs import STAND_INS
@@ -40,24 +38,13 @@ def make(
     jobs = jobs or len(os.sched_getaffinity(0))
     with writable(out):
         out.mkdir(parents=True, exist_ok=True)
-        with _alone(out):
+        with lock(out / ".lock", keep=False):
             return {name: _corpus(out, name, layouts[name], note, jobs) for name in chosen}
 
 
 def layout(name: str, seed: int) -> Layout:
     """The plan of one simulated corpus."""
     return importlib.import_module(f"ingest.simulate.layouts.{name}").layout(seed)
-
-
-@contextlib.contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Wait until no other process simulates into `out`; a killed one's lock is free at once."""
-    handle = os.open(out, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _corpus(out: Path, name: str, plan: Layout, note: dict, jobs: int) -> Made:
