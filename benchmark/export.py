@@ -10,10 +10,11 @@ from typing import Any
 from benchmark import card, detectors
 from benchmark import trained as loading
 from benchmark.trained import Trained
-from ingest.files import atomic, sha256
+from ingest.files import atomic, lock, sha256
 from ingest.types import DataError
 
 ONNX = "model.onnx"
+OWN = tuple(start + name for name in (loading.WEIGHTS, ONNX, "README.md", loading.SETTINGS) for start in ("", "."))
 ONNX_TOLERANCE = 1e-4  # of a score, against PyTorch; float32 sums in another order
 
 
@@ -23,7 +24,12 @@ def export(data: Path, run: str, to: Path, *, weights: Path | None = None, onnx:
     Raises DataError for an unknown run, absent weights, or a folder that holds something else. With onnx=True a network
     that ONNX cannot express, or whose scores differ there, is a line, not an error, and no model.onnx is left.
     """
-    if to.exists() and (not to.is_dir() or (any(to.iterdir()) and not (to / loading.SETTINGS).is_file())):
+    with lock(to.absolute().with_name(f".{to.name}.lock"), keep=False):
+        return _export(data, run, to, weights, onnx)
+
+
+def _export(data: Path, run: str, to: Path, weights: Path | None, onnx: bool) -> list[str]:
+    if to.exists() and not (to.is_dir() and _is_ours(to)):
         raise DataError(f"--to {to} holds something else; name a new or empty folder")
     trained = loading.from_run(data, run, weights=weights)
     text = card.model(loading.run_folder(data, run).parents[1], trained)
@@ -42,6 +48,13 @@ def export(data: Path, run: str, to: Path, *, weights: Path | None = None, onnx:
         temporary.write_text(json.dumps(settings(trained, files), indent=1, sort_keys=True) + "\n", encoding="utf-8")
     loading.from_export(to)  # what does not load here will not load anywhere
     return [*lines, f"{to}: python -m benchmark detect FILE --model {to}"]
+
+
+def _is_ours(to: Path) -> bool:
+    """Whether a folder is empty, an export, or what a killed export left: weights, then what says that it is whole."""
+    names = {path.name for path in to.iterdir()}
+    begun = all(name.startswith(OWN) for name in names) and ("README.md" not in names or loading.WEIGHTS in names)
+    return begun or (to / loading.SETTINGS).is_file()
 
 
 def settings(trained: Trained, files: dict[str, str]) -> dict[str, Any]:

@@ -55,6 +55,22 @@ def test_a_folder_with_other_things_is_left_alone(made, tmp_path):
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
 
+def test_an_export_that_was_killed_is_made_by_the_same_command_again(made, exported, tmp_path):
+    for left in ((), ("model.safetensors",), ("model.safetensors", "README.md")):
+        folder = tmp_path / str(len(left))
+        folder.mkdir()
+        for name in left:
+            shutil.copy(exported / name, folder)
+        (folder / ".model.safetensors.tmp").write_bytes(b"half")
+        export.export(*made, folder)
+        assert hashes(folder) == hashes(exported) and not (tmp_path / f".{folder.name}.lock").exists()
+    other = tmp_path / "somebody's"
+    other.mkdir()
+    (other / "README.md").write_text("a project of its own")
+    with pytest.raises(DataError, match="something else"):
+        export.export(*made, other)
+
+
 def test_changed_weights_and_newer_formats_are_refused(exported, tmp_path):
     folder = tmp_path / "model"
     shutil.copytree(exported, folder)
