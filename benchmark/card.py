@@ -14,10 +14,12 @@ from benchmark import detectors, results
 from benchmark.calibration import Calibration
 from benchmark.domain import Domain
 from benchmark.trained import Trained
+from ingest.audio import RATE_HZ
 from ingest.types import DataError
 
 FAILS_ABOVE = 0.3  # EER of a subset or cell that counts as a known failure
 LEAST_TRIALS = 20  # of each class, for a cell to be printed
+ALWAYS = ("language", "gender", "codec", "duration")  # what a reader looks for, also where nothing can be said
 FACTORS = ("language", "gender", "domain", "codec", "codec_class", "transmission", "duration", "attack")
 SHOWN = 40  # rows of one table
 
@@ -30,6 +32,9 @@ _CELLS = """
     SELECT subset, level, n_bonafide AS "bona fide", n_spoof AS spoof, round(100 * value, 2) AS "EER %"
     FROM breakdown WHERE run_id = ? AND factor = ? AND factor_2 IS NULL AND metric = 'eer' AND value IS NOT NULL
       AND least(n_bonafide, n_spoof) >= ? ORDER BY subset, level"""
+_LEVELS = """
+    SELECT level, max(n_bonafide), max(n_spoof) FROM breakdown
+    WHERE run_id = ? AND factor = ? AND factor_2 IS NULL AND metric = 'eer' GROUP BY level ORDER BY level"""
 _FAILURES = """
     SELECT subset AS what, value, n_bonafide, n_spoof FROM result
     WHERE run_id = $run AND role = 'test' AND metric = 'eer' AND kind <> 'average' AND value > $above
@@ -101,7 +106,8 @@ def _query(con: duckdb.DuckDBPyConnection, text: str, values: Any) -> str:
 
 def _opening(trained: Trained) -> str:
     about, spec = detectors.describe(trained.detector), trained.input
-    length = f"{spec['samples']:,} samples at 16 kHz" if spec["samples"] else "the whole utterance"
+    seconds = (spec["samples"] or 0) / RATE_HZ
+    length = f"{spec['samples']:,} samples at 16 kHz ({seconds:.2f} s)" if spec["samples"] else "the whole utterance"
     lines = [
         "A detector of synthetic or converted speech and singing. Its score is higher for bona fide recordings.",
         f"Design: {about['paper'] or 'see the source file'}. "
@@ -129,9 +135,34 @@ def _training(trained: Trained) -> str:
     corpora = trained.provenance.get("corpora") or []
     if not corpora:
         return "Not known here: the weights were given, or the catalog they were trained from is gone."
-    rows = [[c["title"], c["licence"], c["bonafide"], c["spoof"], c["citation"]] for c in corpora]
-    text = table(["corpus", "licence", "bona fide", "spoof", "citation"], rows)
-    return text + ("" if trained.domain is None else f"\n\n{_domain(trained.domain)}")
+    names = ["corpus", "licence", "bona fide", "spoof", "attacks heard", "citation"]
+    rows = [
+        [c["title"], c["licence"], c["bonafide"], c["spoof"], _attacks(c.get("attacks") or []), c["citation"]]
+        for c in corpora
+    ]
+    parts = [table(names, rows), *_began(trained)]
+    return "\n\n".join([*parts, *([] if trained.domain is None else [_domain(trained.domain)])])
+
+
+def _attacks(words: Sequence[str]) -> str:
+    more = f" and {len(words) - SHOWN} more" if len(words) > SHOWN else ""
+    return ", ".join(words[:SHOWN]) + more
+
+
+def _began(trained: Trained) -> list[str]:
+    """What the network knew before this training: of that neither corpora nor licences are in the table."""
+    said, start, inside = [], trained.provenance.get("started_from"), trained.config.get("weights")
+    if start:
+        said.append(
+            f"Training began from a weight file (sha256 `{start}`). What that had been trained on was heard, too, "
+            "and its licence binds as well; it is not known here."
+        )
+    if isinstance(inside, str) and inside != "random":
+        said.append(
+            f"A part of the network, `{plain(inside)}`, was pretrained by others on recordings of their own: see there "
+            "for what it heard and for its licence."
+        )
+    return said
 
 
 def _domain(domain: Domain) -> str:
@@ -165,10 +196,18 @@ def _errors(con: duckdb.DuckDBPyConnection, run_id: str) -> str:
         parts.append(f"Over the seeds of this configuration:\n\n{seeds}")
     for factor in FACTORS:
         found = _query(con, _CELLS, [run_id, factor, LEAST_TRIALS])
-        if found:
-            parts.append(f"### By {factor.replace('_', ' ')}\n\n{found}")
+        if found or factor in ALWAYS:
+            parts.append(f"### By {factor.replace('_', ' ')}\n\n{found or _why_none(con, run_id, factor)}")
     parts.append(f"Cells with fewer than {LEAST_TRIALS} trials of a class are left out.")
     return "\n\n".join(parts)
+
+
+def _why_none(con: duckdb.DuckDBPyConnection, run_id: str, factor: str) -> str:
+    levels = con.execute(_LEVELS, [run_id, factor]).fetchall()
+    if not levels:
+        return f"Not known: the test utterances have no {factor}, or only one."
+    named = ", ".join(f"{plain(level)} ({n} bona fide, {m} spoof)" for level, n, m in levels[:SHOWN])
+    return f"Too few trials for an error rate: {named}."
 
 
 def _failures(con: duckdb.DuckDBPyConnection, run_id: str) -> str:

@@ -105,6 +105,7 @@ def from_run(data: Path, run: str | Path, *, weights: Path | None = None) -> Tra
     calibration, remarks = on_dev(folder / "scores.parquet", source=folder.name)
     domain, corpora, why = training.told() if about["trained"] else (None, [], (UNKNOWN_TRAINING,))
     provenance = {name: about.get(name) for name in PROVENANCE} | {"weights_sha256": sha256(path), "corpora": corpora}
+    provenance["started_from"] = settings.get("weights") if about["trained"] else None
     return Trained(
         about["detector"], network.eval(), config, settings["input"], calibration, domain, provenance, (*remarks, *why)
     )
@@ -244,7 +245,8 @@ def _licences(con: Any, rows: pa.Table) -> list[dict[str, Any]]:
     try:
         table = con.sql(
             "SELECT c.corpus, c.title, c.licence, c.citation, c.simulated, "
-            "count(*) FILTER (t.label = 'bonafide') AS bonafide, count(*) FILTER (t.label = 'spoof') AS spoof "
+            "count(*) FILTER (t.label = 'bonafide') AS bonafide, count(*) FILTER (t.label = 'spoof') AS spoof, "
+            "list_sort(list(DISTINCT t.attack) FILTER (t.attack IS NOT NULL)) AS attacks "
             "FROM training_rows t JOIN corpus c USING (corpus) GROUP BY ALL ORDER BY c.corpus"
         ).to_arrow_table()
     finally:

@@ -21,11 +21,12 @@ _CORPORA = """
     GROUP BY ALL ORDER BY c.title"""
 _COUNTS = """
     SELECT coalesce("partition", '(none)') AS "partition", label, count(*) AS utterances,
-           count(DISTINCT speaker) AS speakers, count(DISTINCT attack) AS attacks,
+           nullif(count(DISTINCT speaker), 0) AS speakers, nullif(count(DISTINCT attack), 0) AS attacks,
            round(median(duration_s), 2) AS "median s", round(max(duration_s), 1) AS "longest s"
     FROM utterance WHERE corpus = $corpus GROUP BY ALL ORDER BY ALL"""
 _BY = """
-    SELECT coalesce({factor}::VARCHAR, '(not given)') AS "{factor}",
+    SELECT coalesce({factor}::VARCHAR, CASE WHEN '{factor}' = 'attack' AND label = 'bonafide' THEN '(bona fide)'
+                                            ELSE '(not given)' END) AS "{factor}",
            count(*) FILTER (label = 'bonafide') AS "bona fide",
            count(*) FILTER (label = 'spoof') AS spoof, count(*) FILTER (label = 'unknown') AS unknown
     FROM utterance WHERE corpus = $corpus GROUP BY ALL ORDER BY ALL LIMIT 60"""
@@ -67,10 +68,15 @@ def _corpus(con: duckdb.DuckDBPyConnection, name: str) -> str:
     values = {"corpus": name}
     parts = [f"## {title}\n\nLicence: {licence}. Cite: {citation}. Fingerprint of its rows: `{fingerprint}`.",
              f"### Composition\n\n{_table(con, _COUNTS, values)}"]  # fmt: skip
+    absent = []
     for factor in FACTORS:
         levels = con.execute(f"SELECT count(DISTINCT {factor}) FROM utterance WHERE corpus = ?", [name]).fetchone()[0]
         if levels:
             parts.append(f"### By {factor}\n\n{_table(con, _BY.format(factor=factor), values)}")
+        else:
+            absent.append(factor)
+    if absent:
+        parts.append(f"Not given by this corpus: {', '.join(absent)}.")
     wrong = _table(con, _EXPECTED, values)
     parts.append("### Against the published counts\n\n" + (wrong or "Every published count that was checked is met."))
     found = _table(con, _FINDINGS, values)
