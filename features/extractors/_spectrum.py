@@ -76,12 +76,7 @@ class Power(nn.Module):
         """(batch, sample) -> (batch, frame, bin) power."""
         spectrum = torch.fft.rfft(self.frames(wave) * self.window, n=self.n_fft)
         squares = torch.view_as_real(spectrum[..., : self.bins]).square_()
-        power = torch.empty(squares.shape[:-1], device=squares.device)
-        if power.device.type == "cpu":
-            pairs = squares.numpy()
-            np.add(pairs[..., 0], pairs[..., 1], out=power.numpy())
-            return power
-        return torch.add(squares[..., 0], squares[..., 1], out=power)
+        return pair_sums(squares, torch.float32)
 
 
 class Bank(nn.Module):
@@ -150,6 +145,16 @@ def dct(size: int, coefficients: int) -> Tensor:
     matrix = torch.cos(math.pi / size * (n + 0.5) * k) * math.sqrt(2 / size)
     matrix[:, 0] /= math.sqrt(2)
     return matrix
+
+
+def pair_sums(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """(..., 2) -> (...) of `dtype`: the sum of each pair, for which sum() of torch takes fifty times as long."""
+    sums = torch.empty(x.shape[:-1], dtype=dtype, device=x.device)
+    if x.device.type != "cpu":
+        return torch.add(x[..., 0], x[..., 1], out=sums)
+    pairs = x.numpy()
+    np.add(pairs[..., 0], pairs[..., 1], out=sums.numpy())
+    return sums
 
 
 def log_(x: Tensor) -> Tensor:

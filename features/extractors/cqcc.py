@@ -54,7 +54,7 @@ class Cqcc(Extractor):
         placed = spectrum.new_zeros(wave.shape[0], bins, frames)
         placed.scatter_(2, target.expand(wave.shape[0], -1, -1), spectrum[:, source] * window)
         coefficient = torch.view_as_real(torch.fft.ifft(placed))
-        return coefficient.square().sum(-1).add_(EPSILON).log_()
+        return _spectrum.log_(_spectrum.pair_sums(coefficient.square_(), torch.float64).add_(EPSILON))
 
     def features(self, wave: Tensor) -> Tensor:
         """(batch, sample) -> (batch, frame, 3 * coefficients)."""
