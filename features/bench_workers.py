@@ -20,6 +20,7 @@ from shards import bench as shard_bench
 from shards import index, writer
 
 FEATURE, SHARDS, CLIPS, ROUNDS = "cqcc", 12, 12, 5  # clips of 4 s in each shard; a task is one shard
+HASHES = 10_000  # about as long as a task
 OBJECT_STORE_BYTES = 100 << 20
 
 
@@ -30,7 +31,7 @@ def rows() -> list[dict[str, Any]]:
     bytes than another.
     """
     with tempfile.TemporaryDirectory() as folder:
-        tasks = _tasks(Path(folder))
+        machine, tasks = _machine(Path(folder)), _tasks(Path(folder))
         calls = {"one process": partial(_run, tasks, 1), "two processes": partial(_run, tasks, 2)}
         if not importlib.util.find_spec("ray"):
             rates = _rates(calls, Path(folder))
@@ -41,8 +42,8 @@ def rows() -> list[dict[str, Any]]:
     two = {"name": f"{what} by two workers, against one", "value": rates["two processes"], "unit": "clips/s",
            "limit": rates["one process"], "reach": 1.8}  # fmt: skip
     if "ray" not in rates:
-        return [two]
-    return [two, {"name": f"{what} on Ray, two nodes of one CPU, against two processes; same bytes",
+        return [machine, two]
+    return [machine, two, {"name": f"{what} on Ray, two nodes of one CPU, against two processes; same bytes",
                   "value": rates["ray"], "unit": "clips/s", "limit": rates["two processes"], "reach": 0.8}]  # fmt: skip
 
 
@@ -77,7 +78,22 @@ def _tasks(folder: Path) -> list[parallel.Task]:
 
 
 def _run(tasks: list[parallel.Task], jobs: parallel.Jobs) -> int:
-    return sum(parallel.results(tasks, jobs, what="bench"))
+    return sum(parallel.results(tasks, jobs, what="bench", batch=1))
+
+
+def _machine(folder: Path) -> dict[str, Any]:
+    """What two processes are worth on this machine at best: work that shares no memory, no disk and no lock."""
+    tasks = [delayed(_busy)() for _ in range(SHARDS)]
+    rates = _rates({"one": partial(_run, tasks, 1), "two": partial(_run, tasks, 2)}, folder)
+    return {"name": "sha256 of 16 kB over and over by two processes, against one: what the machine gives",
+            "value": rates["two"], "unit": "tasks/s", "limit": rates["one"], "reach": None}  # fmt: skip
+
+
+def _busy() -> int:
+    data = bytes(16 << 10)
+    for _ in range(HASHES):
+        data = hashlib.sha256(data).digest() + data[32:]
+    return 1
 
 
 def _rates(calls: dict[str, Callable[[], int]], folder: Path) -> dict[str, float]:

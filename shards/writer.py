@@ -218,7 +218,9 @@ def _write_all(
         (whole, i) for whole in plans for i, shard in enumerate(whole)
         if not index.finished(folder / shard.name, shard.fingerprint, entered[whole.variant].get(shard.name))
     ]  # fmt: skip
-    total = sum(whole.spans[i][4] - whole.spans[i][3] for whole, i in wanting)
+    clips = [whole.spans[i][4] - whole.spans[i][3] for whole, i in wanting]
+    wanting = [wanting[at] for at in np.argsort(clips, kind="stable")[::-1]]  # the last to end is then a small one
+    total = sum(clips)
     if jobs is None:  # starting a process costs as much as some hundred clips
         jobs = min(cpu_count(), 1 + total // clips_per_job)
     tasks = (delayed(write_shard)(whole[i], folder) for whole, i in wanting)
@@ -231,9 +233,12 @@ def _write_all(
 
 
 def each(tasks: Iterable[Any], *, what: str, jobs: parallel.Jobs, total: int, gpus: float = 0) -> None:
-    """Run joblib tasks that return how many clips they did: one after the other, in processes, or on a cluster."""
+    """Run joblib tasks that return how many clips they did: one after the other, in processes, or on a cluster.
+
+    Each is handed out alone: small shards in batches leave one worker idle while another has the last batch.
+    """
     with Progress(what, total=total, unit="clip") as progress:
-        for clips in parallel.results(tasks, jobs, what=what, gpus=gpus):
+        for clips in parallel.results(tasks, jobs, what=what, gpus=gpus, batch=1):
             progress.add(clips)
 
 
