@@ -120,6 +120,8 @@ class Ranked:
 
 def ascending(scores: ArrayLike, what: str) -> np.ndarray:
     """A sorted float64 copy of `scores`; ValueError if empty, not one-dimensional or not finite."""
+    if np.ma.isMaskedArray(scores):
+        scores = np.ma.filled(np.ma.asarray(scores, dtype=np.float64), np.nan)  # a hidden score is a missing one
     values = np.asarray(scores, dtype=np.float64)
     if values.ndim != 1:
         raise ValueError(f"{what} scores must be one-dimensional, got shape {values.shape}")

@@ -39,7 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_data(site)
     figures = commands.add_parser("figures", help="draw DATA/reports/figures/ from the stored runs", epilog=EXAMPLES)
     add_data(figures)
-    commands.add_parser("readme", help="bring the README's tables up to date", epilog=EXAMPLES)
+    readme = commands.add_parser("readme", help="bring the README's tables up to date", epilog=EXAMPLES)
+    readme.add_argument("--data", type=Path, metavar="DIR", help="show the head of this folder's leaderboard, too")
     commands.add_parser("schema", help="bring docs/schema.md up to date", epilog=EXAMPLES)
     arguments = parser.parse_args(argv)
     command = {
@@ -172,10 +173,10 @@ def _bench(arguments: Namespace) -> int:
     return 0 if bench(arguments.only) else 1
 
 
-def _readme(_: Namespace) -> int:
+def _readme(arguments: Namespace) -> int:
     from reports import readme
 
-    readme.write()
+    readme.write(arguments.data)
     return 0
 
 

@@ -25,6 +25,7 @@ SOURCES = {
     "metrics": "benchmark.bench_metrics",
     "detectors": "benchmark.bench_detectors",
     "detect": "benchmark.bench_detect",
+    "reports": "reports.bench_board",
 }
 _MEASURE = """
 import importlib, json, sys

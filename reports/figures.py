@@ -12,10 +12,10 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 
+from benchmark import breakdowns
 from benchmark.results import collect
 from ingest.files import lock
 from ingest.types import DataError
@@ -174,20 +174,22 @@ def scores(data: Path, run_id: str, parts: list[str]) -> tuple[np.ndarray, np.nd
     path = data / "scores" / run_id / "scores.parquet"
     if not path.exists():
         return None
+    named = ["utt_id"] if len(parts) > 1 else []
     try:
         table = pq.read_table(
-            path, columns=["subset", "utt_id", "label", "score"],
+            path, columns=["subset", "label", "score", *named], read_dictionary=["label"],
             filters=[("role", "=", "test"), ("subset", "in", parts)],
         )  # fmt: skip
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{path} cannot be read ({error}); delete {path.parent} and run the cell again") from None
-    if len(parts) > 1:
+    if named:
         table = table.group_by(["utt_id", "label"], use_threads=False).aggregate([("score", "min")])
         table = table.rename_columns(["utt_id", "label", "score"])
+    label, score = breakdowns.encode(table["label"]), table["score"].to_numpy()
     both = []
-    for label in ("bonafide", "spoof"):
-        values = table.filter(pc.equal(table["label"].cast(pa.string()), label))["score"].to_numpy()
-        both.append(np.sort(values)[:: -(-values.size // TRIALS) or 1])
+    for word in ("bonafide", "spoof"):
+        values = np.sort(score[label.code == (label.names.index(word) if word in label.names else -2)])
+        both.append(values[:: -(-values.size // TRIALS) or 1])
     return (both[0], both[1]) if both[0].size and both[1].size else None
 
 

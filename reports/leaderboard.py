@@ -112,7 +112,7 @@ class Page:
             "the mean over all protocols is the mean of theirs. GMAC and real-time factor (seconds of scoring per "
             "second of audio) are those of `python -m benchmark throughput`, where it was run; what runs themselves "
             "cost differs from time to time and is in [costs.md](costs.md).\n",
-            self._table("overview", columns=columns),
+            self._table("overview", columns=columns, speeds=_SPEEDS if self._rows("FROM throughput LIMIT 1") else ""),
             self._optional(
                 "### Shortcut floor\n",
                 "What duration, silence, level or file format alone can tell: tie-safe EER of the best single "
@@ -216,6 +216,9 @@ def _name(text: str) -> str:
     return '"' + text.replace('"', '""') + '"'
 
 
+_SPEEDS = """,
+       coalesce(format('{:.2f}', any_value(gmac)), '') AS "GMAC",
+       coalesce(format('{:.4f}', any_value(real_time_factor)), '') AS "real-time factor\""""
 _HOW = (
     "EER by the official ASVspoof convention, in percent, lower is better. Test was scored once, from the weights that "
     "were best on dev. Intervals are 95 % bootstrap intervals, over speakers where the corpus names them, else over "

@@ -35,9 +35,7 @@ SELECT r.rank,
        coalesce(format('{{:.2f}}', 100 * any_value(r.mean_eer)), '') AS mean,
        coalesce(format('{{:.2f}} to {{:.2f}}', 100 * any_value(r.ci_low), 100 * any_value(r.ci_high)), '') AS "95 % interval",
        any_value(r.protocols) AS protocols, any_value(seeds) AS seeds, any_value(runs) AS runs,
-       coalesce(format('{{:,}}', any_value(parameters)), '') AS parameters,
-       coalesce(format('{{:.2f}}', any_value(gmac)), '') AS "GMAC",
-       coalesce(format('{{:.4f}}', any_value(real_time_factor)), '') AS "real-time factor"
+       coalesce(format('{{:,}}', any_value(parameters)), '') AS parameters{speeds}
 FROM   ranked r JOIN entries e USING (entry) JOIN costs USING (entry) LEFT JOIN speeds s ON s.detector = r.detector
 GROUP  BY r.rank, r.entry, r.protocols, r.ci_low, r.ci_high
 ORDER  BY r.rank, r.entry;

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 from scipy.special import ndtri
 
 from benchmark.drawing import COLOURS, INK, styled, svg
@@ -203,6 +204,8 @@ def scatter(points: Sequence[tuple[str, float, float]], *, x: str, y: str = "EER
         if name in named:
             axes.annotate(name, (cost, value), xytext=(4, 3), textcoords="offset points", fontsize=7)
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set(xlabel=x, ylabel=y)
     return figure
 

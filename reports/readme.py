@@ -7,9 +7,12 @@ from typing import Any
 
 from ingest import corpora
 from ingest.files import atomic
+from ingest.types import DataError
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 DETECTORS = README.parent / "docs" / "detectors.md"
+LEADERBOARD = re.compile(r"<!-- leaderboard -->.*?<!-- /leaderboard -->", re.DOTALL)
+HEAD = 8  # rows of the leaderboard that the README shows
 
 
 def corpora_table() -> str:
@@ -110,8 +113,30 @@ def filled(text: str) -> str:
     return text
 
 
-def write() -> None:
-    """Bring README.md and docs/detectors.md up to date."""
-    for path, text in ((README, filled(README.read_text())), (DETECTORS, detectors_page())):
+def head(page: str) -> str:
+    """The first HEAD rows of the overview of a leaderboard.md, after what it says of its data."""
+    opening, _, rest = page.partition("\n## Overview\n")
+    table = re.search(r"(?:^\|[^\n]*\|\n)+", rest, re.MULTILINE)
+    if table is None:
+        raise DataError("the leaderboard has no overview: no run has finished; python -m benchmark run")
+    notes = [line for line in opening.splitlines() if line.startswith("> ")]
+    rows = table[0].splitlines()
+    more = len(rows) - 2 - HEAD
+    told = f"The first {HEAD} of {len(rows) - 2} rows" if more > 0 else "The whole table"
+    return "\n\n".join([*notes, "\n".join(rows[: 2 + HEAD]), f"{told}; EER in percent by scenario."])
+
+
+def write(data: Path | None = None) -> None:
+    """Bring README.md and docs/detectors.md up to date; data: put the head of that folder's leaderboard into it, too.
+
+    Raises DataError when no run has finished in `data`.
+    """
+    readme = README.read_text()
+    if data is not None:
+        from reports import leaderboard
+
+        told = head(leaderboard.write(data).read_text())
+        readme = LEADERBOARD.sub(lambda _: f"<!-- leaderboard -->\n{told}\n<!-- /leaderboard -->", readme)
+    for path, text in ((README, filled(readme)), (DETECTORS, detectors_page())):
         with atomic(path) as temporary:
             temporary.write_text(text)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
 from ingest.files import atomic, lock
 from reports import figures, leaderboard, pages, plots
@@ -56,6 +57,7 @@ class Site:
         self.con, self.data = con, data
         self.queries = {**leaderboard.statements(), **leaderboard.statements("site.sql")}
         self.markdown = leaderboard.Page(con)
+        self._asked: tuple[str, pa.Table] = ("", pa.table({}))
         self.protocols, self.entries, self.runs = (
             Addresses(
                 folder, [str(row[0]) for row in con.execute(f"SELECT DISTINCT {column} FROM current_run").fetchall()]
@@ -96,7 +98,9 @@ class Site:
         return self.queries[name].format(**quoted)
 
     def _figure(self, plot: Plot) -> str:
-        rows = self.con.execute(plot.query).to_arrow_table()
+        if plot.query != self._asked[0]:  # the figures of a protocol share one
+            self._asked = (plot.query, self.con.execute(plot.query).to_arrow_table())
+        rows = self._asked[1]
         few = 0 < rows.num_rows <= pages.LONGEST
         beside = pages.table(rows, plot.query, plot.title, sortable=False) if few else pages.asked(plot.query)
         return pages.figure(plots.svg(plot.draw(), plot.name), plot.name, plot.title, plot.text, beside)

@@ -164,3 +164,18 @@ def test_what_cannot_be_measured_is_refused(metric, bonafide, spoof, message):
 ])  # fmt: skip
 def test_suspicious_scores_are_named(bonafide, spoof, words):
     assert [text.split(":")[0] for text in metrics.warnings_of(bonafide, spoof)] == words
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.int8, np.int64, np.uint8, bool, list, tuple])
+def test_every_kind_of_number_means_the_same(kind):
+    bonafide, spoof = ([1, 0, 1, 1], [0, 0, 1])
+    given = [kind(v) if kind in (list, tuple) else np.array(v, kind) for v in (bonafide, spoof)]
+    for metric in (metrics.eer, metrics.eer_tie_safe, metrics.auc, metrics.min_dcf, metrics.act_dcf, metrics.cllr):
+        assert metric(*given) == metric(np.array(bonafide, float), np.array(spoof, float))
+
+
+def test_a_masked_score_is_a_missing_one():
+    hidden = np.ma.array([1.0, 2.0], mask=[False, True])
+    with pytest.raises(ValueError, match=r"1 of 2 bona fide scores are not finite \(first: nan at position 1\)"):
+        metrics.eer(hidden, [0.0])
+    assert metrics.eer(np.ma.array([1.0, 2.0]), [0.0])[0] == 0

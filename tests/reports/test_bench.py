@@ -3,7 +3,7 @@
 import pytest
 
 from ingest.types import DataError
-from reports import bench
+from reports import bench, bench_board, leaderboard, sql
 
 
 @pytest.mark.parametrize(("row", "met"), [
@@ -34,3 +34,12 @@ def test_a_stage_is_measured_in_a_process_of_its_own(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     ((row),) = bench.measured("own_stage")
     assert row["name"] == "pid" and row["value"] != os.getpid()
+
+
+def test_the_runs_of_the_board_bench_make_a_leaderboard_and_a_site(tmp_path):
+    assert bench_board.make(tmp_path, detectors=3, protocols=4, seeds=2) == 24
+    text = leaderboard.write(tmp_path).read_text()
+    assert "24 runs of 3 detectors on 4 protocols." in text and "## cross_method/p1" in text
+    rows = sql.query(tmp_path, "SELECT count(*) AS n, count(DISTINCT run_id) AS runs FROM score").to_pylist()
+    assert rows == [{"n": 25 * bench_board.TRIALS, "runs": 25}]  # the copied one has its file, too
+    assert sql.query(tmp_path, bench_board.QUERY).num_rows == 3 * 4

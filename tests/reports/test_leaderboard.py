@@ -3,6 +3,7 @@
 import re
 import shutil
 
+import duckdb
 import made_results
 import pyarrow as pa
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from benchmark import results
 from ingest.types import DataError
 from reports import sql
-from reports.leaderboard import write
+from reports.leaderboard import Page, settle, write
 
 TABLE = r"((?:^\|[^\n]*\|\n)+)\n<details><summary>SQL</summary>\n\n```sql\n(.*?)\n```"
 
@@ -51,7 +52,7 @@ def test_the_costs_are_what_their_sql_gives(data, page):
 
 
 def test_the_overview_has_intervals_and_marks_what_they_do_not_separate(data, page):
-    query = next(q for _, q in re.findall(TABLE, page, re.DOTALL | re.MULTILINE) if "real-time factor" in q)
+    query = next(q for _, q in re.findall(TABLE, page, re.DOTALL | re.MULTILINE) if "mean_eer" in q)
     rows = {row["detector"]: row for row in sql.query(data, query).to_pylist()}
     low, high = (float(x) for x in rows["mean_pool"]["95 % interval"].split(" to "))
     assert low <= float(rows["mean_pool"]["mean"]) <= high
@@ -201,3 +202,20 @@ def test_the_real_time_factor_is_seconds_of_scoring_per_second_heard(tmp_path):
         if line.startswith(("| aas", "| mean"))
     }
     assert cells == {"| aasist": "0.2500", "| mean_pool": "0.2000", "| mean_win": "0.2000", "| mean_old": ""}
+
+
+def test_the_overview_shows_measured_throughput(tmp_path):
+    made_results.make(tmp_path)
+    assert "| real-time factor |" not in write(tmp_path).read_text()
+    with duckdb.connect(str(tmp_path / "results.duckdb")) as con:
+        con.execute(
+            "INSERT INTO throughput BY NAME SELECT 'lfcc_gmm' AS detector, 'fast' AS form, 'cpu' AS device, 1 AS threads, "
+            "32000 AS samples, 8 AS batch_size, 81 AS parameters, 2500000000 AS macs, 5.0 AS score_per_s, 'c' AS code_version"
+        )
+    with sql.connect(tmp_path, "results") as con:
+        settle(con)
+        page = Page(con).text()
+    overview = section(page, "Overview").split("<details>")[0]
+    assert next(line for line in overview.splitlines() if " lfcc_gmm " in line).endswith("| 2.50 | 0.1000 |")
+    ((table, query), *_) = re.findall(TABLE, page, re.DOTALL | re.MULTILINE)
+    assert sql.markdown(sql.query(tmp_path, query)) == table

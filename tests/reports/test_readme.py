@@ -2,8 +2,13 @@
 
 import re
 
+import made_results
+import pytest
+
 from benchmark import detectors, throughput
+from ingest.types import DataError
 from reports import readme
+from reports.leaderboard import write
 
 TEXT = readme.README.read_text()
 
@@ -43,3 +48,17 @@ def test_every_link_leads_somewhere():
     links = re.findall(r"\]\(([^)#]+)\)", TEXT)
     assert links
     assert all((readme.README.parent / link).exists() for link in links if "://" not in link)
+
+
+def test_it_shows_the_head_of_a_leaderboard(tmp_path):
+    made_results.make(tmp_path)
+    page = write(tmp_path).read_text()
+    told = readme.head(page)
+    rows = [line for line in told.splitlines() if line.startswith("|")]
+    assert rows == [line for line in page.split("## Overview")[1].splitlines() if line.startswith("|")][: len(rows)]
+    assert len(rows) == 4 and "The whole table" in told
+    (there,) = readme.LEADERBOARD.findall(TEXT)
+    fixed = {"rank", "≈ rank", "detector", "mean", "95 % interval", "parameters"}
+    assert fixed <= {cell.strip() for cell in there.split("\n| rank", 1)[1].splitlines()[0].split("|")} | {"rank"}
+    with pytest.raises(DataError, match="no overview"):
+        readme.head("# Leaderboard\n")
