@@ -25,7 +25,7 @@ from benchmark import throughput
 from benchmark.breakdowns import TRIAL_FACTORS
 from benchmark.measure import Measured, measure
 from benchmark.tdcf import asv_rates
-from ingest import parallel, versions
+from ingest import catalog, parallel, versions
 from ingest.files import atomic, lock
 from ingest.progress import Progress
 from ingest.types import DataError
@@ -85,22 +85,20 @@ def collect(data: Path, *, replicates: int = REPLICATES, jobs: int | None = None
         grids = {**_grids(data), "throughput": _throughput(data)}
         if folders and not new and _current(path, set(signatures), failures, grids):
             return Collected(len(folders), 0)
-        with atomic(path) as temporary:
-            temporary.unlink()  # DuckDB makes the file itself
-            with duckdb.connect(str(temporary)) as con:
-                con.execute("SET enable_progress_bar = false")
-                con.execute("BEGIN")
-                con.execute((_HERE / "results.sql").read_text())
-                con.execute("INSERT INTO meta VALUES (?)", [SCHEMA_VERSION])
-                _published(con)
-                if failures:
-                    con.executemany("INSERT INTO failure VALUES (?, ?, ?, ?, ?)", failures)
-                for name, rows in grids.items():
-                    if rows:
-                        marks = ", ".join("?" * len(rows[0]))
-                        con.executemany(f"INSERT INTO {name} VALUES ({marks})", rows)
-                con.execute("COMMIT")
-                _insert(con, _measured(new, signatures, replicates, jobs), path if kept else None, kept)
+        with catalog.created(path) as con:
+            con.execute("SET enable_progress_bar = false")
+            con.execute("BEGIN")
+            con.execute((_HERE / "results.sql").read_text())
+            con.execute("INSERT INTO meta VALUES (?)", [SCHEMA_VERSION])
+            _published(con)
+            if failures:
+                con.executemany("INSERT INTO failure VALUES (?, ?, ?, ?, ?)", failures)
+            for name, rows in grids.items():
+                if rows:
+                    marks = ", ".join("?" * len(rows[0]))
+                    con.executemany(f"INSERT INTO {name} VALUES ({marks})", rows)
+            con.execute("COMMIT")
+            _insert(con, _measured(new, signatures, replicates, jobs), path if kept else None, kept)
     return Collected(len(folders), len(new))
 
 

@@ -1,8 +1,10 @@
 """The catalog: one DuckDB file, one writing process at a time, everybody else read-only."""
 
+import contextlib
 import re
 import socket
 import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import duckdb
@@ -64,11 +66,26 @@ def _create(path: Path) -> None:
         return
     with lock(path.with_name(f".{path.name}.lock")):  # two first ingests at the same time
         if not path.exists():
-            with atomic(path) as temporary:
-                temporary.unlink()  # DuckDB makes a new file where there is none
-                temporary.with_name(f"{temporary.name}.wal").unlink(missing_ok=True)  # of a process that was killed
-                with duckdb.connect(str(temporary), config=_CONFIG) as con:
-                    _lay_out(con)
+            with created(path, _CONFIG) as con:
+                _lay_out(con)
+
+
+@contextlib.contextmanager
+def created(path: Path, config: Mapping[str, str] | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A new database that becomes the file `path`, whole or not at all; one that is there is replaced.
+
+    Nobody else may create it at the same time. Raises DataError when the disk is full.
+    """
+    with atomic(path) as temporary:
+        journal = temporary.with_name(f"{temporary.name}.wal")
+        journal.unlink(missing_ok=True)  # of a process that was killed
+        temporary.unlink()  # DuckDB makes a new file where there is none
+        try:
+            with duckdb.connect(str(temporary), config=dict(config or {})) as con:
+                yield con
+                con.execute("CHECKPOINT")  # closing does it too, but says nothing of a full disk
+        finally:
+            journal.unlink(missing_ok=True)
 
 
 def _lay_out(con: duckdb.DuckDBPyConnection) -> None:

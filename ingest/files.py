@@ -123,12 +123,14 @@ _FULL_BYTES = 1 << 16  # that are left when a write fails for want of room
 
 
 def refusal(error: BaseException, folder: Path | None = None) -> str | None:
-    """One line for a disk that is full or a folder (if known) that takes nothing; None for any other error.
+    """One line for a full disk, a folder (if known) that takes nothing, a damaged database; None for any other error.
 
     DuckDB and safetensors raise errors of their own with the system's words in them; torch, NumPy and libsndfile do not
     say why they could not write, so there the disk is asked.
     """
     code, words = getattr(error, "errno", None), str(error).lower()
+    if code is None and "corrupt database file" in words:  # DuckDB meets a damaged block when it reads it
+        return f"a DuckDB file is damaged ({' '.join(str(error).split())}); restore it, or remove it and make it anew"
     if code is None:
         code = next((c for c in (*_NO_ROOM, *_NO_RIGHT) if os.strerror(c).lower() in words), None)
     if code is None and folder is not None and _is_full(folder):
@@ -165,8 +167,9 @@ def lock(path: Path | str, *, wait: bool = True, keep: bool = True) -> Iterator[
         with _locked(path, wait=wait) as handle:
             if not _is_still(handle, path):  # its holder has removed it: what is there now is another's
                 continue
-            os.ftruncate(handle, 0)
-            os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+            with writable(path.parent):
+                os.ftruncate(handle, 0)
+                os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
             try:
                 yield
             finally:

@@ -106,6 +106,11 @@ def test_what_the_disk_refuses_is_one_line(error, said, tmp_path):
     assert files.refusal(error).startswith("cannot go on")
 
 
+def test_a_damaged_database_is_one_line():
+    said = files.refusal(Foreign("IO Error: Corrupt database file: computed checksum 1 does\nnot match in block 2"))
+    assert said.startswith("a DuckDB file is damaged") and "\n" not in said
+
+
 def test_a_bug_stays_a_bug(tmp_path):
     with pytest.raises(Foreign, match="unexpected pos"), files.writable(tmp_path):
         raise Foreign("unexpected pos 576 vs 534")
