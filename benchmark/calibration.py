@@ -17,6 +17,7 @@ from benchmark.metrics import cllr, eer
 from ingest.types import DataError
 
 _STEPS, _SMALL = 200, 1e-10
+_LARGEST = 1e150  # the square of a larger score is no number
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,9 @@ def fit(bonafide: ArrayLike, spoof: ArrayLike, *, p_spoof: float = 0.5, source: 
         before = cllr(bonafide, spoof)
     except ValueError as error:
         raise DataError(f"cannot calibrate on {source or 'these scores'}: {error}") from None
+    largest = max(np.abs(bonafide).max(), np.abs(spoof).max())
+    if largest > _LARGEST:
+        raise DataError(f"cannot calibrate on {source or 'these scores'}: it holds scores of {largest:.3g}")
     slope, offset = _weighted(bonafide, spoof, p_spoof)
     if not (slope > 0 and math.isfinite(slope) and math.isfinite(offset)):
         raise DataError(

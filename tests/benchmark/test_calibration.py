@@ -79,3 +79,10 @@ def test_it_survives_json():
     fitted = calibration.fit(*scores())
     assert calibration.from_json(fitted.as_json()) == fitted
     assert calibration.from_json(None) is None
+
+
+@pytest.mark.filterwarnings("error")
+def test_scores_whose_squares_are_no_numbers_are_one_line():
+    with pytest.raises(DataError, match=r"scores of 1e\+300"):
+        calibration.fit([1.0, 1e300], [0.0, -1.0])
+    assert calibration.fit([1.0, 1e100], [0.0, -1.0]).slope > 0
