@@ -1,6 +1,7 @@
 """python -m ingest: corpora as published -> the catalog, and what is the matter with it."""
 
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,11 +57,12 @@ def main(argv: Sequence[str] | None = None) -> int | None:
 
 def _overview() -> Parser:
     commands = "\n".join(f"  {name:<16} {what}" for name, what in COMMANDS.items())
+    names = textwrap.fill(f"CORPUS is one of: {', '.join(corpora.names())}", 88)
     return Parser(
         prog="python -m ingest",
         usage="python -m ingest CORPUS --root DIR [--partial] [--data DIR] [--jobs N]\n"
         "       python -m ingest COMMAND [...]",
-        description=f"CORPUS is one of: {', '.join(corpora.names())}\n\nCOMMAND is one of:\n{commands}",
+        description=f"{names}\n\nCOMMAND is one of:\n{commands}",
         epilog=_EXAMPLES,
     )
 

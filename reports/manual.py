@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("ingest", "protocols", "shards", "features", "benchmark", "reports")
-COLUMNS = 100  # width of the help texts
+COLUMNS = 88  # width of the help texts
 SCHEMAS = ("ingest/schema.sql", "protocols/trials.sql", "shards/shard.sql", "features/feature.sql")
 EXTRA = {"features": ("features.extractors",), "benchmark": ("benchmark.detectors", "benchmark.detectors._base")}
 

@@ -17,7 +17,7 @@ PAGE = Path(__file__).resolve().parents[3] / "docs" / "add-a-detector.md"
 @pytest.fixture
 def page(tmp_path, monkeypatch):
     """The Python blocks of the page, the first one placed where a detector's file goes."""
-    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    blocks = re.findall(r"```python[^\n]*\n(.*?)```", PAGE.read_text(), re.DOTALL)
     name = re.search(r"test_(\w+)\.py", PAGE.read_text()).group(1)
     (tmp_path / f"{name}.py").write_text(blocks[0])
     monkeypatch.setattr(detectors, "__path__", [*detectors.__path__, str(tmp_path)])
@@ -56,5 +56,5 @@ def test_it_learns(page):
 
 
 def test_the_page_is_short_enough_to_read():
-    code = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    code = re.findall(r"```python[^\n]*\n(.*?)```", PAGE.read_text(), re.DOTALL)
     assert sum(len(block.splitlines()) for block in code) <= 40
