@@ -19,11 +19,18 @@ def first_file(root: Path, *patterns: str) -> Path | None:
     Raises DataError naming two of them if one pattern matches several files that differ.
     """
     for pattern in patterns:
-        for one in (pattern, f"{pattern}.gz"):
-            found = [path for path in sorted(root.glob(one)) if path.is_file() and "__MACOSX" not in path.parts]
-            if found:
-                return the_same(found)
+        if found := published(root, pattern):
+            return the_same(found)
     return None
+
+
+def published(root: Path, pattern: str) -> list[Path]:
+    """The files below `root` that match a glob, in order; the gzipped ones where there are no plain ones."""
+    for one in (pattern, f"{pattern}.gz"):
+        found = [path for path in sorted(root.glob(one)) if path.is_file() and "__MACOSX" not in path.parts]
+        if found:
+            return found
+    return []
 
 
 def the_same(paths: Sequence[Path]) -> Path:

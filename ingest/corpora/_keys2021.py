@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest import text
-from ingest.corpora._columns import first_file
+from ingest.corpora._columns import first_file, published, the_same
 from ingest.types import DataError
 
 SUBSETS = {"progress": "progress", "eval": "eval", "hidden": "hidden", "hidden_track": "hidden"}
@@ -23,9 +23,10 @@ def markers(track: str) -> tuple[str, ...]:
 def find(root: Path, track: str) -> Path:
     """The CM key of a track; raises DataError that names the package to unpack if there is none."""
     for pattern in markers(track):
-        path = first_file(root, pattern)
-        if path and (track in path.relative_to(root).parts or _is_of(path, track)):
-            return path
+        found = published(root, pattern)  # of both tracks, where the packages of stage 1 lie side by side
+        own = [path for path in found if track in path.relative_to(root).parts or _is_of(path, track)]
+        if own:
+            return the_same(own)
     raise DataError(
         f"{root} holds no keys/{track}/CM/{NAME}: the audio package has no labels; unpack "
         f"{track}-keys-full.tar.gz there"

@@ -314,3 +314,11 @@ def test_an_attack_of_another_partition_is_noted(name, path, line, told, tmp_pat
         for note in checks.misfit_attacks(rows.complete(table, corpus), corpus)
     ]  # fmt: skip
     assert told in note
+
+
+def test_stage_1_keys_of_both_tracks_may_lie_side_by_side(tmp_path):
+    df = "LA_0023 DF_E_2000011 nocodec asvspoof A14 spoof notrim progress\n"
+    put(tmp_path / "DF-keys-stage-1/keys/CM/trial_metadata.txt", df)
+    put(tmp_path / "LA-keys-stage-1/keys/CM/trial_metadata.txt", miniatures.FILES["asvspoof2021_la"][LA21])
+    assert len(parsed("asvspoof2021_la", tmp_path)) == 4
+    assert [row["utt_id"] for row in parsed("asvspoof2021_df", tmp_path)] == ["asvspoof2021_df/DF_E_2000011"]
