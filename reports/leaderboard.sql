@@ -138,20 +138,34 @@ WHERE  protocol = '{protocol}' AND metric = 'eer' AND runs > 2 AND abs(mean - me
 ORDER  BY abs(mean - median) DESC, entry, config_id, subset;
 
 -- name: subsets
-SELECT entry AS detector, {columns}
-FROM   seeds
+WITH named AS (
+    SELECT entry, count(DISTINCT config_id) AS configs
+    FROM   seeds
+    WHERE  protocol = '{protocol}' AND metric = 'eer'
+    GROUP  BY entry
+)
+SELECT entry || CASE WHEN max(configs) > 1 THEN ' #' || config_id ELSE '' END AS detector, {columns}
+FROM   seeds JOIN named USING (entry)
 WHERE  protocol = '{protocol}' AND metric = 'eer' AND NOT starts_with(detector, 'shortcut_')
 GROUP  BY entry, config_id
 ORDER  BY entry, config_id;
 
 -- name: metrics
-SELECT entry AS detector, subset, metric, format('{{:.4f}}', median(value)) AS value,
-       coalesce(format('{{:.4f}} to {{:.4f}}', arg_min(ci_low, seed), arg_min(ci_high, seed)), '') AS "95 % interval"
-FROM   headline
-WHERE  protocol = '{protocol}' AND metric NOT IN ('eer', 'eer_tie_safe', 'tie_mass', 'auc', 'accuracy', 'precision', 'recall', 'f1')
-       AND value IS NOT NULL AND NOT starts_with(detector, 'shortcut_')
-GROUP  BY ALL
-ORDER  BY ALL;
+WITH runs AS (
+    SELECT *, median(value) OVER (PARTITION BY entry, config_id, subset, metric) AS middle
+    FROM   headline
+    WHERE  protocol = '{protocol}' AND value IS NOT NULL AND NOT starts_with(detector, 'shortcut_')
+           AND metric NOT IN ('eer', 'eer_tie_safe', 'tie_mass', 'auc', 'accuracy', 'precision', 'recall', 'f1')
+), named AS (
+    SELECT entry, count(DISTINCT config_id) AS configs FROM runs GROUP BY entry
+)
+SELECT entry || CASE WHEN max(configs) > 1 THEN ' #' || config_id ELSE '' END AS detector, subset, metric,
+       format('{{:.4f}}', median(value)) AS value,
+       coalesce(format('{{:.4f}} to {{:.4f}}', first(ci_low ORDER BY abs(value - middle), seed, run_id),
+                       first(ci_high ORDER BY abs(value - middle), seed, run_id)), '') AS "95 % interval"
+FROM   runs JOIN named USING (entry)
+GROUP  BY entry, config_id, subset, metric
+ORDER  BY entry, config_id, subset, metric;
 
 -- name: compared
 SELECT entry AS detector, subset, metric, c.runs AS "our runs", format('{{:.2f}}', 100 * measured_mean) AS "our mean %",

@@ -51,7 +51,7 @@ def every(scores: pa.Table, rows: pa.Table) -> Iterator[tuple[str, Figure]]:
 
 
 def split(scores: pa.Table) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Subset -> (bona fide scores, spoof scores), those that have both."""
+    """Subset -> (bona fide scores, spoof scores), those that have both, the largest first."""
     subset = breakdowns.encode(scores["subset"])
     bonafide = pc.equal(scores["label"], "bonafide").to_numpy()
     score = scores["score"].to_numpy(zero_copy_only=False)
@@ -61,7 +61,7 @@ def split(scores: pa.Table) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         both = score[inside & bonafide], score[inside & ~bonafide]
         if both[0].size and both[1].size:
             found[subset.names[code]] = both
-    return found
+    return dict(sorted(found.items(), key=lambda item: -(item[1][0].size + item[1][1].size)))
 
 
 def ratios(bonafide: np.ndarray, spoof: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

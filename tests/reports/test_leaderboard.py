@@ -219,3 +219,17 @@ def test_the_overview_shows_measured_throughput(tmp_path):
     assert next(line for line in overview.splitlines() if " lfcc_gmm " in line).endswith("| 2.50 | 0.1000 |")
     ((table, query), *_) = re.findall(TABLE, page, re.DOTALL | re.MULTILINE)
     assert sql.markdown(sql.query(tmp_path, query)) == table
+
+
+def test_the_other_metrics_have_the_interval_of_the_run_nearest_to_the_median(tmp_path):
+    for seed, test in ((None, made_results.GOOD), (1, made_results.WEAK), (2, made_results.WEAK)):
+        made_results.add_run(
+            tmp_path, "lfcc_gmm", made_results.score_table(test), seed=seed, metrics=["min_dcf"], external=seed is None,
+            config={"lr": 0.2 if seed == 2 else 0.1},
+        )  # fmt: skip
+    page = section(write(tmp_path).read_text(), "cross_method/librisevoc")
+    rows = [line for line in page.splitlines() if "| min_dcf |" in line]
+    names = [row.split(" | ")[0].strip("| ") for row in rows]
+    assert [name.partition(" #")[0] for name in names] == ["lfcc_gmm", "lfcc_gmm", "lfcc_gmm (external)"]
+    assert names[0] != names[1] and all(re.search(r"\| [\d.]+ to [\d.]+ \|$", row) for row in rows)
+    assert all(f"| {name} |" in page.split("EER % by subset")[1].split("<details>")[0] for name in names)
