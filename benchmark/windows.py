@@ -22,6 +22,7 @@ WHOLE_SAMPLES = 1 << 23  # of the source: files up to three minutes of 44.1 kHz 
 KEPT_SAMPLES = 1 << 22  # 16 MiB of float32: four minutes at 16 kHz
 LONGEST_S = 12 * 3600.0
 VOICE_S = 1200.0  # a song of this length takes 3 GB while it is separated
+VOICE_SAMPLES = int(VOICE_S * 2 * 48_000)  # over all channels
 _STEPS = np.float32(1 << 23)  # of 24 bits
 
 
@@ -70,7 +71,8 @@ def voice(path: Path | str, separator: Separator, *, longest_s: float = VOICE_S)
     Raises Unreadable, also if it lasts longer than longest_s.
     """
     with audio.opened(path) as (header, blocks):
-        limited = _no_longer(path, blocks, longest_s, header.rate_hz)
+        most_s = VOICE_SAMPLES / (header.rate_hz * header.channels)
+        limited = _no_longer(path, blocks, min(longest_s, most_s), header.rate_hz)
         mix = np.ascontiguousarray(np.concatenate(list(limited)).T)
     (wave,) = separator.vocals([(mix, header.rate_hz)])
     return Recording(str(path), header, wave, overshoots=_peak(wave) > 1)

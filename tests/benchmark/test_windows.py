@@ -67,3 +67,19 @@ def test_a_recording_beyond_the_limit_is_refused_before_it_is_decoded_whole(tmp_
     assert windows.read(path, longest_s=2.1).duration_s == 33_000 / 16_000
     with pytest.raises(audio.Unreadable, match="longer than"):
         windows.read(path, longest_s=2.0)
+
+
+def test_a_song_of_many_channels_may_be_shorter_than_one_of_two(tmp_path, monkeypatch):
+    """What is separated lies in memory whole: its samples are counted, not its seconds."""
+    monkeypatch.setattr(windows, "VOICE_SAMPLES", 50_000)
+    heard = []
+
+    class Separator:
+        def vocals(self, clips):
+            heard.append(clips[0][0].shape)
+            yield clips[0][0][0]
+
+    windows.voice(write(tmp_path / "two.wav", 16_000, 20_000, channels=2), Separator())
+    with pytest.raises(audio.Unreadable, match="longer than"):
+        windows.voice(write(tmp_path / "nine.wav", 16_000, 20_000, channels=9), Separator())
+    assert heard == [(2, 20_000)]
