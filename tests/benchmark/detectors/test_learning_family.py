@@ -129,3 +129,12 @@ def test_no_detector_is_left_out():
     covered = {name for name in detectors.names() if any(f'"{name}' in text for text in asking)}
     fits = {"constant", "random_score"}  # floors, which learn nothing
     assert set(detectors.names()) - covered - fits == set()
+
+
+def test_the_gradient_of_every_detector_is_looked_at():
+    """Likewise for the test that a gradient reaches what it should; mixtures have none."""
+    texts = [path.read_text() for path in Path(__file__).parent.glob("test_*.py")]
+    looking = [text for text in texts if "with_gradient" in text or ".grad is not None" in text]
+    covered = {name for name in detectors.names() if any(f'"{name}' in text for text in looking)}
+    without = {name for name in detectors.names() if hasattr(detectors.get(name), "fit")}
+    assert set(detectors.names()) - covered - without == set()
