@@ -130,8 +130,8 @@ def plain_flac_samples(data: bytes) -> int:
     return packed & (1 << 36) - 1 if (rate_hz, channels, bits) == (RATE_HZ, 1, 16) else 0
 
 
-def at_most_bytes(table: pa.Table, audio_codec: str) -> list[int]:
-    """For each planned row, bytes of tar that it cannot exceed; known before any audio is read."""
+def at_most_bytes(table: pa.Table, audio_codec: str) -> np.ndarray:
+    """For each planned row, int64 bytes of tar that it cannot exceed; known before any audio is read."""
     samples = np.ceil(table["duration_s"].to_numpy() * RATE_HZ) + 1
     narrow, as_is = (table[name].to_numpy(zero_copy_only=False) for name in ("narrow", "as_is"))
     if audio_codec == "pcm":
@@ -142,13 +142,13 @@ def at_most_bytes(table: pa.Table, audio_codec: str) -> list[int]:
     return _tar_bytes(size)
 
 
-def at_most_bytes_made(samples: np.ndarray) -> list[int]:
-    """For clips made here of so many samples, bytes of tar that they cannot exceed: floats where 16 bits would clip."""
+def at_most_bytes_made(samples: np.ndarray) -> np.ndarray:
+    """For clips made here of so many samples, int64 bytes of tar that none exceeds: floats where 16 bits would clip."""
     return _tar_bytes(4 * samples + _FLAC_HEAD_BYTES)
 
 
-def _tar_bytes(size: np.ndarray) -> list[int]:
-    return (np.ceil(size / 512).astype(np.int64) * 512 + _JSON_BYTES).tolist()
+def _tar_bytes(size: np.ndarray) -> np.ndarray:
+    return np.ceil(size / 512).astype(np.int64) * 512 + _JSON_BYTES
 
 
 def _unchanged_bytes(row: dict[str, Any], path: str) -> bytes:

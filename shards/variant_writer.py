@@ -195,7 +195,7 @@ def _check_encoders(recipes: Mapping[str, Recipe], plan: str) -> None:
         )
 
 
-def _at_most_bytes(table: pa.Table, word: str) -> list[int]:
+def _at_most_bytes(table: pa.Table, word: str) -> np.ndarray:
     samples = np.ceil(table["duration_s"].to_numpy() * clip.RATE_HZ) + 1
     return clip.at_most_bytes_made(np.ceil(samples * (variants.length(word, 10_000) / 10_000 + 1e-3)))
 

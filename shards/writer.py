@@ -149,23 +149,34 @@ def clips(con: duckdb.DuckDBPyConnection, corpus: str) -> pa.Table:
 
 
 def planned(
-    corpus: str, table: pa.Table, sizes: Sequence[int], *, audio_codec: str, max_bytes: int,
+    corpus: str, table: pa.Table, sizes: np.ndarray, *, audio_codec: str, max_bytes: int,
     variant: str = "original", recipe: Recipe | None = None, taken: np.ndarray | None = None,
 ) -> Plan:  # fmt: skip
-    """Shards of at most max_bytes of rows of clips(); sizes: bytes of tar that no row exceeds; taken: which rows."""
-    groups = list(zip(table["language_group"].to_pylist(), table["attack_group"].to_pylist()))
-    rows = range(table.num_rows) if taken is None else taken.tolist()
+    """Shards of at most max_bytes of rows of clips(); sizes: bytes of tar that no row exceeds; taken: which."""
     spans: list[tuple[str, str, int, int, int]] = []
-    here, number, start, filled = None, 0, 0, END_BYTES
-    for place, row in enumerate(rows):
-        group, size = groups[row], int(sizes[row])
-        if here is not None and (group != here or filled + size > max_bytes):
-            spans.append((*here, number, start, place))
-            number = number + 1 if group == here else 0
-            start, filled = place, END_BYTES
-        here, filled = group, filled + size
-    spans.append((*here, number, start, len(rows)))
+    for language, attack, first, stop in _groups(table, taken):
+        total = np.cumsum(sizes[first:stop] if taken is None else sizes[taken[first:stop]])
+        number, start = 0, 0
+        while start < stop - first:
+            room = max_bytes - END_BYTES + (total[start - 1] if start else 0)
+            end = max(int(total.searchsorted(room, side="right")), start + 1)
+            spans.append((language, attack, number, first + start, first + end))
+            number, start = number + 1, end
     return Plan(corpus, audio_codec, table, spans, variant, recipe, taken)
+
+
+def _groups(table: pa.Table, taken: np.ndarray | None) -> Iterator[tuple[str, str, int, int]]:
+    """Language, attack, first and last + 1 row of every run of rows of one group; few numbers a row, no objects."""
+    language, attack = (
+        table[name].combine_chunks().dictionary_encode() for name in ("language_group", "attack_group")
+    )  # fmt: skip
+    many = len(attack.dictionary)
+    group = language.indices.to_numpy().astype(np.int64) * many + attack.indices.to_numpy()
+    group = group if taken is None else group[taken]
+    starts = [0, *(np.flatnonzero(np.diff(group)) + 1).tolist()] if len(group) else []
+    for first, stop in zip(starts, [*starts[1:], len(group)], strict=True) if starts else ():
+        at = divmod(int(group[first]), many)
+        yield language.dictionary[at[0]].as_py(), attack.dictionary[at[1]].as_py(), first, stop
 
 
 def write_corpus(
@@ -181,8 +192,9 @@ def write_corpus(
     that was ingested; shards finished by then are kept and not written again.
     """
     with catalog.connect(data / "catalog.duckdb") as con:
-        fingerprint = corpus_fingerprint(con, corpus)
-        whole = plan(con, corpus, audio_codec=audio_codec, max_bytes=max_bytes)
+        fingerprint, table = corpus_fingerprint(con, corpus), clips(con, corpus)
+    sizes = at_most_bytes(table, audio_codec)
+    whole = planned(corpus, table, sizes, audio_codec=audio_codec, max_bytes=max_bytes)
     about, written = write_plans(corpus, data, [whole], fingerprint, what=f"shards {corpus}", jobs=jobs)
     return {
         "shards": len(about), "written": written, "members": sum(a["members"] for a in about),

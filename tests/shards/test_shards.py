@@ -12,6 +12,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import small_corpus
 import soundfile
@@ -24,6 +25,7 @@ from shards import writer
 from shards.__main__ import main
 from shards.clip import encode, quantised
 from shards.reader import Reader
+from shards.tar import END_BYTES
 
 UTTERANCES = [f"tiny/{row[0]}" for row in small_corpus.ROWS]
 NAMES = [
@@ -266,6 +268,27 @@ def test_killed_at_any_moment_and_run_again(data, tmp_path):
     main(["gc", "--data", str(data)])
     assert (tars(data), tables(data)) == (tars(undisturbed), tables(undisturbed))
     assert not list((data / "shards").rglob("*.tmp"))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_shard_takes_clips_until_the_next_would_be_too_much(seed):
+    """Against a loop over the clips, one at a time: sizes of 0.1 to 1.3 shards, groups of 1 to 60 clips."""
+    random, limit = np.random.default_rng(seed), 10_000
+    group = np.repeat(np.arange(12), random.integers(1, 60, 12))
+    sizes = random.integers(1000, 13_000, group.size)
+    table = pa.table({"language_group": [f"l{g // 4}" for g in group], "attack_group": [f"a{g % 4}" for g in group]})
+    taken = None if seed % 2 else np.flatnonzero(random.random(group.size) < 0.6).astype(np.uint32)
+    expected, filled = [], None
+    for place, row in enumerate(range(group.size) if taken is None else taken):
+        key = (f"l{group[row] // 4}", f"a{group[row] % 4}")
+        same = expected and tuple(expected[-1][:2]) == key
+        if not same or filled + sizes[row] > limit:
+            expected.append([*key, expected[-1][2] + 1 if same else 0, place, place])
+            filled = END_BYTES
+        filled += sizes[row]
+        expected[-1][4] = place + 1
+    plan = writer.planned("tiny", table, sizes, audio_codec="pcm", max_bytes=limit, taken=taken)
+    assert [list(span) for span in plan.spans] == expected and len(expected) > 12
 
 
 def test_rounding_is_to_nearest_and_clips():
