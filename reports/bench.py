@@ -33,10 +33,14 @@ rows = [dict(row) for row in importlib.import_module(sys.argv[1]).rows()]
 json.dump(rows, open(sys.argv[2], "w"))
 """
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "performance.md"
+_NOTES = "\n## Notes\n"
 
 
 def bench(only: Sequence[str] = (), page: Path = PAGE) -> bool:
-    """Measure, print one table, and write `page` when everything was measured. True if every limit was reached."""
+    """Measure, print one table, and write `page` when everything was measured. True if every limit was reached.
+
+    What stands on the page from `## Notes` on is kept.
+    """
     for name in only:
         if name not in SOURCES:
             raise nearest(name, SOURCES, what="bench")
@@ -49,7 +53,7 @@ def bench(only: Sequence[str] = (), page: Path = PAGE) -> bool:
     print(table)
     if not only:
         with atomic(page) as temporary:
-            temporary.write_text(_page(table))
+            temporary.write_text(_page(table, _notes(page)))
     return all(reached(row) is not False for row in rows)
 
 
@@ -109,9 +113,14 @@ def machine() -> str:
     return f"{name}, {len(os.sched_getaffinity(0))} cores, {memory_gib:.0f} GiB, Python {platform.python_version()}"
 
 
-def _page(table: str) -> str:
+def _notes(page: Path) -> str:
+    _, heading, text = (page.read_text() if page.exists() else "").partition(_NOTES)
+    return heading + text
+
+
+def _page(table: str, notes: str) -> str:
     return (
         "# Performance\n\nWritten by `make bench`: every figure was measured beside its peer or limit in the same run; "
         "medians. A ratio is ours over the peer's.\n\n"
-        f"Machine: {machine()}. Measured {time.strftime('%Y-%m-%d')}.\n\n{table}\n"
+        f"Machine: {machine()}. Measured {time.strftime('%Y-%m-%d')}.\n\n{table}\n{notes}"
     )

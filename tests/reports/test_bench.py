@@ -27,6 +27,20 @@ def test_an_unknown_stage_is_named():
         bench.bench(["shard"])
 
 
+def test_the_notes_of_the_page_are_kept(tmp_path, monkeypatch):
+    row = {"stage": "s", "name": "n", "value": 2.0, "unit": "MB/s", "limit": 1.0, "reach": 1.0}
+    monkeypatch.setattr(bench, "SOURCES", {"s": "module"})
+    monkeypatch.setattr(bench, "measured", lambda module: [dict(row)])
+    page = tmp_path / "performance.md"
+    page.write_text("# Performance\n\nold\n\n## Notes\n\nWhat did not pay.\n")
+    for _ in range(2):
+        assert bench.bench(page=page)
+        text = page.read_text()
+        assert "old" not in text and "| n |" in text and text.endswith("|\n\n## Notes\n\nWhat did not pay.\n")
+    page.unlink()
+    assert bench.bench(page=page) and "Notes" not in page.read_text()
+
+
 def test_a_stage_is_measured_in_a_process_of_its_own(tmp_path, monkeypatch):
     import os
 
