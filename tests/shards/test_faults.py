@@ -5,13 +5,15 @@ import resource
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import small_corpus
+import soundfile
 import street
 
 from ingest import audio
 from ingest.types import DataError
-from shards import bench_memory, writer
+from shards import bench_memory, clip, writer
 from shards.__main__ import main
 
 
@@ -59,6 +61,32 @@ def test_a_source_that_changes_while_it_is_read_is_one_line(data, tmp_path, monk
     with pytest.raises(DataError, match=r"s2\.wav \(tiny/s2\) has changed since ingest.*python -m ingest tiny"):
         main(["tiny", "--data", str(data), "--jobs", "1"])
     assert not [path for path in half_written(data) if "melgan" in path.name]
+
+
+@pytest.mark.parametrize(("change", "ingested", "said"), [
+    ("grows", True, r"has changed since ingest \(\d+ bytes then, \d+ now\)"),
+    ("shrinks", True, "has changed since ingest"),
+    ("grows", False, r"changed while it was read \(\d+ bytes, then \d+\)"),
+    ("shrinks", False, r"changed while it was read \(\d+ bytes, then \d+\)"),
+])  # fmt: skip
+def test_a_file_that_changes_while_it_is_copied_is_one_line(tmp_path, monkeypatch, change, ingested, said):
+    """Copied byte for byte, with and without what ingest measured of it; its time of change is put back."""
+    path, read = tmp_path / "c.flac", os.read
+    soundfile.write(path, np.zeros(16_000, np.int16), 16_000)
+    stat = path.stat()
+    row = {"utt_id": "tiny/c", "corpus": "tiny", "file": str(path), "as_is": True, "mtime_ns": stat.st_mtime_ns,
+           "size_bytes": stat.st_size if ingested else None}  # fmt: skip
+
+    def change_then_read(handle, size):
+        os.truncate(path, stat.st_size + (10 if change == "grows" else -10))
+        os.utime(path, ns=(stat.st_mtime_ns, stat.st_mtime_ns))
+        return read(handle, size)
+
+    assert clip.encoded(row, "flac")[0] == "flac"
+    monkeypatch.setattr(clip.os, "read", change_then_read)
+    with pytest.raises(DataError, match=said) as error:
+        clip.encoded(row, "flac")
+    assert "\n" not in str(error.value) and "tiny/c" in str(error.value)
 
 
 def test_the_memory_bench_gives_both_stages():
