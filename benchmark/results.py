@@ -261,8 +261,14 @@ def _curve(folder: Path) -> pa.Table:
     empty = _arrow("curve", [])
     if not (folder / "curve.parquet").exists():
         return empty
-    points = pq.read_table(folder / "curve.parquet", columns=["epoch", "name", "value"])
-    return points.add_column(0, "run_id", pa.array([folder.name] * points.num_rows, pa.string())).cast(empty.schema)
+    try:
+        points = pq.read_table(folder / "curve.parquet", columns=["epoch", "name", "value"])
+        points.validate(full=True)  # a damaged file can hold words that are no UTF-8
+        run_id = pa.array([folder.name] * points.num_rows, pa.string())
+        return points.add_column(0, "run_id", run_id).cast(empty.schema)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        where = folder / "curve.parquet"
+        raise DataError(f"{where} cannot be read ({error}); delete {folder} and run the cell again") from None
 
 
 def _insert(con: duckdb.DuckDBPyConnection, rows: Iterator[_Rows], old: Path | None, kept: set[str]) -> None:

@@ -11,6 +11,7 @@ import duckdb
 import made_results
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from benchmark import measure, metrics, results
@@ -330,3 +331,15 @@ def test_results_of_an_older_layout_are_copied_and_of_a_newer_one_refused(tmp_pa
         con.execute("UPDATE meta SET schema_version = 99")
     with pytest.raises(DataError, match="schema version 99, this code reads up to"):
         results.collect(tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["cut", "words"])
+def test_a_damaged_curve_is_one_line(tmp_path, damage):
+    run_id = made_results.add_run(tmp_path, "lfcc_gmm", made_results.score_table(made_results.GOOD))
+    path = tmp_path / "scores" / run_id / "curve.parquet"
+    name = pa.array(["dev_auc"]) if damage == "cut" else pa.array([b"\xff\xfe"], pa.binary()).view(pa.string())
+    pq.write_table(pa.table({"epoch": pa.array([1]), "name": name, "value": pa.array([0.5])}), path)
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(DataError, match=rf"curve\.parquet cannot be read.*delete .*{run_id}"):
+        results.collect(tmp_path, replicates=0, jobs=1)
