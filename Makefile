@@ -21,7 +21,7 @@ DEMO_PROTOCOLS := inner/librisevoc inner/wavefake inner/decro_en inner/decro_zh 
 CORPORA := $(filter-out _%,$(basename $(notdir $(wildcard ingest/corpora/*.py))))
 INGEST_FLAGS = $(if $(PARTIAL),--partial) $(if $(LJSPEECH),--ljspeech "$(LJSPEECH)") $(if $(JSUT),--jsut "$(JSUT)")
 
-.PHONY: help setup demo test lint matrix fuzz bench benchmark leaderboard site docs figures app sql all-corpora readme lock $(CORPORA)
+.PHONY: help setup demo test lint matrix fuzz faults bench benchmark leaderboard site docs figures app sql all-corpora readme lock $(CORPORA)
 
 help:  ## this list
 	@sed -nE 's/^\$$\(CORPORA\):.*## /<corpus> /p; s/^([a-z-]+):.*## /\1 /p' $(MAKEFILE_LIST) | \
@@ -66,6 +66,9 @@ matrix: $(READY)  ## a tiny form of every detector, every protocol, 2 seeds, on 
 
 fuzz: $(READY)  ## every parser on mutated input, MINUTES (10) each; findings go to fuzz-findings/
 	$(PYTHON) tests/fuzz/run.py --minutes $(or $(MINUTES),10)
+
+faults: $(READY)  ## kills, full disks, damaged inputs ...: COUNT (500) in every stage, each compared with a run in peace
+	$(PYTHON) tests/faults/run.py --count $(or $(COUNT),500) --seed $(or $(SEED),0)
 
 bench: $(READY)  ## every speed figure beside its limit or peer; writes docs/performance.md
 	$(PYTHON) -m reports bench
