@@ -186,7 +186,11 @@ def _tested(run_id: str, table: pa.Table) -> pa.Table:
         found.setdefault((row["role"], row["subset"]), []).append(row)
     rows = []
     for (role, subset), parts in sorted(found.items()):
-        names = sorted({" ".join(filter(None, (p["corpus"], p.get("language")))) for p in parts if p.get("corpus")})
+        heard = {(p["corpus"], p.get("language")) for p in parts if p.get("corpus")}
+        names = [
+            " ".join([corpus, "/".join(sorted(word for c, word in heard if c == corpus and word))]).strip()
+            for corpus in sorted({corpus for corpus, _ in heard})
+        ]
         corpora = " + ".join(names) if len(names) <= MOST_CORPORA else f"{len(names)} corpora"
         seconds = [p.get("duration_s_sum") for p in parts]
         rows.append(SimpleNamespace(

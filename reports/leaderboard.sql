@@ -106,7 +106,8 @@ WITH runs AS (
     WHERE  protocol = '{protocol}' AND metric = 'eer' AND setting = 'default'
     GROUP  BY ALL
 ), ranked AS (
-    SELECT *, rank() OVER (ORDER BY eer NULLS LAST) AS rank, count(*) OVER (PARTITION BY entry) AS configs
+    SELECT *, CASE WHEN eer IS NOT NULL THEN rank() OVER (ORDER BY eer NULLS LAST) END AS rank,
+           count(*) OVER (PARTITION BY entry) AS configs
     FROM   entries
 )
 SELECT r.rank,
@@ -125,7 +126,7 @@ SELECT r.rank,
        r.n_bonafide AS "bona fide", r.n_spoof AS spoof,
        concat_ws(', ', CASE WHEN r.simulated THEN 'simulated' END, CASE WHEN r.partial THEN 'partial' END) AS data
 FROM   ranked r LEFT JOIN areas a USING (entry, config_id) LEFT JOIN printed p USING (detector, subset)
-ORDER  BY r.rank, r.entry, r.config_id;
+ORDER  BY r.rank NULLS LAST, r.entry, r.config_id;
 
 -- name: moved
 -- At least three seeds, and mean and median more than one point apart.

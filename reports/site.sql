@@ -20,7 +20,7 @@ WITH runs AS (
     FROM   cost
     GROUP  BY ALL
 ), ranked AS (
-    SELECT *, rank() OVER (PARTITION BY protocol ORDER BY eer NULLS LAST) AS rank,
+    SELECT *, CASE WHEN eer IS NOT NULL THEN rank() OVER (PARTITION BY protocol ORDER BY eer NULLS LAST) END AS rank,
            count(*) OVER (PARTITION BY entry, protocol) AS configs
     FROM   entries
 ), alike AS (
@@ -29,7 +29,8 @@ WITH runs AS (
     GROUP  BY ALL
 )
 SELECT r.rank, r.entry || CASE WHEN r.configs > 1 THEN ' #' || r.config_id ELSE '' END AS detector, r.protocol,
-       coalesce(format('{{:.2f}}', 100 * r.eer), '') AS "EER %", coalesce(format('{{:.2f}}', 100 * r.ci_low), '') AS "95 % from",
+       coalesce(format('{{:.2f}}', 100 * r.eer), 'not run') AS "EER %",
+       coalesce(format('{{:.2f}}', 100 * r.ci_low), '') AS "95 % from",
        coalesce(format('{{:.2f}}', 100 * r.ci_high), '') AS "95 % to", a.rank AS "≈ rank",
        concat_ws(', ', CASE WHEN r.simulated THEN 'simulated' END, CASE WHEN r.partial THEN 'partial' END) AS data,
        r.scenario, r.subset, r.seeds,
@@ -37,7 +38,7 @@ SELECT r.rank, r.entry || CASE WHEN r.configs > 1 THEN ' #' || r.config_id ELSE 
        r.n_bonafide AS "bona fide", r.n_spoof AS spoof, coalesce(format('{{:,}}', c.parameters), '') AS parameters,
        coalesce(format('{{:.2f}}', c.ms), '') AS "ms per trial", coalesce(format('{{:.4f}}', c.factor), '') AS "real-time factor"
 FROM   ranked r LEFT JOIN costs c USING (entry, protocol) LEFT JOIN alike a USING (entry, protocol, config_id)
-ORDER  BY r.protocol, r.rank, r.entry, r.config_id;
+ORDER  BY r.protocol, r.rank NULLS LAST, r.entry, r.config_id;
 
 -- name: protocols
 SELECT protocol, min(title) AS title, scenario, count(*) AS runs, count(DISTINCT entry) AS detectors,

@@ -222,7 +222,7 @@ def numeric(table: pa.Table) -> list[bool]:
 
 
 def _all_numbers(texts: list[str | None]) -> bool:
-    there = [text for text in texts if text]
+    there = [text for text in texts if text and text != "not run"]
     return bool(there) and all(re.fullmatch(r"[-+]?[\d,]*\.?\d+", text) for text in there)
 
 

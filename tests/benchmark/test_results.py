@@ -343,3 +343,16 @@ def test_a_damaged_curve_is_one_line(tmp_path, damage):
         path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(DataError, match=rf"curve\.parquet cannot be read.*delete .*{run_id}"):
         results.collect(tmp_path, replicates=0, jobs=1)
+
+
+def test_the_corpora_of_a_subset_are_named_once_with_their_languages(tmp_path):
+    table = made_results.score_table(made_results.GOOD)
+    words = {"corpus": ["ctrsvdd", "decro"], "language": [None, "zh", "en"]}
+    for name, given in words.items():
+        column = pa.array([given[k % len(given)] for k in range(table.num_rows)])
+        table = table.set_column(table.column_names.index(name), name, column)
+    made_results.add_run(tmp_path, "lfcc_gmm", table, averages={}, pooled={})
+    results.collect(tmp_path, replicates=20)
+    assert {row[0] for row in ask(tmp_path, "SELECT corpora FROM tested WHERE role = 'test'")} == {
+        "ctrsvdd en/zh + decro en/zh"
+    }

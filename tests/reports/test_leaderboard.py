@@ -233,3 +233,13 @@ def test_the_other_metrics_have_the_interval_of_the_run_nearest_to_the_median(tm
     assert [name.partition(" #")[0] for name in names] == ["lfcc_gmm", "lfcc_gmm", "lfcc_gmm (external)"]
     assert names[0] != names[1] and all(re.search(r"\| [\d.]+ to [\d.]+ \|$", row) for row in rows)
     assert all(f"| {name} |" in page.split("EER % by subset")[1].split("<details>")[0] for name in names)
+
+
+def test_what_was_not_run_has_no_rank(tmp_path):
+    made_results.make(tmp_path)
+    part = {"easy": made_results.GOOD["easy"]}
+    made_results.add_run(tmp_path, "aasist", made_results.score_table(part), partial=True)
+    page = section(write(tmp_path).read_text(), "cross_method/librisevoc")
+    (row,) = [line for line in page.splitlines() if "| not run |" in line]
+    assert [cell.strip() for cell in row.split("|")[1:7]] == ["", "", "aasist", "average", "1", "not run"]
+    assert page.index("| 1 |  | lfcc_gmm |") < page.index(row)
