@@ -1,5 +1,6 @@
 """The page: what is chosen on the left, the verdict below; Gradio draws the form, words.py the answer."""
 
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from benchmark.app.limits import Limiter, Limits, too_large, too_many
 from benchmark.app.shelf import Shelf
 from ingest import measure
 from ingest.audio import Unreadable
+from ingest.cli import printable
 from ingest.types import DataError
 
 NOBODY = "none"
@@ -44,7 +46,8 @@ class Judge:
         except Unreadable as error:
             return words.refusal(f"Not judged: {error.reason}.")
         except DataError as error:
-            return words.refusal(f"Not judged: {error}")
+            print(printable(str(error)), file=sys.stderr)  # it may name files of this machine
+            return words.refusal("Not judged: the detector cannot be used; the server has printed why.")
 
     def _judged(self, path: Path, names: list[str]) -> str:
         recording = windows.read(path, longest_s=self.limits.seconds)  # first: it ends at the limit

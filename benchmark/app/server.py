@@ -8,8 +8,11 @@ import os
 import shutil
 import signal
 import socket
+import stat
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +21,8 @@ from benchmark.app.limits import Limits
 from benchmark.app.shelf import Shelf
 from ingest.types import DataError
 
-PREFIX, LOCK = "siren-app-", "lock"
+PREFIX, LOCK, UPLOADS = "siren-app-", "lock", "uploads"
+EVERY_S = 60.0  # what is too old is looked for
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif"]
 MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
 OFFLINE = {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_RUN_HISTORY": "False", "HF_HUB_OFFLINE": "1",
@@ -33,14 +37,13 @@ def check_installed() -> None:
 
 def serve(shelf: Shelf, limits: Limits, *, host: str, port: int) -> None:
     """Serve until SIGINT or SIGTERM. port 0: a free one. Raises DataError if the address cannot be had."""
-    with bound(host, port) as listening, scratch() as folder, _ended_by_signals():
+    with bound(host, port) as listening, scratch() as folder, _ended_by_signals(), _emptied(folder / UPLOADS):
         import uvicorn
 
         address = listening.getsockname()[:2]
         made = application(shelf, limits, folder, hosts=_names(address[0]))
-        if not _loopback(address[0]):
-            print(f"everybody who reaches {address[0]} can use this page and upload files to it; it asks for no "
-                  "password and its connection is not encrypted", file=sys.stderr)  # fmt: skip
+        if (warned := warning(address[0])) is not None:
+            print(warned, file=sys.stderr)
         print(f"http://{_url_host(address[0])}:{address[1]}", flush=True)
         config = uvicorn.Config(
             made, log_level="warning", access_log=False, proxy_headers=False, server_header=False,
@@ -53,8 +56,9 @@ def serve(shelf: Shelf, limits: Limits, *, host: str, port: int) -> None:
 def application(shelf: Shelf, limits: Limits, folder: Path, *, hosts: set[str] | None) -> Any:
     """The ASGI application: Gradio behind the gate. folder: for uploads, caches and examples."""
     os.environ.update(OFFLINE)
-    os.environ["GRADIO_TEMP_DIR"] = str(folder / "uploads")
-    tempfile.tempdir = str(folder)  # where parts of an upload lie until it is whole
+    uploads = folder / UPLOADS
+    uploads.mkdir(exist_ok=True)
+    os.environ["GRADIO_TEMP_DIR"] = tempfile.tempdir = str(uploads)  # also of what is not yet, or never, whole
     import gradio as gr
     from fastapi import FastAPI
 
@@ -115,6 +119,47 @@ def bound(host: str, port: int) -> socket.socket:
     raise DataError(f"--host {host} --port {port}: {reason}; name another, --port 0 takes a free one")
 
 
+def expire(folder: Path, age_s: float) -> None:
+    """Remove the files below a folder, and the empty folders, that were last changed more than age_s seconds ago."""
+    oldest = time.time() - age_s
+    with contextlib.suppress(FileNotFoundError):  # one went while the others were listed: the next time, then
+        found = [(path, path.lstat()) for path in sorted(folder.rglob("*"), reverse=True)]  # contents before folders
+        for path, about in found:
+            with contextlib.suppress(OSError):  # a folder that is not empty
+                if about.st_mtime < oldest:
+                    path.rmdir() if stat.S_ISDIR(about.st_mode) else path.unlink()
+
+
+@contextlib.contextmanager
+def _emptied(folder: Path) -> Iterator[None]:
+    """Remove what is too old, as long as the server runs."""
+    from benchmark.app.page import KEPT_S
+
+    ended = threading.Event()
+
+    def look() -> None:
+        while not ended.wait(EVERY_S):
+            expire(folder, KEPT_S)
+
+    looking = threading.Thread(target=look, daemon=True)
+    looking.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        looking.join()
+
+
+def warning(host: str) -> str | None:
+    """What whoever starts the page has to know of an address; None for those of this machine alone."""
+    if ipaddress.ip_address(host).is_loopback:
+        return None
+    return (
+        f"everybody who reaches {host} can use this page and upload files to it; it asks for no password and its "
+        "connection is not encrypted"
+    )
+
+
 @contextlib.contextmanager
 def _ended_by_signals() -> Iterator[None]:
     """SIGTERM ends the server as Ctrl-C does, so that its folder goes with it."""
@@ -129,14 +174,10 @@ def _ended_by_signals() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _loopback(host: str) -> bool:
-    return ipaddress.ip_address(host).is_loopback
-
-
 def _url_host(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
 def _names(host: str) -> set[str] | None:
     """The names under which a page for this machine is asked for; a page of another site cannot pose as one of them."""
-    return {"localhost", "127.0.0.1", "[::1]", _url_host(host)} if _loopback(host) else None
+    return {"localhost", "127.0.0.1", "[::1]", _url_host(host)} if warning(host) is None else None

@@ -31,6 +31,14 @@ KEY_WITHOUT = '<p class="siren-key"><span class="neither">window</span> <span cl
 NAMES = {"bonafide": "bona fide", "spoof": "spoof", None: "no verdict"}
 
 
+def plain(words: Any) -> str:
+    """Text that stays text: for HTML, and for the templates that Gradio's page makes of HTML."""
+    escaped = html.escape(str(words))
+    for sign in "{$`":
+        escaped = escaped.replace(sign, f"&#{ord(sign)};")
+    return escaped
+
+
 def support(llr: float) -> str:
     """A natural-log likelihood ratio of bona fide against spoof as one sentence."""
     word, other = ("bona fide", "spoof") if llr >= 0 else ("spoof", "bona fide")
@@ -49,7 +57,7 @@ def undecided(llr: float | None) -> bool:
 
 def refusal(line: str) -> str:
     """A line that says why there is no verdict."""
-    return f'<p class="siren-refused" role="alert">{html.escape(line)}</p>'
+    return f'<p class="siren-refused" role="alert">{plain(line)}</p>'
 
 
 def page(recording: Recording, name: str, results: Sequence[tuple[str, Any, Verdict, Explanation]]) -> str:
@@ -64,7 +72,7 @@ def page(recording: Recording, name: str, results: Sequence[tuple[str, Any, Verd
         f"{name}: {recording.duration_s:.1f} s, {header.rate_hz:,} Hz, {channels}, {header.container} {header.subtype}"
     )
     return (
-        f'<p class="siren-facts">{html.escape(facts)}</p>{_together([result[2] for result in results])}'
+        f'<p class="siren-facts">{plain(facts)}</p>{_together([result[2] for result in results])}'
         f'<div class="siren-columns">{columns}</div><p class="siren-note">A verdict is a hint for research, not '
         "evidence. Error rates hold for the recordings that they were measured on.</p>"
     )
@@ -95,14 +103,14 @@ def _column(
     count = len(verdict.windows)
     counted = "1 window" if count == 1 else f"{count} windows"
     parts = [
-        f"<h2>{html.escape(title)}</h2>",
+        f"<h2>{plain(title)}</h2>",
         f'<p class="siren-verdict {verdict.verdict or "none"}">{_said(verdict)}</p>',
         _judgement(verdict, calibration),
         _warnings(verdict),
         f"<h3>{counted} over {verdict.duration_s:.1f} s</h3>",
         _figure(drawn, f"line-{number}", f"Scores of {counted} over the spectrogram of the recording."),
         KEY if verdict.threshold is not None else KEY_WITHOUT,
-        f"<h3>What decided: {start_s:.1f} to {end_s:.1f} s</h3><p>{html.escape(_sentence(explanation.why))}</p>",
+        f"<h3>What decided: {start_s:.1f} to {end_s:.1f} s</h3><p>{plain(_sentence(explanation.why))}</p>",
         _attention(wave, explanation, number),
         _provenance(verdict, calibration),
     ]
@@ -136,7 +144,7 @@ def _judgement(verdict: Verdict, calibration: Calibration | None) -> str:
             f"the threshold of equal errors; Cllr {calibration.cllr_after:.2f} bits (0 = perfect, 1 = says nothing)."
         )
     first, *others = said
-    return f'<p class="siren-support">{html.escape(first)}</p><p>{html.escape(" ".join(others))}</p>'
+    return f'<p class="siren-support">{plain(first)}</p><p>{plain(" ".join(others))}</p>'
 
 
 def _warnings(verdict: Verdict) -> str:
@@ -152,7 +160,7 @@ def _warnings(verdict: Verdict) -> str:
 
 
 def _list(texts: Sequence[str]) -> str:
-    return "<ul>" + "".join(f"<li>{html.escape(_sentence(text))}</li>" for text in texts) + "</ul>"
+    return "<ul>" + "".join(f"<li>{plain(_sentence(text))}</li>" for text in texts) + "</ul>"
 
 
 def _sentence(text: str) -> str:
@@ -160,21 +168,21 @@ def _sentence(text: str) -> str:
 
 
 def _figure(figure: Any, name: str, words: str) -> str:
-    drawn = svg(figure, f"siren-{name}").replace("<svg ", f'<svg role="img" aria-label="{html.escape(words)}" ', 1)
+    drawn = svg(figure, f"siren-{name}").replace("<svg ", f'<svg role="img" aria-label="{plain(words)}" ', 1)
     return f'<div class="siren-figure">{drawn}</div>'
 
 
 def _attention(wave: Any, explanation: Explanation, number: int) -> str:
     if not explanation.maps:
-        return f"<p>No Grad-CAM: {html.escape(explanation.no_map or '')}, so no place can be pointed at.</p>"
+        return f"<p>No Grad-CAM: {plain(explanation.no_map or '')}, so no place can be pointed at.</p>"
     word = NAMES[explanation.towards]
     stages = ", ".join(explanation.maps)
     ground = "its input" if explanation.feature is not None else "the spectrogram (over time only: it reads the wave)"
     if not any(picture.any() for picture in explanation.maps.values()):
-        return f"<p>Grad-CAM of {html.escape(stages)}: nothing in this part speaks for {word}.</p>"
+        return f"<p>Grad-CAM of {plain(stages)}: nothing in this part speaks for {word}.</p>"
     drawn = figures.attention(wave, explanation.start_s, feature=explanation.feature, maps=explanation.maps)
     words = f"Grad-CAM for {word} over {ground}; bright where it speaks most for {word} (stage: {stages})"
-    return _figure(drawn, f"cam-{number}", words) + f'<p class="siren-note">{html.escape(words)}.</p>'
+    return _figure(drawn, f"cam-{number}", words) + f'<p class="siren-note">{plain(words)}.</p>'
 
 
 def _provenance(verdict: Verdict, calibration: Calibration | None) -> str:
@@ -194,7 +202,7 @@ def _provenance(verdict: Verdict, calibration: Calibration | None) -> str:
     if calibration is not None:
         rows["calibrated on"] = f"{calibration.source}: {calibration.n_bonafide} bona fide, {calibration.n_spoof} spoof"
     cells = "".join(
-        f"<tr><th scope=row>{html.escape(str(k))}</th><td>{html.escape(str(v))}</td></tr>"
+        f"<tr><th scope=row>{plain(k)}</th><td>{plain(v)}</td></tr>"
         for k, v in rows.items() if v is not None
     )  # fmt: skip
     return f"<details><summary>Model and data</summary><table>{cells}</table></details>"

@@ -3,8 +3,10 @@
 import fcntl
 import json
 import math
+import os
 import re
 import socket
+import time
 import types
 
 import numpy as np
@@ -49,6 +51,12 @@ def test_a_recording_gets_a_verdict_with_all_that_belongs_to_it(judge, clip):
                  "sha256", "calibrated on", "Outside the training domain", "hint for research"):  # fmt: skip
         assert part in said, part
     assert "<b>" not in answer and answer.count("<svg") == 1 and answer.count("siren-result") == 1
+
+
+def test_a_name_is_no_template(judge, clip):
+    path = clip.rename(clip.with_name("{{constructor}} ${alert(1)} `x`.wav"))
+    answer = judge.page(str(path), "pool", page.NOBODY, "me")
+    assert "alert(1)" in answer and not re.search(r"\{\{|\$\{|`", answer)
 
 
 def test_two_detectors_stand_side_by_side(judge, clip):
@@ -190,6 +198,46 @@ def test_the_folder_goes_with_its_server_and_one_that_was_killed_is_cleared(tmp_
             (folder / "upload").write_text("x")
             raise RuntimeError
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"{server.PREFIX}alive", f"{server.PREFIX}foreign"]
+
+
+def test_uploads_of_any_kind_go_when_they_are_old(tmp_path):
+    for name, age_s in (
+        ("old/a.wav", 700),
+        ("old/b.wav", 700),
+        ("new/a.wav", 10),
+        ("both/a.wav", 700),
+        ("both/b", 0),
+        ("part", 900),
+    ):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(name)
+        os.utime(path, (time.time() - age_s,) * 2)
+    for name in ("old", "both"):
+        os.utime(tmp_path / name, (time.time() - 700,) * 2)
+    server.expire(tmp_path, 600)
+    assert sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*")) == ["both", "both/b", "new", "new/a.wav"]
+
+
+@pytest.mark.parametrize(("host", "warned"), [("127.0.0.1", False), ("127.8.8.8", False), ("::1", False), ("0.0.0.0", True),
+                                              ("::", True), ("10.0.0.1", True)])  # fmt: skip
+def test_an_address_that_others_reach_is_warned_about(host, warned):
+    assert (server.warning(host) is not None) == warned == (server._names(host) is None)
+
+
+@pytest.mark.parametrize("samples", [1, 10, 500, 5_000])
+def test_the_shortest_recordings_get_an_answer(judge, tmp_path, samples):
+    soundfile.write(tmp_path / "short.wav", 0.1 * np.random.default_rng(1).standard_normal(samples), 16_000)
+    assert "siren-" in judge.page(str(tmp_path / "short.wav"), "pool", "lcnn", "me")
+
+
+def test_a_detector_that_does_not_load_tells_the_server_and_not_the_visitor(clip, capsys):
+    def broken():
+        raise DataError("/home/me/secret/run.json cannot be read")
+
+    judge = page.Judge(shelf.Shelf({"broken": broken}), limits.Limits())
+    assert "secret" not in refused(judge.page(str(clip), "broken", page.NOBODY, "me"))
+    assert "/home/me/secret" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("words_", "line"), [
