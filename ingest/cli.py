@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -49,6 +50,7 @@ def run(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str] 
     """
     ended: list[int] = []
     _listen(ended)
+    warnings.filterwarnings("ignore", r"\d+ tasks which", UserWarning)  # joblib, when an interrupted command drops some
     try:
         code = main(argv) or 0
         sys.stdout.flush()
