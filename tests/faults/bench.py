@@ -3,6 +3,7 @@
 import contextlib
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -40,6 +41,7 @@ class Bench:
     numbers: int = 0
     mounts: bool = False
     freezes: bool = False
+    others_run: bool = False
 
     @property
     def sandbox(self) -> Path:
@@ -80,6 +82,7 @@ class Bench:
         import corpus
 
         self.mounts, self.freezes = may_mount(self.base), may_freeze(self.base)
+        self.others_run = may_run_as(processes.NOBODY)
         (self.sandbox / "tmp").mkdir(parents=True)
         self.data.mkdir()
         processes.apart(lambda: corpus.write(self.sandbox / "corpora"))
@@ -188,8 +191,13 @@ def may_freeze(base: Path) -> bool:
     return _done("chattr", "+i", str(place)) and _done("chattr", "-i", str(place))
 
 
-def _done(*words: str) -> bool:
+def may_run_as(uid: int) -> bool:
+    """Whether this process may become another user, and that one may read this Python."""
+    return _done(sys.executable, "-c", "import encodings.utf_8_sig, duckdb", user=uid)
+
+
+def _done(*words: str, user: int | None = None) -> bool:
     try:
-        return subprocess.run(words, capture_output=True).returncode == 0
-    except FileNotFoundError:
+        return subprocess.run(words, capture_output=True, user=user, cwd="/").returncode == 0
+    except (FileNotFoundError, PermissionError):
         return False

@@ -119,7 +119,9 @@ def readonly(bench: Bench, stage: Stage, rng: random.Random) -> Told:
     bench.known(stage)
     bench.restored(stage.after, stage.gone)
     ways = ["mounted read-only"] * bench.mounts + ["immutable"] * bench.freezes
-    ways += ["another user"] if os.geteuid() == 0 else ["no right to write"]
+    ways += ["another user"] * bench.others_run + ["no right to write"] * (os.geteuid() != 0)
+    if not ways:  # root in a container without rights: nothing refuses it
+        ways = ["nothing"]
     way = rng.choice(ways)
     conditions = bench.conditions(uid=NOBODY if way == "another user" else None)
     with _refusing(bench.data, way, rng):
