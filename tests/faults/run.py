@@ -9,6 +9,7 @@ import collections
 import itertools
 import json
 import random
+import re
 import shutil
 import signal
 import sys
@@ -18,6 +19,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import processes
+
+PROGRESS = re.compile(r"\d+ \w+, [\d.]+ \w+/s(, \d+ s left)?$")  # what a command says every ten seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ def fault(bench, number: int, stage, kind: str, seed: int) -> Row:
 def _of_runs(told) -> list[str]:
     wrong = []
     for run in told.runs:
-        lines = [line for line in run.said.splitlines() if line.strip()]
+        lines = [line for line in run.said.splitlines() if line.strip() and not PROGRESS.search(line)]
         if "Traceback (" in run.said:
             wrong.append(f"traceback: {_last(run.said)} ({run.err.name})")
         elif run.code == -1000:
