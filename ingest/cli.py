@@ -73,6 +73,12 @@ def run(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str] 
 
 
 _INTERRUPTED = "interrupted; run the same command again to go on"
+PATIENCE_S = 10.0  # for what a command cleans up when it is interrupted
+
+
+def _leave(code: int) -> None:
+    print(_INTERRUPTED, file=sys.stderr, flush=True)
+    os._exit(code)
 
 
 def _listen(ended: list[int]) -> None:
@@ -82,12 +88,14 @@ def _listen(ended: list[int]) -> None:
         ended.append(number)
         for one in (signal.SIGINT, signal.SIGTERM):
             signal.signal(one, signal.SIG_DFL)
+        late = threading.Timer(PATIENCE_S, _leave, [128 + number])  # a library may have swallowed the exception
+        late.daemon = True
+        late.start()
         raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
 
     def unraisable(about: "sys.UnraisableHookArgs") -> None:
         if isinstance(about.exc_value, KeyboardInterrupt):  # it came in a finaliser: nobody else would hear of it
-            print(_INTERRUPTED, file=sys.stderr, flush=True)
-            os._exit(128 + (ended or [signal.SIGINT])[0])
+            _leave(128 + (ended or [signal.SIGINT])[0])
         sys.__unraisablehook__(about)
 
     if threading.current_thread() is threading.main_thread():
