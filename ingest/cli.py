@@ -50,7 +50,9 @@ def run(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str] 
     """
     ended: list[int] = []
     _listen(ended)
-    warnings.filterwarnings("ignore", r"\d+ tasks which", UserWarning)  # joblib, when an interrupted command drops some
+    warnings.filterwarnings(
+        "ignore", r"\d+ tasks (which|have been)", UserWarning
+    )  # joblib, when an interrupted command drops some
     try:
         code = main(argv) or 0
         sys.stdout.flush()

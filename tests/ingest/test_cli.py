@@ -27,8 +27,8 @@ def started(body):
 BODIES = {
     "sleeping": "time.sleep(60)",
     "in a query": "import duckdb; print('q', flush=True); duckdb.sql('SELECT count(*) FROM range(1_000_000) a, range(1_000_000) b').fetchall()",
-    "turned into another error": "\n    try: time.sleep(60)\n    except BaseException: raise RuntimeError('Query interrupted')",
-    "swallowed": "\n    import ingest.cli; ingest.cli.PATIENCE_S = 1\n    print('patient', flush=True)\n    try: time.sleep(60)\n    except BaseException: time.sleep(60)",
+    "turned into another error": "\n    try: print('in', flush=True); time.sleep(60)\n    except BaseException: raise RuntimeError('Query interrupted')",
+    "swallowed": "\n    import ingest.cli; ingest.cli.PATIENCE_S = 1\n    try: print('in', flush=True); time.sleep(60)\n    except BaseException: time.sleep(60)",
     "with workers": "import joblib\n    for _ in joblib.Parallel(2, return_as='generator_unordered')(joblib.delayed(time.sleep)(0.2) for _ in range(500)): print('w', flush=True)",
     "in a finaliser": "\n    class Late:\n        def __del__(self): time.sleep(60)\n    Late()\n    time.sleep(60)",
 }  # fmt: skip
@@ -38,7 +38,7 @@ BODIES = {
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_it_with_one_line(number, code, body):
     process = started(BODIES[body])
-    if body in ("in a query", "swallowed", "with workers"):
+    if body in ("in a query", "swallowed", "turned into another error", "with workers"):
         process.stdout.readline()
     process.send_signal(number)
     try:
@@ -51,8 +51,9 @@ def test_a_signal_ends_it_with_one_line(number, code, body):
 
 def test_a_second_signal_ends_it_at_once():
     process = started(
-        "\n    try: time.sleep(60)\n    finally:\n        print('cleaning', flush=True)\n        time.sleep(60)"
+        "\n    try:\n        print('in', flush=True)\n        time.sleep(60)\n    finally:\n        print('cleaning', flush=True)\n        time.sleep(60)"
     )
+    assert process.stdout.readline() == "in\n"
     process.send_signal(signal.SIGINT)
     assert process.stdout.readline() == "cleaning\n"
     process.send_signal(signal.SIGINT)
