@@ -37,7 +37,7 @@ def maps(network: Any, x: torch.Tensor, *, towards: str = "spoof") -> dict[str, 
             axes = _time_axes(network, x, stages, kept)
             names = [name for name in kept if name in axes]
             if not names:
-                raise NoMap("none of its convolutions keeps places in time")
+                raise NoMap("its convolutions hear pieces or repetitions, not places of the recording")
             names = names if network.MAPS else names[-1:]
             sign = -1 if towards == "spoof" else 1
             gradients = torch.autograd.grad(sign * score, [kept[name] for name in names], allow_unused=True)

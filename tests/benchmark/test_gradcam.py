@@ -11,6 +11,7 @@ from features import extractors
 
 WITHOUT = {  # detector -> the reason
     **dict.fromkeys(["constant", "cqcc_gmm", "lfcc_gmm", "mean_pool", "random_score", "sfatnet"], "no convolution"),
+    "rawnet2_voc": "pieces",
     **dict.fromkeys(["rat", "w2v2_ft", "w2v2_two_stage", "wavlm_ft"], "transformer"),
 }
 LARGE = "ctrsvdd_xlsr"  # takes as long as all others; its back end is that of ctrsvdd_raw

@@ -8,7 +8,8 @@ import pytest
 import street
 
 WAITING = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have started us with it ignored
 from ingest.cli import run
 def main(_):
     print("up", flush=True)

@@ -11,7 +11,7 @@ from ingest.types import Corpus, DataError, Utterance
 
 CORPUS = Corpus(
     name="tiny", title="T", domain="speech", licence="-", citation="-", counts=(), markers=("x",), audio=("a",),
-    rate_hz=16_000, stems={"train": r"T_\d{4}"}, aliases={"mg": "melgan"},
+    rate_hz=16_000, stem_unique=True, stems={"train": r"T_\d{4}"}, aliases={"mg": "melgan"},
 )  # fmt: skip
 GOOD = {"utt_id": "tiny/T_0001", "partition": "train", "path": "a/T_0001.wav", "label": "Spoof", "attack_raw": "mg",
         "source_id": "T_0001", "file": "train.txt", "line": 7}  # fmt: skip
