@@ -29,14 +29,20 @@ class Told:
     remote: bool = False
 
 
-def kill(bench: Bench, stage: Stage, rng: random.Random) -> Told:
-    """SIGKILL at a random moment: to all its processes, to the driver alone, or to one worker."""
+def _at_a_moment(bench: Bench, stage: Stage, rng: random.Random) -> tuple[Running, float, int]:
+    """Start a stage's command and wait until a random moment of it: the command, the moment in s, how many jobs."""
     jobs = 2 if stage.jobs and rng.random() < 0.25 else 1
     known = bench.known(stage)
     bench.restored(stage.after, stage.gone)
     running = bench.start(bench.words(stage, jobs=jobs))
     moment = rng.uniform(0, known.seconds * (1.1 if jobs == 1 else 2.5))
     _until(running, moment)
+    return running, moment, jobs
+
+
+def kill(bench: Bench, stage: Stage, rng: random.Random) -> Told:
+    """SIGKILL at a random moment: to all its processes, to the driver alone, or to one worker."""
+    running, moment, jobs = _at_a_moment(bench, stage, rng)
     hit, workers = not running.ended(), running.workers()
     whom = rng.choice(("all", "all", "driver", "worker"))
     if whom == "worker" and workers:
@@ -54,12 +60,7 @@ def kill(bench: Bench, stage: Stage, rng: random.Random) -> Told:
 
 def stop(bench: Bench, stage: Stage, rng: random.Random) -> Told:
     """SIGTERM or SIGINT at a random moment, to all processes as a terminal does, or to the driver as a scheduler does."""
-    jobs = 2 if stage.jobs and rng.random() < 0.25 else 1
-    known = bench.known(stage)
-    bench.restored(stage.after, stage.gone)
-    running = bench.start(bench.words(stage, jobs=jobs))
-    moment = rng.uniform(0, known.seconds * (1.1 if jobs == 1 else 2.5))
-    _until(running, moment)
+    running, moment, jobs = _at_a_moment(bench, stage, rng)
     hit = not running.ended()
     number, everyone = rng.choice((signal.SIGTERM, signal.SIGINT)), rng.random() < 0.5
     if hit and everyone:
