@@ -61,6 +61,29 @@ class OcSoftmax(nn.Module):
         return functional.softplus(self.scale * gap).mean()
 
 
+class P2sGrad(nn.Module):
+    """Mean square error of cosines: an embedding lies along the direction of its class, across all others.
+
+    Zhang et al., CVPR 2019, arXiv 1905.02479, equation 11, written as a loss; so used by Wang and Yamagishi, arXiv
+    2103.11326, section 2.3. `weight` is (dim, classes), a column per class; its length does not matter. Class 1 is
+    bona fide.
+    """
+
+    def __init__(self, dim: int, classes: int = 2):
+        super().__init__()
+        self.weight = nn.Parameter(functional.normalize(torch.empty(dim, classes).uniform_(-1, 1), dim=0))
+
+    def cosines(self, embedding: torch.Tensor) -> torch.Tensor:
+        """(batch, dim) -> (batch, class) cosines with the directions, in [-1, 1]."""
+        cosines = functional.normalize(embedding, dim=1) @ functional.normalize(self.weight, dim=0)
+        return cosines.clamp(-1, 1)
+
+    def forward(self, embedding: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Mean over rows and classes of (cosine - [class is the target])^2."""
+        cosines = self.cosines(embedding)
+        return functional.mse_loss(cosines, functional.one_hot(target.long(), cosines.shape[1]).to(cosines.dtype))
+
+
 class _Reverse(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, strength: float):

@@ -1,7 +1,7 @@
 """LFCC-LCNN: light CNN on LFCC, two BLSTMs, sum pooling, one logit; the baseline of ASVspoof 2021.
 
 Wang and Yamagishi, "A comparative study on recent neural spoofing countermeasures for synthetic speech detection",
-arXiv 2103.11326, the LSTM-sum model with a sigmoid output.
+arXiv 2103.11326, the LSTM-sum model with a sigmoid output or, with loss=p2sgrad, the one with two directions.
 """
 
 from collections import OrderedDict
@@ -9,12 +9,16 @@ from collections import OrderedDict
 import torch
 from torch import nn
 
+from benchmark.batch import Batch
 from ingest.types import DataError, nearest
 
 from ._base import Detector, Input
 from ._lcnn import front_end, lcnn_layers
+from ._losses import P2sGrad
 
 PRESETS = ("lcnn2021", "lcnn_fft512")  # the challenge's front end, and the comparative study's
+EMBEDDING = 64  # of the P2SGrad form
+LOSSES = ("sigmoid", "p2sgrad")
 FILTER_TOLERANCE = 1e-5
 
 
@@ -49,6 +53,9 @@ class LfccLcnn(Detector):
 
     Any length from 16 frames; whole utterances by default. State-dict names are those of the published files, with
     the fixed front end and four unused scaling constants.
+
+    loss: sigmoid, one logit and binary cross entropy; p2sgrad, 64 numbers and the P2SGrad loss, where the score is the
+    cosine with the direction of bona fide.
     """
 
     INPUT = Input(feature="lfcc", params={"preset": "lcnn2021"}, samples=None, short="zero")
@@ -71,8 +78,10 @@ class LfccLcnn(Detector):
     EER = {"ASVspoof 2021 LA": 9.26, "ASVspoof 2021 DF": 23.48}
     CHANNELS_LAST = True
 
-    def __init__(self, *, preset: str = "lcnn2021"):
+    def __init__(self, *, preset: str = "lcnn2021", loss: str = "sigmoid"):
         super().__init__()
+        if loss not in LOSSES:
+            raise nearest(str(loss), LOSSES, what="loss of lfcc_lcnn")
         if preset not in PRESETS:
             raise nearest(str(preset), PRESETS, what="preset of lfcc_lcnn")
         self.input = Input(feature="lfcc", params={"preset": preset}, samples=None, short="zero")
@@ -83,8 +92,9 @@ class LfccLcnn(Detector):
         stack[str(len(stack))] = nn.Dropout(0.7)
         self.m_transform = nn.ModuleList([nn.Sequential(stack)])
         width = 32 * (60 // 16)
-        self.m_output_act = nn.ModuleList([nn.Linear(width, 1)])
+        self.m_output_act = nn.ModuleList([nn.Linear(width, 1 if loss == "sigmoid" else EMBEDDING)])
         self.m_before_pooling = nn.ModuleList([nn.Sequential(Blstm(width), Blstm(width))])
+        self.m_angle = nn.ModuleList([P2sGrad(EMBEDDING)] if loss == "p2sgrad" else [])
 
     def embed(self, x: torch.Tensor) -> torch.Tensor:
         """(batch, frame, 60) -> (batch, 96): mean over time of the second BLSTM's output plus the first's input."""
@@ -92,11 +102,20 @@ class LfccLcnn(Detector):
         y = y.transpose(1, 2).flatten(2)  # (batch, frame / 16, channel * 3 + band)
         return (self.m_before_pooling[0](y) + y).mean(1)
 
-    def score(self, x: torch.Tensor) -> torch.Tensor:
-        """(batch, frame, 60) LFCC -> (batch,) logit of bona fide (before any sigmoid, which would saturate)."""
+    def output(self, x: torch.Tensor) -> torch.Tensor:
+        """(batch, frame, 60) LFCC -> (batch, 1) logits, or the (batch, 64) that P2SGrad compares with directions."""
         if x.shape[1] < 16:
             x = x.repeat(1, -(-16 // x.shape[1]), 1)[:, :16]  # shorter than one step behind four poolings
-        return self.m_output_act[0](self.embed(x)).squeeze(1)
+        return self.m_output_act[0](self.embed(x))
+
+    def score(self, x: torch.Tensor) -> torch.Tensor:
+        """(batch, frame, 60) LFCC -> (batch,): the logit of bona fide (no sigmoid, which would saturate), or cosine."""
+        output = self.output(x)
+        return self.m_angle[0].cosines(output)[:, 1] if self.m_angle else output.squeeze(1)
+
+    def loss(self, batch: Batch) -> torch.Tensor:
+        """Binary cross entropy of the logit, target 1 = bona fide; or P2SGrad's."""
+        return self.m_angle[0](self.output(batch.x), batch.target) if self.m_angle else super().loss(batch)
 
     def map_weights(self, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Refuse a file that was trained on another front end than `preset`; the tensors are then our own."""

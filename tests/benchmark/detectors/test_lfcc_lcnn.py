@@ -6,6 +6,7 @@ import torch
 
 from benchmark import detectors, settings
 from benchmark.batch import Batch
+from benchmark.detectors._losses import P2sGrad
 from benchmark.detectors.asdg import random_triplet_loss
 from features import extractors
 from ingest.types import DataError
@@ -67,6 +68,38 @@ def test_a_clip_shorter_than_the_poolings_is_scored():
     model = detectors.build("lfcc_lcnn").eval()
     with torch.inference_mode():
         assert bool(model.score(torch.randn(3, 2, 60)).isfinite().all())
+
+
+def test_p2sgrad_by_hand():
+    """Directions (3, 0) and (0, 5): (3, 4) has the cosines 0.6 and 0.8, (-1, 0) has -1 and 0."""
+    head = P2sGrad(2)
+    head.weight.data = torch.tensor([[3.0, 0.0], [0.0, 5.0]])
+    embedding = torch.tensor([[3.0, 4.0], [-1.0, 0.0]])
+    torch.testing.assert_close(head.cosines(embedding), torch.tensor([[0.6, 0.8], [-1.0, 0.0]]))
+    loss = head(embedding, torch.tensor([1, 0]))
+    assert loss.item() == pytest.approx((0.6**2 + 0.2**2 + 2**2 + 0**2) / 4)
+
+
+def test_p2sgrad_form_has_the_names_of_the_release_and_learns_the_sign():
+    torch.manual_seed(0)
+    model = detectors.build("lfcc_lcnn", loss="p2sgrad")
+    shapes = {key: list(value.shape) for key, value in model.state_dict().items()}
+    assert shapes["m_output_act.0.weight"] == [64, 96] and shapes["m_angle.0.weight"] == [64, 2]
+    target = torch.tensor([0, 1] * 4)
+    batch = Batch(x=torch.randn(8, 64, 60) + 3 * (target[:, None, None] - 0.5), target=target, utt_id=[""] * 8)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    for _ in range(30):
+        optimizer.zero_grad()
+        model.loss(batch).backward()
+        optimizer.step()
+    with torch.inference_mode():
+        scores = model.eval().score(batch.x)
+    assert scores[target == 1].min() > scores[target == 0].max() and scores.abs().max() <= 1
+
+
+def test_an_unknown_loss_is_named():
+    with pytest.raises(DataError, match="p2sgrad"):
+        detectors.build("lfcc_lcnn", loss="p2sgard")
 
 
 def test_lcnn_s(golden):
