@@ -132,6 +132,11 @@ def table(path: Path = TABLE) -> dict[str, dict[str, str]]:
 
 def write_table(rows: Iterable[Throughput], path: Path = TABLE) -> None:
     """Replace the committed figures of the detectors in `rows`, and drop those of detectors that are no more."""
+    with lock(path.with_name(f".{path.name}.lock"), keep=False):  # two with different DATA share this file
+        _write_table(rows, path)
+
+
+def _write_table(rows: Iterable[Throughput], path: Path) -> None:
     known, figures = set(detectors.names()), table(path)
     for row in rows:
         values = {name: getattr(row, name) for name in TABLE_COLUMNS}

@@ -20,7 +20,7 @@ import soundfile
 
 from ingest import audio, confined, corpora, parallel
 from ingest.cli import Parser
-from ingest.files import atomic, inside
+from ingest.files import atomic, inside, lock
 from ingest.progress import track
 from ingest.types import DataError, nearest
 
@@ -114,7 +114,8 @@ def rebuild(
     """Cut every clip whose source is at hand and which is not there yet; one Rebuilt per timestamp file.
 
     externals: corpus -> the user's folder, one of its own for each. Clips go to `out` (default: root), whole or not
-    at all, so that a killed run goes on where it ended. Nothing is written below an external folder.
+    at all, so that a killed run goes on where it ended; a second run waits for the first. Nothing is written below an
+    external folder.
     """
     out = root if out is None else out
     if not root.is_dir():
@@ -134,11 +135,12 @@ def rebuild(
             else:
                 work[corpus, partition, source].append(segment)
     there, cut = defaultdict(int), defaultdict(int)
-    for (corpus, partition), kept, new, faults in _cut_all(work, out, jobs):
-        there[corpus, partition] += kept
-        cut[corpus, partition] += new
-        for stem, fault in faults:
-            lost[corpus, partition][fault].append(stem)
+    with lock(out / ".lock", keep=False):
+        for (corpus, partition), kept, new, faults in _cut_all(work, out, jobs):
+            there[corpus, partition] += kept
+            cut[corpus, partition] += new
+            for stem, fault in faults:
+                lost[corpus, partition][fault].append(stem)
     return [
         Rebuilt(*key, len(plans[key]), there[key], cut[key], {why: tuple(stems) for why, stems in lost[key].items()})
         for key in plans

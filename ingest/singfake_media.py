@@ -25,7 +25,7 @@ from ingest import audio, confined, parallel, regions, text
 from ingest.cli import Parser
 from ingest.corpora._singfake_words import HEADER, SETS
 from ingest.corpora.singfake import ANNOTATION, PARTITIONS, SONGS, SONGS_HEADER
-from ingest.files import atomic
+from ingest.files import atomic, lock
 from ingest.progress import track
 from ingest.types import DataError
 
@@ -112,7 +112,8 @@ def segment(
 
     media: folder of downloaded songs, any container or codec. vocals: folder of their vocal stems, as
     SONGFILE.* or SONGFILE/vocals.wav; without them activity is that of the mixture and there are no vocals clips.
-    A killed run goes on where it ended; a song whose files did not change is not decoded again.
+    A killed run goes on where it ended; a song whose files did not change is not decoded again. A second run waits for
+    the first.
     """
     for folder in (media, vocals):
         if folder is not None and not folder.is_dir():
@@ -121,6 +122,14 @@ def segment(
             raise DataError(f"{out} lies in {folder}; nothing is written below the songs, pass another --out")
     songs = read_annotation(csv_path)
     matched = match(songs, _files(media))
+    with lock(out / ".lock", keep=False):
+        return _segment(csv_path, songs, matched, media, out, vocals, codecs, jobs)
+
+
+def _segment(
+    csv_path: Path, songs: Sequence[Song], matched: Mapping[str, str], media: Path, out: Path, vocals: Path | None,
+    codecs: bool, jobs: int,
+) -> list[Found]:  # fmt: skip
     with atomic(out / ANNOTATION) as temporary:
         shutil.copyfile(csv_path, temporary)
     first_with: dict[str, str] = {}

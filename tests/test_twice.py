@@ -1,22 +1,24 @@
 """Two of the same command at once: the second waits and names the first, or says who is at work; then it ends well."""
 
 import importlib
-import os
-import socket
 import subprocess
 import sys
 import threading
 import time
 
+import made_results
 import pytest
 import small_corpus
 import street
+import waiting
+from miniatures import put, tone
+from waiting import HOLDER
 
+from benchmark import throughput
 from ingest import catalog, files
 from ingest.types import DataError
 from shards import gc, writer
 
-HOLDER = f"process {os.getpid()} on {socket.gethostname()}"
 WAITING = {  # the lock below the street's folder, and the command that takes it
     "ingest simulate": ("corpora/.lock", ("ingest", "simulate", "--out", "{base}/corpora", "--corpora", "librisevoc")),
     "ingest": ("data/ingest/librisevoc.lock", ("ingest", "librisevoc", "--root", "{base}/corpora/librisevoc", "--jobs", "1")),
@@ -34,17 +36,68 @@ def test_the_second_waits_for_the_first_and_names_it(made, name, capsys):
     base = made[1].parent
     place, words = WAITING[name]
     words = [word.format(base=base) for word in words[1:]] + ["--data", str(made[1])]
-    main, ended, said = importlib.import_module(f"{WAITING[name][1][0]}.__main__").main, [], ""
-    second = threading.Thread(target=lambda: ended.append(main(words) or 0))
-    with files.lock(base / place):
-        second.start()
-        deadline = time.monotonic() + 120
-        while f"waiting for {HOLDER}" not in said and second.is_alive() and time.monotonic() < deadline:
-            time.sleep(0.05)
-            said += capsys.readouterr().out
-        assert f"waiting for {HOLDER}" in said and second.is_alive() and not ended
-    second.join(300)
-    assert ended == [0]
+    main = importlib.import_module(f"{WAITING[name][1][0]}.__main__").main
+    assert waiting.second(base / place, lambda: main(words) or 0, capsys) == 0
+
+
+def test_figures_wait_for_who_writes_reports(tmp_path, capsys):
+    from reports.__main__ import main
+
+    made_results.collected(tmp_path)
+    drawn = waiting.second(tmp_path / "reports/.lock", lambda: main(["figures", "--data", str(tmp_path)]), capsys)
+    assert drawn == 0 and list((tmp_path / "reports/figures").glob("*.svg"))
+
+
+def test_throughput_waits_for_who_measures_and_for_who_writes_the_table(tmp_path, capsys):
+    words = ["throughput", "--data", str(tmp_path), "--detector", "mean_pool", "--seconds", "0", "--device", "cpu"]
+    main = importlib.import_module("benchmark.__main__").main
+    assert waiting.second(tmp_path / "throughput/.lock", lambda: main(words), capsys) == 0
+    table, (row,) = tmp_path / "here.csv", throughput.stored(tmp_path)
+    waiting.second(tmp_path / ".here.csv.lock", lambda: throughput.write_table([row], table), capsys)
+    assert list(throughput.table(table)) == ["mean_pool"] and not (tmp_path / ".here.csv.lock").exists()
+
+
+def test_tables_of_several_data_folders_lose_no_row(tmp_path):
+    """Each reads the table, adds its row and writes it: without a lock all but the last are lost."""
+    table, names = tmp_path / "here.csv", throughput.detectors.names()[:8]
+    rows = [throughput.Throughput(name, "fast", "a CPU", 1, 48_000, 4, 1, 1, 1.0, 1.0, 1, "v") for name in names]
+    several = [threading.Thread(target=throughput.write_table, args=([row], table)) for row in rows]
+    for one in several:
+        one.start()
+    for one in several:
+        one.join(60)
+    assert list(throughput.table(table)) == sorted(names) and list(tmp_path.iterdir()) == [table]
+
+
+def test_clips_of_ctrsvdd_are_cut_by_one_at_a_time(tmp_path, capsys):
+    root, source = tmp_path / "CtrSVDD", tmp_path / "OFUTON_P_UTAGOE_DB"
+    put(root / "timestamps/ofuton_timestamps_train.txt", "a/a.wav CtrSVDD_0000_T_0000001 0.0 0.5\n")
+    tone(source / "a/a.wav", seconds=1)
+    words = ["rebuild-ctrsvdd", "--root", str(root), "--external", f"ofuton={source}", "--jobs", "1"]
+    main = importlib.import_module("ingest.__main__").main
+    assert waiting.second(root / ".lock", lambda: main(words), capsys) == 0
+    assert sorted(path.name for path in root.iterdir()) == ["timestamps", "train_set"]
+
+
+def test_clips_of_singfake_are_cut_by_one_at_a_time(tmp_path, capsys):
+    put(
+        tmp_path / "singfake.csv",
+        "Set,Bonafide Or Spoof,Language,Singer,Title,Model,Url\nTraining,bonafide,English,a,b,N/A,u\n",
+    )
+    tone(tmp_path / "songs/0001.wav", seconds=4)
+    words = [
+        "singfake-media",
+        "--csv",
+        tmp_path / "singfake.csv",
+        "--media",
+        tmp_path / "songs",
+        "--out",
+        tmp_path / "out",
+    ]
+    main = importlib.import_module("ingest.__main__").main
+    call = lambda: main([*map(str, words), "--no-codecs", "--jobs", "1"])  # noqa: E731
+    assert waiting.second(tmp_path / "out/.lock", call, capsys) == 0
+    assert (tmp_path / "out/train/mixtures/0_0001_0.flac").is_file() and not (tmp_path / "out/.lock").exists()
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import made_results
 import numpy as np
 import pyarrow as pa
 import pytest
+import waiting
 from shared_data import shared
 
 from benchmark import metrics, results
@@ -229,6 +230,16 @@ def test_an_external_run_is_checked_stored_and_shown(data):
         attacks = dict(con.sql("SELECT attack, eer FROM by_attack WHERE subset = 'eval'").fetchall())
         assert attacks["hifigan"] == 0
     assert "| theirs (external) |" in write(data).read_text()
+
+
+@pytest.mark.parametrize("place", ["scores/.{run_id}.lock", "results.lock"])
+def test_two_of_the_same_file_at_once_store_it_one_after_the_other(data, capsys, place):
+    path = eval_scores(data)
+    run_id = rescore(path, data=data, protocol="inner/decro_en", partial=True).run_id
+    words = ["rescore", str(path), "--protocol", "inner/decro_en", "--partial", "--data", str(data)]
+    assert waiting.second(data / place.format(run_id=run_id), lambda: main(words), capsys) == 0
+    with duckdb.connect(str(data / "results.duckdb"), read_only=True) as con:
+        assert con.sql("SELECT run_id FROM run").fetchall() == [(run_id,)]
 
 
 def test_what_does_not_fit_the_trials_is_refused(data):
