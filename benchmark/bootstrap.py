@@ -11,20 +11,16 @@ A replicate whose crossing leaves the window resolves the other part instead, so
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from benchmark.ranked import Ranked
+from benchmark.resampling import Region, Sample, in_blocks
 
-BLOCK = 50  # replicates that share a generator: results do not depend on the number of threads
 MIN_CLUSTERS = 5  # fewer speakers than this cannot stand for a population
-WINDOW_SD = 6.0  # half width of the window, in standard deviations of P_fa - P_miss at the crossing
-SMALL = 4_000  # trials up to which the window is everything
 CONFIDENCE = 0.95
 NORMAL_QUANTILE = 1.959963984540054
 
@@ -36,84 +32,6 @@ class Interval:
     low: float
     high: float
     method: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Region:
-    """A range of ranks, and where each cell's trials of that range lie in `_Sample.by_cell`."""
-
-    first: int
-    last: int
-    start: np.ndarray
-    size: np.ndarray
-
-
-class _Sample:
-    """Trials in official order with their cells (cluster x class), ready to be resampled."""
-
-    def __init__(self, bonafide: ArrayLike, spoof: ArrayLike, clusters: tuple[ArrayLike, ArrayLike] | None):
-        Ranked(bonafide, spoof)  # refuses empty classes and scores that are not finite
-        scores = np.concatenate([np.asarray(bonafide, np.float64), np.asarray(spoof, np.float64)])
-        self.n_bonafide, self.n_spoof = len(bonafide), len(spoof)
-        order = np.argsort(scores, kind="stable")
-        self.is_bonafide = order < self.n_bonafide
-        if clusters is None:
-            code = np.zeros(scores.size, np.int64)
-        else:
-            code = np.unique(np.concatenate([np.asarray(c) for c in clusters]), return_inverse=True)[1]
-            if code.size != scores.size:
-                raise ValueError(f"{scores.size} scores but {code.size} cluster names")
-        self.n_clusters = int(code.max()) + 1
-        cell = code[order] * 2 + self.is_bonafide  # even: spoof, odd: bona fide
-        self.by_cell = np.argsort(cell, kind="stable")  # ranks, grouped by cell, ascending inside
-        self.size = np.bincount(cell, minlength=2 * self.n_clusters)
-        self.start = np.concatenate([[0], np.cumsum(self.size)[:-1]])
-        self.cell = cell
-
-    def region(self, first: int, last: int) -> _Region:
-        """Ranks first .. last - 1."""
-        below = np.bincount(self.cell[:first], minlength=self.size.size)
-        inside = np.bincount(self.cell[first:last], minlength=self.size.size)
-        return _Region(first, last, self.start + below, inside)
-
-    def draws(self, rng: np.random.Generator, scheme: str) -> np.ndarray:
-        """How many trials one replicate draws from each cell."""
-        if scheme == "stratified":
-            return self.size
-        per_cluster = self.size.reshape(-1, 2)
-        times = np.bincount(rng.integers(self.n_clusters, size=self.n_clusters), minlength=self.n_clusters)
-        total = times * per_cluster.sum(1)
-        genuine = rng.binomial(total, per_cluster[:, 1] / per_cluster.sum(1))
-        return np.stack([total - genuine, genuine], 1).reshape(-1)
-
-    def weights(self, rng: np.random.Generator, region: _Region, drawn: np.ndarray) -> np.ndarray:
-        """How often each rank of `region` was drawn, given the number drawn from each cell."""
-        picked = np.flatnonzero(drawn)
-        drawn = drawn[picked]
-        within = rng.random(int(drawn.sum())) * np.repeat(region.size[picked], drawn)
-        where = np.repeat(region.start[picked], drawn) + within.astype(np.int64)
-        return np.bincount(self.by_cell[where] - region.first, minlength=region.last - region.first)
-
-    def window(self, clustered: bool) -> tuple[int, int]:
-        """Ranks around the crossing that nearly every replicate crosses in."""
-        total = self.is_bonafide.size
-        if total <= SMALL:
-            return 0, total
-        i = np.concatenate([[0], np.cumsum(self.is_bonafide)])
-        miss = i / self.n_bonafide
-        gap = (self.n_spoof - (np.arange(total + 1) - i)) / self.n_spoof - miss
-        crossing = int(np.argmax(gap <= 0))
-        rate = miss[crossing]
-        variance = rate * (1 - rate) * (1 / self.n_bonafide + 1 / self.n_spoof)
-        if clustered:
-            rejected = np.bincount(self.cell[:crossing], minlength=self.size.size).reshape(-1, 2)
-            size = self.size.reshape(-1, 2)
-            spoof = (rejected[:, 0] - (1 - rate) * size[:, 0]) / self.n_spoof
-            genuine = (rejected[:, 1] - rate * size[:, 1]) / self.n_bonafide
-            variance += float(((spoof + genuine) ** 2).sum())
-        width = WINDOW_SD * math.sqrt(variance) + 8 / min(self.n_bonafide, self.n_spoof)
-        first = max(int(np.searchsorted(-gap, -width)) - 1, 0)
-        return first, min(int(np.searchsorted(-gap, width, "right")) + 1, total)
 
 
 def eer_replicates(
@@ -134,7 +52,7 @@ def eer_replicates(
     """
     if scheme not in ("stratified", "trial"):
         raise ValueError(f"scheme is 'stratified' or 'trial', not {scheme!r}")
-    sample = _Sample(bonafide, spoof, clusters)
+    sample = Sample(bonafide, spoof, clusters)
     scheme = "stratified" if clusters is None and scheme == "stratified" else "cluster"
     first, last = sample.window(clusters is not None)
     total = sample.is_bonafide.size
@@ -143,23 +61,10 @@ def eer_replicates(
     def block(rng: np.random.Generator, count: int) -> list[float]:
         return [_eer_replicate(sample, regions, rng, sample.draws(rng, scheme)) for _ in range(count)]
 
-    return np.array(_in_blocks(block, replicates, seed, threads))
+    return np.array(in_blocks(block, replicates, seed, threads))
 
 
-def _in_blocks(
-    block: Callable[[np.random.Generator, int], Iterable[Any]], replicates: int, seed: int, threads: int
-) -> list[Any]:
-    """block(generator, count) for every block of replicates, in order."""
-    counts = [min(BLOCK, replicates - done) for done in range(0, replicates, BLOCK)]
-    rngs = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(len(counts))]
-    if threads == 1 or len(counts) == 1:
-        parts = map(block, rngs, counts)
-        return [value for part in parts for value in part]
-    with ThreadPoolExecutor(threads) as pool:
-        return [value for part in pool.map(block, rngs, counts) for value in part]
-
-
-def _eer_replicate(sample: _Sample, regions: list[_Region], rng: np.random.Generator, drawn: np.ndarray) -> float:
+def _eer_replicate(sample: Sample, regions: list[Region], rng: np.random.Generator, drawn: np.ndarray) -> float:
     """The EER of one replicate that draws `drawn` trials from each cell."""
     n, m = int(drawn[1::2].sum()), int(drawn[0::2].sum())
     if not (n and m):
@@ -179,7 +84,7 @@ def _eer_replicate(sample: _Sample, regions: list[_Region], rng: np.random.Gener
 
 
 def _crossing(
-    sample: _Sample, region: _Region, weight: np.ndarray, start: tuple[int, int], total: tuple[int, int]
+    sample: Sample, region: Region, weight: np.ndarray, start: tuple[int, int], total: tuple[int, int]
 ) -> float:
     """Official EER of weighted trials, given that the crossing lies in `region`."""
     n, m = total
@@ -214,7 +119,7 @@ def cost_replicates(
     costs: (c0, c1, c2) of every cost, already normalised: (0, 1.9, 1) is minDCF of ASVspoof 5. Resampled like
     `eer_replicates`, every trial drawn (the least cost can lie anywhere).
     """
-    sample = _Sample(bonafide, spoof, clusters)
+    sample = Sample(bonafide, spoof, clusters)
     scheme = "stratified" if clusters is None else "cluster"
     region = sample.region(0, sample.is_bonafide.size)
 
@@ -232,7 +137,7 @@ def cost_replicates(
     def block(rng: np.random.Generator, count: int) -> list[list[float]]:
         return [one(rng) for _ in range(count)]
 
-    return np.array(_in_blocks(block, replicates, seed, threads)).reshape(-1, len(costs))
+    return np.array(in_blocks(block, replicates, seed, threads)).reshape(-1, len(costs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +167,7 @@ def paired_difference(
     """
     if [len(s) for s in first] != [len(s) for s in second]:
         raise ValueError("paired differences need the same trials for both detectors")
-    samples = [_Sample(*scores, clusters) for scores in (first, second)]
+    samples = [Sample(*scores, clusters) for scores in (first, second)]
     trials = [np.concatenate(scores).argsort(kind="stable") for scores in (first, second)]
     place = np.empty_like(trials[0])
     place[trials[0]] = np.arange(place.size)  # trial -> rank under the first detector
@@ -283,7 +188,7 @@ def paired_difference(
                 - _crossing(samples[1], regions[1], weight[to_second], (0, 0), total)
             )
 
-    deltas = np.array(_in_blocks(block, replicates, seed, threads))
+    deltas = np.array(in_blocks(block, replicates, seed, threads))
     deltas = deltas[np.isfinite(deltas)]
     low, high = percentile_interval(deltas)
     value = Ranked(*first).equal_error()[0] - Ranked(*second).equal_error()[0]
@@ -323,10 +228,11 @@ def eer_interval(
     `MIN_CLUSTERS` of them), else over trials inside each class."""
     clusters = speakers if usable_clusters(speakers) else None
     values = eer_replicates(bonafide, spoof, clusters=clusters, replicates=replicates, seed=seed, threads=threads)
-    return Interval(*percentile_interval(values), _method(clusters, replicates))
+    return Interval(*percentile_interval(values), method_name(clusters, replicates))
 
 
-def _method(clusters: object, replicates: int) -> str:
+def method_name(clusters: object, replicates: int) -> str:
+    """What is stored beside an interval: the resampled unit and the replicates."""
     return f"{'stratified' if clusters is None else 'speaker'}_bootstrap_{replicates}"
 
 
@@ -345,7 +251,7 @@ def cost_intervals(
     values = cost_replicates(
         bonafide, spoof, costs=costs, clusters=clusters, replicates=replicates, seed=seed, threads=threads
     )
-    return [Interval(*percentile_interval(column), _method(clusters, replicates)) for column in values.T]
+    return [Interval(*percentile_interval(column), method_name(clusters, replicates)) for column in values.T]
 
 
 def auc_interval(

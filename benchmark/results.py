@@ -38,8 +38,8 @@ NEEDED = ("role", "subset", "utt_id", "label", "score")
 WORDS = ("role", "subset", "label", "attack", "vocoder", *TRIAL_FACTORS)  # read as dictionaries
 _HERE = Path(__file__).parent
 _MEASURING = (
-    "ranked.py", "metrics.py", "tdcf.py", "bootstrap.py", "breakdowns.py", "measure.py", "results.sql", "results.py",
-    "published.csv", "published_runs.csv",
+    "ranked.py", "metrics.py", "tdcf.py", "resampling.py", "bootstrap.py", "breakdowns.py", "measure.py",
+    "results.sql", "results.py", "published.csv", "published_runs.csv",
 )  # fmt: skip
 
 

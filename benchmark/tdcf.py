@@ -4,6 +4,7 @@ min t-DCF: Kinnunen et al., Odyssey 2018 (2019 form) and IEEE/ACM TASLP 2020 (AS
 a-DCF: Shim et al., Odyssey 2024. t-EER: Kinnunen et al., IEEE TPAMI 2024. Score conventions: `metrics`.
 """
 
+import math
 import warnings
 from dataclasses import dataclass, replace
 
@@ -14,6 +15,7 @@ from benchmark.ranked import Ranked, ascending, rank
 
 P_TARGET, P_NONTARGET, P_SPOOF = 0.95 * 0.99, 0.95 * 0.01, 0.05
 C_MISS, C_FA, C_FA_SPOOF = 1.0, 10.0, 10.0
+STRIDE = 64  # verifier thresholds from one that is always tried to the next
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,14 @@ class SasvCosts:
     c_fa: float = C_FA
     c_fa_spoof: float = C_FA_SPOOF
 
+    @property
+    def weights(self) -> tuple[float, float, float]:
+        """Of P_miss, P_fa of nontargets and P_fa of spoofs; ValueError unless all are positive."""
+        weights = (self.c_miss * self.p_target, self.c_fa * self.p_nontarget, self.c_fa_spoof * self.p_spoof)
+        if not min(weights) > 0:
+            raise ValueError(f"costs and priors must be positive: {self}")
+        return weights
+
 
 A_DCF_LIBRARY_COSTS = SasvCosts(p_target=0.9, p_nontarget=0.05, p_spoof=0.05, c_fa_spoof=20.0)
 A_DCF_BELOW_ALL = 1e-8
@@ -123,17 +133,10 @@ def a_dcf(
     = accept. Normalised by the better of "accept all" and "reject all". Equal scores are rejected in the
     order target, nontarget, spoof; the first minimum wins; the threshold is the score rejected last.
     """
-    costs = costs or SasvCosts()
+    weights = (costs or SasvCosts()).weights
     targets, nontargets, spoofs = (
         ascending(scores, what) for scores, what in ((target, "target"), (nontarget, "nontarget"), (spoof, "spoof"))
     )
-    weights = (
-        costs.c_miss * costs.p_target,
-        costs.c_fa * costs.p_nontarget,
-        costs.c_fa_spoof * costs.p_spoof,
-    )
-    if not min(weights) > 0:
-        raise ValueError(f"costs and priors must be positive: {costs}")
     i = np.arange(targets.size + 1)  # least before a target or at the end, as the other errors only shrink
     before = (np.append(np.searchsorted(other, targets), other.size) for other in (nontargets, spoofs))
     k_nontarget, k_spoof = before
@@ -164,34 +167,84 @@ def t_eer(
     bonafide (targets and nontargets together) and spoof: the detector's scores; the other three: the
     verifier's. rho is the share of spoofs among the impostors. For every ASV threshold that admits one, the
     detector threshold is found where the tandem's miss and false-alarm rates are nearest; of these pairs the
-    one whose errors the two impostor kinds share most evenly is reported. Every threshold pair is tried, by
-    bisection (the published program searches a thinned grid).
+    one whose errors the two impostor kinds share most evenly is reported. No pair that could be it is left out
+    (the published program searches a thinned grid).
     """
     detector = rank(bonafide, spoof)
-    i, j = detector.path
-    miss, false_alarm = i / detector.n_bonafide, (detector.n_spoof - j) / detector.n_spoof
-    asv_miss, asv_fa, asv_fa_spoof = _asv_path(asv_target, asv_nontarget, asv_spoof)
-    admits = asv_miss < (1 - rho) * asv_fa + rho * asv_fa_spoof
-    asv_miss, asv_fa, asv_fa_spoof = asv_miss[admits], asv_fa[admits], asv_fa_spoof[admits]
+    value = concurrent(*detector.rates(*detector.path), Verifier(asv_target, asv_nontarget, asv_spoof, rho=rho))
+    if math.isnan(value):
+        raise ValueError("no ASV threshold gives the tandem an equal error rate")
+    return value
+
+
+class Verifier:
+    """The operating points of an ASV system that the t-EER chooses among, thresholds ascending.
+
+    Arrays (point,): miss, fa, fa_spoof; shares, how the errors are shared, fa / fa_spoof. Points that accept no
+    spoof, or reject more targets than they accept impostors, admit no tandem equal error rate and are left out.
+    Every `STRIDE`-th point is in `coarse`, with the range of `shares` from each to the next in `lowest`, `highest`.
+    """
+
+    def __init__(self, target: ArrayLike, nontarget: ArrayLike, spoof: ArrayLike, *, rho: float = 0.5):
+        miss, fa, fa_spoof = _asv_path(target, nontarget, spoof)
+        admits = (miss < (1 - rho) * fa + rho * fa_spoof) & (fa_spoof > 0)  # the first ones: miss grows, the rest fall
+        self.rho, self.miss, self.fa, self.fa_spoof = rho, miss[admits], fa[admits], fa_spoof[admits]
+        self.shares = self.fa / self.fa_spoof
+        ends = [self.miss.size - 1] if self.miss.size else []
+        self.coarse = np.union1d(np.arange(0, self.miss.size, STRIDE), ends).astype(np.int64)
+        self.lowest = np.minimum.reduceat(self.shares, self.coarse) if ends else self.shares
+        self.highest = np.maximum.reduceat(self.shares, self.coarse) if ends else self.shares
+
+
+def concurrent(miss: np.ndarray, false_alarm: np.ndarray, asv: Verifier) -> float:
+    """The t-EER in percent of a detector with these rates along its path; NaN where no pair of thresholds has one.
+
+    The higher the verifier's threshold, the fewer the detector has to reject: its threshold falls with each point,
+    so what it is at the coarse points bounds the unevenness between them, and only stretches that could hold the
+    least are looked at point by point. Exact.
+    """
+    at = _nearest(miss, false_alarm, asv, asv.coarse)
+    uneven = _uneven(miss, false_alarm, asv, asv.coarse, at)
+    bound = np.min(uneven, where=~np.isnan(uneven), initial=np.inf)
+    first, last = np.maximum(at[1:] - 1, 0), np.minimum(at[:-1] + 1, miss.size - 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        least, most = false_alarm[last] / (1 - miss[first]), false_alarm[first] / (1 - miss[last])
+        apart = np.fmax(asv.lowest[:-1] - most, least - asv.highest[:-1])
+    worth = ~(apart > bound + 1e-12)  # NaN: cannot be ruled out
+    point = np.union1d(asv.coarse, (asv.coarse[:-1][worth][:, None] + np.arange(STRIDE)).ravel())
+    point = point[point < asv.miss.size]
+    at = _nearest(miss, false_alarm, asv, point)
+    uneven = _uneven(miss, false_alarm, asv, point, at)
+    if np.isnan(uneven).all():  # also without any point
+        return math.nan
+    best = int(np.nanargmin(uneven))
+    return float(asv.fa_spoof[point[best]] * false_alarm[at[best]] * 100)
+
+
+def _uneven(miss: np.ndarray, false_alarm: np.ndarray, asv: Verifier, point: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """How unevenly the two kinds of impostors share the errors of each pair of thresholds."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = np.abs(asv.shares[point] - false_alarm[at] / (1 - miss[at]))
+    return np.where(np.isfinite(value), value, np.nan)
+
+
+def _nearest(miss: np.ndarray, false_alarm: np.ndarray, asv: Verifier, point: np.ndarray) -> np.ndarray:
+    """Where on the detector's path the tandem's P_miss and P_fa are nearest, for each verifier point; by bisection."""
+    asv_miss, asv_fa, asv_fa_spoof = asv.miss[point], asv.fa[point], asv.fa_spoof[point]
 
     def gap(k: np.ndarray) -> np.ndarray:  # tandem P_miss - P_fa, growing with k
         passed = 1 - miss[k]
-        return miss[k] + passed * asv_miss - ((1 - rho) * passed * asv_fa + rho * false_alarm[k] * asv_fa_spoof)
+        impostors = (1 - asv.rho) * passed * asv_fa + asv.rho * false_alarm[k] * asv_fa_spoof
+        return miss[k] + passed * asv_miss - impostors
 
-    low, high = np.zeros(asv_miss.size, np.int64), np.full(asv_miss.size, i.size - 1)
+    low, high = np.zeros(point.size, np.int64), np.full(point.size, miss.size - 1)
     while (low < high).any():  # first k with gap >= 0
         middle = (low + high) // 2
         positive = gap(middle) >= 0
         high = np.where(positive, middle, high)
         low = np.where(positive, low, np.minimum(middle + 1, high))
     previous = np.maximum(low - 1, 0)
-    k = np.where(np.abs(gap(previous)) <= np.abs(gap(low)), previous, low)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        uneven = np.abs(asv_fa / asv_fa_spoof - false_alarm[k] / (1 - miss[k]))
-    if not np.isfinite(uneven).any():
-        raise ValueError("no ASV threshold gives the tandem an equal error rate")
-    best = int(np.nanargmin(uneven))
-    return float(asv_fa_spoof[best] * false_alarm[k[best]] * 100)
+    return np.where(np.abs(gap(previous)) <= np.abs(gap(low)), previous, low)
 
 
 def _asv_path(target: ArrayLike, nontarget: ArrayLike, spoof: ArrayLike) -> tuple[np.ndarray, ...]:

@@ -59,7 +59,7 @@ def rescore(
         given = _asv_of(asv, table) if asv else sasv.rates(table)
         asked = (*ASKED, *(TANDEM if asv else TANDEM[1:] if given else ()))
         measured = measure(path.name, table, asked=asked, asv=given, replicates=replicates, threads=2)
-        rows = _rows(measured, sasv.rows(table))
+        rows = _rows(measured, sasv.rows(table, replicates=replicates))
         return Rescored(rows, [*score_files.remarks(scores), *_notes(rows)], None, table)
     if asv:
         raise DataError("--asv is for files without a protocol; with one the catalog's ASV scores are used")
@@ -145,6 +145,8 @@ def _external(
                 temporary.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
     collect(data)
     rows = _rows(measured)
+    if {"asv_score", "sasv_score"} & set(scores.column_names):
+        remarks.append("verification scores are not used with a protocol; without --protocol they give a-DCF and t-EER")
     return Rescored(rows, [*score_files.remarks(scores), *remarks, *_notes(rows)], run_id, table)
 
 

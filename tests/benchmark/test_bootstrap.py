@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from shared_data import shared
 
-from benchmark import bootstrap, metrics
+from benchmark import bootstrap, metrics, resampling
 from benchmark.bench_metrics import plain_eer
 
 
@@ -38,9 +38,9 @@ def plain_replicates(bonafide, spoof, clusters, count, seed):
 
 @pytest.mark.parametrize("window_sd", [6.0, 0.3])  # 0.3: most replicates leave the window
 def test_speaker_replicates_follow_plain_resampling(monkeypatch, window_sd):
-    monkeypatch.setattr(bootstrap, "WINDOW_SD", window_sd)
+    monkeypatch.setattr(resampling, "WINDOW_SD", window_sd)
     bonafide, spoof, clusters = speakers_set()
-    assert bonafide.size + spoof.size > bootstrap.SMALL
+    assert bonafide.size + spoof.size > resampling.SMALL
     fast = bootstrap.eer_replicates(bonafide, spoof, clusters=clusters, replicates=2000, threads=1)
     plain = plain_replicates(bonafide, spoof, clusters, 700, seed=5)
     assert fast.mean() == pytest.approx(plain.mean(), abs=4 * plain.std() / math.sqrt(700))
@@ -53,7 +53,7 @@ def test_speaker_replicates_follow_plain_resampling(monkeypatch, window_sd):
 def test_a_weighted_crossing_is_the_eer_of_the_drawn_trials(seed):
     rng = np.random.default_rng(seed)
     bonafide, spoof = np.round(rng.normal(0.5, 1, 15), seed % 3), np.round(rng.normal(-0.5, 1, 23), seed % 3)
-    sample = bootstrap._Sample(bonafide, spoof, None)
+    sample = resampling.Sample(bonafide, spoof, None)
     region = sample.region(0, 38)
     weight = sample.weights(rng, region, sample.draws(rng, "cluster"))
     drawn = np.repeat(np.sort(np.concatenate([bonafide, spoof]), kind="stable"), weight)
@@ -136,7 +136,7 @@ def test_a_cost_replicate_is_min_dcf_of_the_drawn_trials():
     bonafide, spoof = np.round(rng.normal(0.5, 1, 15), 1), np.round(rng.normal(-0.5, 1, 23), 1)
     values = bootstrap.cost_replicates(bonafide, spoof, costs=[(0, 1.9, 1)], replicates=3, threads=1)[:, 0]
     rng = np.random.default_rng(np.random.SeedSequence(0).spawn(1)[0])
-    sample = bootstrap._Sample(bonafide, spoof, None)
+    sample = resampling.Sample(bonafide, spoof, None)
     for value in values:
         weight = sample.weights(rng, sample.region(0, 38), sample.draws(rng, "stratified"))
         drawn = np.repeat(np.sort(np.concatenate([bonafide, spoof]), kind="stable"), weight)

@@ -152,6 +152,12 @@ def test_track_2_files_give_the_official_numbers(tmp_path, name):
         assert value["min_tdcf_asvspoof5"] == pytest.approx(wanted["min_tdcf_default_asv"], abs=1e-12)
         assert "no column names the files" in done.remarks[0]
     assert value["t_eer_percent"] == pytest.approx(wanted[t_eer], abs=1e-9)
+    unit = "speaker" if name.startswith("keyed") else "stratified"
+    for row in done.table.to_pylist():
+        if row["factor"] is None and row["metric"] in ("a_dcf", "t_eer_percent", "min_tdcf_asvspoof5"):
+            assert row["ci_method"] == f"{unit}_bootstrap_20"
+            assert row["ci_low"] <= row["ci_high"]
+            assert abs(row["value"] - (row["ci_low"] + row["ci_high"]) / 2) < row["ci_high"] - row["ci_low"]
 
 
 def test_verification_scores_without_their_classes_are_refused(tmp_path):
@@ -291,3 +297,13 @@ def test_rescored_results_survive_a_rebuild(data):
     results.collect(data, replicates=20)
     with duckdb.connect(str(data / "results.duckdb"), read_only=True) as con:
         assert con.sql("SELECT run_id FROM run").fetchall() == [(done.run_id,)]
+
+
+def test_verification_scores_are_said_to_be_unused_beside_a_protocol(data):
+    path = data / "track2.tsv"
+    lines = [
+        f"eval{kind}{k}\t{k - below}\t1\t2\n" for kind, below in (("b", 0), ("h", 4), ("v", 0.5)) for k in range(4)
+    ]
+    path.write_text("filename\tcm-score\tasv-score\tsasv-score\n" + "".join(lines))
+    done = rescore(path, data=data, protocol="inner/decro_en", partial=True, replicates=5)
+    assert any("verification scores are not used" in remark for remark in done.remarks)
