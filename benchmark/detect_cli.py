@@ -122,10 +122,9 @@ def _detector(arguments: argparse.Namespace) -> Any:
         raise DataError(f"--model {arguments.model} holds no {trained.SETTINGS}; python -m benchmark export writes it")
     if given == ["weights"] and not arguments.weights.is_file():
         raise DataError(f"--weights {arguments.weights} is not a file")
-    source = arguments.run or arguments.model or arguments.weights
     set_threads(arguments.threads)
     return DeepfakeDetector(
-        source if source is not None else trained.newest_run(arguments.data, arguments.detector),
+        getattr(arguments, given[0]) if given else trained.newest_run(arguments.data, arguments.detector),
         detector=arguments.detector, data=arguments.data, device=arguments.device,
         weights=arguments.weights if arguments.run else None, calibrate_on=arguments.calibrate_on,
         threshold=arguments.threshold, prior=arguments.prior, overlap=arguments.overlap,

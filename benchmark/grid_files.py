@@ -61,7 +61,7 @@ def names() -> list[str]:
 def load(name: str) -> Grid:
     """The grid `name`, or of the file `name` if that ends in .toml. Raises DataError naming file and key."""
     path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
-    if not path.is_file():
+    if not path.is_file() or not (name.endswith(".toml") or name in names()):  # a name is no path: ../x
         raise nearest(name, names(), what="grid")
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))

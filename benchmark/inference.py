@@ -6,6 +6,7 @@ overlapping windows over the whole recording and their mean. Detectors that read
 seconds; beyond that their score is the mean of their windows, and a warning says it.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -207,9 +208,9 @@ def _trained(
     settings: Mapping[str, Mapping[str, Any]] | None,
 ) -> Trained:  # fmt: skip
     path = Path(source)
-    if (path / loading.SETTINGS).is_file():
+    if os.path.isfile(path / loading.SETTINGS):  # unlike Path.is_file without an error for a name that cannot be
         return loading.from_export(path)
-    if path.is_file():
+    if os.path.isfile(path):
         if detector is None:
             raise DataError(f"{path} is a weight file: say which detector it belongs to with --detector ID")
         return loading.from_weights(path, detector, settings)

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from benchmark import cells as grid
-from benchmark import record, run
+from benchmark import finished, record, run
 from benchmark.settings import Settings
 from ingest import catalog
 from ingest.types import DataError
@@ -60,10 +60,7 @@ def reproduce(
 
 
 def _record(data: Path, run_id: str) -> dict[str, Any]:
-    path = record.folder(data, run_id) / "run.json"
-    if not path.is_file():
-        raise DataError(f"{path} does not exist; python -m benchmark status lists the runs")
-    about = json.loads(path.read_text())
+    about = json.loads((finished.folder(data, run_id) / finished.RUN).read_text())
     if about.get("external") or about.get("seed") is None or "input" not in about.get("config", {}):
         raise DataError(f"{run_id} was not made by python -m benchmark run or score, so it cannot be repeated")
     return about

@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from benchmark import cells as grid
-from benchmark import devices, distribution, record
+from benchmark import devices, distribution, finished, record
 from benchmark import run as running
 from benchmark.cells import Cell, Trials
 from benchmark.settings import Settings
 from ingest import catalog
-from ingest.files import lock
+from ingest.files import inside, lock
 from ingest.types import DataError
 
 ORIGINAL = "original"
@@ -36,7 +36,8 @@ def score(data: Path, run_id: str, words: Sequence[str], machine: running.Machin
         words = [ORIGINAL, *(word for word in (words or _complete(con, test)) if word != ORIGINAL)]
         _refuse_missing(con, test, words)
     through = _through(on, test, words)
-    cell = _cell(recorded, words)
+    cell = _cell(run_id, recorded, words)
+    inside(data / "models", cell.train_key)  # a record can come from anywhere
     with lock(running.model_folder(data, cell) / "lock"):
         if not running.done(data, cell):
             _score(data, cell, through, machine)
@@ -44,10 +45,7 @@ def score(data: Path, run_id: str, words: Sequence[str], machine: running.Machin
 
 
 def _record(data: Path, run_id: str) -> dict[str, Any]:
-    path = record.folder(data, run_id) / "run.json"
-    if not path.is_file():
-        raise DataError(f"{path} does not exist; python -m benchmark status lists the runs")
-    about = json.loads(path.read_text())
+    about = json.loads((finished.folder(data, run_id) / finished.RUN).read_text())
     if not about.get("trained") or "input" not in about.get("config", {}):
         raise DataError(f"{run_id} was not trained here; robustness needs a run of python -m benchmark run")
     return about
@@ -105,10 +103,10 @@ def _through(on: Trials, test: pa.Table, words: Sequence[str]) -> Trials:
     )
 
 
-def _cell(recorded: dict[str, Any], words: Sequence[str]) -> Cell:
-    about = grid.digest([recorded["run_id"], *words])
+def _cell(run_id: str, recorded: dict[str, Any], words: Sequence[str]) -> Cell:
+    about = grid.digest([run_id, *words])
     how = Settings.from_json(recorded["config"])
-    name = f"robustness-{recorded['run_id']}-{about}"
+    name = f"robustness-{run_id}-{about}"
     code = grid.code_version(how.detector, how.input["feature"])
     return Cell(recorded["protocol"], how.detector, recorded["seed"], how, recorded["train_key"], name, True, code)
 

@@ -1,6 +1,7 @@
 """A detector ready to be used: weights, input, and what is known of its training; from a run, a file or an export."""
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,11 +12,12 @@ import pyarrow.compute as pc
 
 from benchmark import calibration as calibrations
 from benchmark import domain as domains
+from benchmark import finished
 from benchmark.calibration import Calibration
 from benchmark.domain import Domain
 from benchmark.results import read_scores
 from ingest.files import inside, sha256
-from ingest.types import DataError, nearest
+from ingest.types import DataError
 
 FORMAT = 1  # of an export's settings.json
 SETTINGS, WEIGHTS = "settings.json", "model.safetensors"
@@ -46,15 +48,10 @@ class Trained:
 
 
 def run_folder(data: Path, run: str | Path) -> Path:
-    """The folder of a finished run, by its id below DATA/scores or by its path."""
-    if Path(run).is_dir() and (Path(run) / "run.json").is_file():
+    """The folder of a finished run, by its id below DATA/scores or by its path, which the user may name."""
+    if str(run) and os.path.isfile(os.path.join(run, finished.RUN)):
         return Path(run).resolve()
-    known = [path.parent.name for path in (data / "scores").glob("*/run.json")]
-    if str(run) not in known:
-        if not known:
-            raise DataError(f"{data} holds no finished run; train one: python -m benchmark run --data {data}")
-        raise nearest(str(run), known, what=f"run in {data}")
-    return data / "scores" / str(run)
+    return finished.folder(data, str(run))
 
 
 def newest_run(data: Path, detector: str) -> str:

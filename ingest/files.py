@@ -135,6 +135,8 @@ def refusal(error: BaseException, folder: Path | None = None) -> str | None:
         code = next((c for c in (*_NO_ROOM, *_NO_RIGHT) if os.strerror(c).lower() in words), None)
     if code is None and folder is not None and _is_full(folder):
         code = errno.ENOSPC
+    if code == errno.ENAMETOOLONG:
+        return f"a path is longer than this system allows: {str(getattr(error, 'filename', None))[:200]}..."
     if folder is None and code in (*_NO_RIGHT, *_NO_ROOM):
         which = getattr(error, "filename", None) or " ".join(str(error).split())
         return f"cannot go on: {which} ({os.strerror(code)}); mend that and run the same command again"

@@ -7,6 +7,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from benchmark import finished
 from benchmark.results import read_scores
 from ingest.files import atomic
 from ingest.types import DataError, nearest
@@ -25,11 +26,7 @@ def export(data: Path, run_id: str, layout: str, output: Path) -> list[str]:
     """
     if layout not in LAYOUTS:
         raise nearest(layout, LAYOUTS, what="layout")
-    folder = data / "scores" / run_id
-    if not (folder / "run.json").exists():
-        known = [path.parent.name for path in (data / "scores").glob("*/run.json")]
-        raise nearest(run_id, known, what="run")
-    table = read_scores(folder / "scores.parquet")
+    table = read_scores(finished.folder(data, run_id) / "scores.parquet")
     table = table.filter(pc.equal(table["role"].cast(pa.string()), "test"))
     with duckdb.connect() as con:
         con.register("scores", table)

@@ -117,6 +117,13 @@ def test_a_bug_stays_a_bug(tmp_path):
     assert files.refusal(KeyError("errno")) is None
 
 
+def test_a_path_that_is_too_long_is_one_line_of_bearable_length(tmp_path):
+    with pytest.raises(OSError) as error:
+        (tmp_path / ("x" * 5000)).stat()
+    said = files.refusal(error.value)
+    assert "longer than this system allows" in said and len(said) < 300
+
+
 def test_a_writer_that_does_not_say_why_fails_for_want_of_room_on_a_full_disk(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "statvfs", lambda _: os.statvfs_result((4096, 4096, 100, 0, 0, 9, 9, 9, 0, 255)))
     with pytest.raises(DataError, match="no room left"), files.writable(tmp_path):

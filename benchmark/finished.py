@@ -1,0 +1,24 @@
+"""Finished runs below DATA/scores: which there are."""
+
+from pathlib import Path
+
+from ingest.types import DataError, nearest
+
+RUN = "run.json"  # written last: it says that the run is done
+
+
+def names(data: Path) -> list[str]:
+    """The ids of the finished runs, sorted."""
+    return sorted(path.parent.name for path in (data / "scores").glob(f"*/{RUN}"))
+
+
+def folder(data: Path, run_id: str) -> Path:
+    """The folder of a finished run. Raises DataError for an unknown id, and for a path, which is no id."""
+    known = names(data)
+    if run_id in known:  # a name that a listing gave leads nowhere else
+        return data / "scores" / run_id
+    if "/" in run_id or run_id in ("", ".", ".."):
+        raise DataError(f"{run_id!r} is no run id, which is the name of a folder in {data / 'scores'}")
+    if not known:
+        raise DataError(f"{data} holds no finished run; train one: python -m benchmark run --data {data}")
+    raise nearest(run_id, known, what=f"run in {data}")
