@@ -1,6 +1,12 @@
 """python -m benchmark run | score | plan | reproduce | detect | export | app | shortcuts | status | collect |
 detectors | throughput | forms."""
 
+if __name__ == "__main__":  # before the imports below, which take a while
+    from ingest.early import listen
+
+    listen()
+
+
 import json
 import sys
 from collections.abc import Sequence

@@ -1,5 +1,11 @@
 """python -m features CORPUS | all | plan | list: stored features, what they would cost, and which there are."""
 
+if __name__ == "__main__":  # before the imports below, which take a while
+    from ingest.early import listen
+
+    listen()
+
+
 import argparse
 import json
 from collections.abc import Sequence

@@ -1,5 +1,11 @@
 """python -m ingest: corpora as published -> the catalog, and what is the matter with it."""
 
+if __name__ == "__main__":  # before the imports below, which take a while
+    from ingest.early import listen
+
+    listen()
+
+
 import sys
 import textwrap
 from collections.abc import Sequence

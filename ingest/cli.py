@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from ingest import early
 from ingest.files import refusal
 from ingest.types import DataError
 
@@ -49,6 +50,7 @@ def run(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str] 
     any other exception is a bug of ours and keeps its traceback.
     """
     ended: list[int] = []
+    code: int | str | None
     _listen(ended)
     warnings.filterwarnings(
         "ignore", r"\d+ tasks (which|have been)", UserWarning
@@ -59,27 +61,30 @@ def run(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str] 
     except DataError as error:
         print(printable(str(error)), file=sys.stderr)
         code = 2
+    except SystemExit as end:  # argparse: --help, or a word that it does not know
+        code = end.code
     except BrokenPipeError:  # the reader of our output went away: `... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     except (KeyboardInterrupt, Exception) as error:
         if ended or isinstance(error, KeyboardInterrupt):  # DuckDB and others turn the signal into errors of their own
-            print(_INTERRUPTED, file=sys.stderr)
+            print(early.LINE, file=sys.stderr)
             code = 128 + (ended or [signal.SIGINT])[0]
         elif (said := refusal(error)) is not None:
             print(printable(said), file=sys.stderr)
             code = 2
         else:
             raise
+    if not ended and threading.current_thread() is threading.main_thread():
+        early.listen()  # what is left to do at exit is no work of the command's
     sys.exit(code)
 
 
-_INTERRUPTED = "interrupted; run the same command again to go on"
 PATIENCE_S = 10.0  # for what a command cleans up when it is interrupted
 
 
 def _leave(code: int) -> None:
-    print(_INTERRUPTED, file=sys.stderr, flush=True)
+    print(early.LINE, file=sys.stderr, flush=True)
     os._exit(code)
 
 

@@ -1,5 +1,12 @@
 """Who trains and who is tested: experiments as TOML files, and the trial rows they select from a catalog."""
 
+import sys
+
+if sys.argv[:1] == ["-m"]:  # `python -m protocols` imports this package before its __main__
+    from ingest.early import listen
+
+    listen()
+
 from protocols.load import load, names
 from protocols.references import add_reference
 from protocols.trials import (

@@ -1,5 +1,11 @@
 """`python -m protocols list | show NAME | audit`: what can be run, on which trials, and what is wrong with them."""
 
+if __name__ == "__main__":  # before the imports below, which take a while
+    from ingest.early import listen
+
+    listen()
+
+
 import json
 from collections.abc import Sequence
 from dataclasses import asdict

@@ -1,5 +1,11 @@
 """python -m reports leaderboard, site, figures, sql, rescore, export, cite, card, bench, readme, ..."""
 
+if __name__ == "__main__":  # before the imports below, which take a while
+    from ingest.early import listen
+
+    listen()
+
+
 import sys
 from argparse import Namespace
 from collections.abc import Sequence

@@ -1,5 +1,11 @@
 """python -m shards CORPUS | all | variants | vocals | gc: audio shards, copies, and what is left over."""
 
+if __name__ == "__main__":  # before the imports below, which take a while
+    from ingest.early import listen
+
+    listen()
+
+
 import argparse
 import sys
 from collections.abc import Sequence

@@ -1,5 +1,6 @@
 """How a command ends: one line and a code for Ctrl-C, SIGTERM and what the disk refuses; a bug keeps its traceback."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -73,3 +74,44 @@ def test_what_the_disk_refuses_is_one_line_and_a_bug_is_not(error, code, lines):
     _, said = process.communicate(timeout=30)
     assert process.returncode == code and (len(said.splitlines()) == 1) == (lines == 1)
     assert ("Traceback" in said) == (code == 1)
+
+
+IMPORTING = """
+import sys, time
+class Slow:
+    def find_spec(self, name, path=None, target=None):
+        if name in ("argparse", "duckdb", "numpy", "pyarrow"):
+            print("importing", flush=True)
+            time.sleep(60)
+sys.meta_path.insert(0, Slow())
+import signal; signal.signal(signal.SIGINT, signal.default_int_handler)
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("package", ["ingest", "protocols", "shards", "features", "benchmark", "reports"])
+def test_a_signal_in_the_middle_of_the_imports_is_one_line(tmp_path, package, number, code):
+    """The first import that takes long is held up; `sitecustomize` is what Python imports before anything of ours."""
+    (tmp_path / "sitecustomize.py").write_text(IMPORTING)
+    env = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    process = subprocess.Popen([sys.executable, "-m", package, "--help"], cwd=street.ROOT, env=env, text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+    assert process.stdout.readline() == "importing\n"
+    process.send_signal(number)
+    try:
+        _, said = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert (process.returncode, said.splitlines()[-1]) == (code, "interrupted; run the same command again to go on")
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("end", ["", "; sys.exit(2)", "; from ingest.types import DataError; raise DataError('x')"])
+def test_a_signal_after_the_work_is_one_line(number, code, end):
+    process = started(f"import atexit; atexit.register(lambda: (print('out', flush=True), time.sleep(60))){end}")
+    assert process.stdout.readline() == "out\n"
+    process.send_signal(number)
+    _, said = process.communicate(timeout=30)
+    assert (process.returncode, said.splitlines()[-1]) == (code, "interrupted; run the same command again to go on")
+    assert "Traceback" not in said
