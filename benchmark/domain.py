@@ -23,6 +23,18 @@ FEATURES = {  # measured column -> words, unit
     "tilt_db_per_octave": ("spectral tilt", "dB/octave"),
     "zero_crossing_hz": ("zero crossings", "Hz"),
 }
+# The least spread of a training set. Where it hardly varies (all clips reach the Nyquist frequency, or were
+# made equally loud) the smallest difference would otherwise count as millions of spreads. A decibel is hardly
+# heard, and 50 Hz is one bin of the spectrum at 48 kHz; clips of nine published corpora spread three times as far in
+# every column but bandwidth, and more.
+LEAST_SPREAD = {
+    "loudness_db": 1.0,
+    "noise_floor_db": 1.0,
+    "bandwidth_hz": 50.0,
+    "edge_db": 1.0,
+    "tilt_db_per_octave": 0.25,
+    "zero_crossing_hz": 50.0,
+}
 LEAST_UTTERANCES = 50  # for a covariance of six numbers
 TAIL = 0.005  # of the training utterances, to either side, that a remark may concern
 SHRINKAGE = 0.05
@@ -32,12 +44,16 @@ PITCH_S, LEAST_PITCH_S = 30.0, 2.0
 LEAST_S, LEAST_PEAK, CLIPPED = 0.25, 1e-4, 0.01  # s; of full scale (-80 dB); share of samples
 
 
+_LEAST = np.array([LEAST_SPREAD[name] for name in FEATURES])
+
+
 @dataclass(frozen=True, slots=True)
 class Domain:
     """What a training set sounded like.
 
     ranges: measured column -> (low, median, high), the outer two leaving TAIL on either side; mean, precision and
-    limit: centre and inverse covariance of the standardised FEATURES, and the distance that 99 % of training keeps.
+    limit: centre and inverse covariance of the FEATURES, standardised by scale (at least LEAST_SPREAD), and the
+    distance that 99 % of training keeps.
     """
 
     utterances: int
@@ -59,7 +75,8 @@ class Domain:
         """Mahalanobis distance of a measured file from the training set; None without enough training utterances."""
         if self.limit is None:
             return None
-        x = (_vector(measured) - np.array(self.mean)) / np.array(self.scale)
+        scale = np.maximum(self.scale, _LEAST)  # exports of before LEAST_SPREAD hold smaller ones
+        x = (_vector(measured) - np.array(self.mean)) / scale
         return float(np.sqrt(x @ np.array(self.precision) @ x))
 
 
@@ -107,9 +124,11 @@ def _shape(points: np.ndarray) -> tuple[tuple, tuple, tuple, float | None]:
     """(utterance, feature) -> mean, scale, precision of the standardised features, limit."""
     if len(points) < LEAST_UTTERANCES:
         return (), (), (), None
-    mean, scale = points.mean(axis=0), np.maximum(points.std(axis=0), 1e-6)
+    mean, scale = points.mean(axis=0), np.maximum(points.std(axis=0), _LEAST)
     x = (points - mean) / scale
-    covariance = (1 - SHRINKAGE) * (x.T @ x) / len(x) + SHRINKAGE * np.eye(x.shape[1])
+    found = (x.T @ x) / len(x)
+    np.fill_diagonal(found, 1.0)  # where it is less the spread is the least, not the one found
+    covariance = (1 - SHRINKAGE) * found + SHRINKAGE * np.eye(x.shape[1])
     precision = np.linalg.inv(covariance)
     distance = np.sqrt(np.einsum("ij,jk,ik->i", x, precision, x))
     plain = tuple(tuple(float(v) for v in row) for row in precision)

@@ -1,4 +1,5 @@
 import dataclasses
+import json
 
 import numpy as np
 import pyarrow as pa
@@ -68,6 +69,35 @@ def test_the_distance_is_mahalanobis_and_one_percent_lies_beyond_the_limit(speec
     assert np.mean(np.array(distance) > speech.limit) == pytest.approx(0.01, abs=0.005)
     centre = dict(zip(domain.FEATURES, speech.mean))
     assert speech.distance(centre) == 0
+
+
+def test_a_training_set_that_hardly_varies_gives_no_absurd_distance():
+    """All clips reach the Nyquist frequency and are equally loud: a difference there counts in steps worth noting."""
+    even = domain._domain(table(bandwidth_hz=[8_000.0] * 400, loudness_db=[-23.0] * 400))
+    centre = dict(zip(domain.FEATURES, even.mean))
+    assert even.distance(centre | {"bandwidth_hz": 3_500.0}) == pytest.approx(4_500 / 50)
+    assert even.distance(centre | {"loudness_db": -25.0}) == pytest.approx(2)
+    assert 0 < even.limit < 6 and domain.remarks(even, {**MEASURED, **centre}, 0.0) == []
+    said = domain.remarks(even, {**MEASURED, **centre, "bandwidth_hz": 3_400.0}, 0.0)
+    assert "distance 92.0, 99 % of training" in said[-1]
+
+
+def test_where_training_varies_the_distance_is_as_it_was(speech):
+    """By the definition: standardised, covariance shrunk by a twentieth to the identity, inverted."""
+    points = np.stack([domain._vector(row) for row in table().select(list(domain.FEATURES)).to_pylist()])
+    assert (points.std(axis=0) > list(domain.LEAST_SPREAD.values())).all()
+    x = (points - points.mean(axis=0)) / points.std(axis=0)
+    inverse = np.linalg.inv(0.95 * np.cov(x.T, bias=True) + 0.05 * np.eye(6))
+    distance = np.sqrt(np.einsum("ij,jk,ik->i", x, inverse, x))
+    assert speech.limit == pytest.approx(np.quantile(distance, 0.99), rel=1e-9)
+    np.testing.assert_allclose(speech.precision, inverse, rtol=1e-9)
+
+
+def test_a_profile_from_before_the_least_spread_loads_and_is_no_longer_absurd(speech):
+    stored = {**speech.as_json(), "scale": [1e-6] * 6}
+    older = domain.from_json(json.loads(json.dumps(stored)))
+    assert older.scale == (1e-6,) * 6
+    assert older.distance(MEASURED | {"bandwidth_hz": 3_400.0}) < 500
 
 
 def test_few_utterances_have_no_distance_and_missing_numbers_do_no_harm():
