@@ -13,8 +13,9 @@ from features import extractors
 def macs(name: str, *, samples: int | None = None, **config: Any) -> int:
     """Multiply-accumulates of scoring one clip of `samples` (default: the detector's own length, else 64,600).
 
-    PyTorch's count halved, on the plain form: convolutions, matrix products and GRUs. LSTMs and the feature
-    extractor are not counted. Nothing is computed but shapes, unless an operation has no shape-only form.
+    PyTorch's count halved, on the plain form: convolutions, matrix products and GRUs. LSTMs are not counted, nor is the
+    feature extractor, but for the filter bank and cosine transform where the published network carries them. Nothing is
+    computed but shapes, unless an operation has no shape-only form.
     """
     cls = detectors.get(name)
     with torch.device("meta"):
@@ -35,4 +36,5 @@ def _count(model: nn.Module, x: torch.Tensor) -> int:
     root, counts = type(model).__name__, counter.get_flop_counts()
     recurrent = [f"{root}.{key}" for key, module in model.named_modules() if isinstance(module, nn.LSTM)]
     left_out = sum(sum(counts[key].values()) for key in recurrent if key in counts)
-    return (counter.get_total_flops() - left_out) // 2
+    carried = x.shape[1] * sum(getattr(module, "products", 0) for module in model.modules())
+    return (counter.get_total_flops() - left_out) // 2 + carried

@@ -24,7 +24,10 @@ COLUMNS = ("language", "corpus")
 
 
 class CarriedFrontEnd(nn.Module):
-    """The LFCC constants that the re-implementation keeps in its state dict; never applied here."""
+    """The LFCC constants that the re-implementation keeps in its state dict; never applied here.
+
+    products: multiply-accumulates per frame, which count as the network's own.
+    """
 
     def __init__(self, preset: str):
         super().__init__()
@@ -33,6 +36,7 @@ class CarriedFrontEnd(nn.Module):
         self.register_buffer("dct_mat", dct)
         self.Spectrogram = nn.Module()
         self.Spectrogram.register_buffer("window", window)
+        self.products = bank.numel() + dct.numel()
 
 
 class CarriedLcnn(nn.Module):

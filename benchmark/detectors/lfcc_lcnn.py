@@ -25,7 +25,8 @@ FILTER_TOLERANCE = 1e-5
 class FrontEnd(nn.Module):
     """The fixed filter bank and cosine transform as published files carry them.
 
-    Never applied here: the features come from the extractor. `matches` compares a file's tensors with its own.
+    Never applied here: the features come from the extractor. products: multiply-accumulates per frame, which count as
+    the network's own.
     """
 
     def __init__(self, preset: str):
@@ -34,6 +35,7 @@ class FrontEnd(nn.Module):
         self.lfcc_fb = nn.Parameter(bank, requires_grad=False)
         self.l_dct = nn.Linear(*dct.shape, bias=False)
         self.l_dct.weight = nn.Parameter(dct.T.contiguous(), requires_grad=False)
+        self.products = bank.numel() + dct.numel()
 
 
 class Blstm(nn.Module):
