@@ -63,11 +63,25 @@ class Breakdown:
 
 
 @dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """The twin of table `diagnostic`."""
+
+    run_id: str
+    subset: str
+    domain: str | None
+    name: str
+    meaning: str
+    value: float | None
+    trials: int
+
+
+@dataclass(frozen=True, slots=True)
 class Measured:
     """Everything a score file says."""
 
     results: list[Result]
     breakdowns: list[Breakdown]
+    diagnostics: list[Diagnostic]
     dev_eer: float | None
     dev_threshold: float | None
 
@@ -94,6 +108,7 @@ def measure(
     averages: Mapping[str, Sequence[str]] | None = None,
     pooled: Mapping[str, Sequence[str]] | None = None,
     asv: Mapping[str, Mapping[str, Mapping[str, float]]] | None = None,
+    diagnostics: Mapping[str, str] | None = None,
     replicates: int = 200,
     threads: int = 1,
 ) -> Measured:
@@ -101,7 +116,8 @@ def measure(
 
     table: role, subset, utt_id, label, score and any factor columns. asked: metrics of the protocol beside EER
     and AUC. averages, pooled: name -> subsets; a pooled subset counts an utterance once. asv: subset -> attack
-    ("" for all) -> AsvRates fields. Raises DataError naming the utterances of scores that are not finite, of
+    ("" for all) -> AsvRates fields. diagnostics: columns that are figures of the detector's inside, and what each is;
+    one that the table lacks is left out. Raises DataError naming the utterances of scores that are not finite, of
     duplicate trials, and of labels other than bonafide and spoof.
     """
     check(run_id, table)
@@ -109,19 +125,21 @@ def measure(
     role = breakdowns.encode(table["role"])
     names = list(dict.fromkeys([*ALWAYS, *asked]))
     dev = _dev(whole, role)
-    parts: dict[str, Scores] = {}
+    parts: dict[str, np.ndarray] = {}
     is_test = role.code == (role.names.index("test") if "test" in role.names else -2)
     for code in breakdowns.present(subset, is_test):
-        parts[subset.names[code]] = whole.part(is_test & (subset.code == code))
+        parts[subset.names[code]] = is_test & (subset.code == code)
     pools = pooled or {}
     for name, members in pools.items():
-        parts[name] = whole.part(_once(table, is_test & _among(subset, members)))
-    results, cells = [], []
+        parts[name] = _once(table, is_test & _among(subset, members))
+    results, cells, inside = [], [], []
     how = {"replicates": replicates, "threads": threads}
     if dev is not None:
         results += _rows((run_id, "dev", "dev", "subset"), dev, names, {}, None, how)
     threshold = metrics.eer(*dev.split(dev.score))[1] if dev is not None and _both(dev) else None
-    for name, part in parts.items():
+    for name, where in parts.items():
+        part = whole.part(where)
+        inside += _diagnostics(run_id, name, table, where, whole.factors.get("domain"), diagnostics or {})
         rates = (asv or {}).get(name, {})
         about = (run_id, "test", name, "pooled" if name in pools else "subset")
         results += _rows(about, part, names, rates, threshold, how)
@@ -129,7 +147,24 @@ def measure(
     for name, members in (averages or {}).items():
         results += _averages(run_id, name, members, results)
     dev_eer = next((r.value for r in results if r.role == "dev" and r.metric == "eer"), None)
-    return Measured(results, cells, dev_eer, threshold)
+    return Measured(results, cells, inside, dev_eer, threshold)
+
+
+def _diagnostics(
+    run_id: str, subset: str, table: pa.Table, where: np.ndarray, domain: breakdowns.Column | None,
+    named: Mapping[str, str],
+) -> Iterator[Diagnostic]:  # fmt: skip
+    """Means over the trials of a subset, and over those of each domain in it."""
+    levels = [(None, where)]
+    if domain is not None:
+        levels += [(domain.names[k], where & (domain.code == k)) for k in breakdowns.present(domain, where)]
+    for name, meaning in named.items():
+        if name in table.column_names:
+            values = table[name].to_numpy(zero_copy_only=False)
+            for level, inside in levels:
+                mean = float(values[inside].mean()) if inside.any() else math.nan
+                value = mean if math.isfinite(mean) else None
+                yield Diagnostic(run_id, subset, level, name, meaning, value, int(inside.sum()))
 
 
 def check(run_id: str, table: pa.Table) -> None:

@@ -29,21 +29,25 @@ def folder(data: Path, run_id: str) -> Path:
 def write_run(
     data: Path, out: Path, run_id: str, on: Trials, scored: Mapping[tuple, float], *,
     curve: Sequence[Sequence], facts: Mapping[str, Any], paired: bool = False,
+    diagnosed: Mapping[str, Mapping[tuple, float]] | None = None,
 ) -> None:  # fmt: skip
     """Write the files of one finished run.
 
     scored: `cells.score_keys` -> score for every dev and test trial; curve: (epoch, name, value) points; facts:
-    detector, seed, config, parameters, costs; paired: the detector hears references. The same scores give the same
-    bytes of scores.parquet.
+    detector, seed, config, parameters, costs; paired: the detector hears references; diagnosed: name -> the like of
+    `scored`, for more columns beside the score. The same scores give the same bytes of scores.parquet.
     """
     from benchmark.results import asv_file
 
     where = folder(out, run_id)
     trials = pa.concat_tables([on.role("dev"), on.role("test")])
-    scores = pa.array([scored[key] for key in grid.score_keys(trials, paired=paired)], pa.float64())
+    keys = grid.score_keys(trials, paired=paired)
     rows = trials.select(list(grid.SCORE_COLUMNS))
+    table = rows
+    for name, values in (("score", scored), *(diagnosed or {}).items()):
+        table = table.append_column(name, pa.array([values[key] for key in keys], pa.float64()))
     with atomic(where / "scores.parquet") as temporary:
-        pq.write_table(rows.append_column("score", scores), temporary, compression="zstd")
+        pq.write_table(table, temporary, compression="zstd")
     columns = list(zip(*curve, strict=True)) or [[], [], []]
     with atomic(where / "curve.parquet") as temporary:
         types = (("epoch", pa.int64()), ("name", pa.string()), ("value", pa.float64()))

@@ -31,7 +31,7 @@ from ingest.progress import Progress
 from ingest.types import DataError
 
 REPLICATES = 200
-SCHEMA_VERSION = 3  # of results.sql; 1 had no table meta, 2 no table tested
+SCHEMA_VERSION = 4  # of results.sql; 1 had no table meta, 2 no table tested, 3 no table diagnostic
 MOST_CORPORA = 3  # of a subset that are named; of more only the number
 FILES = ("run.json", "scores.parquet", "curve.parquet", "asv.json")
 NEEDED = ("role", "subset", "utt_id", "label", "score")
@@ -60,6 +60,7 @@ class _Rows:
     tested: pa.Table
     result: pa.Table
     breakdown: pa.Table
+    diagnostic: pa.Table
     curve: pa.Table
 
 
@@ -162,7 +163,7 @@ def _run(folder: Path, sign: str, replicates: int) -> _Rows:
     asv = _json(folder / "asv.json") if (folder / "asv.json").exists() else {}
     measured = measure(
         folder.name, table, asked=about.get("metrics") or (), averages=about.get("averages"),
-        pooled=about.get("pooled"), asv=asv, replicates=replicates,
+        pooled=about.get("pooled"), asv=asv, diagnostics=about.get("diagnostics"), replicates=replicates,
     )  # fmt: skip
     path = f"scores/{folder.name}/scores.parquet"
     file = {"run_id": folder.name, "path": path, "trials": table.num_rows, "signature": sign}
@@ -172,6 +173,7 @@ def _run(folder: Path, sign: str, replicates: int) -> _Rows:
         tested=_tested(folder.name, table),
         result=_arrow("result", measured.results),
         breakdown=_arrow("breakdown", measured.breakdowns),
+        diagnostic=_arrow("diagnostic", measured.diagnostics),
         curve=_curve(folder),
     )
 

@@ -163,6 +163,24 @@ COMMENT ON COLUMN breakdown.n_bonafide IS 'Bona fide trials';
 COMMENT ON COLUMN breakdown.n_spoof IS 'Spoof trials';
 COMMENT ON COLUMN breakdown.note IS 'Why there is no value';
 
+CREATE TABLE diagnostic (
+    run_id  VARCHAR NOT NULL REFERENCES run (run_id),
+    subset  VARCHAR NOT NULL,
+    domain  VARCHAR,
+    name    VARCHAR NOT NULL,
+    meaning VARCHAR NOT NULL,
+    value   DOUBLE,
+    trials  BIGINT NOT NULL
+);
+COMMENT ON TABLE diagnostic IS 'What a detector tells of its inside while it scores (gate weights, ...), as means over test trials; each trial''s own figure stands beside its score';
+COMMENT ON COLUMN diagnostic.run_id IS 'The run';
+COMMENT ON COLUMN diagnostic.subset IS 'Named part of test, or a pool of several';
+COMMENT ON COLUMN diagnostic.domain IS 'speech or singing; NULL: all trials of the subset';
+COMMENT ON COLUMN diagnostic.name IS 'Column of the score file';
+COMMENT ON COLUMN diagnostic.meaning IS 'What the detector calls it';
+COMMENT ON COLUMN diagnostic.value IS 'Mean over the trials, in the detector''s own unit';
+COMMENT ON COLUMN diagnostic.trials IS 'Trials';
+
 CREATE TABLE curve (
     run_id VARCHAR NOT NULL,
     epoch  BIGINT NOT NULL,
@@ -383,6 +401,18 @@ JOIN   leaderboard l ON l.run_id = g.run_id AND l.subset = c.subset AND c.protoc
 LEFT   JOIN published p ON p.protocol = g.grid AND p.setting = g.level AND p.subset = c."column" AND p.metric = l.metric
 GROUP  BY ALL;
 COMMENT ON VIEW grid_figure IS 'Each level of each grid: mean, median and range over its seeds, beside the published figure';
+
+CREATE VIEW grid_diagnostic AS
+SELECT g.grid, g.level, g.position, c."column", d.name, any_value(d.meaning) AS meaning, count(d.value) AS runs,
+       avg(d.value) AS mean, median(d.value) AS median, min(d.value) AS low, max(d.value) AS high,
+       any_value(p.value) AS published, bool_or(r.partial) AS partial, bool_or(r.simulated) AS simulated
+FROM   grid_run g
+JOIN   grid_column c USING (grid)
+JOIN   current_run r ON r.run_id = g.run_id AND c.protocol IN ('', r.protocol)
+JOIN   diagnostic d ON d.run_id = g.run_id AND d.subset = c.subset AND d.domain IS NULL
+LEFT   JOIN published p ON p.protocol = g.grid AND p.setting = g.level AND p.subset = c."column" AND p.metric = d.name
+GROUP  BY ALL;
+COMMENT ON VIEW grid_diagnostic IS 'Each level of each grid: diagnostics of its detector over its seeds, beside the published figure';
 
 CREATE VIEW published_spread AS
 SELECT detector, protocol, subset, metric, count(*) AS runs, avg(value) AS mean, median(value) AS median,

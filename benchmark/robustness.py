@@ -121,9 +121,10 @@ def _score(data: Path, cell: Cell, on: Trials, machine: running.Machine) -> None
         detector, training = running._trained(work, cell, reader, device, distribution.ALONE)
         started = time.perf_counter()
         scored: dict[tuple, float] = {}
-        number = running._score_new(detector, cell, on, reader, device, scored, distribution.ALONE)
+        diagnosed: dict[str, dict[tuple, float]] = {}
+        number = running._score_new(detector, cell, on, reader, device, scored, diagnosed, distribution.ALONE)
         costs = {"score_s": time.perf_counter() - started, "scored_trials": number}
         facts = running._facts(cell, {**training, **costs}, detector, device, running.model_folder(data, cell))
         record.write_run(
-            data, data, cell.run_id, on, scored, curve=[], facts=facts, paired=detector.REFERENCE
+            data, data, cell.run_id, on, scored, curve=[], facts=facts, paired=detector.REFERENCE, diagnosed=diagnosed,
         )  # fmt: skip

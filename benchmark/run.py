@@ -167,11 +167,13 @@ def _train_and_score(work: _Work, cells: Sequence[Cell], device: str, here: "Sha
         meter = Meter(device)
         detector, training = _trained(work, cells[0], reader, device, here)
         scored: dict[tuple, float] = {}
+        diagnosed: dict[str, dict[tuple, float]] = {}
         for cell in cells:
             started = time.perf_counter()
             number = _score_new(
-                detector, cell, work.on[cell.protocol], reader, device, scored, here, stored=work.machine.stored
-            )
+                detector, cell, work.on[cell.protocol], reader, device, scored, diagnosed, here,
+                stored=work.machine.stored,
+            )  # fmt: skip
             costs = {"score_s": time.perf_counter() - started, "scored_trials": number, **meter.read()}
             meter = Meter(device)  # the next cell starts from here: the training counts once
             if not here.first:
@@ -180,7 +182,7 @@ def _train_and_score(work: _Work, cells: Sequence[Cell], device: str, here: "Sha
             facts |= {"processes": here.world, **work.source}
             record.write_run(
                 work.data, work.out, cell.run_id, work.on[cell.protocol], scored,
-                curve=training["curve"], facts=facts, paired=detector.REFERENCE,
+                curve=training["curve"], facts=facts, paired=detector.REFERENCE, diagnosed=diagnosed,
             )  # fmt: skip
 
 
@@ -290,18 +292,25 @@ def _loader(
 
 
 def _score_new(
-    detector: Any, cell: Cell, on: Trials, reader: Any, device: str, scored: dict, here: "Share", *, stored: bool = True
-) -> int:
-    """Add the scores of dev and test trials that no other cell of this training has had scored; how many."""
-    from benchmark.score import score
+    detector: Any, cell: Cell, on: Trials, reader: Any, device: str, scored: dict[tuple, float],
+    diagnosed: dict[str, dict[tuple, float]], here: "Share", *, stored: bool = True,
+) -> int:  # fmt: skip
+    """Add the scores of dev and test trials that no other cell of this training has had scored; how many.
+
+    scored: `cells.score_keys` -> score; diagnosed: of each of the detector's DIAGNOSTICS likewise.
+    """
+    from benchmark.score import score_and_diagnose
 
     rows = pa.concat_tables([on.role("dev"), on.role("test")])
     keys = grid.score_keys(rows, paired=detector.REFERENCE)
     new = {key: index for index, key in enumerate(keys) if key not in scored}  # one row per trial, however shared
     if new:
         loader = _loader(detector, rows.take(list(new.values())), cell, reader, device, stored=stored)
-        values = score(detector, loader, what=f"{cell.protocol} {cell.detector} scores", here=here)
+        what = f"{cell.protocol} {cell.detector} scores"
+        values, found = score_and_diagnose(detector, loader, what=what, here=here)
         scored.update(zip(new, values.tolist(), strict=True))
+        for name, column in found.items():
+            diagnosed.setdefault(name, {}).update(zip(new, column.tolist(), strict=True))
     return len(new)
 
 
@@ -316,6 +325,7 @@ def _facts(cell: Cell, costs: dict, detector: Any, device: str, folder: Path) ->
         "code_version": cell.code_version,
         "parameters": sum(p.numel() for p in detector.parameters()),
         "form": detector.form,
+        "diagnostics": dict(detector.DIAGNOSTICS),
         "device": record.device_name(device),
         "model_sha256": sha256(folder / "model.safetensors") if cell.trained else None,
         "backbone_sha256": _backbone(cell),

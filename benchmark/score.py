@@ -1,5 +1,6 @@
 """Scores of trials: one float64 per trial, higher = more bona fide, in the order of the rows."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,26 +23,44 @@ def score(detector: nn.Module, loader: Loader, *, what: str | None = None, here:
     The detector is left in evaluation mode. Raises DataError naming the first utterance whose score is not
     finite.
     """
+    return _columns(detector, loader, (), what, here)["score"]
+
+
+def score_and_diagnose(
+    detector: nn.Module, loader: Loader, *, what: str | None = None, here: Share = ALONE
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """`score`, and each of the detector's DIAGNOSTICS as (trial,) float64, from the same pass."""
+    columns = _columns(detector, loader, tuple(detector.DIAGNOSTICS), what, here)
+    return columns.pop("score"), columns
+
+
+def _columns(
+    detector: nn.Module, loader: Loader, names: Sequence[str], what: str | None, here: Share
+) -> dict[str, np.ndarray]:
+    """score and `names`, each (trial,) float64 in row order."""
     detector.eval()
     order = [draw.row for batch in here.turns(loader.plan()) for draw in batch]
-    mine = np.full(len(order), np.nan)
+    mine = np.full((1 + len(names), len(order)), np.nan)
     done = 0
     with Progress(what or "score", total=len(order), unit="trial") as progress, torch.inference_mode():
         for batch in loader.epoch(here=here):
-            values = detector.score_batch(batch).double().cpu().numpy()
-            mine[done : done + values.size] = values
-            done += values.size
-            progress.add(values.size)
-    scores = np.full(len(loader.utt_id), np.nan)
+            values, found = detector.diagnose(batch) if names else (detector.score_batch(batch), {})
+            size = len(values)
+            for row, column in enumerate((values, *(found[name] for name in names))):
+                mine[row, done : done + size] = column.double().cpu().numpy()
+            done += size
+            progress.add(size)
+    every = np.full((1 + len(names), len(loader.utt_id)), np.nan)
     for rows, values in gathered((order, mine), here):
-        scores[rows] = values
+        every[:, rows] = values
+    scores = every[0]
     wrong = np.flatnonzero(~np.isfinite(scores))
     if wrong.size:
         raise DataError(
             f"{wrong.size} of {scores.size} scores are not finite (first: {loader.utt_id[wrong[0]]}); "
             "the training diverged: lower lr or set clip_norm"
         )
-    return scores
+    return dict(zip(("score", *names), every, strict=True))
 
 
 def write(path: Path, rows: pa.Table, scores: dict[str, Any]) -> None:

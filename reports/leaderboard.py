@@ -172,13 +172,28 @@ class Page:
 
     def _grid(self, grid: str, title: str, words: str) -> list[str]:
         columns = self._rows(f'SELECT DISTINCT "column" FROM grid_column WHERE grid = {_quoted(grid)} ORDER BY 1')
-        shown = ", ".join(
-            f"coalesce(format('{{:.2f}}', 100 * max({value}) FILTER (\"column\" = {_quoted(column)})), '') "
-            f"AS {_name(name)}"
-            for (column,) in columns
-            for value, name in (("median", column), ("published", f"{column}, published"))
-        )
-        return [f"## {grid}\n", f"{title}. {words}\n", self._table("grid", grid=grid.replace("'", "''"), columns=shown)]
+
+        def shown(form: str, factor: str) -> str:
+            return ", ".join(
+                f"coalesce(format('{form}', {factor}max({value}) FILTER (\"column\" = {_quoted(column)})), '') "
+                f"AS {_name(name)}"
+                for (column,) in columns
+                for value, name in (("median", column), ("published", f"{column}, published"))
+            )
+
+        quoted = grid.replace("'", "''")
+        return [
+            f"## {grid}\n",
+            f"{title}. {words}\n",
+            self._table("grid", grid=quoted, columns=shown("{:.2f}", "100 * ")),
+            self._optional(
+                "",
+                "What the detector tells of its inside: means over test trials, median over seeds\n",
+                "grid_diagnostics",
+                grid=quoted,
+                columns=shown("{:.3f}", ""),
+            ),
+        ]
 
     def _end(self) -> list[str]:
         parts = [self._optional("## Failed runs\n", "", "failures")]

@@ -191,6 +191,13 @@ WHERE  grid = '{grid}' AND metric = 'eer'
 GROUP  BY level, position
 ORDER  BY position;
 
+-- name: grid_diagnostics
+SELECT level, meaning, max(runs) AS runs, {columns}
+FROM   grid_diagnostic
+WHERE  grid = '{grid}'
+GROUP  BY level, position, name, meaning
+ORDER  BY name, position;
+
 -- name: failures
 SELECT protocol, detector, seed, reason FROM failure ORDER BY ALL;
 

@@ -166,6 +166,8 @@ class Site:
     def _detector(self, entry: str) -> tuple[str, str]:
         parts = [self._table("detector", "EER by protocol: median, lowest and highest over seeds", entry=entry)]
         parts += [self._figure(plot) for plot in figures.of_detector(self.con, entry)]
+        if self.con.execute(self._sql("diagnostics", entry=entry)).fetchone():
+            parts.append(self._table("diagnostics", _INSIDE, entry=entry))
         parts.append(self._table("runs_of_detector", "Runs", entry=entry))
         return self.entries.of[entry], pages.page(entry, parts, at=self.entries.of[entry])
 
@@ -269,6 +271,7 @@ def _learning(con: duckdb.DuckDBPyConnection, run: str) -> Iterator[Plot]:
         yield Plot("curves", "Learning curves", f"{ends}.", query, functools.partial(plots.curves, series, y="value"))
 
 
+_INSIDE = "What it tells of its inside: means over test trials; median, lowest and highest over seeds"
 _PROTOCOL_TABLES = {
     "metrics": "Other metrics, median over seeds",
     "compared": "Published beside measured; published figures are quotations",

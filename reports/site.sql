@@ -65,6 +65,15 @@ WHERE  entry = '{entry}' AND metric = 'eer'
 GROUP  BY protocol, config_id, subset
 ORDER  BY protocol, config_id, subset;
 
+-- name: diagnostics
+SELECT d.meaning, r.protocol, r.config_id AS config, d.subset, coalesce(d.domain, 'all') AS domain, count(*) AS seeds,
+       coalesce(format('{{:.3f}}', median(d.value)), '') AS mean, coalesce(format('{{:.3f}}', min(d.value)), '') AS lowest,
+       coalesce(format('{{:.3f}}', max(d.value)), '') AS highest, max(d.trials) AS trials
+FROM   diagnostic d JOIN current_run r USING (run_id)
+WHERE  r.entry = '{entry}'
+GROUP  BY r.protocol, r.config_id, d.subset, d.domain, d.name, d.meaning
+ORDER  BY r.protocol, r.config_id, d.subset, d.domain NULLS FIRST, d.name;
+
 -- name: runs_of_detector
 SELECT run_id AS run, protocol, seed, config_id AS config, coalesce(format('{{:.2f}}', 100 * dev_eer), '') AS "dev EER %",
        best_epoch AS "best epoch", epochs, device, finished_at AS finished

@@ -75,6 +75,7 @@ class Detector(nn.Module):
     CHANNELS_LAST: the quick form keeps channels innermost in memory, where that was measured to be quicker.
 
     MAPS: word -> dotted name of each stage whose Grad-CAM is shown; empty: the last convolution (benchmark.gradcam).
+    DIAGNOSTICS: figures of its inside that `diagnose` gives of each clip, and what each is; stored beside the scores.
     """
 
     INPUT: ClassVar[Input] = Input()
@@ -88,6 +89,7 @@ class Detector(nn.Module):
     SMALL: ClassVar[Mapping[str, Any]] = {}
     CHANNELS_LAST: ClassVar[bool] = False
     MAPS: ClassVar[Mapping[str, str]] = {}
+    DIAGNOSTICS: ClassVar[Mapping[str, str]] = {}
     TRANSFORM: str | None = None
     VARIANTS: str | None = None
     REFERENCE: bool = False
@@ -125,6 +127,10 @@ class Detector(nn.Module):
     def score_batch(self, batch: Batch) -> torch.Tensor:
         """(batch,) scores of a batch: of its features alone, unless the detector hears a reference."""
         return self.score(batch.x)
+
+    def diagnose(self, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """`score_batch`, and each of DIAGNOSTICS as (batch,): one pass through a network that has them."""
+        return self.score_batch(batch), {}
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The score, so that wrappers that call the module (compilers, parallel training) reach it."""

@@ -65,6 +65,11 @@ class UniAudio(Detector):
     YEAR = 2025
     CITATION = "uniaudio2025"
     WEIGHTS = "facebook/wav2vec2-base-960h (backbone; Apache-2.0)"
+    DIAGNOSTICS = {
+        **{f"gate_{name}": f"gate weight of the {name} expert" for name in _experts.NAMES},
+        "gate_largest": "largest gate weight of a clip",
+        "embedding_cosine": "mean cosine between the embeddings of the three experts",
+    }
     EER = {"ASVspoof 2019 LA": 0.376, "ASVspoof 2021 LA": 9.46, "CtrSVDD": 1.815, "SingFake": 44.20}
     OFFLINE = {"weights": "random"}
     SMALL = {"weights": "random", "small": True, "width": 8}
@@ -163,6 +168,13 @@ class UniAudio(Detector):
             return -torch.stack(self._alone(x)).mean(0)
         return -self.fuse(x).logit
 
+    def diagnose(self, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """The fused score, the gate's weights and how alike the experts' embeddings are (Tables 7 and 8)."""
+        fused = self.fuse(batch.x)
+        found = {f"gate_{name}": fused.alpha[:, k] for k, name in enumerate(_experts.NAMES)}
+        found |= {"gate_largest": fused.alpha.amax(1), "embedding_cosine": cosines(fused.embeddings)}
+        return -fused.logit, found
+
     def loss(self, batch: Batch) -> torch.Tensor:
         """The fused cross entropy, plus the auxiliary, minus the entropy, plus the diversity term.
 
@@ -212,9 +224,14 @@ def entropy(alpha: torch.Tensor) -> torch.Tensor:
 
 def similarity(embeddings: torch.Tensor) -> torch.Tensor:
     """(batch, 3, dim) -> mean cosine over rows and the three pairs of experts."""
+    return cosines(embeddings).mean()
+
+
+def cosines(embeddings: torch.Tensor) -> torch.Tensor:
+    """(batch, 3, dim) -> (batch,) mean cosine over the three pairs of experts."""
     unit = functional.normalize(embeddings, dim=2)
     pairs = [(unit[:, k] * unit[:, other]).sum(1) for k, other in ((0, 1), (0, 2), (1, 2))]
-    return torch.stack(pairs).mean()
+    return torch.stack(pairs).mean(0)
 
 
 build = UniAudio

@@ -152,6 +152,27 @@ def test_speakers_are_resampled_where_every_trial_has_one():
     assert {r.ci_method for r in rows if r.metric == "auc" and r.subset == "easy"} == {"speaker_delong"}
 
 
+def test_diagnostics_are_means_by_subset_and_domain():
+    table = made_results.score_table(made_results.GOOD)
+    gate = [0.25 if name == "easy" else 0.75 for name in table["subset"].to_pylist()]
+    domain = ["singing" if label == "spoof" else "speech" for label in table["label"].to_pylist()]
+    gate = [value + (0.125 if word == "singing" else 0) for value, word in zip(gate, domain)]
+    for name, values in (("gate", gate), ("domain", domain), ("broken", [float("nan")] * len(gate))):
+        table = table.append_column(name, pa.array(values))
+    named = {"gate": "weight of the gate", "broken": "never finite", "gone": "not in this file"}
+    found = measure.measure(
+        "r", table, pooled={"pooled": ["easy", "hard"]}, diagnostics=named, replicates=0
+    ).diagnostics
+    value = {(d.subset, d.domain): (d.value, d.trials) for d in found if d.name == "gate"}
+    assert value["easy", "speech"] == (0.25, 4)
+    assert value["hard", "singing"] == (0.875, 2)
+    assert value["easy", None] == (pytest.approx((4 * 0.25 + 2 * 0.375) / 6), 6)
+    assert value["pooled", None][1] == 8  # the bona fide of both subsets are the same
+    assert {d.meaning for d in found if d.name == "gate"} == {"weight of the gate"}
+    assert {d.value for d in found if d.name == "broken"} == {None}
+    assert "gone" not in {d.name for d in found}
+
+
 def test_codec_splits_both_classes_and_attack_only_the_spoofs():
     table = made_results.score_table({"eval": ([3.0, 2.0, 1.0, 0.5], {"A07": [0.0, 0.6], "A08": [-1.0, 0.7]})})
     codec = ["none" if k % 2 else "opus" for k in range(table.num_rows)]

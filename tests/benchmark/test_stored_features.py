@@ -55,7 +55,7 @@ def outcome(data, name, folder, *, stored):
     try:
         with Reader(data) as shards:
             detector, _ = run._trained(work, cell, shards, "cpu", ALONE)
-            run._score_new(detector, cell, on, shards, "cpu", scores, ALONE, stored=stored)
+            run._score_new(detector, cell, on, shards, "cpu", scores, {}, ALONE, stored=stored)
     finally:
         torch.set_num_threads(threads)
     return {key: value.numpy().tobytes() for key, value in detector.state_dict().items()}, scores

@@ -8,7 +8,7 @@ import torch
 from tones import Small, loaders, settings_of
 
 from benchmark import metrics
-from benchmark.score import score
+from benchmark.score import score, score_and_diagnose
 from benchmark.train import _dev, learning_rate, train
 from ingest.types import DataError
 
@@ -113,6 +113,24 @@ def test_schedules_by_hand():
     assert learning_rate(warm, 1.0, step=4, **at) == pytest.approx(0.5)
     assert learning_rate(warm, 1.0, step=55, **at) == pytest.approx(0.5)
     assert math.isclose(learning_rate("constant", 0.3, step=9, **at), 0.3)
+
+
+def test_diagnostics_come_in_the_order_of_the_rows_beside_the_same_scores(tmp_path):
+    class Telling(Small):
+        DIAGNOSTICS = {"twice": "twice the score", "first": "first value of the input"}
+
+        def diagnose(self, batch):
+            scores = self.score_batch(batch)
+            return scores, {"twice": 2 * scores, "first": batch.x.flatten(1)[:, 0]}
+
+    torch.manual_seed(0)
+    detector, dev = Telling(), loaders()[1]
+    scores, found = score_and_diagnose(detector, dev)
+    assert np.array_equal(scores, score(detector, dev))
+    np.testing.assert_allclose(found["twice"], 2 * scores)
+    order = [draw.row for batch in dev.plan() for draw in batch]
+    assert found["first"][order].tolist() == [float(v) for batch in dev.epoch() for v in batch.x.flatten(1)[:, 0]]
+    assert score_and_diagnose(Small(), loaders()[1])[1] == {}
 
 
 def test_dev_is_the_mean_over_its_groups():

@@ -1,5 +1,6 @@
 """leaderboard.md: its figures are those of the SQL beside them, its bytes do not change, its warnings are there."""
 
+import json
 import re
 import shutil
 
@@ -171,6 +172,25 @@ def test_licences_of_data_and_of_given_weights(tmp_path):
     assert "\nWeights that runs started from: aasist: AASIST.pth (clovaai release, MIT).\n" in rows
     assert "Weights that" not in section(page, "inner/librisevoc")
     assert "licences not known" in section(page, "my/own")
+
+
+def test_diagnostics_stand_beside_the_published_ones(tmp_path):
+    runs = []
+    for seed, gate in enumerate((0.5, 0.7, 0.8)):
+        table = made_results.score_table({"ctrsvdd": made_results.GOOD["easy"]})
+        table = table.append_column("gate_largest", pa.array([gate] * table.num_rows))
+        runs.append(made_results.add_run(
+            tmp_path, "uniaudio", table, protocol="adaptation/uniaudio_multidomain", seed=seed, averages={}, pooled={},
+            diagnostics={"gate_largest": "largest gate weight of a clip"},
+        ))  # fmt: skip
+    about = {"grid": "ablation/uniaudio_entropy", "title": "entropy", "source": "Table 7", "note": "",
+             "order": ["lambda_ent=0"], "levels": [["lambda_ent=0", run] for run in runs],
+             "columns": {"ctrsvdd": ["", "ctrsvdd"]}}  # fmt: skip
+    (tmp_path / "grids").mkdir()
+    (tmp_path / "grids" / "entropy.json").write_text(json.dumps(about))
+    rows = section(write(tmp_path).read_text(), "ablation/uniaudio_entropy")
+    assert "| lambda_ent=0 | 3 | 0.00 | 3.45 |" in rows
+    assert "| lambda_ent=0 | largest gate weight of a clip | 3 | 0.700 | 0.920 |" in rows
 
 
 def test_a_collapsed_seed_is_told(tmp_path):

@@ -8,6 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 import browser
 import made_results
+import pyarrow as pa
 import pytest
 
 from benchmark import results
@@ -32,6 +33,22 @@ def data(tmp_path_factory):
         folder, "it's & <b>", made_results.score_table({"eval": made_results.GOOD["easy"]}), external=True,
         protocol="inner/librisevoc", scenario="inner", averages={}, pooled={}, source=NASTY, suffix="ext",
     )  # fmt: skip
+    table = made_results.score_table({"eval": made_results.GOOD["easy"]})
+    for name, values in (
+        ("gate", pa.array([0.25] * table.num_rows)),
+        ("domain", pa.array(["speech"] * table.num_rows)),
+    ):
+        table = table.append_column(name, values)
+    made_results.add_run(
+        folder,
+        "gated",
+        table,
+        protocol="inner/librisevoc",
+        scenario="inner",
+        averages={},
+        pooled={},
+        diagnostics={"gate": "weight & <b>"},
+    )
     site.write(folder)
     return folder
 
@@ -106,8 +123,8 @@ def test_figures_by_hand(files):
 
 def test_there_is_a_page_for_everything_and_every_link_leads_to_one(files):
     assert {"index.html", "protocols.html", "detectors.html", "figures.html"} <= set(files)
-    assert sum(name.startswith("run/") for name in files) == 7
-    assert sum(name.startswith("detector/") for name in files) == 5
+    assert sum(name.startswith("run/") for name in files) == 8
+    assert sum(name.startswith("detector/") for name in files) == 6
     assert sum(name.startswith("protocol/") for name in files) == 3
     reached = {"index.html"}
     for name, page in files.items():
@@ -197,6 +214,14 @@ def window(tmp_path_factory):
 
 COLUMN = """const k = [...document.querySelectorAll('#leaderboard thead th')].findIndex(h => h.textContent == arguments[0]);
   return [...document.querySelectorAll('#leaderboard tbody tr')].filter(r => !r.hidden).map(r => r.cells[k].textContent)"""
+
+
+def test_the_page_of_a_detector_tells_of_its_inside(files):
+    (told,) = [t for t in Tables(files["detector/gated.html"]).found if t[0][0].startswith("meaning")]
+    assert [(row[0], row[4], row[6]) for row in told[1]] == [
+        ("weight & <b>", "all", "0.250"), ("weight & <b>", "speech", "0.250"),
+    ]  # fmt: skip
+    assert not [t for t in Tables(files["detector/lfcc_gmm.html"]).found if t[0][0].startswith("meaning")]
 
 
 def test_a_browser_sorts_filters_and_follows_links_without_complaint(data, window):

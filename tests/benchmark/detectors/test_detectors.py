@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from benchmark import detectors
-from benchmark.detectors._base import Input
+from benchmark.batch import Batch
+from benchmark.detectors._base import Detector, Input
 from features import extractors
 from ingest.types import DataError
 
@@ -38,6 +39,19 @@ def test_a_clip_scores_the_same_alone_and_in_a_batch(built):
     with torch.inference_mode():
         together, alone = model.score(x), torch.cat([model.score(x[:1]), model.score(x[1:])])
     torch.testing.assert_close(together, alone, rtol=1e-3, atol=1e-4)
+
+
+def test_what_it_tells_of_its_inside_comes_with_the_same_scores(built):
+    _, model, x = built
+    if not type(model).DIAGNOSTICS:
+        assert type(model).diagnose is Detector.diagnose
+        return
+    batch = Batch(x, torch.tensor([1, 0]), ["a", "b"])
+    with torch.inference_mode():
+        scores, found = model.diagnose(batch)
+        torch.testing.assert_close(scores, model.score_batch(batch))
+    assert list(found) == list(model.DIAGNOSTICS)
+    assert all(values.shape == (2,) and bool(values.isfinite().all()) for values in found.values())
 
 
 def test_saved_weights_come_back(built, tmp_path):

@@ -48,6 +48,23 @@ def test_gate_and_fusion_reproduce_the_reference():
 
 
 @torch.inference_mode()
+def test_the_figures_of_tables_7_and_8_come_clip_by_clip(monkeypatch):
+    detector, embeddings = _formula(), _embeddings()
+    monkeypatch.setattr(detector, "embed", lambda wave: (embeddings, torch.zeros(4, 3)))
+    scores, found = detector.diagnose(Batch(torch.zeros(4, 1), torch.zeros(4, dtype=torch.int64), list("abcd")))
+    alpha = detector.weigh(embeddings)
+    torch.testing.assert_close(scores, -detector.fused_logit(embeddings, alpha))
+    torch.testing.assert_close(torch.stack([found[f"gate_{name}"] for name in _experts.NAMES], 1), alpha)
+    torch.testing.assert_close(found["gate_largest"], alpha.max(1).values)
+    one = [
+        torch.nn.functional.cosine_similarity(embeddings[0, a], embeddings[0, b], 0)
+        for a, b in ((0, 1), (0, 2), (1, 2))
+    ]
+    torch.testing.assert_close(found["embedding_cosine"][0], sum(one) / 3)
+    torch.testing.assert_close(found["embedding_cosine"].mean(), uniaudio.similarity(embeddings))
+
+
+@torch.inference_mode()
 def test_the_loss_has_the_reference_values():
     expected = json.loads(shared("golden", "detectors-b", "uniaudio", "loss_values.json").read_text())
     detector, embeddings = _formula(), _embeddings()
