@@ -66,7 +66,7 @@ class Page:
             parts += self._protocol(protocol, title)
         ran = "SELECT * FROM grid WHERE grid IN (SELECT grid FROM grid_figure) ORDER BY grid"
         for grid, title, source, note in self._rows(ran):
-            parts += self._grid(grid, title, f"{source}. {note}".rstrip(". ") + ".")
+            parts += self._grid(grid, title, f"{source}. {note[:1].upper()}{note[1:]}".rstrip(". ") + ".")
         parts += self._end()
         return "\n".join(part for part in parts if part)
 

@@ -185,14 +185,16 @@ WHERE  protocol = '{protocol}' AND NOT starts_with(detector, 'shortcut_')
 ORDER  BY ALL;
 
 -- name: grid
-SELECT level, max(runs) AS runs, {columns}
+SELECT level, max(runs) AS runs, {columns},
+       concat_ws(', ', CASE WHEN bool_or(simulated) THEN 'simulated' END, CASE WHEN bool_or(partial) THEN 'partial' END) AS data
 FROM   grid_figure
 WHERE  grid = '{grid}' AND metric = 'eer'
 GROUP  BY level, position
 ORDER  BY position;
 
 -- name: grid_diagnostics
-SELECT level, meaning, max(runs) AS runs, {columns}
+SELECT level, meaning, max(runs) AS runs, {columns},
+       concat_ws(', ', CASE WHEN bool_or(simulated) THEN 'simulated' END, CASE WHEN bool_or(partial) THEN 'partial' END) AS data
 FROM   grid_diagnostic
 WHERE  grid = '{grid}'
 GROUP  BY level, position, name, meaning

@@ -181,16 +181,17 @@ def test_diagnostics_stand_beside_the_published_ones(tmp_path):
         table = table.append_column("gate_largest", pa.array([gate] * table.num_rows))
         runs.append(made_results.add_run(
             tmp_path, "uniaudio", table, protocol="adaptation/uniaudio_multidomain", seed=seed, averages={}, pooled={},
-            diagnostics={"gate_largest": "largest gate weight of a clip"},
+            diagnostics={"gate_largest": "largest gate weight of a clip"}, simulated=seed == 2,
         ))  # fmt: skip
-    about = {"grid": "ablation/uniaudio_entropy", "title": "entropy", "source": "Table 7", "note": "",
+    about = {"grid": "ablation/uniaudio_entropy", "title": "entropy", "source": "Table 7", "note": "a note",
              "order": ["lambda_ent=0"], "levels": [["lambda_ent=0", run] for run in runs],
              "columns": {"ctrsvdd": ["", "ctrsvdd"]}}  # fmt: skip
     (tmp_path / "grids").mkdir()
     (tmp_path / "grids" / "entropy.json").write_text(json.dumps(about))
     rows = section(write(tmp_path).read_text(), "ablation/uniaudio_entropy")
-    assert "| lambda_ent=0 | 3 | 0.00 | 3.45 |" in rows
-    assert "| lambda_ent=0 | largest gate weight of a clip | 3 | 0.700 | 0.920 |" in rows
+    assert "entropy. Table 7. A note." in rows
+    assert "| lambda_ent=0 | 3 | 0.00 | 3.45 | simulated |" in rows
+    assert "| lambda_ent=0 | largest gate weight of a clip | 3 | 0.700 | 0.920 | simulated |" in rows
 
 
 def test_a_collapsed_seed_is_told(tmp_path):
