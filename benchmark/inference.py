@@ -159,7 +159,8 @@ class DeepfakeDetector:
         return spans, score
 
     def own_start(self, length: int) -> int:
-        """First sample of the window that the benchmark scores in `length` samples; 0 for detectors of whole clips."""
+        """First sample of the window that the benchmark scores in `length` samples; 0 for detectors of whole clips, and
+        for crops at random, which a file without an utterance's name cannot have."""
         from benchmark.loader import crop_start
 
         size = self.trained.input["samples"]

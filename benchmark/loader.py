@@ -196,13 +196,18 @@ class Loader:
         return np.concatenate([whole[i] for i in random.permutation(len(whole))] + rest)
 
     def _scoring_plan(self) -> list[list[Draw]]:
-        draws = [Draw(row, 0.0) for row in range(len(self.utt_id))]
+        crop = self._scoring_crop if self.spec["test_crop"] == "random" else lambda row: 0.0
+        draws = [Draw(row, crop(row)) for row in range(len(self.utt_id))]
         if self.samples is not None and self.named is None:
             return self._cut(draws)
         by_length: dict[tuple, list[Draw]] = {}
         for draw in draws:
             by_length.setdefault(self._shape(draw.row), []).append(draw)
         return [batch for group in by_length.values() for batch in self._cut(group)]
+
+    def _scoring_crop(self, row: int) -> float:
+        """Where in [0, 1) a trial is cut at random: by seed and name, the same whatever is scored beside it."""
+        return derive(self.seed, "test crop", self.utt_id[row], self.variant[row]) / 2**63
 
     def _shape(self, row: int) -> tuple[int, int | None]:
         """Samples of a trial and of its reference: only trials that agree in both share a batch when scoring, so that

@@ -12,6 +12,8 @@ from ingest.types import DataError, nearest
 
 _DEFAULTS = tomllib.loads(Path(__file__).with_name("training.toml").read_text())
 INPUT_KEYS = ("samples", "train_crop", "test_crop", "short")
+_CROPS = ("random", "first", "middle")
+_INPUT_WORDS = {"train_crop": _CROPS, "test_crop": _CROPS, "short": ("repeat", "zero", "none")}
 _WORDS = {
     "optimizer": ("adam", "adamw", "sgd"),
     "selection": ("auc", "eer", "accuracy", "loss"),
@@ -103,6 +105,7 @@ def resolve(
     for key in chosen:
         if key not in known:
             raise nearest(key, known, what=f"setting of {name}")
+    _check_input(name, chosen)
     config = {key: value for key, value in chosen.items() if key in own}
     laid_out = _lay_out(name, config, own)
     if clip is not None and not laid_out.input.fixed and "samples" not in chosen:
@@ -116,6 +119,16 @@ def resolve(
     if "phases" not in wanted:  # what the user sets holds in every phase of the recipe
         training["phases"] = [{k: v for k, v in phase.items() if k not in wanted} for phase in training["phases"]]
     return Settings(name, config, asdict(spec), _typed(name, training), weights)
+
+
+def _check_input(name: str, chosen: Mapping[str, Any]) -> None:
+    """Raise DataError for a length that is none, and for a word that is no crop and no way to fill."""
+    samples = chosen.get("samples")
+    if samples is not None and (isinstance(samples, bool) or not isinstance(samples, int) or samples < 1):
+        raise DataError(f"{name}: samples = {samples!r} is not a number of samples from 1 on, or null for whole clips")
+    for key, words in _INPUT_WORDS.items():
+        if key in chosen and chosen[key] not in words:
+            raise nearest(str(chosen[key]), words, what=f"{key} of {name}")
 
 
 def _lay_out(name: str, config: Mapping[str, Any], own: Mapping[str, Any]) -> Any:

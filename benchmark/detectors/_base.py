@@ -31,7 +31,8 @@ class Input:
     train_samples: length in training where it differs (crops of utterances that are scored whole).
     train_short: what training does with a shorter one where that differs.
     windows: in training every window of an utterance, train_samples long and without overlap, is a trial.
-    train_crop, test_crop: where a longer utterance is cut (random, first or middle; test never random).
+    train_crop, test_crop: where a longer utterance is cut (random, first or middle). No detector tests at random; who
+        sets test_crop=random gets a crop that the run's seed and the utterance's name decide.
     short: what is done with a shorter one: tiled from its start, followed by zeros, or left as it is.
     fixed: the length is built into the network, so that a protocol's own clip length cannot replace it.
     """

@@ -99,6 +99,18 @@ def test_scoring_keeps_every_trial_once_and_in_plan_order():
     assert all(len({int(u[1:]) for u in b.utt_id}) == 1 for b in batches)  # no padding when scoring
 
 
+def test_a_random_test_crop_is_fixed_by_seed_and_name():
+    def starts(table, seed):
+        batches = loader(table, train=False, seed=seed, spec={"test_crop": "random"}).epoch()
+        return {u: int(x[0]) for b in batches for u, x in zip(b.utt_id, b.x, strict=True)}
+
+    some = starts(rows(range(6, 30)), 3)
+    assert starts(rows([29, 11, 6]), 3) == {f"u{n}": some[f"u{n}"] for n in (29, 11, 6)}
+    assert starts(rows(range(6, 30)), 4) != some
+    assert all(0 <= some[f"u{n}"] <= 1000 * n - 5000 for n in range(6, 30)) and len(set(some.values())) > 15
+    assert some["u9"] == int(derive(3, "test crop", "u9", "original") / 2**63 * 4001)
+
+
 def test_whole_utterances_are_filled_with_silence_in_training():
     for batch in loader(rows(range(1, 24)), samples=None).epoch(0):
         longest = max(int(u[1:]) for u in batch.utt_id) * 1000

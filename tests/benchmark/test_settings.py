@@ -35,6 +35,11 @@ def test_the_protocol_fixes_the_clip_unless_the_user_does():
     ({"phases": [{"optimizer": "adan"}]}, "unknown optimizer of phase 1 of mean_pool 'adan'; did you mean adam"),
     ({"phases": [{"trainable": "head."}]}, "trainable = 'head.' is not a list"),
     ({"phases": ["head"]}, "phase 1 of mean_pool = 'head' is not a table"),
+    ({"test_crop": "centre"}, "unknown test_crop of mean_pool 'centre'"),
+    ({"train_crop": "radom"}, "did you mean random"),
+    ({"short": "zeros"}, "did you mean zero"),
+    ({"samples": "3 s"}, "samples = '3 s' is not a number of samples"),
+    ({"samples": 0}, "samples = 0 is not a number of samples"),
 ])  # fmt: skip
 def test_bad_settings_are_named(chosen, message):
     with pytest.raises(DataError, match=message):
