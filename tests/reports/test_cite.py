@@ -25,6 +25,9 @@ def test_an_entry_says_who_what_and_when(key):
     assert {"title", "author", "year"} <= set(fields)
     assert 1980 <= int(fields["year"]) <= 2026
     assert re.fullmatch(r"\d{4}\.\d{5}", fields.get("eprint", "0000.00000"))
+    assert {"booktitle", "journal", "howpublished"} & set(fields)
+    assert re.fullmatch(r"10\.\d{4,5}/\S+", fields.get("doi", "10.1000/none"))
+    assert re.fullmatch(r"\d+(--\d+)?", fields.get("pages", "1"))
     assert entry.count("{") == entry.count("}")
 
 
