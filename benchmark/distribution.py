@@ -100,19 +100,17 @@ def gathered(value: Any, here: Share) -> list[Any]:
 
 
 class Hardware:
-    """What the training loop asks of the machine. precision: float32, bfloat16 or float16 (mixed)."""
+    """What the training loop asks of the machine. precision: float32, or bfloat16, float16 or half (mixed); half is
+    float16 on a GPU and bfloat16 on a processor."""
 
     def __init__(self, device: torch.device, precision: str = "float32"):
         from accelerate import Accelerator
         from accelerate.state import AcceleratorState
 
-        if precision == "float16" and device.type == "cpu":
-            raise DataError("precision float16 needs a GPU; use bfloat16 or float32 on a CPU")
+        mixed = mixed_precision(precision, device.type)
         self.share = start(device.type)
         AcceleratorState._reset_state()  # one process trains many cells, each with a precision of its own
-        self._accelerator = Accelerator(
-            cpu=device.type == "cpu", mixed_precision=PRECISIONS[precision], device_placement=False
-        )
+        self._accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision=mixed, device_placement=False)
 
     def prepare(self, detector: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[Callable[[Batch], Any], Any]:
         """(batch -> loss of this process's part, the optimizer to step)."""
@@ -146,6 +144,15 @@ class Hardware:
         """Take back what `state` gave."""
         if state and self._accelerator.scaler is not None:
             self._accelerator.scaler.load_state_dict(dict(state))
+
+
+def mixed_precision(precision: str, device_type: str) -> str:
+    """What accelerate calls a precision on cpu or cuda. DataError for float16 on a CPU."""
+    if precision == "half":
+        precision = "bfloat16" if device_type == "cpu" else "float16"
+    if precision == "float16" and device_type == "cpu":
+        raise DataError("precision float16 needs a GPU; use bfloat16, half or float32 on a CPU")
+    return PRECISIONS[precision]
 
 
 class _Loss(nn.Module):

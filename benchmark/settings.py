@@ -18,7 +18,7 @@ _WORDS = {
     "optimizer": ("adam", "adamw", "sgd"),
     "selection": ("auc", "eer", "accuracy", "loss"),
     "balance": ("protocol", "oversample", "classes", "none"),
-    "precision": ("float32", "bfloat16", "float16"),
+    "precision": ("float32", "bfloat16", "float16", "half"),
 }
 _PHASE_ONLY = {"name": str, "trainable": list, "settings": Mapping, "mix": Mapping}  # beside the fields of Training
 

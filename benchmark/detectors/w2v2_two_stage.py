@@ -59,7 +59,8 @@ class TwoStage(Detector):
     def _training(self) -> dict:
         """Stages of the study; optimiser, decay, warm-up, clipping and batch are our choice.
 
-        A batch is 64 windows: about 532 steps per epoch on the training part, as the study counts.
+        A batch is 64 windows: about 532 steps per epoch on the training part, as the study counts. Stage 2 trains in
+        float16 where the machine has it.
         """
         top = range(self.ssl_model.layers - 2, self.ssl_model.layers)
         layers = [f"ssl_model.model.encoder.layers.{number}." for number in top]
@@ -70,7 +71,7 @@ class TwoStage(Detector):
             "phases": [
                 {"name": "head", "epochs": 10, "lr": 1e-3, "trainable": ["head."], "schedule": "constant"},
                 {
-                    "name": "top layers", "epochs": 10, "lr": 1e-5, "schedule": warm, "precision": "bfloat16",
+                    "name": "top layers", "epochs": 10, "lr": 1e-5, "schedule": warm, "precision": "half",
                     "trainable": ["head.", *layers, "ssl_model.model.encoder.layer_norm."],
                 },
             ],

@@ -7,9 +7,10 @@ import small_forms
 import torch
 
 from benchmark import detectors, score
-from benchmark.distribution import Hardware
+from benchmark.distribution import Hardware, mixed_precision
 from benchmark.loader import Loader
 from features import extractors
+from ingest.types import DataError
 
 LOSS_TOLERANCE = 0.1  # of a loss; losses are of the order of 1
 LEARNING = [name for name in detectors.names() if not hasattr(detectors.get(name), "fit")]
@@ -78,3 +79,11 @@ def test_a_mixture_is_computed_in_float64_whatever_is_asked(narrow_numbers):
     batch = small_forms.batch(model)
     with torch.inference_mode(), narrow_numbers.autocast():
         assert model.score_batch(batch).dtype == torch.float64
+
+
+def test_half_is_what_the_machine_has():
+    kinds = [(word, device) for word in ("float32", "bfloat16", "half") for device in ("cpu", "cuda")]
+    assert [mixed_precision(*kind) for kind in kinds] == ["no", "no", "bf16", "bf16", "bf16", "fp16"]
+    assert mixed_precision("float16", "cuda") == "fp16"
+    with pytest.raises(DataError, match="float16 needs a GPU"):
+        mixed_precision("float16", "cpu")

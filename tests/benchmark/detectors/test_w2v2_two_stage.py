@@ -23,6 +23,7 @@ def test_the_stages_train_what_the_study_says():
     assert _trained(detector, head["trainable"]) == 1538
     assert _trained(detector, top["trainable"]) == 14_178_818
     assert (head["lr"], top["lr"], head["epochs"], top["epochs"]) == (1e-3, 1e-5, 10, 10)
+    assert (head.get("precision"), top["precision"]) == (None, "half")  # fp16 in stage 2 alone
     assert detector.input.samples is None
     assert detector.input.windows and detector.input.train_samples == 64_000
     assert detector.TRAINING["batch_size"] == 64  # windows
