@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from benchmark import metrics
-from benchmark.distribution import ALONE, Hardware, Share, Tracker, spread
+from benchmark.distribution import ALONE, Hardware, Share, Tracker, gathered, spread
 from benchmark.loader import Loader, derive
 from benchmark.score import score
 from benchmark.settings import Training
@@ -141,7 +141,7 @@ class _Loop:
     def _select(self, how: Training) -> bool:
         """Look at dev; keep the weights if they are the best so far. True when training should stop."""
         at, number = self.at, self.at.number - 1
-        seen = _dev(self.detector, self.dev_loader, self.share)
+        seen = _dev(self.detector, self.dev_loader, self.share, own_loss=how.selection == "loss")
         self.curve += [(number, f"dev_{name}", value) for name, value in seen.items()]
         if self.tracker is not None:
             self.tracker.log({name: value for epoch, name, value in self.curve if epoch == number}, number)
@@ -206,11 +206,12 @@ class _Loop:
 _PHASE_KEYS = frozenset(Training.__slots__) - {"phases"}
 
 
-def _dev(detector: nn.Module, loader: Loader, here: Share = ALONE) -> dict[str, float]:
-    """What dev says: auc, eer, accuracy at score 0, and the binary cross entropy of the scores as logits.
+def _dev(detector: nn.Module, loader: Loader, here: Share = ALONE, *, own_loss: bool = False) -> dict[str, float]:
+    """What dev says: auc, eer, accuracy at score 0, and the loss, the binary cross entropy of the scores as logits.
 
-    Where the loader has groups (the corpora or domains of a joint protocol), auc and eer are their plain means; a group
-    that lacks one class is measured against that class of all groups.
+    own_loss: where the detector says OWN_DEV_LOSS its own loss instead, for which dev is gone through once more. Where
+    the loader has groups (the corpora or domains of a joint protocol), auc and eer are their plain means; a group that
+    lacks one class is measured against that class of all groups.
     """
     scores = score(detector, loader, here=here)
     bonafide = np.array([word == "bonafide" for word in loader.label])
@@ -218,12 +219,24 @@ def _dev(detector: nn.Module, loader: Loader, here: Share = ALONE) -> dict[str, 
     parts = [
         tuple(_of_class(scores, is_class, group == g) for is_class in (bonafide, ~bonafide)) for g in sorted(set(group))
     ]
+    entropy = float(np.logaddexp(0, np.where(bonafide, -scores, scores)).mean())
     return {
         "auc": float(np.mean([metrics.auc(*part) for part in parts])),
         "eer": float(np.mean([metrics.eer(*part)[0] for part in parts])),
         "accuracy": float(((scores > 0) == bonafide).mean()),
-        "loss": float(np.logaddexp(0, np.where(bonafide, -scores, scores)).mean()),
+        "loss": _own_loss(detector, loader, here) if own_loss and detector.OWN_DEV_LOSS else entropy,
     }
+
+
+def _own_loss(detector: nn.Module, loader: Loader, here: Share) -> float:
+    """The mean of the detector's own loss over the batches of dev, each by its trials, in evaluation mode."""
+    detector.eval()
+    total, trials = 0.0, 0
+    with torch.inference_mode():
+        for batch in loader.epoch(here=here):
+            total, trials = total + float(detector.loss(batch)) * len(batch.target), trials + len(batch.target)
+    parts = gathered((total, trials), here)
+    return sum(part[0] for part in parts) / sum(part[1] for part in parts)
 
 
 def _of_class(scores: np.ndarray, is_class: np.ndarray, in_group: np.ndarray) -> np.ndarray:

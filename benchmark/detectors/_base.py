@@ -73,6 +73,9 @@ class Detector(nn.Module):
 
     `fast` chooses between the plain form, operation by operation as published, and an equal one that is
     quicker where a detector has it. Both compute the same function; tests state within which tolerance.
+    OWN_DEV_LOSS: a recipe that selects by loss asks `loss` itself on dev, in evaluation mode and without the columns of
+    training; otherwise the cross entropy of the scores.
+
     CHANNELS_LAST: the quick form keeps channels innermost in memory, where that was measured to be quicker.
 
     MAPS: word -> dotted name of each stage whose Grad-CAM is shown; empty: the last convolution (benchmark.gradcam).
@@ -88,6 +91,7 @@ class Detector(nn.Module):
     EER: ClassVar[Mapping[str, float]] = {}
     OFFLINE: ClassVar[Mapping[str, Any]] = {}
     SMALL: ClassVar[Mapping[str, Any]] = {}
+    OWN_DEV_LOSS: bool = False
     CHANNELS_LAST: ClassVar[bool] = False
     MAPS: ClassVar[Mapping[str, str]] = {}
     DIAGNOSTICS: ClassVar[Mapping[str, str]] = {}

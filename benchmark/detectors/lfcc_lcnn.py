@@ -97,6 +97,7 @@ class LfccLcnn(Detector):
         self.m_output_act = nn.ModuleList([nn.Linear(width, 1 if loss == "sigmoid" else EMBEDDING)])
         self.m_before_pooling = nn.ModuleList([nn.Sequential(Blstm(width), Blstm(width))])
         self.m_angle = nn.ModuleList([P2sGrad(EMBEDDING)] if loss == "p2sgrad" else [])
+        self.OWN_DEV_LOSS = loss == "p2sgrad"
 
     def embed(self, x: torch.Tensor) -> torch.Tensor:
         """(batch, frame, 60) -> (batch, 96): mean over time of the second BLSTM's output plus the first's input."""

@@ -113,6 +113,7 @@ class SfatNet(Detector):
         "ASVspoof 2021 DF": 29.51,
     }  # fmt: skip
     SMALL = {"width": 64, "depth": (1, 1, 1, 1)}
+    OWN_DEV_LOSS = True  # all three terms
 
     def __init__(
         self, *, f0_target: str = "nearest", width: int = 1024, depth: tuple[int, int, int, int] = (8, 6, 4, 4)

@@ -42,6 +42,7 @@ class SslAasist(GraphReadOut, Detector):
     OFFLINE = {"weights": "random"}
     SMALL = {"weights": "random", "small": True}
     CLASS_WEIGHTS = (0.1, 0.9)  # spoof, bona fide
+    OWN_DEV_LOSS = True  # of two logits, of which the score is one
 
     def __init__(self, *, weights: str | None = None, recipe: str = "LA", small: bool = False) -> None:
         Detector.__init__(self)

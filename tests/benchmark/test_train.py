@@ -152,3 +152,36 @@ def test_a_dev_group_of_one_class_is_measured_against_the_other_class_of_all():
     lone = np.array(dev.groups) == "spoofs"
     expected = [metrics.auc(scores[bonafide], scores[~bonafide & ~lone]), metrics.auc(scores[bonafide], scores[lone])]
     assert _dev(detector, dev)["auc"] == pytest.approx(np.mean(expected))
+
+
+class OfItsOwn(Small):
+    """A loss that is not the cross entropy of the score: a third of the batch's share of bona fide, in evaluation."""
+
+    OWN_DEV_LOSS = True
+
+    def loss(self, batch):
+        return super().loss(batch) if self.training else batch.target.float().mean() / 3
+
+
+def test_a_recipe_that_selects_by_loss_asks_the_detectors_own():
+    """12 of 42 tones are bona fide: the mean over batches, each by its trials, is the mean over tones."""
+    detector, dev = OfItsOwn(), loaders(batch_size=9)[1]  # the last of five batches is smaller
+    assert _dev(detector, dev, own_loss=True)["loss"] == pytest.approx(12 / 42 / 3)
+    scores = score(detector, dev)
+    sign = np.array([1 if word == "bonafide" else -1 for word in dev.label])
+    assert _dev(detector, dev)["loss"] == pytest.approx(np.log1p(np.exp(-sign * scores)).mean())
+    assert _dev(Small(), dev, own_loss=True)["loss"] != pytest.approx(12 / 42 / 3)
+
+
+def test_the_own_loss_decides_where_it_selects(tmp_path):
+    result = _trained(OfItsOwn(), tmp_path / "loss", selection="loss")
+    told = [value for _, name, value in result["curve"] if name == "dev_loss"]
+    assert told == [pytest.approx(12 / 42 / 3)] * 3 and result["best_epoch"] == 0  # no gain after the first
+    result = _trained(OfItsOwn(), tmp_path / "eer", selection="eer")
+    assert all(value != pytest.approx(12 / 42 / 3) for _, name, value in result["curve"] if name == "dev_loss")
+
+
+def _trained(detector, tmp_path, **changes):
+    torch.manual_seed(0)
+    how = settings_of(**changes)
+    return train(detector, *loaders(), how, seed=1, checkpoint=tmp_path / "state.pt", name="test")
