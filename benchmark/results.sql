@@ -44,6 +44,7 @@ CREATE TABLE run (
     lock               VARCHAR,
     shards             VARCHAR,
     model_sha256       VARCHAR,
+    backbone           JSON,
     backbone_sha256    VARCHAR,
     versions           JSON,
     source             VARCHAR
@@ -85,6 +86,7 @@ COMMENT ON COLUMN run.git_dirty IS 'The checkout differed from its commit';
 COMMENT ON COLUMN run.lock IS 'sha256 of requirements.lock';
 COMMENT ON COLUMN run.shards IS 'sha256 over the hashes of all audio shards of the corpora used';
 COMMENT ON COLUMN run.model_sha256 IS 'sha256 of the trained weights; equal weights, equal hash';
+COMMENT ON COLUMN run.backbone IS 'Configuration of the self-supervised backbone that counts in training: size, dropouts, layer drop, masking';
 COMMENT ON COLUMN run.backbone_sha256 IS 'sha256 of the local pretrained weights that training started from';
 COMMENT ON COLUMN run.versions IS 'Versions of the libraries';
 COMMENT ON COLUMN run.source IS 'Where external scores come from';

@@ -316,6 +316,8 @@ def _score_new(
 
 def _facts(cell: Cell, costs: dict, detector: Any, device: str, folder: Path) -> dict[str, Any]:
     """What the record of a run says beside its protocol and provenance."""
+    from benchmark.detectors import _ssl
+
     return {
         "train_key": cell.train_key,
         "detector": cell.detector,
@@ -328,6 +330,7 @@ def _facts(cell: Cell, costs: dict, detector: Any, device: str, folder: Path) ->
         "diagnostics": dict(detector.DIAGNOSTICS),
         "device": record.device_name(device),
         "model_sha256": sha256(folder / "model.safetensors") if cell.trained else None,
+        "backbone": _ssl.configuration(detector),
         "backbone_sha256": _backbone(cell),
         **{key: value for key, value in costs.items() if key != "curve"},
     }

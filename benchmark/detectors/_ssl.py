@@ -132,6 +132,18 @@ class Backbone(nn.Module):
         return torch.stack(outputs)
 
 
+RECORDED = (
+    "model_type", "hidden_size", "num_hidden_layers", "apply_spec_augment", "mask_time_prob", "mask_feature_prob",
+    "layerdrop", "attention_dropout", "hidden_dropout", "activation_dropout", "feat_proj_dropout", "final_dropout",
+)  # fmt: skip
+
+
+def configuration(detector: nn.Module) -> dict[str, Any] | None:
+    """What a run records of its backbone's configuration, which decides on dropout and masking; None without one."""
+    found = next((module for module in detector.modules() if isinstance(module, Backbone)), None)
+    return None if found is None else {key: getattr(found.model.config, key) for key in RECORDED}
+
+
 def _first(output: Any) -> torch.Tensor:
     return output[0] if isinstance(output, tuple) else output
 

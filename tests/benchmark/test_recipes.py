@@ -57,6 +57,7 @@ def test_rat_hears_a_reference_in_training_and_each_kind_of_it_when_scoring(tmp_
                 data=data)  # fmt: skip
     (run,) = street.records(data)
     assert run["config"]["training"]["precision"] == "bfloat16"
+    assert run["backbone"]["apply_spec_augment"] is False and run["backbone"]["layerdrop"] == 0
     by_mode = {mode: {} for mode in MODES}
     for row in street.scores(data, run["run_id"]):
         if row["subset"] and row["subset"].startswith("eval_ref_"):

@@ -8,6 +8,7 @@ import torch
 import torchaudio
 from safetensors.torch import save_file
 
+from benchmark import detectors
 from benchmark.detectors import _ssl
 from ingest.types import DataError
 
@@ -34,6 +35,15 @@ def test_full_size_parameters(architecture, parameters):
 @torch.inference_mode()
 def test_frames(samples, frames):
     assert _small()(torch.zeros(1, samples)).shape == (1, frames, 32)
+
+
+def test_a_run_records_the_dropouts_and_masking_of_its_backbone():
+    still, plain = (detectors.build(name, **detectors.get(name).SMALL) for name in ("rat", "w2v2_ft"))
+    told = _ssl.configuration(still)
+    assert (told["model_type"], told["hidden_size"], told["num_hidden_layers"]) == ("wav2vec2", 32, 3)
+    assert told["apply_spec_augment"] is False and told["layerdrop"] == told["hidden_dropout"] == 0
+    assert _ssl.configuration(plain)["layerdrop"] == 0.1  # the hub's own value
+    assert _ssl.configuration(detectors.build("mean_pool")) is None
 
 
 def _torchaudio_twin(backbone):
