@@ -115,11 +115,14 @@ class GraphPool(nn.Module):
         self.proj = nn.Linear(dim, 1)
         self.drop = nn.Dropout(0.3)
 
+    def kept(self, nodes: int) -> int:
+        """How many of so many nodes stay."""
+        return max(int(nodes * self.ratio), self.at_least)
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(batch, node, dim) -> (batch, kept node, dim)."""
         score = torch.sigmoid(self.proj(self.drop(x)))
-        keep = max(int(x.shape[1] * self.ratio), self.at_least)
-        index = score.topk(keep, dim=1).indices.expand(-1, -1, x.shape[2])
+        index = score.topk(self.kept(x.shape[1]), dim=1).indices.expand(-1, -1, x.shape[2])
         return (x * score).gather(1, index)
 
 

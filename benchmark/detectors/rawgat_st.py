@@ -6,6 +6,7 @@ Deepfake Detection", arXiv 2107.12710. Two code bases exist with different first
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -22,6 +23,9 @@ from ._residual import ResidualBlock2d, run_encoder
 from ._sinc import SincBank, drawn_mask
 
 GRAPH_NODES = 12  # of the fused graph
+FILTER_NODES = 23  # 70 filters, pooled by three
+KERNEL = 129  # samples of a filter
+POOLINGS = 7  # of time, by three each
 FUSIONS = {"mul": torch.mul, "add": torch.add, "cat": lambda one, two: torch.cat([one, two], dim=1)}
 
 # What each part is called in the two code bases; the first encoder's graph has one node per filter row.
@@ -47,8 +51,8 @@ class RawGatSt(Detector):
     """fusion: how the two graphs meet (mul, add, cat). layout: which code base's network and names.
 
     frequency_mask: in training silence up to 13 (clovaai: 19) neighbouring filters, one draw per batch; by default as
-    published, on in the official code and off in the copy. channels: of each encoder's six blocks.
-    The linear layers over the node axis fix the input length: 63,551 to 65,737 samples here.
+    published, on in the official code and off in the copy. channels: of each encoder's six blocks. samples: input
+    length; the linear layers over the node axis fix it: 63,551 to 65,737 samples fit weights made for 64,600.
     """
 
     INPUT = Input(samples=64_600, train_crop="first", test_crop="first", fixed=True)
@@ -61,7 +65,6 @@ class RawGatSt(Detector):
     CLASS_WEIGHTS = (0.1, 0.9)
     OUTPUTS = 2
     CHANNELS = (32, 32, 64, 64, 64, 64)
-    TEMPORAL_NODES = 23  # kept of the 29 that 64,600 samples give
     FREQUENCY_MASK = {"official": 14, "clovaai": 20}  # fewer than so many neighbouring filters are silent
 
     def __init__(
@@ -71,8 +74,10 @@ class RawGatSt(Detector):
         layout: str = "official",
         frequency_mask: bool | None = None,
         channels: Sequence[int] | None = None,
+        samples: int | None = None,
     ):
         super().__init__()
+        self.input = replace(self.INPUT, samples=samples or self.INPUT.samples)
         channels = tuple(channels or self.CHANNELS)
         if len(channels) != len(self.CHANNELS):
             raise DataError(f"rawgat_st takes {len(self.CHANNELS)} numbers of channels, not {list(channels)}")
@@ -93,7 +98,10 @@ class RawGatSt(Detector):
             self.add_module(name, GraphAttention(*dims))
         for name, ratio, dim in zip(self.names["pools"], (0.64, 0.81, 0.64), (32, 32, wide // 2)):
             self.add_module(name, GraphPool(ratio, dim, at_least=2))
-        for name, nodes in zip(self.names["nodes"], (14, self.TEMPORAL_NODES)):
+        kept = (
+            pool.kept(nodes) for pool, nodes in zip(self._of("pools"), (FILTER_NODES, time_nodes(self.input.samples)))
+        )
+        for name, nodes in zip(self.names["nodes"], kept):
             self.add_module(name, nn.Linear(nodes, GRAPH_NODES))
         embed, out = self.names["last"]
         self.add_module(embed, nn.Linear(wide // 2, 1))
@@ -135,6 +143,14 @@ class RawGatSt(Detector):
         if not (self.training and self.frequency_mask):
             return None
         return drawn_mask(70, fewer_than=self.frequency_mask)
+
+
+def time_nodes(samples: int) -> int:
+    """How many frames the encoders leave of a wave: 29 of 64,600 samples. DataError if no two are left."""
+    frames = (samples - KERNEL + 1) // 3**POOLINGS
+    if frames < 2:
+        raise DataError(f"rawgat_st needs at least {KERNEL - 1 + 2 * 3**POOLINGS} samples, not {samples}")
+    return frames
 
 
 def encoder(channels: tuple[int, ...], layout: str) -> nn.Sequential:

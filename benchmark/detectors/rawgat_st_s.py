@@ -11,7 +11,7 @@ from .rawgat_st import RawGatSt
 
 
 class RawGatStS(RawGatSt):
-    """Multiplicative fusion, 17 temporal nodes, no frequency mask, plain binary cross entropy."""
+    """Multiplicative fusion, 17 of 21 temporal nodes kept, no frequency mask, plain binary cross entropy."""
 
     INPUT = Input(samples=48_000, train_crop="random", test_crop="middle", fixed=True)
     PAPER = "Zhang et al., Robust AI-Synthesized Speech Detection, section V (baseline RawGAT)"
@@ -21,10 +21,9 @@ class RawGatStS(RawGatSt):
     WEIGHTS = ""
     EER = {"inner average": 1.43, "LibriSeVoc cross-method average": 28.43}
     OUTPUTS = 1
-    TEMPORAL_NODES = 17  # int(0.81 * 21)
 
-    def __init__(self, *, channels: Sequence[int] | None = None):
-        super().__init__(fusion="mul", layout="official", frequency_mask=False, channels=channels)
+    def __init__(self, *, channels: Sequence[int] | None = None, samples: int | None = None):
+        super().__init__(fusion="mul", layout="official", frequency_mask=False, channels=channels, samples=samples)
 
     loss = Detector.loss
 

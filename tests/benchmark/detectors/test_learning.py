@@ -28,11 +28,11 @@ class NarrowAasistL(AasistL):
 
 
 class NarrowRawGat(RawGatSt):
-    CHANNELS, TEMPORAL_NODES = (8, 8, 8, 8, 8, 8), 2
+    CHANNELS = (4, 4, 4, 4, 4, 4)
 
 
 class NarrowRawGatS(RawGatStS):
-    CHANNELS, TEMPORAL_NODES = (8, 8, 8, 8, 8, 8), 2
+    CHANNELS = (4, 4, 4, 4, 4, 4)
 
 
 def rawnet2_s(name):
@@ -60,10 +60,10 @@ MAKERS = {
     "aasist": (NarrowAasist, 3e-3, r"bn1"),
     "aasist one output": (lambda: NarrowAasist(outputs=1), 3e-3, r"bn1"),
     "aasist_l": (NarrowAasistL, 3e-3, r"bn1"),
-    "rawgat_st": (NarrowRawGat, 1e-2, r"bn1|\.[1-5]\.0\.conv_1"),
-    "rawgat_st cat": (lambda: NarrowRawGat(fusion="cat"), 1e-2, r"bn1|\.[1-5]\.0\.conv_1"),
-    "rawgat_st clovaai": (lambda: NarrowRawGat(layout="clovaai"), 1e-2, r"bn1"),
-    "rawgat_st_s": (NarrowRawGatS, 1e-2, r"bn1|\.[1-5]\.0\.conv_1"),
+    "rawgat_st": (lambda: NarrowRawGat(samples=SAMPLES), 1e-2, r"bn1|\.[1-5]\.0\.conv_1"),
+    "rawgat_st cat": (lambda: NarrowRawGat(fusion="cat", samples=SAMPLES), 1e-2, r"bn1|\.[1-5]\.0\.conv_1"),
+    "rawgat_st clovaai": (lambda: NarrowRawGat(layout="clovaai", samples=SAMPLES), 1e-2, r"bn1"),
+    "rawgat_st_s": (lambda: NarrowRawGatS(samples=SAMPLES), 1e-2, r"bn1|\.[1-5]\.0\.conv_1"),
 }
 STEPS = 80
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from benchmark import detectors, metrics
+from benchmark.detectors import rawgat_st
 from ingest.types import DataError
 
 
@@ -90,3 +91,20 @@ def test_the_published_scores_give_the_published_error_rate(golden):
     percent = 100 * metrics.eer(score[bonafide], score[~bonafide])[0]
     assert percent == pytest.approx(golden.summary["rawgat_published_scores_eer_percent"]["mul"], abs=1e-3)
     assert percent == pytest.approx(detectors.get("rawgat_st").EER["ASVspoof 2019 LA"], abs=5e-3)
+
+
+@pytest.mark.parametrize(
+    ("samples", "frames", "kept"), [(64_600, 29, 23), (48_000, 21, 17), (4_600, 2, 2), (4_502, 2, 2)]
+)
+def test_the_length_decides_the_temporal_nodes(samples, frames, kept):
+    """Seven poolings by three behind filters of 129 samples; 0.81 of the frames stay, at least two."""
+    model = detectors.build("rawgat_st", channels=[4] * 6, samples=samples)
+    assert rawgat_st.time_nodes(samples) == frames and model.proj2.in_features == kept
+    if samples < 10_000:
+        assert model.input.samples == samples
+        assert model.eval().score(torch.zeros(1, samples)).shape == (1,)
+
+
+def test_a_length_of_fewer_frames_is_refused():
+    with pytest.raises(DataError, match="at least 4502 samples, not 4501"):
+        detectors.build("rawgat_st", samples=4_501)
