@@ -245,12 +245,16 @@ def _of_class(scores: np.ndarray, is_class: np.ndarray, in_group: np.ndarray) ->
 
 
 def _settings(phase: Mapping[str, Any], epoch: int, epochs: int) -> dict[str, Any]:
-    """A phase's attribute values; {from, to} moves linearly over its epochs, both ends reached."""
-    share = epoch / max(1, epochs - 1)
-    return {
-        key: value["from"] + share * (value["to"] - value["from"]) if isinstance(value, Mapping) else value
-        for key, value in phase.get("settings", {}).items()
-    }
+    """A phase's attribute values. {from, to} moves linearly over its epochs and reaches both ends; {from, before} gives
+    epoch e of n the share e / n of the way, so that the end is not reached."""
+
+    def at(value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        end, steps = (value["before"], epochs) if "before" in value else (value["to"], max(1, epochs - 1))
+        return value["from"] + epoch / steps * (end - value["from"])
+
+    return {key: at(value) for key, value in phase.get("settings", {}).items()}
 
 
 def _set_trainable(detector: nn.Module, prefixes: list[str]) -> None:

@@ -74,15 +74,15 @@ class Asdg(Detector):
 
     domains: the words of `domain_column` (language or corpus) that are domains, in order; a row with another word
     belongs to the first, as in the re-implementation, which knows en, de and es. weight: of the adversarial and the
-    triplet loss. `progress` runs from 0 to 1 over training and sets the strength of the reversal. With the published
-    sign, 1 - 2 / (1 + exp(-10 p)), the domain loss would not be reversed at all; the usual one is used here.
+    triplet loss. `progress`, the share of the epochs that are done, sets the strength of the reversal. With the
+    published sign, 1 - 2 / (1 + exp(-10 p)), the domain loss would not be reversed at all; the usual one is used here.
     """
 
     INPUT = Input(feature="lfcc", params={"preset": "asdg_s"}, samples=48_000, train_crop="random", test_crop="middle")
     PAPER = "Xie et al., IEEE TIFS 2024; Zhang et al., Robust AI-Synthesized Speech Detection, section V"
     YEAR = 2024
     CITATION = "xie2024asdg"
-    TRAINING = {**COMPARISON, "phases": [{"name": "all", "settings": {"progress": {"from": 0.0, "to": 1.0}}}]}
+    TRAINING = {**COMPARISON, "phases": [{"name": "all", "settings": {"progress": {"from": 0.0, "before": 1.0}}}]}
     EER = {"inner average": 1.21, "LibriSeVoc cross-method average": 13.12}
     MARGIN = 0.1
     CHANNELS_LAST = True

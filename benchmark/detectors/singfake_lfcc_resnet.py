@@ -18,8 +18,7 @@ class LfccResNet(Detector):
     """12,450,290 parameters and the direction of the one-class softmax.
 
     peak: divide each clip by its largest magnitude (the published code does so before the crop, here after it).
-    The published code trains the direction by plain gradient descent; here it is one of the parameters of the run's
-    optimiser. width: channels of the first stage.
+    width: channels of the first stage.
     """
 
     INPUT = Input(feature="raw", samples=64_000, train_crop="random", test_crop="first", fixed=True)

@@ -23,8 +23,8 @@ class UniAudioDann(UniAudio):
 
     lambda_domain: weight of the domain term and largest factor of the reversal, so its effect is squared, as
     published. w2v_only: only the wav2vec branch has a domain head. The last of the `stages` is the one that takes
-    singing and the domain term, 3 in configurations 1 to 4 and 2 in configuration 5; progress: share of that stage
-    that is done, from 0 to 1, moved by the training loop. Other settings: see `UniAudio`. Training needs
+    singing and the domain term, 3 in configurations 1 to 4 and 2 in configuration 5; progress: share of that stage's
+    epochs that are done, moved by the training loop. Other settings: see `UniAudio`. Training needs
     extra["domain"].
     """
 
@@ -41,7 +41,7 @@ class UniAudioDann(UniAudio):
             stage["settings"] = {**stage["settings"], "adapting": False}
         last["trainable"] = [*last["trainable"], "domain_heads."] if last["trainable"] else []
         last["mix"] = self._mix()
-        last["settings"] = {**last["settings"], "adapting": True, "progress": {"from": 0.0, "to": 1.0}}
+        last["settings"] = {**last["settings"], "adapting": True, "progress": {"from": 0.0, "before": 1.0}}
         self.TRAINING = {**self.TRAINING, "phases": [*before, last]}
 
     @property

@@ -61,7 +61,7 @@ def _published(tmp_path, front_end, prefix=""):
     return path, source.eval()
 
 
-@pytest.mark.parametrize("front_end", ["raw", "lfcc", "mfcc", "melspec"])
+@pytest.mark.parametrize("front_end", FILES)
 @torch.inference_mode()
 def test_a_published_file_loads_with_its_pooling_and_the_sign_turned(tmp_path, front_end):
     path, source = _published(tmp_path, front_end)

@@ -7,7 +7,7 @@ import torch
 from golden_formula import golden, params, tensor, waves
 from shared_data import shared
 
-from benchmark import detectors
+from benchmark import detectors, train
 from benchmark.batch import Batch
 from benchmark.detectors import _experts, uniaudio
 from features import extractors
@@ -175,7 +175,13 @@ def test_the_domain_term_joins_in_the_last_stage_alone():
     assert [stage["settings"]["adapting"] for stage in phases] == [False, False, False, True]
     assert "domain_heads." in phases[-1]["trainable"] and "w2v_rn.cnn." in phases[-1]["trainable"]
     assert phases[-1]["mix"]["domain"]["speech"] == 0.7
-    assert phases[-1]["settings"]["progress"] == {"from": 0.0, "to": 1.0}
+    assert phases[-1]["settings"]["progress"] == {"from": 0.0, "before": 1.0}
+    stage3 = _small("uniaudio_dann").TRAINING["phases"][-1]  # p = epoch / epochs (5 of them)
+    shares = [train._settings(stage3, epoch, stage3["epochs"])["progress"] for epoch in range(5)]
+    assert shares == pytest.approx([0, 0.2, 0.4, 0.6, 0.8])
+    tops = phases[-1] | {"settings": {"tau": {"from": 1.8, "to": 1.2}}}  # 25 epochs, the last at 1.2
+    taus = [train._settings(tops, epoch, 25)["tau"] for epoch in (0, 12, 24)]
+    assert taus == pytest.approx([1.8, 1.5, 1.2])
 
 
 def test_class_one_of_the_network_is_spoof():
