@@ -78,6 +78,7 @@ def _add_detect(detect: Parser) -> None:
 def _detect(arguments: argparse.Namespace) -> int:
     if arguments.out is not None and arguments.out.suffix not in FORMS:
         raise DataError(f"--out {arguments.out}: the extension says the format, one of {', '.join(FORMS)}")
+    _check(arguments)
     paths = found(arguments.files)
     detector = _detector(arguments)
     for line in _about(detector):
@@ -109,11 +110,15 @@ def _journal(arguments: argparse.Namespace, detector: Any) -> Any:
     return verdicts.journal(arguments.out, about)
 
 
-def _detector(arguments: argparse.Namespace) -> Any:
-    from benchmark import detectors, settings, trained
-    from benchmark.inference import DeepfakeDetector
+def _given(arguments: argparse.Namespace) -> list[str]:
+    return [name for name in ("run", "model", "weights") if getattr(arguments, name) is not None]
 
-    given = [name for name in ("run", "model", "weights") if getattr(arguments, name) is not None]
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Raise DataError for options that do not go together, before any file is looked at."""
+    from benchmark import trained
+
+    given = _given(arguments)
     if given not in (["run"], ["model"], ["weights"], ["run", "weights"]) and not (not given and arguments.detector):
         raise DataError("say which detector: --run RUN, --model DIR, or --weights FILE --detector ID (one of them)")
     if arguments.set and given != ["weights"]:
@@ -122,6 +127,13 @@ def _detector(arguments: argparse.Namespace) -> Any:
         raise DataError(f"--model {arguments.model} holds no {trained.SETTINGS}; python -m benchmark export writes it")
     if given == ["weights"] and not arguments.weights.is_file():
         raise DataError(f"--weights {arguments.weights} is not a file")
+
+
+def _detector(arguments: argparse.Namespace) -> Any:
+    from benchmark import detectors, settings, trained
+    from benchmark.inference import DeepfakeDetector
+
+    given = _given(arguments)
     set_threads(arguments.threads)
     return DeepfakeDetector(
         getattr(arguments, given[0]) if given else trained.newest_run(arguments.data, arguments.detector),
@@ -160,10 +172,11 @@ def found(words: Sequence[str]) -> list[Path]:
     """The files that the words of the command line mean, each once, in order.
 
     A folder stands for the audio files below it (by extension, hidden ones left out; how many others were left out is
-    said), a glob for what it matches, `-` for standard input. A name that is not there is kept, so that it is reported
-    with the others. DataError if a folder or glob means nothing.
+    said), a glob for what it matches, `-` for standard input. A word that means nothing is kept, so that it is reported
+    with the others: a name that is not there, a folder or glob without audio. DataError if no word means anything.
     """
     paths: dict[str, Path] = {}
+    nothing = []
     for word in words:
         if word == "-":
             matches = [STDIN]
@@ -173,10 +186,12 @@ def found(words: Sequence[str]) -> list[Path]:
             matches = sorted(Path(match) for match in glob.glob(word, recursive=True) if not os.path.isdir(match))
         else:
             matches = [Path(word)]
-        if not matches:
-            raise DataError(f"{word}: no audio file there")
-        for path in matches:
+        if not any(map(os.path.lexists, matches)):
+            nothing.append(f"{word}: {'no such file' if matches else 'no audio file there'}")
+        for path in matches or [Path(word)]:
             paths.setdefault(os.path.abspath(path), path)
+    if len(nothing) == len(words):
+        raise DataError(nothing[0] + (f" (nor in {len(nothing) - 1} others)" if len(nothing) > 1 else ""))
     return list(paths.values())
 
 
@@ -205,6 +220,8 @@ def _judged(detector: Any, path: Path) -> dict[str, Any]:
     from ingest.audio import Unreadable
 
     try:
+        if os.path.isdir(path):
+            raise Unreadable(path, "a folder without an audio file")
         with _regular(path) as heard:
             row = {**detector.predict(heard).as_json(), "error": None}
     except Unreadable as error:

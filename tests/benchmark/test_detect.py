@@ -227,10 +227,35 @@ def test_globs_folders_and_names_mean_each_file_once(files, monkeypatch):
     names = [str(path) for path in detect_cli.found(["*.wav", "a.wav", "deep", "absent.wav"])]
     assert names == ["a.wav", "c.wav", "deep/b.flac", "absent.wav"]
     assert [path.name for path in detect_cli.found(["**/*.flac"])] == ["b.flac"]
-    for nothing in ("*.opus", "empty"):
-        (files / "empty").mkdir(exist_ok=True)
+    (files / "empty").mkdir()
+    for nothing in (["*.opus"], ["empty"], ["empty", "absent.wav"]):
         with pytest.raises(DataError, match="no audio file"):
-            detect_cli.found([nothing])
+            detect_cli.found(nothing)
+    with pytest.raises(DataError, match=r"absent\.wav: no such file \(nor in 1 others\)"):
+        detect_cli.found(["absent.wav", "empty"])
+    assert [str(path) for path in detect_cli.found(["empty", "*.opus", "a.wav"])] == ["empty", "*.opus", "a.wav"]
+
+
+def test_what_means_nothing_is_a_line_among_the_others(made, files, tmp_path, capsys):
+    """In the order of the command line, the good ones judged and written, the count at the end."""
+    (files / "empty").mkdir()
+    words = (files / "absent.wav", files / "a.wav", files / "empty", files / "*.opus", files / "c.wav", files / "deep")
+    for out in ("v.jsonl", "v.csv", "v.parquet"):
+        assert call("detect", *words, "--model", made[2], "--out", tmp_path / out) == 1
+        said = capsys.readouterr()
+        lines = said.out.splitlines()
+        assert [line.split(": ")[0] for line in lines] == [*map(str, words[:5]), str(files / "deep/b.flac")]
+        assert ["not judged" in line for line in lines] == [True, False, True, True, True, False]
+        assert "No such file" in lines[0] and "folder without an audio file" in lines[2]
+        assert said.err.splitlines()[-1].startswith("4 of 6 files could not be judged (first: ")
+        assert [bool(row["error"]) for row in READ[out](tmp_path / out)] == [True, False, True, True, True, False]
+
+
+def test_names_that_mean_nothing_end_before_a_detector_is_loaded(made, tmp_path, monkeypatch):
+    monkeypatch.setattr(detect_cli, "_detector", lambda arguments: pytest.fail("loaded"))
+    with pytest.raises(DataError, match="no such file"):
+        call("detect", tmp_path / "a.wav", "--model", made[2], "--out", tmp_path / "v.csv")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -240,6 +265,7 @@ def test_globs_folders_and_names_mean_each_file_once(files, monkeypatch):
      (["--model", ".", "--out", "v.txt"], "extension"), (["--detector", "aasst"], "no trained run of aasst")],
 )  # fmt: skip
 def test_wrong_usage_is_one_line(tmp_path, words, said):
+    (tmp_path / "a.wav").write_bytes(b"")
     with pytest.raises(DataError, match=said):
         call("detect", tmp_path / "a.wav", "--data", tmp_path, *words)
 

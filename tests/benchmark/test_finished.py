@@ -19,7 +19,7 @@ IDS = {
 }
 IDS_OR_FOLDERS = {
     "benchmark export": (benchmark, ("export", "{run}", "--to", "{out}")),
-    "benchmark detect --run": (benchmark, ("detect", "{out}.wav", "--run", "{run}")),
+    "benchmark detect --run": (benchmark, ("detect", "{file}", "--run", "{run}")),
     "reports card": (reports, ("card", "{run}")),
 }
 PATHS = {
@@ -50,7 +50,9 @@ def refused(command, run, data):
     before = {path: path.stat().st_mtime_ns for path in data.parent.rglob("*")}
     main, words = command
     with pytest.raises(DataError) as error:
-        main([word.format(run=run, out=data.parent / "out") for word in words] + ["--data", str(data)])
+        main(
+            [w.format(run=run, out=data.parent / "out", file=data / "run.json") for w in words] + ["--data", str(data)]
+        )
     assert {path: path.stat().st_mtime_ns for path in data.parent.rglob("*")} == before
     assert len(str(error.value)) < 6000 and "\n" not in str(error.value)
     return str(error.value)
