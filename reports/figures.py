@@ -268,7 +268,7 @@ def _grid(con: duckdb.DuckDBPyConnection, grid: str, title: str) -> Plot:
     columns = list(dict.fromkeys(row[1] for row in rows))
     found = {(level, column): (median, published) for level, column, median, published in rows}
     series = {c: [found.get((level, c), (None, None))[0] for level in levels] for c in columns}
-    marks = [found.get((level, columns[0]), (None, None))[1] for level in levels] if len(columns) == 1 else []
+    marks = {c: [found.get((level, c), (None, None))[1] for level in levels] for c in columns}
     text = "; ".join(f"{level}, {column}: {value:.2f} %" for level, column, value, _ in rows if value is not None)
     return Plot(f"grid-{grid.replace('/', '-')}", title, f"{text}.", query,
                 functools.partial(plots.bars, levels, series, marks=marks))  # fmt: skip

@@ -107,7 +107,7 @@ def histogram(
     bonafide: np.ndarray, spoof: np.ndarray, *, threshold: float | None = None, threshold_label: str = "dev threshold"
 ) -> Figure:  # fmt: skip
     """Shares of each class per score bin; threshold: a line, by default that of the dev EER."""
-    figure, axes = _axes(legend=["bona fide", threshold_label if threshold is not None else ""])
+    figure, axes = _axes(legend=["bona fide", threshold_label if threshold is not None else ""], left=0.75)
     both = np.concatenate([bonafide, spoof])
     low, high = np.quantile(both, [0.001, 0.999])
     bins = np.linspace(low, high if high > low else low + 1, 41)
@@ -150,13 +150,17 @@ def heat(rows: Sequence[str], columns: Sequence[str], values: np.ndarray, *, lab
 @styled
 def bars(
     levels: Sequence[str], series: Mapping[str, Sequence[float | None]], *, label: str = "EER %",
-    marks: Sequence[float | None] = (), marks_label: str = "published",
+    marks: Mapping[str, Sequence[float | None]] | None = None, marks_label: str = "published",
 ) -> Figure:  # fmt: skip
-    """Groups of horizontal bars: one group per level, one bar per series. marks: a diamond per level."""
+    """Groups of horizontal bars: one group per level, one bar per series; a value of 0 and a missing one are written.
+
+    marks: series -> a diamond per level on its bars.
+    """
+    marked = {name: values for name, values in (marks or {}).items() if any(v is not None for v in values)}
     count = max(len(series), 1)
     left = 0.25 + LETTER * max(map(len, levels), default=0)
     height = 1.0 + len(levels) * (0.12 * count + 0.14)
-    figure, axes = _axes(6.4, height, legend=[*series, *([marks_label] if marks else [])], left=left)
+    figure, axes = _axes(6.4, height, legend=[*series, *([marks_label] if marked else [])], left=left)
     place, thick = np.arange(len(levels)), 0.8 / count
     for k, (name, values) in enumerate(series.items()):
         known = np.array([np.nan if v is None else v for v in values], float)
@@ -164,9 +168,16 @@ def bars(
         axes.barh(
             y, known, height=0.9 * thick, color=COLOURS[k % 8], hatch=("", "//", "..", "xx")[k // 8 % 4], label=name
         )
-    if any(mark is not None for mark in marks):
-        there = [(mark, y) for mark, y in zip(marks, place) if mark is not None]
-        axes.scatter(*zip(*there), marker="D", s=22, facecolor="none", edgecolor=INK, label=marks_label, zorder=3)
+        for where, value in zip(y, known):
+            if not value > 0:
+                word = "none" if np.isnan(value) else "0"
+                axes.annotate(word, (0, where), xytext=(3, 0), textcoords="offset points", va="center", fontsize=6)
+        if name in marked:
+            there = [(mark, where) for mark, where in zip(marked[name], y) if mark is not None]
+            label_once = marks_label if name == next(iter(marked)) else None
+            axes.scatter(
+                *zip(*there), marker="D", s=22, facecolor="none", edgecolor=INK, label=label_once, zorder=3
+            )  # fmt: skip
     axes.set_yticks(place, levels)
     axes.set(xlabel=label)
     axes.invert_yaxis()
@@ -204,10 +215,18 @@ def scatter(points: Sequence[tuple[str, float, float]], *, x: str, y: str = "EER
         if name in named:
             axes.annotate(name, (cost, value), xytext=(4, 3), textcoords="offset points", fontsize=7)
     axes.set_xscale("log")
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
+    axes.xaxis.set_major_formatter(lambda value, _: _short(value))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set(xlabel=x, ylabel=y)
     return figure
+
+
+def _short(value: float) -> str:
+    """A number for an axis, as 10 k or 1 M from ten thousand on."""
+    for size, least, letter in ((1e9, 1e9, " G"), (1e6, 1e6, " M"), (1e3, 1e4, " k")):
+        if value >= least:
+            return f"{value / size:.10g}{letter}"
+    return f"{value:.10g}"
 
 
 @styled
@@ -249,7 +268,14 @@ def cloud(points: np.ndarray, names: Sequence[str]) -> Figure:
     figure, axes = _axes(6.4, 4.2, legend=set(names), left=0.15)
     for k, name in enumerate(dict.fromkeys(names)):
         here = np.array([n == name for n in names])
-        axes.scatter(*points[here].T, s=16, color=COLOURS[k % 8], marker=MARKERS[k % 8], linewidths=0, label=name)
+        axes.scatter(
+            *points[here].T,
+            s=16 if len(points) > 500 else 34,
+            color=COLOURS[k % 8],
+            marker=MARKERS[k % 8],
+            linewidths=0,
+            label=name,
+        )
     axes.set(xticks=[], yticks=[])
     axes.grid(visible=False)
     _legend(axes)

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 import torch
 import trained_run
+from matplotlib.text import Text
 
 from benchmark import gradcam, metrics
 from ingest.types import DataError
@@ -34,7 +35,7 @@ DRAWINGS = {
     "histogram of a constant": lambda: plots.histogram(np.ones(3), np.ones(3)),
     "heat": lambda: plots.heat(["a", "b"], ["x"], np.array([[1.0], [np.nan]])),
     "empty heat": lambda: plots.heat(["a"], ["x"], np.array([[np.nan]])),
-    "bars": lambda: plots.bars(["A01"], {"d": [None], "e": [3.0]}, marks=[2.0]),
+    "bars": lambda: plots.bars(["A01"], {"d": [None], "e": [3.0]}, marks={"e": [2.0]}),
     "curves": lambda: plots.curves({"loss": [(1, 2.0), (2, 1.0)]}),
     "scatter": lambda: plots.scatter([("a & b", 1.0, 2.0)], x="ms"),
     "reliability": lambda: plots.reliability({"a": (np.array([2.0, 3.0]), np.array([-2.0]))}),
@@ -57,6 +58,44 @@ def test_every_drawing_is_the_same_again_and_takes_the_readers_ink(tmp_path, nam
     assert plots.INK not in first
     assert not re.search(r"(href|src)=\"(?!#)|url\((?!#)|<metadata|<script", first.replace("data:image/png", "#"))
     assert "prefers-color-scheme:dark" in (tmp_path / "one.svg").read_text()
+
+
+def texts(figure):
+    return [t.get_text() for t in figure.findobj(Text) if t.get_text()]
+
+
+def test_a_bar_of_nothing_is_told_from_one_that_is_missing():
+    figure = plots.bars(["A01", "A02"], {"d": [None, 0.0], "e": [3.0, 4.0]})
+    assert {"none", "0"} <= set(texts(figure))
+    assert "none" not in texts(plots.bars(["A01"], {"e": [3.0]}))
+
+
+def test_published_marks_lie_on_the_bars_of_their_series():
+    figure = plots.bars(["a", "b"], {"x": [1.0, 2.0], "y": [3.0, 4.0]}, marks={"x": [None, None], "y": [5.0, None]})
+    (axes,) = figure.axes
+    (marks,) = axes.collections
+    bar = axes.containers[1].patches[0]
+    assert marks.get_offsets().tolist() == [[5.0, pytest.approx(bar.get_y() + bar.get_height() / 2)]]
+    assert "published" in texts(figure)
+    assert "published" not in texts(plots.bars(["a"], {"x": [1.0]}, marks={"x": [None]}))
+
+
+def test_nothing_of_a_drawing_is_cut_off():
+    rng = np.random.default_rng(0)
+    far = plots.histogram(np.linspace(0, 7, 20) ** 0.2, rng.normal(-1, 1, 30), threshold=0.0)
+    far.axes[0].set_yticks([0.175])
+    wide = plots.scatter([("a", 40.0, 2.0), ("b", 3e8, 4.0)], x="parameters")
+    long = plots.bars(["a_level_with_quite_a_long_name"], {"a detector with a long name as well": [3.0]})
+    for figure in (far, wide, long, *(DRAWINGS[name]() for name in ("det", "heat", "curves", "reliability"))):
+        figure.draw_without_rendering()
+        drawn, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
+        assert drawn.x0 >= 0 and drawn.y0 >= 0
+        assert drawn.x1 <= width and drawn.y1 <= height
+
+
+@pytest.mark.parametrize("value, text", [(0.01, "0.01"), (1000, "1000"), (10_000, "10 k"), (1e6, "1 M"), (3e9, "3 G")])
+def test_numbers_of_a_logarithmic_axis_stay_short(value, text):
+    assert plots._short(value) == text
 
 
 def test_det_points_by_hand():
