@@ -6,13 +6,15 @@ A ResNeXt-50 (32x4d) on a learned fbsp spectrogram of three frequency bands, an 
 stage. Only the audio branch: the 134.00 M of the paper's Table IX count CLIP's unused text and image towers.
 """
 
+from pathlib import Path
+
 import torch
 import torchaudio
 from torch import nn
 from torch.nn import functional
 
 from benchmark.detectors import _pretrained
-from benchmark.detectors._base import RATE_HZ, Input
+from benchmark.detectors._base import RATE_HZ, Input, LoadReport
 from benchmark.detectors._fbsp import Fbsp
 from benchmark.detectors._recipes import COMPARISON
 from benchmark.detectors._resnet import Bottleneck, init_convolutions
@@ -132,10 +134,19 @@ class AudioClip(_pretrained.Pretrained):
             state = {f"audio.{key}": value for key, value in state.items()}
         state = _pretrained.rename(state, {}, drop=("audio.window",))
         fc = state.get("audio.fc.weight")
-        if fc is not None and fc.shape != self.audio.fc.weight.shape:
+        self._foreign_fc = fc is not None and fc.shape != self.audio.fc.weight.shape
+        if self._foreign_fc:
             own = {f"audio.fc.{key}": value for key, value in self.audio.fc.state_dict().items()}
             state = {**state, **own}
         return state
+
+    def load_weights(self, path: Path | str) -> LoadReport:
+        """As `Pretrained.load_weights`; a last layer for AudioSet's classes is not ours: it counts as missing."""
+        report = super().load_weights(path)
+        if not self._foreign_fc:
+            return report
+        kept = tuple(f"audio.fc.{key}" for key in self.audio.fc.state_dict())
+        return LoadReport(report.loaded - len(kept), (*kept, *report.missing), (*kept, *report.unexpected))
 
 
 build = AudioClip

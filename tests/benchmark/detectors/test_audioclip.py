@@ -82,7 +82,10 @@ def test_the_full_file_and_the_audio_file_load(tmp_path):
     alone |= {"fc.weight": torch.ones(527, 2048), "fc.bias": torch.ones(527)}  # AudioSet's classes
     torch.save(alone, tmp_path / "ESRNXFBSP.pt")
     own = detector.audio.fc.weight.clone()
-    detector.load_weights(tmp_path / "ESRNXFBSP.pt")
+    fc = ("audio.fc.weight", "audio.fc.bias")
+    left = detector.load_weights(tmp_path / "ESRNXFBSP.pt")
+    assert (left.missing, left.unexpected) == ((*fc, "head.weight", "head.bias"), fc)
+    assert left.loaded == report.loaded - 2
     assert torch.equal(detector.audio.fc.weight, own)
     assert torch.equal(detector.audio.layer4[0].conv1.weight, source.audio.layer4[0].conv1.weight)
 
