@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 ROOT = Path(__file__).resolve().parents[1]
 CORPORA = ("librisevoc", "decro")
 RUN = ("run", "--protocol", "inner/librisevoc", "cross_language/decro_zh_en", "inner/decro_zh",
-       "--detector", "mean_pool", "lfcc_gmm", "--set", "mean_pool.epochs=2", "lfcc_gmm.components=4")  # fmt: skip
+       "--detector", "mean_pool", "lfcc_gmm", "--set", "mean_pool.epochs=2", "lfcc_gmm.components=4", "lfcc_gmm.iterations=2")  # fmt: skip
 
 
 def call(*words, data=None, check=True, **options):

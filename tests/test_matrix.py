@@ -61,7 +61,7 @@ def test_a_plan_knows_what_is_done_and_what_the_rest_takes(made):
 def test_the_second_seed_costs_only_its_own_trainings(made):
     _, data = made
     said = street.call("benchmark", "plan", "--protocol", "inner/decro_zh", "--detector", "lfcc_gmm", "--seeds", "2",
-                       "--set", "lfcc_gmm.components=4", data=data).stdout  # fmt: skip
+                       "--set", "lfcc_gmm.components=4", "lfcc_gmm.iterations=2", data=data).stdout  # fmt: skip
     assert "2 cells, 1 done, 1 to run in 1 trainings" in said
 
 
@@ -79,7 +79,7 @@ def test_parts_together_are_the_whole(made, copy):
 def test_a_matrix_killed_at_random_moments_ends_in_the_same_bytes(made, tmp_path):
     """12 cells; SIREN_KILLS says how often to kill (default: 3)."""
     words = ("run", "--protocol", "inner/librisevoc", "cross_language/decro_zh_en", "inner/decro_zh", "--detector",
-             "mean_pool", "lfcc_gmm", "--seeds", "2", "--set", "mean_pool.epochs=2", "lfcc_gmm.components=4")  # fmt: skip
+             "mean_pool", "lfcc_gmm", "--seeds", "2", "--set", "mean_pool.epochs=2", "lfcc_gmm.components=4", "lfcc_gmm.iterations=2")  # fmt: skip
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     for data in (whole, killed):
         data.mkdir()

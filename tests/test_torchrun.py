@@ -43,7 +43,7 @@ def test_dev_scores_weights_and_curve_are_those_of_one_process(results):
 def test_the_command_runs_under_torchrun_and_only_the_first_process_speaks(made, tmp_path):
     _, data = made
     words = ("benchmark", "run", "--protocol", "inner/decro_zh", "--detector", "mean_pool", "lfcc_gmm", "--set", "mean_pool.epochs=2",
-             "lfcc_gmm.components=4", "--device", "cpu")  # fmt: skip
+             "lfcc_gmm.components=4", "lfcc_gmm.iterations=2", "--device", "cpu")  # fmt: skip
     copy = tmp_path / "data"
     copy.mkdir()
     for name in ("catalog.duckdb", "shards"):
