@@ -255,7 +255,8 @@ def _bars(con: duckdb.DuckDBPyConnection, protocol: str, factor: str, word: str,
     if not known:
         return
     worst = max(known, key=lambda row: row[2])
-    text = f"{len(levels)} levels, {len(series)} detectors; hardest is {worst[0]} for {worst[1]}, {worst[2]:.2f} %."
+    text = f"{len(levels)} levels, {len(series)} detector{'s' * (len(series) > 1)}; "
+    text += f"hardest is {worst[0]} for {worst[1]}, {worst[2]:.2f} %."
     text += f" Drawn: the first {LEVELS}." if len(levels) > LEVELS else ""
     yield Plot(f"{word}-{protocol.replace('/', '-')}", f"EER by {word}, {protocol}", text, query,
                functools.partial(plots.bars, levels[:LEVELS], series))  # fmt: skip

@@ -19,6 +19,7 @@ import pyarrow as pa
 from reports import sql
 
 ASSETS = Path(__file__).with_name("assets")
+BROAD_PT = 640  # a wider drawing may take the whole page
 LONGEST = 500  # rows of the table below a figure; beyond that its query stands alone
 WORDY = frozenset({"note", "reason", "run", "source", "title"})  # columns of sentences or long names
 NAVIGATION = {
@@ -144,8 +145,10 @@ def _filters(name: str, names: Sequence[str], filters: Sequence[str]) -> str:
 def figure(drawing: str, name: str, title: str, words: str, beside: str) -> str:
     """A drawing (an <svg>) with its title, its content in words, and what stands beside it: its table or query."""
     labelled = drawing.replace("<svg ", f'<svg role=img aria-labelledby="t-{name}" aria-describedby="d-{name}" ', 1)
+    width = re.search(r'viewBox="\S+ \S+ (\S+)', drawing)
+    broad = " class=broad" if width and float(width[1]) > BROAD_PT else ""
     return (
-        f'<figure>{labelled}<figcaption><strong id="t-{name}">{text(title)}</strong> '
+        f'<figure{broad}>{labelled}<figcaption><strong id="t-{name}">{text(title)}</strong> '
         f'<span id="d-{name}">{text(words)}</span></figcaption>'
         f"<details><summary>Numbers</summary>{beside}</details></figure>\n"
     )

@@ -166,10 +166,26 @@ class Site:
     def _detector(self, entry: str) -> tuple[str, str]:
         parts = [self._table("detector", "EER by protocol: median, lowest and highest over seeds", entry=entry)]
         parts += [self._figure(plot) for plot in figures.of_detector(self.con, entry)]
-        if self.con.execute(self._sql("diagnostics", entry=entry)).fetchone():
-            parts.append(self._table("diagnostics", _INSIDE, entry=entry))
+        parts.append(self._diagnostics(entry))
         parts.append(self._table("runs_of_detector", "Runs", entry=entry))
         return self.entries.of[entry], pages.page(entry, parts, at=self.entries.of[entry])
+
+    def _diagnostics(self, entry: str) -> str:
+        """What a detector tells of its inside, a column each; nothing for one that does not."""
+        named = self.con.execute(
+            "SELECT DISTINCT name, meaning FROM diagnostic JOIN current_run USING (run_id) "
+            "WHERE entry = ? ORDER BY name",
+            [entry],
+        ).fetchall()
+        if not named:
+            return ""
+        columns = ", ".join(
+            "coalesce(format('{:.3f}', median(value) FILTER (name = '" + name.replace("'", "''") + "')), '') AS "
+            '"' + name.replace('"', '""') + '"'
+            for name, _ in named
+        )
+        words = "; ".join(f"{name}: {meaning}" for name, meaning in named)
+        return pages.paragraph(f"{words}.") + self._table("diagnostics", _INSIDE, entry=entry, columns=columns)
 
     def _runs(self) -> Iterator[tuple[str, str]]:
         comments = dict(self.con.execute(COLUMNS).fetchall())
@@ -271,7 +287,7 @@ def _learning(con: duckdb.DuckDBPyConnection, run: str) -> Iterator[Plot]:
         yield Plot("curves", "Learning curves", f"{ends}.", query, functools.partial(plots.curves, series, y="value"))
 
 
-_INSIDE = "What it tells of its inside: means over test trials; median, lowest and highest over seeds"
+_INSIDE = "What it tells of its inside: means over test trials, median over seeds"
 _PROTOCOL_TABLES = {
     "metrics": "Other metrics, median over seeds",
     "compared": "Published beside measured; published figures are quotations",

@@ -66,13 +66,18 @@ GROUP  BY protocol, config_id, subset
 ORDER  BY protocol, config_id, subset;
 
 -- name: diagnostics
-SELECT d.meaning, r.protocol, r.config_id AS config, d.subset, coalesce(d.domain, 'all') AS domain, count(*) AS seeds,
-       coalesce(format('{{:.3f}}', median(d.value)), '') AS mean, coalesce(format('{{:.3f}}', min(d.value)), '') AS lowest,
-       coalesce(format('{{:.3f}}', max(d.value)), '') AS highest, max(d.trials) AS trials
-FROM   diagnostic d JOIN current_run r USING (run_id)
-WHERE  r.entry = '{entry}'
-GROUP  BY r.protocol, r.config_id, d.subset, d.domain, d.name, d.meaning
-ORDER  BY r.protocol, r.config_id, d.subset, d.domain NULLS FIRST, d.name;
+-- A subset of one domain has one row; with several there is one more for all of them.
+WITH told AS (
+    SELECT *, count(DISTINCT domain) OVER (PARTITION BY run_id, subset) AS domains
+    FROM   diagnostic JOIN (SELECT run_id, entry, protocol, config_id FROM current_run) USING (run_id)
+    WHERE  entry = '{entry}'
+)
+SELECT protocol, config_id AS config, subset, coalesce(domain, 'all') AS domain, count(DISTINCT run_id) AS seeds, {columns},
+       max(trials) AS trials
+FROM   told
+WHERE  domain IS NOT NULL OR domains <> 1
+GROUP  BY protocol, config_id, subset, told.domain
+ORDER  BY protocol, config_id, subset, told.domain NULLS FIRST;
 
 -- name: runs_of_detector
 SELECT run_id AS run, protocol, seed, config_id AS config, coalesce(format('{{:.2f}}', 100 * dev_eer), '') AS "dev EER %",
@@ -101,6 +106,9 @@ SELECT {one} role, subset, kind, max(n_bonafide) AS "bona fide", max(n_spoof) AS
        format('{{:.4f}}', max(value) FILTER (metric = 'cllr')) AS "Cllr bits",
        format('{{:.4f}}', max(value) FILTER (metric = 'min_tdcf_2019')) AS "min t-DCF 2019",
        format('{{:.4f}}', max(value) FILTER (metric = 'min_tdcf_2021')) AS "min t-DCF 2021",
+       format('{{:.2f}}', 100 * max(value) FILTER (metric = 'accuracy')) AS "accuracy %",
+       format('{{:.2f}}', 100 * max(value) FILTER (metric = 'precision')) AS "precision %",
+       format('{{:.2f}}', 100 * max(value) FILTER (metric = 'recall')) AS "recall %",
        format('{{:.2f}}', 100 * max(value) FILTER (metric = 'f1')) AS "F1 %",
        max(note) FILTER (metric = 'eer') AS note
 FROM   result
