@@ -9,6 +9,7 @@ import os
 import socket
 import threading
 import time
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +77,8 @@ def _here(tasks: Iterable[Task], jobs: int, what: str, ordered: bool, batch: int
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     try:
-        if jobs != 1:
+        if jobs != 1:  # joblib starts a worker that has grown by 300 MB anew and warns of it; no task is lost
+            warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given to the executor")
             tasks = ((_bound, (os.getpid(), *task), {}) for task in tasks)
         order = "generator" if ordered else "generator_unordered"
         yield from Parallel(n_jobs=jobs, return_as=order, batch_size=batch)(tasks)
