@@ -119,6 +119,7 @@ def writable(folder: Path) -> Iterator[None]:
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NO_RIGHT = (errno.EACCES, errno.EPERM, errno.EROFS)
 _NO_FOLDER = (errno.ENOTDIR, errno.EEXIST)
+_DAMAGED = ("corrupt database file", "could not read enough bytes from file")
 _FULL_BYTES = 1 << 16  # that are left when a write fails for want of room
 
 
@@ -129,7 +130,7 @@ def refusal(error: BaseException, folder: Path | None = None) -> str | None:
     say why they could not write, so there the disk is asked.
     """
     code, words = getattr(error, "errno", None), str(error).lower()
-    if code is None and "corrupt database file" in words:  # DuckDB meets a damaged block when it reads it
+    if code is None and any(sign in words for sign in _DAMAGED):  # DuckDB meets a damaged block when it reads it
         return f"a DuckDB file is damaged ({' '.join(str(error).split())}); restore it, or remove it and make it anew"
     if code is None:
         code = next((c for c in (*_NO_ROOM, *_NO_RIGHT) if os.strerror(c).lower() in words), None)

@@ -106,8 +106,12 @@ def test_what_the_disk_refuses_is_one_line(error, said, tmp_path):
     assert files.refusal(error).startswith("cannot go on")
 
 
-def test_a_damaged_database_is_one_line():
-    said = files.refusal(Foreign("IO Error: Corrupt database file: computed checksum 1 does\nnot match in block 2"))
+@pytest.mark.parametrize("sign", [
+    "Corrupt database file: computed checksum 1 does\nnot match in block 2",
+    'Could not read enough bytes from file "c.duckdb": attempted to read 262144\nbytes from location 3158016',
+])  # fmt: skip
+def test_a_damaged_database_is_one_line(sign):
+    said = files.refusal(Foreign(f"IO Error: {sign}"))
     assert said.startswith("a DuckDB file is damaged") and "\n" not in said
 
 
