@@ -93,9 +93,10 @@ class Running:
             os.killpg(self.pid, number)
 
     def workers(self) -> list[int]:
-        """Process ids of its direct children."""
+        """Process ids of joblib's workers (beside them runs a process that only keeps the names of their semaphores)."""
         try:
-            return [int(w) for w in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+            children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+            return [int(w) for w in children if b"popen_loky" in Path(f"/proc/{w}/cmdline").read_bytes()]
         except (FileNotFoundError, ProcessLookupError):
             return []
 
