@@ -61,7 +61,9 @@ class Page:
         parts = ["# Leaderboard\n", self._banner(), _HOW]
         if not runs[0]:
             return "\n".join([*parts, "No run has finished yet: `python -m benchmark run`.\n"])
-        parts += [f"{runs[0]} runs of {runs[1]} detectors on {runs[2]} protocols.\n", *self._overview()]
+        counted = zip(runs, ("run", "detector", "protocol"))
+        said = [f"{number} {word}{'s' * (number != 1)}" for number, word in counted]
+        parts += [f"{said[0]} of {said[1]} on {said[2]}.\n", *self._overview()]
         for protocol, title in self._rows("SELECT protocol, min(title) FROM current_run GROUP BY 1 ORDER BY 1"):
             parts += self._protocol(protocol, title)
         ran = "SELECT * FROM grid WHERE grid IN (SELECT grid FROM grid_figure) ORDER BY grid"
@@ -154,7 +156,7 @@ class Page:
             "".join(f"{line}\n\n" for line in self.licences(protocol)).rstrip("\n") + "\n",
             self._table("protocol", protocol=protocol),
             self._optional(
-                "", "One seed moves the mean here; the median stands for the detector\n", "moved", protocol=protocol
+                "", "Single seeds move the mean here; the median stands for the detector\n", "moved", protocol=protocol
             ),
             f"EER % by subset, median over seeds\n\n{table}" if table else "",
             self._optional("", "Other metrics, median over seeds\n", "metrics", protocol=protocol),

@@ -291,7 +291,7 @@ _INSIDE = "What it tells of its inside: means over test trials, median over seed
 _PROTOCOL_TABLES = {
     "metrics": "Other metrics, median over seeds",
     "compared": "Published beside measured; published figures are quotations",
-    "moved": "One seed moves the mean here; the median stands for the detector",
+    "moved": "Single seeds move the mean here; the median stands for the detector",
     "shortcuts": "Shortcuts: subsets in which one property alone is above 0.75 AUC",
     "flagged": "Look twice at these scores",
 }

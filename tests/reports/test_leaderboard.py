@@ -201,8 +201,8 @@ def test_a_collapsed_seed_is_told(tmp_path):
         made_results.add_run(tmp_path, "lfcc_gmm", made_results.score_table(test), seed=seed)
         made_results.add_run(tmp_path, "mean_pool", made_results.score_table(made_results.GOOD), seed=seed)
     rows = section(write(tmp_path).read_text(), "cross_method/librisevoc")
-    told = rows.split("One seed moves the mean here")[1].split("<details>")[0]
-    assert "| lfcc_gmm | easy | 3 | 33.33 | 0.00 | 0.00 | 100.00 |" in told
+    told = rows.split("Single seeds move the mean here")[1].split("<details>")[0]
+    assert "| lfcc_gmm | easy | 3 | 33.33 | 0.00 | 0.00 | 100.00 | 2 | 0.00 |" in told
     assert "mean_pool" not in told
 
 
