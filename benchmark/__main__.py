@@ -40,17 +40,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name, what, does in (
         ("status", "what ran, what failed and why", _status),
         ("collect", "rebuild results.duckdb from the score files", _collect),
-        ("detectors", "every detector: paper, input, parameters, weights", _detectors),
+        ("detectors", "every detector: paper, input, parameters, MACs, EER, weights, utterances/s", _detectors),
     ):
         commands.add_parser(name, help=what, description=what, epilog=EXAMPLES).set_defaults(does=does)
     for name in ("status", "collect", "detectors"):
         add_data(commands.choices[name])
     commands.choices["status"].add_argument("--json", action="store_true", help="for scripts")
     commands.choices["detectors"].add_argument(
-        "--macs", action="store_true", help="count multiply-accumulates of one clip, too"
+        "--macs", action="store_true", help="count multiply-accumulates now instead of showing the committed figures"
     )
     commands.choices["detectors"].add_argument(
-        "--throughput", action="store_true", help="what python -m benchmark throughput measured here, too"
+        "--throughput", action="store_true", help="what python -m benchmark throughput kept in DATA, instead of those"
     )
     arguments = parser.parse_args(argv)
     arguments.words = list(sys.argv[1:] if argv is None else argv)
@@ -83,10 +83,11 @@ def _detectors(arguments) -> int:  # noqa: ANN001
     from benchmark import detectors
     from benchmark.detectors._macs import macs
 
-    rates = (
-        {r.detector: r for r in throughput.stored(arguments.data) if r.form == "fast"} if arguments.throughput else {}
-    )
-    for device in sorted({f"{row.device}, {row.threads} thread(s)" for row in rates.values()}):
+    figures = throughput.table()
+    if arguments.throughput:
+        measured = throughput.stored(arguments.data)
+        figures = {row.detector: throughput.as_text(row) for row in measured if row.form == "fast"}
+    for device in sorted({f"{row['device']}, {row['threads']} thread(s)" for row in figures.values()}):
         print(f"train/s and score/s: utterances a second on {device}")
     print(
         f"{'detector':22s} {'parameters':>12s} {'GMAC':>8s} {'train/s':>9s} {'score/s':>9s}  {'input':26s} "
@@ -96,8 +97,10 @@ def _detectors(arguments) -> int:  # noqa: ANN001
         about = detectors.describe(name)
         samples = about["input"].samples
         length = f"{about['input'].feature}, {samples or 'whole utterance'}"
-        work = f"{macs(name) / 1e9:.3f}" if arguments.macs else ""
-        train, score = throughput.per_second(rates.get(name))
+        figure = figures.get(name, {})
+        count = macs(name) if arguments.macs else int(figure.get("macs") or 0)
+        work = f"{count / 1e9:.3f}" if count else ""
+        train, score = figure.get("train_per_s", ""), figure.get("score_per_s", "")
         printed = ", ".join(f"{where} {value:g}" for where, value in about["eer"].items())
         print(
             f"{name:22s} {about['parameters']:>12,d} {work:>8s} {train:>9s} {score:>9s}  {length:26s} {printed:28s} "

@@ -138,15 +138,19 @@ def write_table(rows: Iterable[Throughput], path: Path = TABLE) -> None:
 
 def _write_table(rows: Iterable[Throughput], path: Path) -> None:
     known, figures = set(detectors.names()), table(path)
-    for row in rows:
-        values = {name: getattr(row, name) for name in TABLE_COLUMNS}
-        for name in ("train_per_s", "score_per_s"):
-            values[name] = values[name] and f"{float(f'{values[name]:.3g}'):.9g}"  # three digits, never an exponent
-        figures[row.detector] = {name: "" if value is None else value for name, value in values.items()}
+    figures |= {row.detector: as_text(row) for row in rows}
     with atomic(path) as temporary, temporary.open("w", newline="") as file:
         writer = csv.DictWriter(file, TABLE_COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(figures[name] for name in sorted(known & set(figures)))
+
+
+def as_text(row: Throughput) -> dict[str, str]:
+    """A figure as the committed table has it: rates of three digits without an exponent, empty where there is none."""
+    values = {name: getattr(row, name) for name in TABLE_COLUMNS}
+    for name in ("train_per_s", "score_per_s"):
+        values[name] = values[name] and f"{float(f'{values[name]:.3g}'):.9g}"
+    return {name: "" if value is None else str(value) for name, value in values.items()}
 
 
 def per_second(row: Throughput | None) -> tuple[str, str]:

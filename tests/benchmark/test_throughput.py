@@ -69,7 +69,23 @@ def test_the_command_fills_the_table(tmp_path, capsys):
     capsys.readouterr()
     main(["detectors", "--data", str(tmp_path), "--throughput"])
     shown = capsys.readouterr().out
-    assert throughput.per_second(throughput.stored(tmp_path)[0])[1] in shown and "1 thread(s)" in shown
+    assert throughput.as_text(throughput.stored(tmp_path)[0])["score_per_s"] in shown and "1 thread(s)" in shown
+
+
+def test_the_zoo_shows_the_committed_figures(tmp_path, capsys, monkeypatch):
+    """Parameters, MACs and rates of AASIST's line, and the weights that load below it."""
+    from benchmark.__main__ import main
+
+    monkeypatch.setattr(detectors, "names", lambda: ["aasist"])
+    main(["detectors", "--data", str(tmp_path)])
+    head, titles, line, loads = capsys.readouterr().out.splitlines()
+    told = throughput.table()["aasist"]
+    assert titles.split()[:5] == ["detector", "parameters", "GMAC", "train/s", "score/s"]
+    assert line.split()[:5] == ["aasist", "297,866", "9.562", told["train_per_s"], told["score_per_s"]]
+    assert told["device"] in head and "ASVspoof 2019 LA 0.83" in line and "64600" in line and "2110.01200" in line
+    assert "AASIST.pth" in loads
+    main(["detectors", "--data", str(tmp_path), "--macs", "--throughput"])  # counted now, nothing measured in DATA
+    assert capsys.readouterr().out.splitlines()[1].split()[:4] == ["aasist", "297,866", "9.562", "raw,"]
 
 
 def test_the_committed_table_keeps_what_is_not_measured_again(tmp_path):
