@@ -15,6 +15,7 @@ import pyarrow as pa
 from benchmark import breakdowns, metrics
 from benchmark.bootstrap import Interval, auc_interval, cost_intervals, eer_interval, normal_half_width
 from benchmark.metrics import AsvRates, Ranked
+from benchmark.tdcf import cell_key
 from ingest.types import DataError
 
 ALWAYS = ("eer", "eer_tie_safe", "tie_mass", "auc")
@@ -115,10 +116,10 @@ def measure(
     """All rows of one run.
 
     table: role, subset, utt_id, label, score and any factor columns. asked: metrics of the protocol beside EER
-    and AUC. averages, pooled: name -> subsets; a pooled subset counts an utterance once. asv: subset -> attack
-    ("" for all) -> AsvRates fields. diagnostics: columns that are figures of the detector's inside, and what each is;
-    one that the table lacks is left out. Raises DataError naming the utterances of scores that are not finite, of
-    duplicate trials, and of labels other than bonafide and spoof.
+    and AUC. averages, pooled: name -> subsets; a pooled subset counts an utterance once. asv: subset ->
+    cell (`tdcf.cell_key`) -> AsvRates fields. diagnostics: columns that are figures of the detector's inside, and what
+    each is; one that the table lacks is left out. Raises DataError naming the utterances of scores that are not
+    finite, of duplicate trials, and of labels other than bonafide and spoof.
     """
     check(run_id, table)
     whole, subset = _scores(table), breakdowns.encode(table["subset"])
@@ -325,8 +326,9 @@ def _cells(run_id: str, subset: str, part: Scores, names: Sequence[str], rates: 
             yield Breakdown(*about, "eer", None, None, None, None, n, m, note)
             continue
         ranked = metrics.rank(part.score[cell.bonafide], part.score[cell.spoof])
-        known = cell.factor == "attack" and cell.factor_2 is None and cell.level in rates
-        asv = AsvRates(**rates[cell.level]) if known else None
+        place = {cell.factor: cell.level} | ({cell.factor_2: cell.level_2} if cell.factor_2 else {})
+        measured = rates.get(cell_key(**place)) if set(place) <= {"attack", "codec"} else None
+        asv = AsvRates(**measured) if measured else None
         for name in names:
             value, note = (metrics.eer(ranked)[0], None) if name == "eer" else value_of(name, ranked, asv)
             if value is None and name.startswith("min_tdcf"):

@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from benchmark import throughput
 from benchmark.breakdowns import TRIAL_FACTORS
 from benchmark.measure import Measured, measure
-from benchmark.tdcf import asv_rates
+from benchmark.tdcf import asv_rates, cell_key
 from ingest import catalog, parallel, versions
 from ingest.files import atomic, lock
 from ingest.progress import Progress
@@ -362,8 +362,9 @@ def asv_file(
     """Error rates of the organisers' speaker verifier on the trials of a run, for its min t-DCF.
 
     con: the catalog. rows: role, subset, utt_id, label, attack of the scored trials. asked: metrics of the
-    protocol; without a t-DCF among them nothing is computed. Returns {subset: {attack: {p_fa, p_miss,
-    p_fa_spoof}}} with attack "" for all attacks of the subset together. A subset that spans several corpora or
+    protocol; without a t-DCF among them nothing is computed. Returns {subset: {cell: {p_fa, p_miss, p_fa_spoof}}}
+    with the cells of `tdcf.cell_key`: all trials, each attack, and where the ASV trials have codecs each codec and
+    each attack through each codec, as the package of ASVspoof 2021 has it. A subset that spans several corpora or
     partitions, or has no ASV scores, is left out: its t-DCF is not defined.
     """
     if not any(name.startswith("min_tdcf") for name in asked):
@@ -371,35 +372,49 @@ def asv_file(
     con.register("scored", rows.select(["role", "subset", "utt_id", "attack"]))
     try:
         places = con.sql("""
-            SELECT s.subset, u.corpus, u.partition, list_sort(list(DISTINCT s.attack)) AS attacks
+            SELECT s.subset, u.corpus, u.partition, list_sort(list(DISTINCT s.attack)) AS attacks,
+                   list_sort(list(DISTINCT u.codec)) AS codecs
             FROM scored s JOIN utterance u USING (utt_id) WHERE s.role = 'test'
             GROUP BY ALL ORDER BY ALL""").fetchall()
     finally:
         con.unregister("scored")
     subsets = [place[0] for place in places]
     found: dict[str, dict[str, dict[str, float]]] = {}
-    for subset, corpus, partition, attacks in places:
+    for subset, corpus, partition, *words in places:
         if subsets.count(subset) == 1:
-            rates = _asv_rates(con, corpus, partition, [a for a in attacks if a is not None])
+            attacks, codecs = ([w for w in found_words if w is not None] for found_words in words)
+            rates = _asv_rates(con, corpus, partition, attacks, codecs)
             if rates:
                 found[subset] = rates
     return found
 
 
 def _asv_rates(
-    con: duckdb.DuckDBPyConnection, corpus: str, partition: str | None, attacks: Sequence[str]
+    con: duckdb.DuckDBPyConnection, corpus: str, partition: str | None, attacks: Sequence[str], codecs: Sequence[str]
 ) -> dict[str, dict[str, float]]:
     scores = con.execute(
-        "SELECT key, attack, score FROM asv_score WHERE corpus = ? AND partition IS NOT DISTINCT FROM ?",
+        "SELECT key, attack, codec, score FROM asv_score WHERE corpus = ? AND partition IS NOT DISTINCT FROM ?",
         [corpus, partition],
     ).fetchnumpy()
-    key, attack = np.asarray(scores["key"]), np.asarray(scores["attack"])
-    score = np.asarray(scores["score"], np.float64)
-    target, nontarget = score[key == "target"], score[key == "nontarget"]
+    return cell_rates(*(np.asarray(scores[name]) for name in ("key", "attack", "codec", "score")), attacks, codecs)
+
+
+def cell_rates(
+    key: np.ndarray, attack: np.ndarray, codec: np.ndarray, score: np.ndarray, attacks: Sequence[str],
+    codecs: Sequence[str],
+) -> dict[str, dict[str, float]]:  # fmt: skip
+    """{`tdcf.cell_key`: fields of AsvRates} of every cell that has targets, nontargets and spoofs.
+
+    key (target, nontarget, spoof), attack, codec, score: (trial,) of the verifier; attacks, codecs: those that count.
+    """
+    attack, codec, score = attack.astype(str), codec.astype(str), score.astype(np.float64)
+    here = {name: codec == name for name in codecs} | {None: np.ones(score.size, bool)}
     found = {}
-    for name, members in (("", list(attacks)), *((a, [a]) for a in attacks)):
-        spoof = score[(key == "spoof") & np.isin(attack.astype(str), members)]
-        if target.size and nontarget.size and spoof.size:
-            rates = asv_rates(target, nontarget, spoof)
-            found[name] = {"p_fa": rates.p_fa, "p_miss": rates.p_miss, "p_fa_spoof": rates.p_fa_spoof}
-    return found
+    for name, members in ((None, list(attacks)), *((a, [a]) for a in attacks)):
+        of = np.isin(attack, members)
+        for channel, inside in here.items():
+            spoof = score[(key == "spoof") & of & inside]
+            target, nontarget = score[(key == "target") & inside], score[(key == "nontarget") & inside]
+            if target.size and nontarget.size and spoof.size:
+                found[cell_key(name, channel)] = asdict(asv_rates(target, nontarget, spoof))
+    return dict(sorted(found.items()))

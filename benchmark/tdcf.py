@@ -31,6 +31,11 @@ class AsvRates:
         return 1 - self.p_fa_spoof
 
 
+def cell_key(attack: str | None = None, codec: str | None = None) -> str:
+    """Name of a cell in a table of AsvRates: "" for all trials, `A07`, `|opus`, `A07|opus`."""
+    return (attack or "") + (f"|{codec}" if codec else "")
+
+
 # The organisers' operating point for ASVspoof 5 track 2.
 ASVSPOOF5_ASV = AsvRates(p_fa=0.01881016557566423, p_miss=0.01880141010575793, p_fa_spoof=0.4607082907604729)
 

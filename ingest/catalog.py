@@ -13,9 +13,10 @@ from ingest import versions
 from ingest.files import atomic, lock, writable
 from ingest.types import DataError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 STEPS = {  # schema version -> what makes the next one of it
     1: "ALTER TABLE utterance ADD COLUMN sentence VARCHAR;",
+    2: "ALTER TABLE asv_score ADD COLUMN codec VARCHAR;",  # known after the corpus is ingested again
 }
 _CONFIG = {"storage_compatibility_version": "v1.5.0"}  # the oldest DuckDB we run on; writes a third faster
 _SCHEMA = Path(__file__).with_name("schema.sql")

@@ -111,7 +111,8 @@ CREATE TABLE IF NOT EXISTS asv_score (                 -- the organisers' speake
     "partition" VARCHAR NOT NULL,
     attack      VARCHAR,                               -- NULL for target and nontarget
     key         VARCHAR NOT NULL CHECK (key IN ('target', 'nontarget', 'spoof')),
-    score       DOUBLE NOT NULL
+    score       DOUBLE NOT NULL,
+    codec       VARCHAR                                -- of the trial; NULL where the corpus has one only
 );
 
 -- fold in [0, 1): 53 bits of md5(source_id); a genuine clip and all its copies share it, on every machine

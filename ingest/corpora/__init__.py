@@ -5,8 +5,8 @@ A parser file `ingest/corpora/<name>.py` states
 - `CORPUS`, an ingest.types.Corpus whose name is the file name;
 - `tables(root)`, a generator of Arrow tables of rows as described in ingest/rows.py; if CORPUS.places is not
   empty it is `tables(root, places)`, with places a mapping from place to the folder the user named;
-- optionally `asv_scores(root)`, an Arrow table (partition, attack, key, score) or None; `counts(root)`, where
-  the published counts hold for some layouts only; `notes(root)`, what a reader should know of this copy.
+- optionally `asv_scores(root)`, an Arrow table (partition, attack, key, score, perhaps codec) or None; `counts(root)`,
+  where the published counts hold for some layouts only; `notes(root)`, what a reader should know of this copy.
 
 Files whose names begin with an underscore are shared by several parsers and are no corpus.
 """

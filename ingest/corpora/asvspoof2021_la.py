@@ -69,7 +69,7 @@ def notes(root: Path) -> list[str]:
 
 
 def asv_scores(root: Path) -> pa.Table | None:
-    """The organisers' speaker verification scores (partition, attack, key, score), or None without them.
+    """The organisers' speaker verification scores (partition, attack, key, score, codec), or None without them.
 
     The score file (speaker, trial, score) follows the ASV key row by row; DataError where it does not.
     """
@@ -89,6 +89,7 @@ def asv_scores(root: Path) -> pa.Table | None:
             "attack": text.translate(key["attack"], {"bonafide": None, "-": None}),
             "key": words(key, "key", same(("target", "nontarget", "spoof")), file=str(key_path)),
             "score": numbers(scored, "score", file=str(score_path)),
+            "codec": words(key, "codec", same(CODECS), file=str(key_path)),
         }
     )
 

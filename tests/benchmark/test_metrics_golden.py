@@ -9,10 +9,13 @@ import warnings
 from itertools import groupby
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from shared_data import ROOT, shared
 
 from benchmark import metrics
+from benchmark.measure import measure
+from benchmark.results import cell_rates
 from benchmark.tdcf import A_DCF_LIBRARY_COSTS
 
 FOLDER = ROOT / "golden" / "metrics"
@@ -134,6 +137,30 @@ def test_attack_by_codec_table_of_2021_la(subset):
             if attack in wanted["C012"]:
                 weights = wanted["C012"][attack][name]
                 assert metrics.tdcf_weights(rates, form="2021") == pytest.approx(weights, abs=1e-12)
+
+
+def test_a_run_of_2021_la_has_the_official_t_dcf_in_every_cell():
+    wanted = official(("keyed", "official.json"))["2021_LA_eval"]
+    cm, asv = ([r for r in rows("keyed", f"la21_{k}.tsv.gz") if r["subset"] == "eval"] for k in ("cm", "asv"))
+    columns = [[r[name] for r in cm] for name in ("trial", "label", "attack", "codec", "score")]
+    attack = [None if label == "bonafide" else a for label, a in zip(columns[1], columns[2])]
+    table = pa.table({
+        "role": ["test"] * len(cm), "subset": ["eval"] * len(cm), "utt_id": columns[0], "label": columns[1],
+        "attack": pa.array(attack), "codec": columns[3], "score": [float(s) for s in columns[4]],
+    })  # fmt: skip
+    rates = cell_rates(
+        *(np.array([r[name] for r in asv]) for name in ("label", "attack", "codec", "score")),
+        LA21_ATTACKS, sorted(set(columns[3])),
+    )  # fmt: skip
+    done = measure("run", table, asked=["min_tdcf_2021"], asv={"eval": rates}, replicates=2)
+    found = {(c.level, c.level_2): c.value for c in done.breakdowns if c.metric == "min_tdcf_2021"}
+    whole = next(r.value for r in done.results if r.metric == "min_tdcf_2021")
+    assert len(found) == (len(LA21_ATTACKS) + 1) * (len(wanted["cols"])) - 1
+    for i, attack in enumerate(wanted["rows"]):
+        for j, codec in enumerate(wanted["cols"]):
+            level = [word for word in (attack, codec) if word != "Pooled"]
+            value = found[(*level, None, None)[:2]] if level else whole
+            same(value, wanted["min_tdcf"][i][j], 1e-9)
 
 
 @pytest.mark.parametrize("subset", ["eval", "progress", "hidden"])

@@ -295,7 +295,7 @@ def test_every_table_and_every_column_says_what_it_is(tmp_path):
 def test_asv_rates_of_a_run(data):
     with catalog.connect(data / "catalog.duckdb", read_only=False) as con:
         con.executemany(
-            "INSERT INTO asv_score VALUES ('librisevoc', 'test', ?, ?, ?)",
+            "INSERT INTO asv_score VALUES ('librisevoc', 'test', ?, ?, ?, NULL)",
             [(None, "target", s) for s in (1.0, 2.0, 3.0, 4.0)] + [(None, "nontarget", s) for s in (0.0, 0.5, 1.5)]
             + [("melgan", "spoof", 0.0), ("wavenet", "spoof", 5.0), ("other", "spoof", 9.0)],
         )  # fmt: skip

@@ -66,6 +66,7 @@ def old(tmp_path):
                     "'missing' AS audio_status")  # fmt: skip
         con.execute("DROP VIEW trial_pool")
         con.execute("ALTER TABLE utterance DROP COLUMN sentence")
+        con.execute("ALTER TABLE asv_score DROP COLUMN codec")
         con.execute("UPDATE meta SET schema_version = 1")
         con.execute("CREATE VIEW trial_pool AS SELECT *, 0.5 AS fold FROM utterance")
     return path
@@ -88,7 +89,7 @@ def test_an_older_catalog_is_brought_up_to_date_and_a_copy_kept(old, read_only, 
 
 
 def test_a_kill_while_an_older_catalog_is_changed_leaves_it_old(old, monkeypatch):
-    monkeypatch.setattr(catalog, "STEPS", {1: catalog.STEPS[1] + "SELECT error('killed')"})
+    monkeypatch.setattr(catalog, "STEPS", {**catalog.STEPS, 1: catalog.STEPS[1] + "SELECT error('killed')"})
     with pytest.raises(duckdb.Error, match="killed"):
         catalog.connect(old)
     with duckdb.connect(str(old), read_only=True) as con:

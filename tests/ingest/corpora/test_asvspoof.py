@@ -129,9 +129,9 @@ def test_2021_la_asv_scores_follow_the_asv_key(tmp_path):
     score = root / "keys/LA/ASV/ASVTorch_Kaldi/score.txt"
     put(score, "LA_1 LA_E_0000001 3.5\nLA_1 LA_E_0000002 -1\nLA_2 LA_E_0000003 0.25\n")
     assert source.asv_scores(root).to_pylist() == [
-        {"partition": "eval", "attack": None, "key": "target", "score": 3.5},
-        {"partition": "progress", "attack": None, "key": "nontarget", "score": -1.0},
-        {"partition": "hidden", "attack": "A07", "key": "spoof", "score": 0.25},
+        {"partition": "eval", "attack": None, "key": "target", "score": 3.5, "codec": "alaw"},
+        {"partition": "progress", "attack": None, "key": "nontarget", "score": -1.0, "codec": "alaw"},
+        {"partition": "hidden", "attack": "A07", "key": "spoof", "score": 0.25, "codec": "none"},
     ]
     put(score, "LA_1 LA_E_0000002 3.5\nLA_1 LA_E_0000001 -1\nLA_2 LA_E_0000003 0.25\n")
     with pytest.raises(DataError, match="does not follow"):
