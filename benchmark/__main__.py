@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from benchmark import detect_cli, forms, run_cli, throughput
 from benchmark.app import cli as app_cli
-from ingest.cli import Parser, add_data
+from ingest.cli import Parser, add_data, printable
 from ingest.cli import run as run_main
 
 EXAMPLES = """examples:
@@ -65,10 +65,15 @@ def _status(arguments) -> int:  # noqa: ANN001
         print(json.dumps(rows, indent=1))
     else:
         for row in rows:
-            print(f"{row['state']:8s} {row['run_id']}  {row['detail']}".rstrip())
-        counts = {state: sum(row["state"] == state for row in rows) for state in ("done", "running", "failed")}
-        print(", ".join(f"{number} {state}" for state, number in counts.items()))
-    return 1 if any(row["state"] == "failed" for row in rows) else 0
+            print(printable(f"{row['state']:8s} {row['run_id']}  {row['detail']}".rstrip()))
+        states = (
+            "done",
+            "running",
+            "failed",
+            *(["unreadable"] if any(r["state"] == "unreadable" for r in rows) else []),
+        )
+        print(", ".join(f"{sum(row['state'] == state for row in rows)} {state}" for state in states))
+    return 1 if any(row["state"] in ("failed", "unreadable") for row in rows) else 0
 
 
 def _collect(arguments) -> int:  # noqa: ANN001

@@ -90,8 +90,26 @@ def fit(bonafide: ArrayLike, spoof: ArrayLike, *, p_spoof: float = 0.5, source: 
 
 
 def from_json(stored: Mapping[str, Any] | None) -> Calibration | None:
-    """What `as_json` wrote."""
-    return None if stored is None else Calibration(**stored)
+    """What `as_json` wrote; raises ValueError or TypeError for anything else."""
+    if stored is None:
+        return None
+    found = Calibration(**stored)
+    numbers = (
+        found.slope,
+        found.offset,
+        found.p_spoof,
+        found.cllr_before,
+        found.cllr_after,
+        found.eer,
+        found.threshold,
+    )
+    if not all(isinstance(value, int | float) and math.isfinite(value) for value in numbers) or not found.slope > 0:
+        raise ValueError(f"calibration of {numbers}")
+    if not all(isinstance(number, int) and 0 < number < 1 << 53 for number in (found.n_bonafide, found.n_spoof)):
+        raise ValueError(f"calibration on {found.n_bonafide} and {found.n_spoof} trials")
+    if not isinstance(found.source, str):
+        raise TypeError(f"calibration on {found.source!r}")
+    return found
 
 
 def _weighted(bonafide: np.ndarray, spoof: np.ndarray, p_spoof: float) -> tuple[float, float]:

@@ -5,6 +5,7 @@ told from speech by its long steady pitches: the share of time in which the pitc
 quarter of a second.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -94,12 +95,32 @@ def of_training(con: duckdb.DuckDBPyConnection, rows: pa.Table) -> Domain:
 
 
 def from_json(stored: Mapping[str, Any] | None) -> Domain | None:
-    """What `as_json` wrote."""
+    """What `as_json` wrote; raises ValueError or TypeError for anything else."""
     if stored is None:
         return None
     words = {name: tuple(stored[name]) for name in ("corpora", "domains", "languages", "rates_hz", "mean", "scale")}
     ranges = {name: tuple(values) for name, values in stored["ranges"].items()}
-    return Domain(**{**stored, **words, "ranges": ranges, "precision": tuple(map(tuple, stored["precision"]))})
+    found = Domain(**{**stored, **words, "ranges": ranges, "precision": tuple(map(tuple, stored["precision"]))})
+    for name in ("corpora", "domains", "languages"):
+        if not all(isinstance(word, str) for word in getattr(found, name)):
+            raise TypeError(f"{name} {getattr(found, name)}")
+    _check_numbers(found)
+    return found
+
+
+def _check_numbers(found: Domain) -> None:
+    """Raise ValueError unless every number is one, and as many are there as FEATURES."""
+    size = len(FEATURES) if found.limit is not None else 0
+    rows = {"mean": found.mean, "scale": found.scale, "rates_hz": found.rates_hz, "limit": (found.limit or 0,)}
+    rows |= {f"range of {name}": row for name, row in found.ranges.items()}
+    rows |= {f"precision {k}": row for k, row in enumerate(found.precision)}
+    for name, row in rows.items():
+        if not all(type(value) in (int, float) and math.isfinite(value) for value in row):
+            raise ValueError(f"{name} {row}")
+    lengths = [len(found.mean), len(found.scale), len(found.precision), *map(len, found.precision)]
+    ranged = all(len(row) == 3 for row in found.ranges.values()) and (not size or set(FEATURES) <= set(found.ranges))
+    if lengths != [size] * (3 + size) or not ranged or not all(value > 0 for value in found.scale):
+        raise ValueError(f"numbers for {lengths} features, {len(found.ranges)} ranges")
 
 
 def _domain(table: pa.Table) -> Domain:

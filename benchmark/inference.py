@@ -75,7 +75,6 @@ class DeepfakeDetector:
     ):  # fmt: skip
         from benchmark import devices
         from benchmark.run import keep_freed_memory
-        from features import extractors
 
         if not 0 <= overlap <= 0.95:
             raise DataError(f"--overlap {overlap:g} is not a share between 0 and 0.95")
@@ -92,8 +91,7 @@ class DeepfakeDetector:
         self.device = devices.device_of(device)
         keep_freed_memory()
         self.network = trained.network.to(self.device).eval()
-        spec = trained.input
-        self.extractor = extractors.get(spec["feature"], **spec["params"]).to(self.device)
+        self.extractor = _extractor(trained).to(self.device)
 
     def predict(self, path: str | Path) -> Verdict:
         """Judge one file. Raises ingest.audio.Unreadable, a DataError, if it does not decode whole or has no score."""
@@ -202,6 +200,16 @@ class DeepfakeDetector:
         start_s, end_s, _ = pick(against, key=lambda span: span[2])
         word = "spoof" if verdict == "bonafide" else "bonafide"
         return [f"{len(against)} of {len(spans)} windows say {word}, most clearly {start_s:.1f} to {end_s:.1f} s"]
+
+
+def _extractor(trained: Trained) -> Any:
+    from features import extractors
+
+    try:
+        return extractors.get(trained.input["feature"], **trained.input["params"])
+    except DataError as error:
+        name = trained.provenance.get("run_id") or trained.provenance.get("weights") or "its settings"
+        raise DataError(f"{trained.detector} of {name}: {error}") from None
 
 
 def _trained(

@@ -160,7 +160,7 @@ def _diagnostics(
     if domain is not None:
         levels += [(domain.names[k], where & (domain.code == k)) for k in breakdowns.present(domain, where)]
     for name, meaning in named.items():
-        if name in table.column_names:
+        if name in table.column_names and pa.types.is_floating(table[name].type):
             values = table[name].to_numpy(zero_copy_only=False)
             for level, inside in levels:
                 mean = float(values[inside].mean()) if inside.any() else math.nan

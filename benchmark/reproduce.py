@@ -1,6 +1,5 @@
 """Repeat a run from its record, beside it, and compare the scores."""
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from benchmark import cells as grid
-from benchmark import finished, record, run
+from benchmark import finished, record, recorded, run
 from benchmark.settings import Settings
 from ingest import catalog
 from ingest.types import DataError
@@ -55,14 +54,16 @@ def reproduce(
     failures = run.run(data, [cell], {cell.protocol: on}, machine, weights=weights, out=data / WHERE)
     if failures:
         raise DataError(f"{run_id} could not be repeated: {failures[0].reason}")
-    again = json.loads((record.folder(data / WHERE, cell.run_id) / "run.json").read_text())
+    again = recorded.run(record.folder(data / WHERE, cell.run_id))
     return _compared(data, run_id, cell.run_id, tuple(_changed(recorded, again)))
 
 
 def _record(data: Path, run_id: str) -> dict[str, Any]:
-    about = json.loads((finished.folder(data, run_id) / finished.RUN).read_text())
-    if about.get("external") or about.get("seed") is None or "input" not in about.get("config", {}):
+    folder = finished.folder(data, run_id)
+    about = recorded.run(folder)
+    if about.get("external") or about.get("seed") is None or "input" not in (about.get("config") or {}):
         raise DataError(f"{run_id} was not made by python -m benchmark run or score, so it cannot be repeated")
+    recorded.need(folder, about, ("protocol", "partial", "trained", "trials_fingerprint"))
     return about
 
 
@@ -77,7 +78,7 @@ def _check_weights(how: Settings, weights: Path | None, run_id: str) -> None:
 
 def _changed(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
     flat = [(key, then.get(key), now.get(key)) for key in ("code_version", "git_commit", "git_dirty", "device", "lock")]
-    flat += [(name, old, now["versions"].get(name)) for name, old in then["versions"].items()]
+    flat += [(name, old, now["versions"].get(name)) for name, old in (then.get("versions") or {}).items()]
     return [f"{name}: {old} -> {new}" for name, old, new in flat if old != new]
 
 

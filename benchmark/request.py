@@ -9,7 +9,7 @@ from typing import Any
 
 import protocols
 from benchmark import cells as grid
-from benchmark import grid_files
+from benchmark import grid_files, recorded
 from benchmark.cells import Cell, Trials
 from benchmark.grid_files import Grid
 from ingest import catalog
@@ -134,8 +134,12 @@ def remembered(data: Path, request: Request) -> tuple[list[str], dict[str, str]]
     path = _memo(data, request)
     if not path.exists():
         return None
-    known = json.loads(path.read_text())
-    return known["runs"], known["not_run"]
+    try:
+        known = recorded.read(path)
+    except DataError:
+        return None  # it saves time, nothing else
+    runs, not_run = known.get("runs"), known.get("not_run")
+    return (runs, not_run) if recorded.WORDS.holds(runs) and isinstance(not_run, dict) else None
 
 
 def remember(data: Path, request: Request, found: Resolved) -> None:
@@ -180,7 +184,7 @@ def _code() -> str:
 def note_levels(data: Path, of: Grid, levels: Sequence[tuple[str, str]]) -> None:
     """Keep which run is which level of a grid in DATA/grids, for the results catalog; earlier ones stay."""
     path = data / "grids" / f"{of.name}.json"
-    before = json.loads(path.read_text())["levels"] if path.exists() else []
+    before = recorded.grid(path)["levels"] if path.exists() else []
     about = {
         "grid": of.name, "title": of.title, "source": of.source, "note": of.note,
         "order": list(of.levels), "columns": {name: list(place) for name, place in of.columns.items()},

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from benchmark import throughput
+from benchmark import recorded, throughput
 from benchmark.breakdowns import TRIAL_FACTORS
 from benchmark.measure import Measured, measure
 from benchmark.tdcf import asv_rates, cell_key
@@ -158,9 +158,9 @@ def _measured(
 
 
 def _run(folder: Path, sign: str, replicates: int) -> _Rows:
-    about = _json(folder / "run.json")
+    about = recorded.run(folder, needed=("detector", "protocol", "scenario"))
+    asv = recorded.asv(folder)
     table = read_scores(folder / "scores.parquet")
-    asv = _json(folder / "asv.json") if (folder / "asv.json").exists() else {}
     measured = measure(
         folder.name, table, asked=about.get("metrics") or (), averages=about.get("averages"),
         pooled=about.get("pooled"), asv=asv, diagnostics=about.get("diagnostics"), replicates=replicates,
@@ -200,13 +200,6 @@ def _tested(run_id: str, table: pa.Table) -> pa.Table:
             audio_s=None if None in seconds else float(sum(seconds)),
         ))  # fmt: skip
     return _arrow("tested", rows)
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path} cannot be read ({error}); delete {path.parent} and run the cell again") from None
 
 
 def read_scores(path: Path) -> pa.Table:
@@ -254,9 +247,6 @@ def _run_row(run_id: str, about: Mapping[str, Any], measured: Measured) -> dict[
     for name, kind in columns("run").items():
         if kind == "JSON" and row[name] is not None:
             row[name] = json.dumps(row[name], sort_keys=True)
-    lacking = [name for name in ("detector", "protocol", "scenario") if not row[name]]
-    if lacking:
-        raise DataError(f"{run_id}: run.json has no {lacking[0]!r}; delete the folder and run the cell again")
     row |= {name: bool(row[name]) for name in ("external", "simulated", "partial")}
     row["trained"] = bool(about.get("trained", True))
     row["missing_trials"] = row["missing_trials"] or 0
@@ -326,8 +316,8 @@ def _failures(data: Path) -> list[tuple]:
     found = []
     for path in sorted((data / "scores").glob("*/failed.json")):
         if not (path.parent / "run.json").exists():
-            failed = _json(path)
-            found.append((path.parent.name, *(failed.get(k) for k in ("detector", "protocol", "seed", "reason"))))
+            failed = recorded.failure(path.parent)
+            found.append((path.parent.name, *(failed[k] for k in ("detector", "protocol", "seed", "reason"))))
     return found
 
 
@@ -335,9 +325,9 @@ def _grids(data: Path) -> dict[str, list[tuple]]:
     """Rows of the tables of grids, from what `run --grid` left."""
     rows: dict[str, list[tuple]] = {"grid": [], "grid_run": [], "grid_column": []}
     for path in sorted((data / "grids").rglob("*.json")):
-        about = _json(path)
+        about = recorded.grid(path)
         name, order = about["grid"], about["order"]
-        rows["grid"].append((name, about["title"], about["source"], about["note"]))
+        rows["grid"].append((name, about.get("title"), about.get("source"), about.get("note")))
         rows["grid_run"] += [(name, level, order.index(level), run) for level, run in about["levels"] if level in order]
         rows["grid_column"] += [(name, column, *place) for column, place in sorted(about["columns"].items())]
     return {name: sorted(found) for name, found in rows.items()}

@@ -1,6 +1,5 @@
 """A finished run's test through codecs, speeds, noise and rooms: no training, one subset per variant."""
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from benchmark import cells as grid
-from benchmark import devices, distribution, finished, record
+from benchmark import devices, distribution, finished, record, recorded
 from benchmark import run as running
 from benchmark.cells import Cell, Trials
 from benchmark.settings import Settings
@@ -45,9 +44,11 @@ def score(data: Path, run_id: str, words: Sequence[str], machine: running.Machin
 
 
 def _record(data: Path, run_id: str) -> dict[str, Any]:
-    about = json.loads((finished.folder(data, run_id) / finished.RUN).read_text())
-    if not about.get("trained") or "input" not in about.get("config", {}):
+    folder = finished.folder(data, run_id)
+    about = recorded.run(folder)
+    if not about.get("trained") or "input" not in (about.get("config") or {}):
         raise DataError(f"{run_id} was not trained here; robustness needs a run of python -m benchmark run")
+    recorded.need(folder, about, ("protocol", "partial", "seed", "train_key"))
     return about
 
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from benchmark import cells as grid
-from benchmark import devices, record
+from benchmark import devices, record, recorded
 from benchmark.cells import Cell, Trials
 from benchmark.energy import Meter
 from ingest import parallel
@@ -203,7 +203,7 @@ def _trained(work: _Work, cell: Cell, reader: Any, device: str, here: "Share") -
         return detector, {"train_s": 0.0, "train_draws": 0, "best_epoch": None, "epochs": 0, "curve": []}
     if finished:
         detector.load_state_dict(load_file(folder / "model.safetensors"))
-        return detector.to(device), json.loads((folder / "train.json").read_text())
+        return detector.to(device), recorded.training(folder)
     result = _train(work, cell, detector, reader, device)
     if here.first:
         _keep(folder, detector, result)

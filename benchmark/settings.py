@@ -13,7 +13,9 @@ from ingest.types import DataError, nearest
 _DEFAULTS = tomllib.loads(Path(__file__).with_name("training.toml").read_text())
 INPUT_KEYS = ("samples", "train_crop", "test_crop", "short")
 _CROPS = ("random", "first", "middle")
-_INPUT_WORDS = {"train_crop": _CROPS, "test_crop": _CROPS, "short": ("repeat", "zero", "none")}
+_FILLS = ("repeat", "zero", "none")
+_INPUT_WORDS = {"train_crop": _CROPS, "test_crop": _CROPS, "short": _FILLS, "train_short": _FILLS}
+_LONGEST = 3600 * 16_000  # samples in one piece: more is a slip, and no memory holds a batch of it
 _WORDS = {
     "optimizer": ("adam", "adamw", "sgd"),
     "selection": ("auc", "eer", "accuracy", "loss"),
@@ -63,11 +65,18 @@ class Settings:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Settings":
-        """The settings that a run recorded; DataError if another version wrote them."""
+        """The settings that a run recorded; DataError if another version wrote them, or they are damaged."""
         try:
-            return cls(**{**value, "training": Training(**value["training"])})
+            found = cls(**{**value, "training": Training(**value["training"])})
         except (TypeError, KeyError) as error:
             raise DataError(f"these settings are not of this version ({error}); check out the run's commit") from None
+        if not (isinstance(found.detector, str) and isinstance(found.config, dict)):
+            raise DataError(f"these settings are damaged: detector {found.detector!r}, config {found.config!r}")
+        if not isinstance(found.weights, str | None):
+            raise DataError(f"these settings are damaged: weights {found.weights!r}")
+        check_input(found.detector, found.input)
+        _typed(found.detector, asdict(found.training))
+        return found
 
 
 def parse(assignments: Iterable[str], known_detectors: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -123,12 +132,28 @@ def resolve(
 
 def _check_input(name: str, chosen: Mapping[str, Any]) -> None:
     """Raise DataError for a length that is none, and for a word that is no crop and no way to fill."""
-    samples = chosen.get("samples")
-    if samples is not None and (isinstance(samples, bool) or not isinstance(samples, int) or samples < 1):
-        raise DataError(f"{name}: samples = {samples!r} is not a number of samples from 1 on, or null for whole clips")
+    for key in ("samples", "train_samples"):
+        number = chosen.get(key)
+        if number is not None and not (type(number) is int and 0 < number <= _LONGEST):
+            raise DataError(
+                f"{name}: {key} = {number!r} is not a number of samples from 1 on, to an hour, or null for whole clips"
+            )
     for key, words in _INPUT_WORDS.items():
         if key in chosen and chosen[key] not in words:
             raise nearest(str(chosen[key]), words, what=f"{key} of {name}")
+
+
+def check_input(name: str, spec: Any) -> None:
+    """Raise DataError unless this is a recorded input that the loader takes; keys for training may be absent."""
+    if not isinstance(spec, Mapping):
+        raise DataError(f"{name}: its input is {spec!r}, not a table")
+    for key in ("feature", "params", "samples", "test_crop", "short"):
+        if key not in spec:
+            raise DataError(f"{name}: its input has no {key!r}")
+    _check_input(name, {key: value for key, value in spec.items() if (key, value) != ("train_short", None)})
+    for key, kind in {"feature": str, "params": Mapping, "windows": bool, "fixed": bool}.items():
+        if not isinstance(spec.get(key, False), kind):
+            raise DataError(f"{name}: its input's {key} is {spec[key]!r}, not a {kind.__name__}")
 
 
 def _lay_out(name: str, config: Mapping[str, Any], own: Mapping[str, Any]) -> Any:

@@ -1,29 +1,50 @@
 """What ran, what runs now, what failed and why: read from the files that cells leave."""
 
 import fcntl
-import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmark import recorded
+from benchmark.finished import RUN
+from ingest.types import DataError
+
 
 def status(data: Path) -> list[dict[str, Any]]:
-    """One row per cell or training at work: run_id, state (done | running | failed), detail."""
+    """One row per cell or training at work: run_id, state (done | running | failed | unreadable), detail."""
     rows = []
     for folder in sorted((data / "scores").glob("*/")):
-        if (folder / "run.json").exists():
-            run = json.loads((folder / "run.json").read_text())
-            detail = f"trained {run['train_s']:.0f} s, best epoch {run['best_epoch']}, {run['device']}"
-            rows.append({"run_id": folder.name, "state": "done", "detail": detail})
-        elif (folder / "failed.json").exists():
-            failed = json.loads((folder / "failed.json").read_text())
-            again = f"again: python -m benchmark run --protocol {failed['protocol']} " \
-                    f"--detector {failed['detector']} --seed {failed['seed']}"  # fmt: skip
-            rows.append({"run_id": folder.name, "state": "failed", "detail": f"{failed['reason']}; {again}"})
+        try:
+            rows += _of(folder)
+        except DataError as error:
+            rows.append({"run_id": folder.name, "state": "unreadable", "detail": str(error)})
     for path in sorted((data / "models").glob("*/lock")):
         if _held(path):
             rows.append({"run_id": path.parent.name, "state": "running", "detail": path.read_text().strip()})
     return rows
+
+
+def _of(folder: Path) -> list[dict[str, Any]]:
+    if (folder / RUN).exists():
+        return [{"run_id": folder.name, "state": "done", "detail": _detail(recorded.run(folder))}]
+    if not (folder / recorded.FAILED).exists():
+        return []
+    failed = recorded.failure(folder)
+    options = {"protocol": failed["protocol"], "detector": failed["detector"], "seed": failed["seed"]}
+    again = "".join(f" --{name} {value}" for name, value in options.items() if value is not None)
+    detail = f"{failed['reason'] or 'for a reason that it did not leave'}; again: python -m benchmark run{again}"
+    return [{"run_id": folder.name, "state": "failed", "detail": detail}]
+
+
+def _detail(run: Mapping[str, Any]) -> str:
+    if run.get("external"):
+        return f"scores of others, {run.get('source') or 'source not told'}"
+    if not run.get("trained", True):
+        return f"given weights, {run.get('device')}"
+    if run.get("train_s") is None:  # probes of shortcuts, and runs that others recorded
+        return "trained"
+    return f"trained {run['train_s']:.0f} s, best epoch {run.get('best_epoch')}, {run.get('device')}"
 
 
 def _held(path: Path) -> bool:

@@ -6,6 +6,7 @@ in DATA/throughput and become the table `throughput` of results.duckdb.
 
 import csv
 import json
+import math
 import multiprocessing
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -48,6 +49,27 @@ class Throughput:
     peak_memory_bytes: int | None
     code_version: str
     note: str | None = None
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 1 << 63
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and value.isprintable()
+
+
+def _is_rate(value: Any) -> bool:
+    return value is None or (type(value) in (int, float) and 0 <= value < math.inf)
+
+
+KINDS = {  # what a stored figure must hold
+    **dict.fromkeys(("detector", "form", "device", "code_version"), _is_text),
+    **dict.fromkeys(("threads", "samples", "batch_size", "parameters"), _is_count),
+    **dict.fromkeys(("macs", "peak_memory_bytes"), lambda value: value is None or _is_count(value)),
+    **dict.fromkeys(("train_per_s", "score_per_s"), _is_rate),
+    "note": lambda value: value is None or _is_text(value),
+}
 
 
 def _alone(name: str, threads: int, options: dict[str, Any]) -> Throughput:
@@ -114,9 +136,9 @@ def stored(data: Path) -> list[Throughput]:
     for path in sorted((data / "throughput").glob("*.json")):
         try:
             values = json.loads(path.read_text())
-        except ValueError:
+        except (OSError, ValueError, RecursionError):
             values = None
-        if not isinstance(values, dict) or set(values) != names:
+        if not isinstance(values, dict) or set(values) != names or not all(KINDS[n](v) for n, v in values.items()):
             raise DataError(f"{path} is not a throughput figure; remove it and run: python -m benchmark throughput")
         found.append(Throughput(**values))
     return found

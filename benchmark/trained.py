@@ -1,6 +1,5 @@
 """A detector ready to be used: weights, input, and what is known of its training; from a run, a file or an export."""
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,7 +11,7 @@ import pyarrow.compute as pc
 
 from benchmark import calibration as calibrations
 from benchmark import domain as domains
-from benchmark import finished
+from benchmark import finished, recorded
 from benchmark.calibration import Calibration
 from benchmark.domain import Domain
 from benchmark.results import read_scores
@@ -58,7 +57,7 @@ def newest_run(data: Path, detector: str) -> str:
     """The one finished trained run of a detector below DATA; DataError naming them if there are several or none."""
     found = []
     for path in sorted((data / "scores").glob("*/run.json")):
-        about = _json(path)
+        about = recorded.run(path.parent)
         if about.get("detector") == detector and about.get("trained", True) and not about.get("external"):
             found.append(path.parent.name)
     if len(found) == 1:
@@ -72,8 +71,8 @@ def runs(data: Path) -> list[str]:
     """The finished runs below DATA that trained a network which is still there, sorted; DataError if there are none."""
     found = []
     for path in sorted((data / "scores").glob("*/run.json")):
-        about = _json(path)
-        if about.get("trained") and not about.get("external") and isinstance(about.get("train_key"), str):
+        about = recorded.run(path.parent)
+        if about.get("trained") and not about.get("external") and about.get("train_key"):
             found += [path.parent.name] if (inside(data / "models", about["train_key"]) / WEIGHTS).is_file() else []
     if not found:
         raise DataError(f"{data} holds no trained run; name a detector (--run, --model, --weights), or train one")
@@ -87,13 +86,15 @@ def from_run(data: Path, run: str | Path, *, weights: Path | None = None) -> Tra
     without a network (a shortcut probe, external scores), or absent or different weights.
     """
     folder = run_folder(data, run)
-    made = folder.parents[1]  # models and scores can lie elsewhere than the catalog
-    about = _json(folder / "run.json")
+    about = recorded.run(folder)
     settings = about.get("config") or {}
     if about.get("external") or "input" not in settings:
         raise DataError(f"{folder.name} has scores but no detector that could hear a file; choose a run of a detector")
+    recorded.need(folder, about, ("detector", "protocol", "trained", "train_fingerprint"))
+    recorded.need(folder, about, ("train_key",) if about["trained"] else ())
+    made = folder.parents[1]  # models and scores can lie elsewhere than the catalog
     training = _Training(made if (made / "catalog.duckdb").exists() else data, about)
-    network, config = _built(about["detector"], dict(settings["config"]), about, training)
+    network, config = _built(folder / finished.RUN, about, training)
     path = _run_weights(made, about, weights)
     if about["trained"]:
         _load_own(network, path)
@@ -122,7 +123,7 @@ def from_weights(path: Path, detector: str, assignments: Mapping[str, Mapping[st
 
 def from_export(folder: Path) -> Trained:
     """A folder that `python -m benchmark export` wrote. Raises DataError if it is damaged or of a newer format."""
-    stored = _json(folder / SETTINGS)
+    stored = recorded.read(folder / SETTINGS, again="export the run again")
     try:
         return _exported(folder, stored)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -131,7 +132,7 @@ def from_export(folder: Path) -> Trained:
 
 
 def _exported(folder: Path, stored: Mapping[str, Any]) -> Trained:
-    from benchmark import detectors
+    from benchmark import detectors, settings
 
     version = stored.get("format")
     if not isinstance(version, int) or version > FORMAT:
@@ -145,10 +146,8 @@ def _exported(folder: Path, stored: Mapping[str, Any]) -> Trained:
     _load_own(network, path)
     calibration, domain = calibrations.from_json(stored["calibration"]), domains.from_json(stored["domain"])
     spec, remarks = stored["input"], tuple(stored["remarks"])
-    words = {"feature", "params", "samples", "test_crop", "short"}
-    if not (words <= set(spec) and isinstance(spec["samples"], int | None) and isinstance(spec["params"], dict)):
-        raise ValueError(f"input {spec!r}")
-    if not (isinstance(stored["provenance"], dict) and isinstance(stored["remarks"], list)):
+    settings.check_input(stored["detector"], spec)
+    if not (isinstance(stored["provenance"], dict) and recorded.WORDS.holds(stored["remarks"])):
         raise ValueError("provenance or remarks of another kind")
     return Trained(
         stored["detector"], network.eval(), stored["config"], spec, calibration, domain, stored["provenance"], remarks
@@ -163,10 +162,10 @@ def recalibrated(trained: Trained, on: str | Path, data: Path) -> Trained:
     path = Path(on)
     if not path.is_file():
         folder = run_folder(data, on)
-        _check_same(trained, _json(folder / "run.json"), folder.name)
+        _check_same(trained, recorded.run(folder), folder.name)
         path = folder / "scores.parquet"
     elif (path.parent / "run.json").is_file():
-        _check_same(trained, _json(path.parent / "run.json"), path.parent.name)
+        _check_same(trained, recorded.run(path.parent), path.parent.name)
     source = path.parent.name if path.name == "scores.parquet" and path.parent.name else path.name
     calibration, why = on_dev(path, source=source)
     if calibration is None:
@@ -251,16 +250,30 @@ def _licences(con: Any, rows: pa.Table) -> list[dict[str, Any]]:
     return table.to_pylist()
 
 
-def _built(detector: str, config: dict[str, Any], about: Mapping[str, Any], training: _Training) -> tuple[Any, dict]:
-    """The network without its weights, and every constructor argument that differs from the defaults."""
-    from benchmark import detectors
+def _built(path: Path, about: Mapping[str, Any], training: _Training) -> tuple[Any, dict]:
+    """The network without its weights, and every constructor argument that differs from the defaults.
 
-    own = detectors.settings(detector)
+    about: the record that was read from `path`. Raises DataError naming it for settings that make no network.
+    """
+    from benchmark import detectors, settings
+
+    detector, config = about["detector"], about["config"].get("config")
+    if not isinstance(config, dict):
+        raise DataError(f"{path}: its config has no table of settings of {detector}; run the cell again")
+    config = dict(config)
+    try:
+        own = detectors.settings(detector)
+        settings.check_input(detector, about["config"]["input"])
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
     if "attacks" in own and "attacks" not in config:
         config["attacks"] = training.attacks()
     if "seed" in own:
-        config.setdefault("seed", about["seed"])
-    return detectors.build(detector, **{**detectors.get(detector).OFFLINE, **config}), config
+        config.setdefault("seed", about.get("seed"))
+    try:
+        return detectors.build(detector, **{**detectors.get(detector).OFFLINE, **config}), config
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
 
 
 def _run_weights(data: Path, about: Mapping[str, Any], given: Path | None) -> Path:
@@ -285,13 +298,3 @@ def _load_own(network: Any, path: Path) -> None:
     except (RuntimeError, SafetensorError, OSError, KeyError) as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise DataError(f"{path} does not fit {type(network).__name__}: {lines[-1].strip()}") from None
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path} cannot be read ({error})") from None
-    if not isinstance(value, dict):
-        raise DataError(f"{path} is not a JSON object")
-    return value

@@ -67,7 +67,7 @@ class Journal:
             for line in file:
                 try:
                     path, state, _ = json.loads(line)
-                except ValueError:
+                except (ValueError, TypeError):
                     break
                 if state is not None:
                     self._places[path] = (state, place)

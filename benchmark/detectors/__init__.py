@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from ._base import Detector
 
 
+# what torch and Python say of a number of layers that is a word, below zero, or too many to count
+_UNFIT = (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError, AttributeError, AssertionError)
+
+
 def names() -> list[str]:
     """The ids of all detectors, sorted: the names of the files here that do not start with an underscore."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
@@ -55,7 +59,13 @@ def build(name: str, **config: Any) -> "Detector":
     fast = config.pop("fast", True)
     if not isinstance(fast, bool):
         raise DataError(f"{name}: fast is true or false, not {fast!r}")
-    model = cls(**config)
+    try:
+        model = cls(**config)
+    except _UNFIT as error:
+        if not config:
+            raise
+        given = ", ".join(f"{key}={value!r}" for key, value in config.items())
+        raise DataError(f"{name} cannot be built with {given[:200]} ({type(error).__name__}: {error})") from error
     model.take_form(fast=fast)
     return model
 

@@ -105,7 +105,7 @@ def test_settings_of_a_wrong_kind_are_one_line(exported, tmp_path, key, value):
     shutil.copytree(exported, folder)
     stored = json.loads((exported / trained.SETTINGS).read_text())
     (folder / trained.SETTINGS).write_text(json.dumps(stored | {key: value}))
-    if (key, value) in (("remarks", [1]), ("provenance", {"x": 1})):
+    if (key, value) == ("provenance", {"x": 1}):
         pytest.skip("of the right kind")
     with pytest.raises(DataError):
         DeepfakeDetector(folder)
