@@ -1,4 +1,4 @@
-"""python -m reports leaderboard, site, figures, sql, rescore, export, cite, card, bench, readme, ..."""
+"""python -m reports leaderboard, site, figures, sql, compare, rescore, export, cite, card, bench, readme, ..."""
 
 if __name__ == "__main__":  # before the imports below, which take a while
     from ingest.early import listen
@@ -19,6 +19,7 @@ EXAMPLES = """examples:
   python -m reports site --data data/demo
   python -m reports figures --data data/demo
   python -m reports sql "SELECT detector, protocol, subset, value FROM leaderboard WHERE metric = 'eer'"
+  python -m reports compare inner-librisevoc-aasist-s0-0123456789ab inner-librisevoc-lfcc_gmm-s0-ba9876543210
   python -m reports rescore eval_scores.txt --protocol official/asvspoof2019_la --sign -1 --name somebody
   python -m reports rescore eval_scores.txt.gz --figures plots
   python -m reports cite --protocol inner/librisevoc --detector aasist
@@ -35,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     leaderboard = commands.add_parser("leaderboard", help="write DATA/reports/leaderboard.md", epilog=EXAMPLES)
     add_data(leaderboard)
     _add_sql(commands)
+    _add_compare(commands)
     _add_rescore(commands)
     _add_export(commands)
     bench = commands.add_parser("bench", help="measure every speed figure; write docs/performance.md", epilog=EXAMPLES)
@@ -52,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = {
         "leaderboard": _leaderboard, "sql": _sql, "rescore": _rescore, "export": _export, "bench": _bench,
         "card": cards_cli.card, "datasheet": cards_cli.datasheet, "figures": _figures, "readme": _readme,
-        "schema": _schema, "site": _site, "cite": _cite,
+        "schema": _schema, "site": _site, "cite": _cite, "compare": _compare,
     }[arguments.command]  # fmt: skip
     return command(arguments)
 
@@ -67,6 +69,18 @@ def _add_sql(commands) -> None:  # noqa: ANN001
     command.add_argument("--format", choices=FORMATS, default="table")
     command.add_argument("--output", type=Path, metavar="FILE", help="write there instead of the screen")
     command.add_argument("--timeout", type=float, default=60.0, metavar="S", help="seconds (default: 60)")
+
+
+def _add_compare(commands) -> None:  # noqa: ANN001
+    from reports.sql import FORMATS
+
+    about = "whether two runs differ: their EERs on the same trials, resampled together"
+    command = commands.add_parser("compare", help=about, description=about, epilog=EXAMPLES)
+    command.add_argument("first", metavar="RUN_ID")
+    command.add_argument("second", metavar="RUN_ID")
+    add_data(command)
+    command.add_argument("--replicates", type=int, default=1000, metavar="N", help="default: 1000")
+    command.add_argument("--format", choices=FORMATS, default="table")
 
 
 def _add_rescore(commands) -> None:  # noqa: ANN001
@@ -117,6 +131,20 @@ def _sql(arguments: Namespace) -> int:
 
     table = sql.query(arguments.data, arguments.query, db=arguments.db, timeout_s=arguments.timeout)
     sql.write(table, arguments.format, arguments.output)
+    return 0
+
+
+def _compare(arguments: Namespace) -> int:
+    from ingest.types import DataError
+    from reports import sql
+    from reports.compare import compare
+
+    if arguments.replicates < 1:
+        raise DataError(f"--replicates {arguments.replicates} is not a positive number")
+    table, remarks = compare(arguments.data, arguments.first, arguments.second, replicates=arguments.replicates)
+    sql.write(table, arguments.format, None)
+    for remark in remarks:
+        print(remark, file=sys.stderr)
     return 0
 
 
