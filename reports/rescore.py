@@ -8,17 +8,17 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from benchmark import breakdowns
 from benchmark.measure import Measured, Result, measure
-from benchmark.metrics import asv_rates
+from benchmark.results import cell_rates
 from ingest.files import atomic, lock
 from ingest.types import DataError
 from reports import sasv, score_files
@@ -49,9 +49,10 @@ def rescore(
 ) -> Rescored:  # fmt: skip
     """Measure a score file; with `protocol`, store it below DATA/scores as an external run.
 
-    sign: -1 for files in which higher means more fake. asv: a file of speaker verification scores (`source
-    label score`) for min t-DCF, where no protocol gives them. partial: trials without a score are left out
-    instead of refused. Raises DataError for missing, duplicate or unknown trials and for labels that disagree.
+    sign: -1 for files in which higher means more fake. asv: a file of speaker verification scores (`source label
+    score`, or with a header that names columns, codec among them) for min t-DCF, where no protocol gives them.
+    partial: trials without a score are left out instead of refused. Raises DataError for missing, duplicate or
+    unknown trials and for labels that disagree.
     """
     scores = score_files.read(path, sign=sign)
     if protocol is None:
@@ -86,25 +87,19 @@ def _believed(path: Path, scores: pa.Table) -> pa.Table:
 
 
 def _asv_of(path: Path, table: pa.Table) -> dict[str, dict[str, dict[str, float]]]:
-    """ASV rates of every subset, for all attacks ("") and each attack that the ASV file names."""
-    words = score_files.fields(path, ["source", "label", "score"])
-    if words["score"][0].as_py().lower() == "score":
-        words = words.slice(1)
-    try:
-        score = pc.cast(words["score"], pa.float64()).to_numpy()
-    except pa.ArrowInvalid as error:
-        raise DataError(f"{path}: columns are source, label (target, nontarget, spoof), score ({error})") from None
-    label, attack = (breakdowns.encode(words[c]) for c in ("label", "source"))
-    of = {word: label.code == (label.names.index(word) if word in label.names else -2) for word in sasv.CLASSES}
-    try:
-        found = {"": asv_rates(*(score[of[word]] for word in sasv.CLASSES))}
-        for code in breakdowns.present(attack, of["spoof"]):
-            spoof = score[of["spoof"] & (attack.code == code)]
-            found[attack.names[code]] = asv_rates(score[of["target"]], score[of["nontarget"]], spoof)
-    except ValueError as error:
-        raise DataError(f"{path}: {error}; labels are target, nontarget and spoof") from None
-    rates = {name: asdict(rate) for name, rate in found.items()}
-    return dict.fromkeys(table["subset"].unique().to_pylist(), rates)
+    """ASV rates of every subset: of all its trials, of each attack, and where the file names codecs of their cells."""
+    asv = score_files.verification(path)
+    found = {}
+    for subset in table["subset"].unique().to_pylist():
+        of = {name: values[np.isin(asv["subset"], [subset, ""])] for name, values in asv.items()}
+        spoof = of["key"] == "spoof"
+        attacks, codecs = sorted(set(of["attack"][spoof])), sorted(set(of["codec"]) - {""})
+        rates = cell_rates(*(of[name] for name in ("key", "attack", "codec", "score")), attacks, codecs)
+        if "" not in rates:
+            lacking = next(word for word in sasv.CLASSES if not (of["key"] == word).any())
+            raise DataError(f"{path}: no ASV {lacking} scores in {subset}; labels are target, nontarget and spoof")
+        found[subset] = rates
+    return found
 
 
 def _external(

@@ -34,9 +34,15 @@ COLUMN_WORDS = {
     "vocoder": ("vocoder",),
     "transmission": ("trans", "transmission"),
     "speaker": ("speaker", "spk", "spk_id", "speaker_id", "singer"),
+    "language": ("language", "lang"),
+    "domain": ("domain",),
+    "gender": ("gender", "sex"),
+    "trim": ("trim", "trim_flag"),
     "subset": ("subset", "phase"),
 }
-FACTORS = ("attack", "codec", "vocoder", "transmission", "speaker", "subset")
+FACTORS = (
+    "attack", "codec", "vocoder", "transmission", "speaker", "language", "domain", "gender", "trim", "subset",
+)  # fmt: skip
 NUMBERED = {"0": "bonafide", "1": "spoof", "nan": None}  # RAT's labels; nan: not known
 VERIFIED = {"target": "bonafide", "nontarget": "bonafide", "spoof": "spoof"}  # labels of ASVspoof 5, track 2
 AUDIO_SUFFIX = r"\.(flac|wav|mp3|m4a|ogg|opus)$"
@@ -58,7 +64,7 @@ def read(path: Path, *, sign: float = 1.0) -> pa.Table:
     else:
         file = pa.array([f"row {k}" for k in range(1 + header, words.num_rows + 1 + header)])
         told.append("no column names the files; its rows are taken as one trial each")
-    found = {"file": file, "score": pa.array(sign * _scores(path, words[columns["score"]], header))}
+    found = {"file": file, "score": pa.array(sign * _scores(path, words[columns["score"]], header, file))}
     for name in FACTORS:
         if name in columns:
             values = words[columns[name]]
@@ -66,7 +72,7 @@ def read(path: Path, *, sign: float = 1.0) -> pa.Table:
                 if name == "attack" else values  # fmt: skip
     for name in ("asv_score", "sasv_score"):
         if name in columns:
-            found[name] = pa.array(_scores(path, words[columns[name]], header))
+            found[name] = pa.array(_scores(path, words[columns[name]], header, file))
     if label := columns.get("label") or columns.get("asv_label"):
         found |= _labels(path, words[label], told)
     if "asv_label" in columns:
@@ -79,14 +85,38 @@ def remarks(scores: pa.Table) -> list[str]:
     return json.loads((scores.schema.metadata or {}).get(b"remarks", b"[]"))
 
 
-def _scores(path: Path, texts: pa.ChunkedArray, header: bool) -> np.ndarray:
+def _scores(path: Path, texts: pa.ChunkedArray, header: bool, file: pa.Array | pa.ChunkedArray) -> np.ndarray:
     score = _numbers(texts)
     if score is None or not np.isfinite(score).all():
         listed = texts.to_pylist()
         bad = [k for k, text in enumerate(listed) if not _finite(text)]
         some = f"{len(bad)} of {len(listed)} scores are not finite numbers"
-        raise DataError(f"{path}: {some} (first: {listed[bad[0]]!r}, row {bad[0] + 1 + header})")
+        first = ", ".join(file[k].as_py() for k in bad[:3])
+        raise DataError(f"{path}: {some} (first: {listed[bad[0]]!r}, row {bad[0] + 1 + header}; of {first})")
     return score
+
+
+def verification(path: Path) -> dict[str, np.ndarray]:
+    """Speaker verification scores: key (target, nontarget, spoof), attack, codec, subset, score; each (trial,).
+
+    `source label score`, or columns found by the names of a header; "" where it has no codec or subset. Raises
+    DataError for a layout without labels and for a score that is not a finite number.
+    """
+    words, header = _table(path)
+    names = {name.lower(): name for name in words.column_names}
+    columns = {"attack": names["source"]} if "source" in names else {}
+    columns |= _by_name(path, words) if header else {}
+    if not header and words.num_columns == 3:
+        columns = dict(zip(("attack", "label", "score"), words.column_names))
+    if lacking := [name for name in ("attack", "label", "score") if name not in columns]:
+        told = "columns are source, label (target, nontarget, spoof), score, or a header names them"
+        raise DataError(f"{path}: no column for {lacking[0]}; {told}")
+    rows = pa.array([f"row {k + 1 + header}" for k in range(words.num_rows)])
+    found = {"score": _scores(path, words[columns["score"]], header, rows)}
+    for name, column in (("key", "label"), ("attack", "attack"), ("codec", "codec"), ("subset", "subset")):
+        there = column in columns
+        found[name] = np.array(words[columns[column]].to_pylist() if there else [""] * words.num_rows)
+    return found
 
 
 def _finite(text: str) -> bool:

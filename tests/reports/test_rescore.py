@@ -79,8 +79,8 @@ def test_gzip_is_read_through(tmp_path):
     ("LA_1\n", "every line needs a file name and a score"),
     ("LA_1 x\nLA_2 y\n", "0 of the columns after the first are numbers"),
     ("LA_1 1 2\n", "2 of the columns after the first are numbers"),
-    ("LA_1 1\nLA_2 nan\n", r"1 of 2 scores are not finite numbers \(first: 'nan', row 2\)"),
-    ("file score\nLA_1 1\nLA_2 x\n", r"1 of 2 scores are not finite numbers \(first: 'x', row 3\)"),
+    ("LA_1 1\nLA_2 nan\n", r"1 of 2 scores are not finite numbers \(first: 'nan', row 2; of LA_2\)"),
+    ("file score\nLA_1 1\nLA_2 x\n", r"1 of 2 scores are not finite numbers \(first: 'x', row 3; of LA_2\)"),
     ("file,score\nLA_1,1,2\n", "line 2: 3 columns, the first line has 2"),
     ("file score label\nLA_1 1 bonafide\nLA_2 1 robot\n", "unknown label word 'robot'"),
 ])  # fmt: skip
@@ -133,6 +133,41 @@ def test_published_files_give_the_official_numbers(tmp_path, name, sign):
     if asv:
         assert rows[None, None, "min_tdcf_2019"]["value"] == pytest.approx(wanted["min_tdcf_2019"], abs=1e-9)
         assert rows[None, None, "min_tdcf_2021"]["value"] == pytest.approx(wanted["min_tdcf_2021_form"], abs=1e-9)
+
+
+def test_2021_la_files_give_the_official_table_of_every_subset(tmp_path):
+    folder = shared("golden", "metrics", "keyed")
+    official = json.loads((folder / "official.json").read_text())
+    done = rescore(folder / "la21_cm.tsv.gz", data=tmp_path, asv=folder / "la21_asv.tsv.gz", replicates=2)
+    wanted = {("eer", "eer"): 1e-12, ("min_tdcf_2021", "min_tdcf"): 1e-9}
+    found = {(r["subset"], r["factor"], r["level"], r["metric"]): r["value"] for r in done.table.to_pylist()}
+    for subset in ("eval", "progress", "hidden"):
+        table = official[f"2021_LA_{subset}"]
+        for (metric, key), tolerance in wanted.items():
+            for attack, row in zip(table["rows"], table[key]):
+                for codec, value in zip(table["cols"], row):
+                    level = [word for word in (attack, codec) if word != "Pooled"]
+                    factor = [w for w, level in (("attack", attack), ("codec", codec)) if level != "Pooled"]
+                    place = (subset, " x ".join(factor) or None, " x ".join(level) or None, metric)
+                    if value == "nan" or value != value:
+                        assert found.get(place) is None, place
+                    elif place in found:  # tables of one codec or attack are the whole
+                        assert found[place] == pytest.approx(value, abs=tolerance), place
+        assert (subset, None, None, "min_tdcf_2021") in found
+    assert ("eval", "attack x codec", "A07 x opus", "min_tdcf_2021") in found
+    assert ("eval", "trim", "notrim", "eer") not in found  # one level is the whole
+
+
+@pytest.mark.parametrize("content, message", [
+    ("bonafide target 1\nbonafide nontarget 0\n", "no ASV spoof scores in all"),
+    ("bonafide target 1\nbonafide nontarget x\n", "not finite numbers"),
+    ("spk trial score\na b 1\n", "no column for attack"),
+])  # fmt: skip
+def test_faults_of_an_asv_file_are_named(tmp_path, content, message):
+    (tmp_path / "scores.txt").write_text("u1 1 bonafide\nu2 0 spoof\nu3 2 spoof\n")
+    (tmp_path / "asv.txt").write_text(content)
+    with pytest.raises(DataError, match=message):
+        rescore(tmp_path / "scores.txt", data=tmp_path, asv=tmp_path / "asv.txt")
 
 
 @pytest.mark.parametrize("name", ["keyed/asv5_sasv", "real/asvspoof5_dev_sasv_demo"])
