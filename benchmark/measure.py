@@ -347,8 +347,8 @@ def _averages(run_id: str, name: str, members: Sequence[str], results: Sequence[
         lacking = [m for m in members if m not in of or of[m].value is None]
         n = sum(of[m].n_bonafide for m in members if m in of)
         s = sum(of[m].n_spoof for m in members if m in of)
-        if lacking:
-            note = f"not run: {', '.join(lacking)}"
+        if lacking or not members:
+            note = f"not run: {', '.join(lacking) or 'an average of no subset'}"
             yield Result(run_id, "test", name, "average", metric, None, None, None, None, n, s, note)
         else:
             value = float(np.mean([of[m].value for m in members]))

@@ -306,6 +306,11 @@ def test_asv_rates_of_a_run(data):
         assert results.asv_file(con, rows, ["eer"]) == {}
 
 
+def test_an_average_of_nothing_has_no_value():
+    found = measure.measure("r", made_results.score_table(made_results.GOOD), averages={"average": []}).results
+    assert {(r.value, r.note) for r in found if r.kind == "average"} == {(None, "not run: an average of no subset")}
+
+
 def test_json_of_the_run_is_kept(data):
     results.collect(data, replicates=20)
     ((config,),) = ask(data, "SELECT DISTINCT config FROM run")
