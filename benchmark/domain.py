@@ -5,7 +5,6 @@ told from speech by its long steady pitches: the share of time in which the pitc
 quarter of a second.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -45,6 +44,7 @@ PITCH_S, LEAST_PITCH_S = 30.0, 2.0
 LEAST_S, LEAST_PEAK, CLIPPED = 0.25, 1e-4, 0.01  # s; of full scale (-80 dB); share of samples
 
 
+_LARGEST = 1e30  # of any number here: its square, too, is one
 _LEAST = np.array([LEAST_SPREAD[name] for name in FEATURES])
 
 
@@ -115,12 +115,15 @@ def _check_numbers(found: Domain) -> None:
     rows |= {f"range of {name}": row for name, row in found.ranges.items()}
     rows |= {f"precision {k}": row for k, row in enumerate(found.precision)}
     for name, row in rows.items():
-        if not all(type(value) in (int, float) and math.isfinite(value) for value in row):
+        if not all(type(value) in (int, float) and abs(value) < _LARGEST for value in row):
             raise ValueError(f"{name} {row}")
     lengths = [len(found.mean), len(found.scale), len(found.precision), *map(len, found.precision)]
     ranged = all(len(row) == 3 for row in found.ranges.values()) and (not size or set(FEATURES) <= set(found.ranges))
     if lengths != [size] * (3 + size) or not ranged or not all(value > 0 for value in found.scale):
         raise ValueError(f"numbers for {lengths} features, {len(found.ranges)} ranges")
+    precision = np.array(found.precision)
+    if size and np.linalg.eigvalsh(precision + precision.T).min() < 0:
+        raise ValueError("a precision that gives some distances no square root")
 
 
 def _domain(table: pa.Table) -> Domain:

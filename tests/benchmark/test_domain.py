@@ -108,6 +108,18 @@ def test_few_utterances_have_no_distance_and_missing_numbers_do_no_harm():
     assert domain.remarks(holes, MEASURED, 0.0) == []
 
 
+@pytest.mark.parametrize("change", [
+    {"mean": []}, {"mean": ["x"] * 6}, {"scale": [0.0] * 6}, {"limit": "x"}, {"limit": float("nan")}, {"rates_hz": [None]},
+    {"corpora": [1]}, {"precision": [[1.0] * 6] * 5}, {"precision": (-np.eye(6)).tolist()}, {"mean": [1e300] * 6},
+    {"ranges": {"loudness_db": [1.0, 2.0]}}, {"ranges": {}}, {"limit": None},
+])  # fmt: skip
+def test_a_profile_of_another_kind_is_none(speech, change):
+    """Each would be a traceback, or a distance that is no number, at the first recording."""
+    stored = json.loads(json.dumps({**speech.as_json(), **change}))
+    with pytest.raises((ValueError, TypeError)):
+        domain.from_json(stored)
+
+
 def test_it_survives_json(speech):
     assert domain.from_json(speech.as_json()) == speech
     assert domain.from_json(None) is None
