@@ -65,7 +65,7 @@ def _status(arguments) -> int:  # noqa: ANN001
         print(json.dumps(rows, indent=1))
     else:
         for row in rows:
-            print(printable(f"{row['state']:8s} {row['run_id']}  {row['detail']}".rstrip()))
+            print(f"{row['state']:8s} {printable(row['run_id'])}  {printable(row['detail'])}".rstrip())
         states = (
             "done",
             "running",

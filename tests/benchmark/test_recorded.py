@@ -129,7 +129,7 @@ def test_the_states_of_runs_name_the_unreadable_one_and_go_on(whole, tmp_path, c
     assert benchmark(["status", "--data", str(data)]) == 1
     said = capsys.readouterr().out.splitlines()
     assert any(line.startswith("unreadable") and first in line and "'seed' is 'x'" in line for line in said)
-    assert any(line.startswith("done") and second in line for line in said)
+    assert any(line.startswith(f"done     {second}  ") for line in said)
     assert said[-1].endswith("2 unreadable")
 
 
