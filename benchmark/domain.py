@@ -111,7 +111,8 @@ def from_json(stored: Mapping[str, Any] | None) -> Domain | None:
 def _check_numbers(found: Domain) -> None:
     """Raise ValueError unless every number is one, and as many are there as FEATURES."""
     size = len(FEATURES) if found.limit is not None else 0
-    rows = {"mean": found.mean, "scale": found.scale, "rates_hz": found.rates_hz, "limit": (found.limit or 0,)}
+    rows = {"mean": found.mean, "scale": found.scale, "rates_hz": found.rates_hz, "utterances": (found.utterances,)}
+    rows["limit"] = () if found.limit is None else (found.limit,)
     rows |= {f"range of {name}": row for name, row in found.ranges.items()}
     rows |= {f"precision {k}": row for k, row in enumerate(found.precision)}
     for name, row in rows.items():

@@ -109,7 +109,7 @@ def test_few_utterances_have_no_distance_and_missing_numbers_do_no_harm():
 
 
 @pytest.mark.parametrize("change", [
-    {"mean": []}, {"mean": ["x"] * 6}, {"scale": [0.0] * 6}, {"limit": "x"}, {"limit": float("nan")}, {"rates_hz": [None]},
+    {"mean": []}, {"mean": ["x"] * 6}, {"scale": [0.0] * 6}, {"limit": "x"}, {"limit": ""}, {"limit": []}, {"utterances": None}, {"limit": float("nan")}, {"rates_hz": [None]},
     {"corpora": [1]}, {"precision": [[1.0] * 6] * 5}, {"precision": (-np.eye(6)).tolist()}, {"mean": [1e300] * 6},
     {"ranges": {"loudness_db": [1.0, 2.0]}}, {"ranges": {}}, {"limit": None},
 ])  # fmt: skip
