@@ -100,6 +100,10 @@ CPU), channels innermost in memory where that was measured to be quicker, fused 
 product, a softmax and a product. Both compute the same function; `python -m benchmark forms` compares them on the clips
 of a catalog. `run.json` says in `form` which one a run used, and in `config.training.precision` the precision (float32
 unless a recipe says otherwise). {measured}
+
+Autocast and `torch.compile` are no part of it: recipes train in float32 where the papers do, and what a compiler gains
+depends on the machine. `--set precision=bfloat16` trains under autocast. What either brings here is measured by
+`python -m benchmark throughput --form fast channels_last bfloat16 compiled` and kept in the table `throughput`.
 """
 
 
