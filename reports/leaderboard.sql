@@ -106,7 +106,8 @@ WITH runs AS (
     WHERE  protocol = '{protocol}' AND metric = 'eer' AND setting = 'default'
     GROUP  BY ALL
 ), ranked AS (
-    SELECT *, CASE WHEN eer IS NOT NULL THEN rank() OVER (ORDER BY eer NULLS LAST) END AS rank,
+    SELECT *, CASE WHEN eer IS NOT NULL AND NOT starts_with(detector, 'shortcut_')  -- a probe has no rank
+                   THEN rank() OVER (PARTITION BY starts_with(detector, 'shortcut_') ORDER BY eer NULLS LAST) END AS rank,
            count(*) OVER (PARTITION BY entry) AS configs
     FROM   entries
 )
@@ -126,7 +127,7 @@ SELECT r.rank,
        r.n_bonafide AS "bona fide", r.n_spoof AS spoof,
        concat_ws(', ', CASE WHEN r.simulated THEN 'simulated' END, CASE WHEN r.partial THEN 'partial' END) AS data
 FROM   ranked r LEFT JOIN areas a USING (entry, config_id) LEFT JOIN printed p USING (detector, subset)
-ORDER  BY r.rank NULLS LAST, r.entry, r.config_id;
+ORDER  BY r.rank NULLS LAST, r.eer NULLS FIRST, r.entry, r.config_id;
 
 -- name: moved
 -- At least three seeds, and mean and median more than one point apart. The furthest seed is the one that moves it.

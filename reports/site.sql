@@ -101,6 +101,7 @@ SELECT {one} role, subset, kind, max(n_bonafide) AS "bona fide", max(n_spoof) AS
        format('{{:.2f}}', 100 * max(ci_high) FILTER (metric = 'eer')) AS "95 % to",
        format('{{:.2f}}', 100 * max(value) FILTER (metric = 'eer_tie_safe')) AS "tie-safe EER %",
        format('{{:.2f}}', 100 * max(value) FILTER (metric = 'auc')) AS "AUC %",
+       max(note) FILTER (metric = 'eer') AS note,
        format('{{:.4f}}', max(value) FILTER (metric = 'min_dcf')) AS "minDCF",
        format('{{:.4f}}', max(value) FILTER (metric = 'act_dcf')) AS "actDCF",
        format('{{:.4f}}', max(value) FILTER (metric = 'cllr')) AS "Cllr bits",
@@ -109,8 +110,7 @@ SELECT {one} role, subset, kind, max(n_bonafide) AS "bona fide", max(n_spoof) AS
        format('{{:.2f}}', 100 * max(value) FILTER (metric = 'accuracy')) AS "accuracy %",
        format('{{:.2f}}', 100 * max(value) FILTER (metric = 'precision')) AS "precision %",
        format('{{:.2f}}', 100 * max(value) FILTER (metric = 'recall')) AS "recall %",
-       format('{{:.2f}}', 100 * max(value) FILTER (metric = 'f1')) AS "F1 %",
-       max(note) FILTER (metric = 'eer') AS note
+       format('{{:.2f}}', 100 * max(value) FILTER (metric = 'f1')) AS "F1 %"
 FROM   result
 {where}
 GROUP  BY {one} role, subset, kind

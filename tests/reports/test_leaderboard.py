@@ -106,6 +106,13 @@ def test_the_overview_has_a_column_per_scenario_and_no_probes(page):
     assert "| cross_method/librisevoc | shortcut_duration_s |" in overview
 
 
+def test_probes_stand_below_the_detectors_without_a_rank(page):
+    rows = section(page, "cross_method/librisevoc").split("\n| rank ")[1].split("<details>")[0].splitlines()[2:]
+    found = [[cell.strip() for cell in row.split("|")[1:4]] for row in rows if row]
+    assert [name for *_, name in found] == ["lfcc_gmm", "mean_pool", "shortcut_duration_s"]
+    assert [rank for rank, *_ in found] == ["1", "2", ""]
+
+
 def test_published_stands_beside_measured_but_simulated_data_get_no_difference(page):
     rows = section(page, "inner/decro_en")
     line = next(line for line in rows.splitlines() if line.startswith("| aasist | eval | eer |"))
