@@ -117,7 +117,8 @@ def _corpora(node: dict, wanted: set[str], refused: set[str], *, all_hold: bool 
         return
     sides = [node["left"], node["right"]] if node["class"] == "COMPARISON" else node.get("children", [])
     names = [side["column_names"][-1] for side in sides if side["class"] == "COLUMN_REF"]
-    words = {str(side["value"]["value"]) for side in sides if side["class"] == "CONSTANT"}
+    constants = [side["value"] for side in sides if side["class"] == "CONSTANT"]
+    words = {str(constant["value"]) for constant in constants if not constant["is_null"]}
     if "corpus" in names and node["type"] in ("COMPARE_EQUAL", "COMPARE_IN"):
         wanted |= words
     elif "corpus" in names and node["type"] in ("COMPARE_NOTEQUAL", "COMPARE_NOT_IN") and all_hold:
