@@ -9,7 +9,7 @@ from protocols import predicate
     ("corpus = 'decro' AND fold < 0.5", {"decro"}, set()),
     ("corpus IN ('decro', NULL) OR corpus = 'wavefake'", {"decro", "wavefake"}, set()),
     ("corpus <> 'decro' AND label = 'spoof'", set(), {"decro"}),
-    ("NOT (corpus = 'decro')", set(), set()),
+    ("NOT (corpus = 'decro')", set(), {"decro"}),  # which DuckDB reads as <>
     ("corpus = NULL", set(), set()),
     ("corpus <> NULL AND fold < NULL", set(), set()),
     ("NULL IS NOT NULL AND attack BETWEEN NULL AND 'b'", set(), set()),
