@@ -81,7 +81,12 @@ def _alone(name: str, threads: int, options: dict[str, Any]) -> Throughput:
 
     torch.set_num_threads(threads)
     keep_freed_memory()
-    return measured(name, **options)
+    try:
+        return measured(name, **options)
+    except Exception as error:
+        if options["form"] != "compiled":
+            raise
+        return _unmeasured(name, threads, options, f"does not compile here ({' '.join(str(error).split())[:160]})")
 
 
 def measure_all(
@@ -90,7 +95,8 @@ def measure_all(
 ) -> Iterator[Throughput]:  # fmt: skip
     """Measure detectors one after the other, each in its own process, and keep every figure in DATA/throughput.
 
-    A detector whose process is killed gives a row of its own with the reason. Raises DataError for an unknown form.
+    A detector whose process is killed, or that the compiler does not take, gives a row of its own with the reason.
+    Raises DataError for an unknown form.
     """
     for form in forms:
         if form not in FORMS:
@@ -112,21 +118,21 @@ def _measured(
                 try:
                     row = pool.submit(_alone, name, threads, options).result()
                 except BrokenProcessPool:
-                    row = _killed(name, threads, options)
+                    row = _unmeasured(name, threads, options, "killed, perhaps for want of memory")
             path = data / "throughput" / f"{name}-{form}-{device.replace(':', '')}.json"
             with atomic(path) as temporary:
                 temporary.write_text(json.dumps(asdict(row), indent=1, sort_keys=True))
             yield row
 
 
-def _killed(name: str, threads: int, options: dict[str, Any]) -> Throughput:
+def _unmeasured(name: str, threads: int, options: dict[str, Any], note: str) -> Throughput:
     from benchmark import record
 
     about = detectors.describe(name)
     samples = options["samples"] or about["input"].samples or WHOLE_SAMPLES
     return Throughput(
         name, options["form"], record.device_name(options["device"]), threads, samples, options["batch_size"],
-        about["parameters"], None, None, None, None, "", "killed, perhaps for want of memory",
+        about["parameters"], None, None, None, None, "", note,
     )  # fmt: skip
 
 
@@ -225,12 +231,12 @@ def _measure(arguments: Any) -> int:
         seconds=arguments.seconds, samples=arguments.samples,
     )  # fmt: skip
     print(HEAD)
-    killed = 0
+    unmeasured = 0
     for row in rows:
-        killed += row.note is not None
+        unmeasured += row.note is not None
         print(line(row), row.note or "", flush=True)
         if arguments.write_table and row.form == "fast" and row.note is None:
             write_table([row])
     results.collect(arguments.data)
     print(f"kept in {arguments.data / 'results.duckdb'}, table throughput")
-    return 1 if killed else 0
+    return 1 if unmeasured else 0
