@@ -40,22 +40,22 @@ def reproduce(
     weights: the file that the run started from, where it had one; lists: folder of the user's trial lists. Raises
     DataError if there is no such run, the catalog holds other trials than the run was made on, or the repetition fails.
     """
-    recorded = _record(data, run_id)
+    about = _record(data, run_id)
     with catalog.connect(data / "catalog.duckdb") as con:
-        on = grid.trials(con, recorded["protocol"], partial=recorded["partial"], lists=lists)
-    if on.fingerprint != recorded["trials_fingerprint"]:
+        on = grid.trials(con, about["protocol"], partial=about["partial"], lists=lists)
+    if on.fingerprint != about["trials_fingerprint"]:
         raise DataError(
-            f"{run_id}: the catalog gives other trials for {recorded['protocol']} than the run had "
-            f"({on.fingerprint[:12]} now, {recorded['trials_fingerprint'][:12]} then); ingest the same corpora again"
+            f"{run_id}: the catalog gives other trials for {about['protocol']} than the run had "
+            f"({on.fingerprint[:12]} now, {about['trials_fingerprint'][:12]} then); ingest the same corpora again"
         )
-    how = Settings.from_json(recorded["config"])
+    how = Settings.from_json(about["config"])
     _check_weights(how, weights, run_id)
-    cell = grid.cell(recorded["protocol"], on, how, recorded["seed"], recorded["trained"])
+    cell = grid.cell(about["protocol"], on, how, about["seed"], about["trained"])
     failures = run.run(data, [cell], {cell.protocol: on}, machine, weights=weights, out=data / WHERE)
     if failures:
         raise DataError(f"{run_id} could not be repeated: {failures[0].reason}")
     again = recorded.run(record.folder(data / WHERE, cell.run_id))
-    return _compared(data, run_id, cell.run_id, tuple(_changed(recorded, again)))
+    return _compared(data, run_id, cell.run_id, tuple(_changed(about, again)))
 
 
 def _record(data: Path, run_id: str) -> dict[str, Any]:

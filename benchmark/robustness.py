@@ -28,14 +28,14 @@ def score(data: Path, run_id: str, words: Sequence[str], machine: running.Machin
     subsets they are in; `original` is scored as well, and dev stays as it was, so that thresholds do not move.
     Raises DataError if there is no such run, or a variant has no shards for some test utterance.
     """
-    recorded = _record(data, run_id)
+    about = _record(data, run_id)
     with catalog.connect(data / "catalog.duckdb") as con:
-        on = grid.trials(con, recorded["protocol"], partial=recorded["partial"], lists=lists)
+        on = grid.trials(con, about["protocol"], partial=about["partial"], lists=lists)
         test = _once(on.role("test"))
         words = [ORIGINAL, *(word for word in (words or _complete(con, test)) if word != ORIGINAL)]
         _refuse_missing(con, test, words)
     through = _through(on, test, words)
-    cell = _cell(run_id, recorded, words)
+    cell = _cell(run_id, about, words)
     inside(data / "models", cell.train_key)  # a record can come from anywhere
     with lock(running.model_folder(data, cell) / "lock"):
         if not running.done(data, cell):
@@ -104,12 +104,11 @@ def _through(on: Trials, test: pa.Table, words: Sequence[str]) -> Trials:
     )
 
 
-def _cell(run_id: str, recorded: dict[str, Any], words: Sequence[str]) -> Cell:
-    about = grid.digest([run_id, *words])
-    how = Settings.from_json(recorded["config"])
-    name = f"robustness-{run_id}-{about}"
+def _cell(run_id: str, about: dict[str, Any], words: Sequence[str]) -> Cell:
+    how = Settings.from_json(about["config"])
+    name = f"robustness-{run_id}-{grid.digest([run_id, *words])}"
     code = grid.code_version(how.detector, how.input["feature"])
-    return Cell(recorded["protocol"], how.detector, recorded["seed"], how, recorded["train_key"], name, True, code)
+    return Cell(about["protocol"], how.detector, about["seed"], how, about["train_key"], name, True, code)
 
 
 def _score(data: Path, cell: Cell, on: Trials, machine: running.Machine) -> None:
