@@ -84,9 +84,10 @@ def _alone(name: str, threads: int, options: dict[str, Any]) -> Throughput:
     try:
         return measured(name, **options)
     except Exception as error:
-        if options["form"] != "compiled":
+        if options["form"] in ("fast", "plain"):
             raise
-        return _unmeasured(name, threads, options, f"does not compile here ({' '.join(str(error).split())[:160]})")
+        why = " ".join(str(error).split())[:160]
+        return _unmeasured(name, threads, options, f"does not run in this form here ({why})")
 
 
 def measure_all(
@@ -95,8 +96,8 @@ def measure_all(
 ) -> Iterator[Throughput]:  # fmt: skip
     """Measure detectors one after the other, each in its own process, and keep every figure in DATA/throughput.
 
-    A detector whose process is killed, or that the compiler does not take, gives a row of its own with the reason.
-    Raises DataError for an unknown form.
+    A detector whose process is killed, or that does not run in a form that none needs, gives a row of its own with
+    the reason. Raises DataError for an unknown form.
     """
     for form in forms:
         if form not in FORMS:
