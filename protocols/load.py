@@ -51,7 +51,10 @@ def load(name: str, folder: Path | None = None) -> Protocol:
     if name not in files:
         raise nearest(name, files, what="protocol")
     path, values = files[name]
-    return _protocol(name, path, _fill(_table(path, folder), values))
+    try:
+        return _protocol(name, path, _fill(_table(path, folder), values))
+    except (AttributeError, TypeError, ValueError) as error:  # a list where a table belongs, a word for a seed ...
+        raise DataError(f"{_place(path)}: a value is not of the kind that its key takes ({error})") from None
 
 
 def _files(folder: Path | None) -> dict[str, tuple[Path, dict]]:
@@ -200,9 +203,9 @@ def _role(role: str, subset: str | None, table: dict, place: str, lists: Mapping
     parts = []
     for given in table.get("part", [{}]):
         _known(given, _PART, f"{where} part")
-        conditions = [*_strings(shared.get("where", [])), *_strings(given.get("where", []))]
+        conditions = [text for table in (shared, given) for text in _strings(table.get("where", []), where)]
         parts.append(_part(shared | given | {"where": conditions}, where, lists))
-    equal = tuple(_column(word, where) for word in _strings(table.get("equal", [])))
+    equal = tuple(_column(word, where) for word in _strings(table.get("equal", []), where))
     shares, reference = _shares(table.get("shares"), where), _reference(table.get("reference"), where, lists)
     return Role(role, subset, tuple(parts), shares, equal, reference, _count(table, where))
 
@@ -297,7 +300,7 @@ def _lists(tables: dict, place: str) -> dict[str, TrialList]:
 
 
 def _listed(given: Sequence[str], lists: Mapping[str, TrialList], place: str) -> tuple[tuple[str, str], ...]:
-    return tuple((name, lists[_one_of(name, lists, "list", place)].id) for name in _strings(given))
+    return tuple((name, lists[_one_of(name, lists, "list", place)].id) for name in _strings(given, place))
 
 
 def _groups(table: dict, subsets: Sequence[str], place: str) -> dict[str, tuple[str, ...]]:
@@ -305,7 +308,7 @@ def _groups(table: dict, subsets: Sequence[str], place: str) -> dict[str, tuple[
     groups = {}
     for name, members in table.items():
         found = []
-        for member in _strings(members):
+        for member in _strings(members, f"{place} {name}"):
             hits = [subset for subset in subsets if fnmatchcase(subset, member)]
             if not hits:
                 raise DataError(f"{place} {name}: {nearest(member, subsets, what='subset')}")
@@ -341,8 +344,11 @@ def _column(word: str | None, place: str) -> str | None:
     return word if word is None else _one_of(word, predicate.columns(), "column", place)
 
 
-def _strings(value: object) -> list[str]:
-    return [value] if isinstance(value, str) else list(value)
+def _strings(value: object, place: str) -> list[str]:
+    found = [value] if isinstance(value, str) else value
+    if not (isinstance(found, list) and all(isinstance(one, str) for one in found)):
+        raise DataError(f"{place}: {value!r} is neither a string nor a list of them")
+    return found
 
 
 def _text(value: object, place: str) -> str:
