@@ -31,7 +31,8 @@ def narrow() -> Iterator[None]:
 def config(name: str) -> dict:
     """Settings that make it small, without any file."""
     cls = detectors.get(name)
-    length = {"samples": SAMPLES} if "samples" in detectors.settings(name) else {}
+    free = "samples" in detectors.settings(name) and not cls.INPUT.fixed
+    length = {"samples": SAMPLES} if free else {}
     return {**cls.OFFLINE, **cls.SMALL, **length}
 
 
