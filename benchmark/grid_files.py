@@ -78,14 +78,15 @@ def _grid(name: str, table: Mapping[str, Any], path: Path) -> Grid:
     seeds = _typed(table, "seeds", int, 1, path)
     if not parts or seeds < 1:
         raise DataError(f"grid {path}: it needs at least one [[part]] with protocols and detectors, and seeds >= 1")
+    own = _typed(table, "set", dict, {}, path)
+    for detector, settings in own.items():
+        if not isinstance(settings, dict):
+            raise DataError(f"grid {path}: [set.{detector}] is a table of settings, not {settings!r}")
     levels = {level: _level(about, path) for level, about in _typed(table, "levels", dict, {}, path).items()}
-    columns = {
-        key: (about.get("protocol", ""), about["subset"])
-        for key, about in _typed(table, "columns", dict, {}, path).items()
-    }
+    columns = {key: _shown(key, about, path) for key, about in _typed(table, "columns", dict, {}, path).items()}
     return Grid(
         name, _typed(table, "title", str, name, path), _typed(table, "source", str, "", path),
-        _typed(table, "note", str, "", path), seeds, _typed(table, "set", dict, {}, path), parts,
+        _typed(table, "note", str, "", path), seeds, own, parts,
         levels or {"default": ({}, None)}, columns,
     )  # fmt: skip
 
@@ -97,18 +98,32 @@ def _typed(table: Mapping[str, Any], key: str, kind: type, default: Any, path: P
     return value
 
 
-def _part(entry: Mapping[str, Any], path: Path) -> Part:
-    if set(entry) != {"protocols", "detectors"}:
-        has = ", ".join(sorted(entry)) or "nothing"
+def _shown(key: str, about: Any, path: Path) -> tuple[str, str]:
+    if not (
+        isinstance(about, dict) and isinstance(about.get("subset"), str) and about.keys() <= {"protocol", "subset"}
+    ):
+        raise DataError(f"grid {path}: [columns.{key}] has a subset and perhaps a protocol, not {about!r}")
+    return _typed(about, "protocol", str, "", path), about["subset"]
+
+
+def _part(entry: Any, path: Path) -> Part:
+    if not isinstance(entry, dict) or set(entry) != {"protocols", "detectors"}:
+        has = repr(entry) if not isinstance(entry, dict) else ", ".join(sorted(entry)) or "nothing"
         raise DataError(f"grid {path}: a [[part]] has protocols and detectors, not {has}")
-    return Part(tuple(entry["protocols"]), tuple(entry["detectors"]))
+    return Part(*(_words(entry[key], key, path) for key in ("protocols", "detectors")))
+
+
+def _words(value: Any, key: str, path: Path) -> tuple[str, ...]:
+    if not (isinstance(value, list) and all(isinstance(word, str) for word in value)):
+        raise DataError(f"grid {path}: {key} = {value!r} is not a list of names")
+    return tuple(value)
 
 
 def _level(about: Any, path: Path) -> tuple[Mapping[str, Any], tuple[str, ...] | None]:
     if not isinstance(about, dict):
         raise DataError(f"grid {path}: a level is a table of settings, not {about!r}")
-    protocols = about.get("protocols")
-    return {k: v for k, v in about.items() if k != "protocols"}, tuple(protocols) if protocols else None
+    protocols = _words(about.get("protocols", []), "protocols", path)
+    return {k: v for k, v in about.items() if k != "protocols"}, protocols or None
 
 
 def chosen(patterns: Sequence[str], known: Iterable[str], *, what: str) -> list[str]:

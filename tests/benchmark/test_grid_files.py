@@ -70,6 +70,11 @@ def test_levels_override_the_grid_and_the_user_overrides_both(tmp_path):
     ("titel = 'x'", "title"),
     ("seeds = true\n[[part]]\nprotocols=['a']\ndetectors=['b']", "seeds"),
     ("levels = {a = 3}\n[[part]]\nprotocols=['a']\ndetectors=['b']", "level"),
+    ("part = [3]", r"a \[\[part\]\] has protocols and detectors, not 3"),
+    ("[[part]]\nprotocols='a'\ndetectors=['b']", "protocols = 'a' is not a list of names"),
+    ("[columns.task]\nprotocol='a'\n[[part]]\nprotocols=['a']\ndetectors=['b']", r"\[columns.task\] has a subset"),
+    ("set = {all = 3}\n[[part]]\nprotocols=['a']\ndetectors=['b']", r"\[set.all\] is a table"),
+    ("levels = {a = {protocols = 3}}\n[[part]]\nprotocols=['a']\ndetectors=['b']", "protocols = 3 is not a list"),
     ("title = ", "small.toml"),
 ])  # fmt: skip
 def test_a_mistake_in_a_grid_is_one_line_that_names_the_file(tmp_path, text, says):
