@@ -17,7 +17,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 import soundfile
 
@@ -316,15 +316,23 @@ def _plain(word: str) -> str:
     return re.sub(r'[\s/\\:*?"<>|_]+', "_", unicodedata.normalize("NFC", word)).strip("_. ").casefold()
 
 
+def _address(url: str) -> SplitResult:
+    """The parts of an address; none of one that is none, such as `http://[`: no file fits it, and its row says so."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return urlsplit("")
+
+
 def _address_file(url: str) -> str:
     """The file name at the end of a direct address; empty for the page of a video."""
-    name = unquote(urlsplit(url).path).rpartition("/")[2]
+    name = unquote(_address(url).path).rpartition("/")[2]
     return name if os.path.splitext(name)[1] else ""
 
 
 def _video(url: str) -> re.Pattern | None:
     """What the name of a video's file holds: YouTube's id, or Bilibili's number and page, or its episode."""
-    parsed = urlsplit(url)
+    parsed = _address(url)
     query = parse_qs(parsed.query)
     bilibili = re.search(r"BV[0-9A-Za-z]{10}|(?<=play/)ep\d+", f"{parsed.path} {' '.join(query.get('bvid', []))}")
     if bilibili:

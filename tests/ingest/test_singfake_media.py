@@ -200,3 +200,10 @@ def test_the_published_annotation(tmp_path):
     assert len(songs) == 1481 and songs[-1].song == "1481"
     assert sum(song.label == "unknown" for song in songs) == 1
     assert all(singfake_media._video(song.url) or singfake_media._address_file(song.url) for song in songs)
+
+
+@pytest.mark.parametrize("url", ["http://[", "https://[]/watch?v=abcdefghijk", "http://[x]/a.mp3"])
+def test_an_address_that_is_none_fits_no_file(url):
+    from ingest import singfake_media
+
+    assert singfake_media._address_file(url) == "" and singfake_media._video(url) is None
