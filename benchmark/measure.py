@@ -282,6 +282,8 @@ def value_of(name: str, ranked: Ranked, asv: AsvRates | None) -> tuple[float | N
 def _tandem(name: str, ranked: Ranked, asv: AsvRates | None) -> tuple[float | None, str | None]:
     if asv is None:
         return None, "no ASV scores of these trials in the catalog"
+    if min(metrics.tdcf_weights(asv, form=name.rpartition("_")[2])) < 0:
+        return None, "the ASV error rates give a negative weight"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         value = metrics.min_tdcf(ranked, asv=asv, form=name.rpartition("_")[2])[0]
@@ -306,7 +308,7 @@ def _intervals(
         elif name != "min_dcf":
             continue
         default = weights[0] + min(weights[1:])
-        if default > 0:
+        if default > 0 and min(weights) >= 0:
             costs[name] = tuple(w / default for w in weights)
     if costs:
         how = {**how, "replicates": min(how["replicates"], COST_REPLICATES)}

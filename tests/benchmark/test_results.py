@@ -382,3 +382,12 @@ def test_the_corpora_of_a_subset_are_named_once_with_their_languages(tmp_path):
     assert {row[0] for row in ask(tmp_path, "SELECT corpora FROM tested WHERE role = 'test'")} == {
         "ctrsvdd en/zh + decro en/zh"
     }
+
+
+def test_asv_rates_with_a_negative_weight_give_no_cost_and_say_so():
+    from benchmark import metrics
+    from benchmark.measure import value_of
+
+    ranked = metrics.rank(np.array([0.4, 0.9, 0.7]), np.array([0.1, 0.5, 0.3]))
+    asv = metrics.AsvRates(p_fa=0.1, p_miss=1.0, p_fa_spoof=0.5)  # C1 = 0.9405 * (1 - 1) - 0.0095 * 10 * 0.1 < 0
+    assert value_of("min_tdcf_2019", ranked, asv) == (None, "the ASV error rates give a negative weight")
