@@ -62,6 +62,15 @@ def test_silence_is_finite(name):
     assert torch.isfinite(extractors.get(name).extract(torch.zeros(2, 8000))).all()
 
 
+@pytest.mark.parametrize("clips", [1, 3])
+@pytest.mark.parametrize("name", CHEAP)
+def test_a_network_can_be_trained_on_what_comes_out(name, clips):
+    x = extractors.get(name).extract(waves()[:1].repeat(clips, 1))
+    weight = torch.ones((), requires_grad=True)
+    (weight * x).sum().backward()
+    assert weight.grad == pytest.approx(float(x.sum()), rel=1e-3)
+
+
 def test_the_key_follows_name_parameters_and_nothing_else():
     keys = {
         (name, preset, tuple(extractors.get(name, preset=preset).params.items())): extractors.get(
