@@ -93,6 +93,14 @@ def test_faults_of_the_file_are_named(tmp_path, content, message):
         score_files.read(path)
 
 
+@pytest.mark.parametrize("name", ["B01", "B02"])
+def test_scores_of_the_ctrsvdd_baselines_are_read(name):
+    table = score_files.read(shared("protocols", "ctrsvdd", f"{name}.csv.gz"))
+    assert table.column_names == ["file", "score"]
+    numbers = sorted(int(file.rpartition("_")[2]) for file in table["file"].to_pylist())
+    assert numbers == list(range(1, 92_770))  # the whole test set, each once
+
+
 def test_labels_in_the_file_are_enough(tmp_path):
     path = tmp_path / "scores.txt"
     path.write_text("".join(f"u{k} {s} bonafide\n" for k, s in enumerate([3, 2, 1, 0.5]))

@@ -6,14 +6,13 @@ import json
 from collections import Counter, defaultdict
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from miniatures import parsed
 from shared_data import shared
 
 from ingest import corpora, rows, text
-from ingest.corpora import _keys2021
+from ingest.corpora import _keys2021, asvspoof5
 from ingest.types import DataError
 
 LA19 = "ASVspoof2019_LA_cm_protocols"
@@ -298,10 +297,18 @@ def test_the_trial_lists_of_seed_002_name_rows_of_the_key(tmp_path):
             assert label == {"1": "bonafide", "0": "spoof"}[row["label"]] and (attack or "-") == row["attack"]
 
 
-def test_label_words_of_wildsvdd_are_known():
-    with gzip.open(shared("protocols", "singfake", "wildsvdd_train.csv.gz"), "rt", encoding="utf-8") as file:
-        words = {row["Bonafide Or Deepfake"] for row in csv.DictReader(file)}
-    assert set(text.labels(pa.array(sorted(words))).to_pylist()) == {"bonafide", "spoof"}
+@pytest.mark.parametrize("part, bonafide, spoof", [("train", 970, 1662), ("test_A", 218, 316), ("test_B", 28, 29)])
+def test_labels_of_wildsvdd_are_read(part, bonafide, spoof):
+    table = text.csv_rows(shared("protocols", "singfake", f"wildsvdd_{part}.csv.gz"), ("Title", "Bonafide Or Deepfake"))
+    assert Counter(text.labels(table["Bonafide Or Deepfake"]).to_pylist()) == {"bonafide": bonafide, "spoof": spoof}
+
+
+def test_codecs_of_asvspoof5_are_those_of_its_list():
+    """58 lines name a codec and its quality, then comes a second table."""
+    table = text.content(shared("protocols", "asvspoof5", "ASVspoof5.codec.config.csv"))
+    lines = [line.split(",") for line in table.split(",,,")[0].splitlines()[1:]]
+    assert len(lines) == 58
+    assert {asvspoof5.CODECS[line[0]] for line in lines} == {*asvspoof5.CODECS.values()} - {"none"}
 
 
 def test_expected_counts_are_the_constants():
