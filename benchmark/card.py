@@ -10,7 +10,7 @@ from typing import Any
 
 import duckdb
 
-from benchmark import detectors, results
+from benchmark import detectors, level, results
 from benchmark.calibration import Calibration
 from benchmark.domain import Domain
 from benchmark.trained import Trained
@@ -111,7 +111,8 @@ def _opening(trained: Trained) -> str:
     lines = [
         "A detector of synthetic or converted speech and singing. Its score is higher for bona fide recordings.",
         f"Design: {about['paper'] or 'see the source file'}. "
-        f"{sum(p.numel() for p in trained.network.parameters()):,} parameters; hears {length} as {spec['feature']}.",
+        f"{sum(p.numel() for p in trained.network.parameters()):,} parameters; hears {length} as {spec['feature']}"
+        f"{level.SAID[spec.get('level', 'as_is')]}.",
     ]
     if trained.provenance.get("simulated"):
         lines.append("**Trained or scored on simulated corpora: its figures say nothing about real recordings.**")

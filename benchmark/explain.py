@@ -35,7 +35,9 @@ def explain(detector: DeepfakeDetector, recording: Recording, verdict: Verdict) 
     towards = verdict.verdict or "spoof"
     (start_s, end_s, score), why = deciding(detector, recording, verdict)
     start, end = round(start_s * RATE_HZ), round(end_s * RATE_HZ)
-    x = detector.features([recording.cut(start, end)]).clone()  # outside inference mode, so that gradients can pass
+    x = detector.features(
+        [detector.heard(recording).cut(start, end)]
+    ).clone()  # outside inference mode, so that gradients can pass
     try:
         maps, reason = gradcam.maps(detector.network, x, towards=towards), None
     except gradcam.NoMap as none:

@@ -141,6 +141,7 @@ class DeepfakeDetector:
 
     def _scores(self, recording: Recording) -> tuple[list[tuple[float, float, float]], float | None]:
         """The windows with their scores, and the benchmark's score; None where it is not defined."""
+        recording = self.heard(recording)
         samples, length = self.trained.input["samples"], recording.wave.size
         size = samples or WINDOW
         begins = windows.starts(length, size, self.overlap)
@@ -156,6 +157,10 @@ class DeepfakeDetector:
         spans = [(b / RATE_HZ, min(b + size, length) / RATE_HZ, s) for b, s in zip(begins, scores)]
         return spans, score
 
+    def heard(self, recording: Recording) -> Recording:
+        """The recording at the level at which the detector hears whole clips: cut from this what `features` takes."""
+        return recording.at(self.trained.input.get("level", "as_is"))
+
     def own_start(self, length: int) -> int:
         """First sample of the window that the benchmark scores in `length` samples; 0 for detectors of whole clips, and
         for crops at random, which a file without an utterance's name cannot have."""
@@ -165,15 +170,18 @@ class DeepfakeDetector:
         return crop_start(length, size, crop=self.trained.input["test_crop"]) if size and length > size else 0
 
     def features(self, waves: Sequence[np.ndarray]) -> Any:
-        """Waves (sample,) of one length, filled if too short -> what the network reads, (batch, ...) on its device."""
+        """Waves (sample,) of one length, cut from what is `heard`, filled if too short -> what the network reads,
+        (batch, ...) on its device."""
         import torch
 
+        from benchmark.level import of_crops
         from benchmark.loader import fill
 
         size, short = self.trained.input["samples"], self.trained.input["short"]
         filled = [fill(w, size, short=short) if size and w.size < size else w for w in waves]
         with torch.inference_mode():
-            return self.extractor.extract(torch.from_numpy(np.stack(filled)).to(self.device))
+            crops = torch.from_numpy(np.stack(filled)).to(self.device)
+            return self.extractor.extract(of_crops(crops, self.trained.input.get("level", "as_is")))
 
     def _windows(self, recording: Recording, begins: Sequence[int], size: int) -> list[float]:
         scores: list[float] = []

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from benchmark import references, variants
+from benchmark import level, references, variants
 from benchmark.batch import Batch, targets
 from benchmark.distribution import ALONE, Share
 from benchmark.feeds import Feed
@@ -70,7 +70,7 @@ class Loader:
 
     rows: pyarrow table of trials (utt_id, label; variant, weight, reference, reference_mode and the EXTRA columns
         where it has them).
-    spec: the detector's input as a dict (feature, params, samples, train_crop, test_crop, short; train_samples,
+    spec: the detector's input as a dict (feature, params, samples, train_crop, test_crop, short, level; train_samples,
         train_short and windows where training differs from scoring).
     feed: what the detector's recipe asks for beside crops.
     group_by: the column whose groups dev selection averages over.
@@ -98,6 +98,7 @@ class Loader:
         self.weight = rows["weight"].to_numpy() if "weight" in rows.column_names else None
         self.samples: int | None = (spec.get("train_samples") if train else None) or spec["samples"]
         self.windows = train and spec.get("windows", False)
+        self.level = spec.get("level", "as_is")
         self.pool = references.Pool(rows) if train and self.feed.reference else None
         self.named = _named_references(rows) if self.feed.reference and not train else None
         if self.pool is not None and (lost := int((~self.pool.usable).sum())):
@@ -108,7 +109,7 @@ class Loader:
         self._rows: np.ndarray | None = None
         self.stored: FeatureReader | None = None
         self.plain = isinstance(reader, Reader) and self.samples is not None and not (
-            self.feed.transform or self.feed.variants or self.feed.reference
+            self.feed.transform or self.feed.variants or self.feed.reference or self.level == "clip_peak"
         )  # fmt: skip
 
     def arrange(self, *, batch_size: int, mix: Mapping[str, Mapping[str, float]] | None = None, draws: int = 0) -> None:
@@ -252,9 +253,9 @@ class Loader:
         return self._extracted(columns) if self.device.type == "cpu" else columns
 
     def _extracted(self, columns: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        wave = columns["x"]
-        more = {name: extractor.extract(wave) for name, extractor in self.feed.companions.items()}
-        return {**columns, "x": self.extractor.extract(wave), **more}
+        waves = {name: level.of_crops(columns[name], self.level) for name in ("x", "reference") if name in columns}
+        more = {name: extractor.extract(waves["x"]) for name, extractor in self.feed.companions.items()}
+        return {**columns, **waves, "x": self.extractor.extract(waves["x"]), **more}
 
     def _crops(self, draws: list[Draw]) -> np.ndarray:
         """The crops of stored clips that nothing is done to, float32 (clip, sample): the numbers of _crop() without
@@ -311,15 +312,16 @@ class Loader:
     def _crop(self, draw: Draw, word: str) -> np.ndarray:
         """The samples of a draw: all, one window, or a crop; a clip that is too short is filled.
 
-        Of a stored clip that nothing is done to before its crop only the crop is read.
+        Of a stored clip that nothing is done to before its crop, not even to its level, only the crop is read.
         """
         utt_id, own, samples = self.utt_id[draw.row], self.variant[draw.row], self.samples
         stored = word == own or (own == "original" and variants.stored(self.reader, utt_id, word))
         wave = None
-        if not stored or samples is None or self.feed.transform is not None:
+        if not stored or samples is None or self.feed.transform is not None or self.level == "clip_peak":
             wave = self.reader.wave(utt_id, word if stored else own)
             wave = wave if stored else variants.made(wave, utt_id, word)
             wave = wave if self.feed.transform is None else self._transformed(wave, draw.seed)
+            wave = level.of_clip(wave, self.level)
         if samples is None:
             return wave
         length = self.reader.length(utt_id, word) if wave is None else wave.size
@@ -339,12 +341,14 @@ class Loader:
         if self.pool is not None:
             other = self.pool.draw(draw.row, np.random.default_rng([draw.seed, 2]))
             wave = self.reader.wave(self.utt_id[other], self.variant[other])
-            return wave if self.feed.transform is None else self._transformed(wave, draw.seed, 3)
+            wave = wave if self.feed.transform is None else self._transformed(wave, draw.seed, 3)
+            return level.of_clip(wave, self.level)
         if self.named is None or self.named[draw.row] is None:
             return None
         name, mode = self.named[draw.row]
         random = np.random.default_rng(derive(0, "reference", self.utt_id[draw.row], name, mode))
-        return references.degraded(self.reader.wave(name, self.variant[draw.row]), mode, random)
+        wave = references.degraded(self.reader.wave(name, self.variant[draw.row]), mode, random)
+        return level.of_clip(wave, self.level)
 
     def _batch(self, draws: list[Draw], made: Future) -> Batch:
         rows, columns = [draw.row for draw in draws], made.result()

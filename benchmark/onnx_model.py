@@ -15,6 +15,7 @@ import torch
 
 from benchmark import onnx_forms
 from benchmark.inference import WINDOW
+from benchmark.level import SAID
 from benchmark.trained import Trained
 from features import extractors
 from ingest.files import atomic
@@ -43,7 +44,8 @@ class _Scored(torch.nn.Module):
 def write(trained: Trained, path: Path) -> tuple[float, str]:
     """Write the model; returns the largest difference of a score from PyTorch's, and what its input is.
 
-    The input `x` is the detector's feature, (batch, ...) of any batch: the wave itself for detectors of raw audio.
+    The input `x` is the detector's feature, (batch, ...) of any batch: the wave itself for detectors of raw audio, at
+    the level that the detector hears it.
     Raises Inexpressible if the network has no ONNX form, DataError if the extra `onnx` is not installed.
     """
     try:
@@ -84,7 +86,8 @@ def write(trained: Trained, path: Path) -> tuple[float, str]:
             ours = model(x).numpy()
             worst = max(worst, float(np.abs(ours - their).max() / max(1.0, np.abs(ours).max())))
     shape = ", ".join(str(size) for size in inputs[0].shape[1:])
-    return worst, f"x (batch, {shape}) of {spec['feature']} to score (batch,)"
+    at = SAID[spec.get("level", "as_is")]
+    return worst, f"x (batch, {shape}) of {spec['feature']}{at} to score (batch,)"
 
 
 def _strip(model: Any) -> None:

@@ -286,7 +286,7 @@ def _loader(
     if stored and isinstance(reader, Reader):
         loader.stored = found(
             reader.data, extractor, loader.utt_id, loader.variant, samples=loader.samples, device=device,
-            changed=loader.feed != feeds.Feed(), threads=torch.get_num_threads(),
+            changed=loader.feed != feeds.Feed() or loader.level != "as_is", threads=torch.get_num_threads(),
         )  # fmt: skip
     return loader
 

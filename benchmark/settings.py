@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmark import detectors
+from benchmark.level import LEVELS
 from ingest.types import DataError, nearest
 
 _DEFAULTS = tomllib.loads(Path(__file__).with_name("training.toml").read_text())
-INPUT_KEYS = ("samples", "train_crop", "test_crop", "short")
+INPUT_KEYS = ("samples", "train_crop", "test_crop", "short", "level")
 _CROPS = ("random", "first", "middle")
 _FILLS = ("repeat", "zero", "none")
-_INPUT_WORDS = {"train_crop": _CROPS, "test_crop": _CROPS, "short": _FILLS, "train_short": _FILLS}
+_INPUT_WORDS = {"train_crop": _CROPS, "test_crop": _CROPS, "short": _FILLS, "train_short": _FILLS, "level": LEVELS}
 _LONGEST = 3600 * 16_000  # samples in one piece: more is a slip, and no memory holds a batch of it
 _WORDS = {
     "optimizer": ("adam", "adamw", "sgd"),
@@ -150,6 +151,10 @@ def check_input(name: str, spec: Any) -> None:
     for key in ("feature", "params", "samples", "test_crop", "short"):
         if key not in spec:
             raise DataError(f"{name}: its input has no {key!r}")
+    if "level" not in spec and detectors.get(name).INPUT.level != "as_is":
+        raise DataError(
+            f"{name}: its input has no 'level'; this version takes it there, not in the network: train it again"
+        )
     _check_input(name, {key: value for key, value in spec.items() if (key, value) != ("train_short", None)})
     for key, kind in {"feature": str, "params": Mapping, "windows": bool, "fixed": bool}.items():
         if not isinstance(spec.get(key, False), kind):

@@ -8,11 +8,12 @@ with the length of the file.
 import mmap
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from benchmark import level
 from ingest import audio
 from ingest.audio import RATE_HZ, Header, Unreadable
 from ingest.resample import Resampler
@@ -24,6 +25,7 @@ LONGEST_S = 12 * 3600.0
 VOICE_S = 1200.0  # a song of this length takes 3 GB while it is separated
 VOICE_SAMPLES = int(VOICE_S * 2 * 48_000)  # over all channels
 _STEPS = np.float32(1 << 23)  # of 24 bits
+_PIECE = 1 << 20
 
 
 class TooLong(Unreadable):
@@ -38,6 +40,7 @@ class Recording:
     header: Header
     wave: np.ndarray
     overshoots: bool  # resampling went beyond full scale: a shard keeps such a clip in floats, any other in 24 bits
+    divisor: float = 1.0  # of every sample that is cut
 
     @property
     def duration_s(self) -> float:
@@ -48,9 +51,16 @@ class Recording:
         """Samples start..stop (exclusive), float32, rounded as a FLAC shard rounds them: what the benchmark scores."""
         part = np.array(self.wave[start:stop])
         _forget(self.wave)
-        if self.overshoots:
-            return part
-        return np.clip(np.rint(part * _STEPS), -_STEPS, _STEPS - 1) / _STEPS
+        if not self.overshoots:
+            part = np.clip(np.rint(part * _STEPS), -_STEPS, _STEPS - 1) / _STEPS
+        return part / self.divisor
+
+    def at(self, how: str) -> "Recording":
+        """The recording at the level of a detector's input (benchmark.level); its peak is found piece by piece."""
+        if how != "clip_peak":
+            return self
+        pieces = (self.cut(start, start + _PIECE) for start in range(0, self.wave.size, _PIECE))
+        return replace(self, divisor=level.divisor(max((np.abs(piece).max() for piece in pieces), default=0)))
 
 
 def read(path: Path | str, *, longest_s: float = LONGEST_S) -> Recording:
@@ -146,9 +156,9 @@ def _spooled(parts: Iterator[np.ndarray]) -> np.ndarray:
 
 
 def _peak(wave: np.ndarray) -> float:
-    highest, step = 0.0, 1 << 20
-    for start in range(0, wave.size, step):
-        highest = max(highest, float(np.abs(wave[start : start + step]).max()))
+    highest = 0.0
+    for start in range(0, wave.size, _PIECE):
+        highest = max(highest, float(np.abs(wave[start : start + _PIECE]).max()))
         _forget(wave)
     return highest
 

@@ -71,7 +71,7 @@ def _caption(figures: Iterable[Mapping[str, str]]) -> str:
 
 def detectors_page() -> str:
     """docs/detectors.md: every detector's source, published EERs, weights, form and recipe in brief."""
-    from benchmark import detectors, throughput
+    from benchmark import detectors, level, throughput
 
     head = ("id", "source", "published EER %", "published weights", "quick form")
     lines = [_row(head), _row(["---"] * len(head))]
@@ -79,9 +79,13 @@ def detectors_page() -> str:
         about = detectors.describe(name)
         eers = "; ".join(f"{where} {value:g}" for where, value in about["eer"].items())
         lines.append(_row((f"`{name}`", about["paper"], eers, about["weights"], about["form"])))
+    heard = {
+        how: [name for name in detectors.names() if detectors.get(name).INPUT.level == how] for how in level.LEVELS
+    }
+    heard = {how: ", ".join(f"`{name}`" for name in found) for how, found in heard.items()}
     batches = {int(figure["batch_size"]) for figure in throughput.table().values()}
     measured = f"The README's utterances/s were measured in batches of {' or '.join(map(str, sorted(batches)))}."
-    return DETECTORS_PAGE.format(table="\n".join(lines), measured=measured)
+    return DETECTORS_PAGE.format(table="\n".join(lines), measured=measured, **heard)
 
 
 DETECTORS_PAGE = """# Detectors
@@ -91,6 +95,14 @@ Written by `make readme` from `benchmark/detectors/`. What each reads, costs and
 {table}
 
 Published EERs are the papers' own, in percent, on the test sets that they name.
+
+## Level
+
+Networks hear clips as loud as they are stored, as published, but for those of singing. Divided by the peak of the whole
+clip before it is cut (`level` in the input of `run.json`: `clip_peak`): {clip_peak}.
+By the peak of what was cut (`crop_peak`): {crop_peak}.
+Training, scoring, `detect` and the page hear the same. An exported `model.onnx` begins after it.
+`--set level=as_is` (or one of the two) hears another.
 
 ## Forms
 

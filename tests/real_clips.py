@@ -8,6 +8,7 @@ import soundfile
 import torch
 from shared_data import shared
 
+from benchmark import level
 from benchmark.batch import Batch, targets
 from benchmark.metrics import eer
 from features import extractors
@@ -15,8 +16,8 @@ from features import extractors
 PER_CLASS = 8
 
 
-def waves(samples: int) -> tuple[torch.Tensor, list[str], list[str]]:
-    """(16, samples) at 16 kHz, middle crop, short clips tiled; labels and names. DECRO English, training part."""
+def waves(samples: int, how: str = "as_is") -> tuple[torch.Tensor, list[str], list[str]]:
+    """(16, samples) at 16 kHz, middle crop, short clips tiled, at a level (benchmark.level); labels and names. DECRO English, training part."""
     rows = shared("corpora", "mini-decro", "en_train.txt").read_text().split("\n")
     found: dict[str, list[str]] = {"bonafide": [], "spoof": []}
     for row in rows:
@@ -28,9 +29,9 @@ def waves(samples: int) -> tuple[torch.Tensor, list[str], list[str]]:
     for name in names:
         wave, rate_hz = soundfile.read(shared("corpora", "mini-decro", "en_train", f"{name}.wav"), dtype="float32")
         assert rate_hz == 16_000
-        clips.append(middle(wave, samples))
+        clips.append(middle(level.of_clip(wave, how), samples))
     labels = ["bonafide"] * PER_CLASS + ["spoof"] * PER_CLASS
-    return torch.from_numpy(np.stack(clips)), labels, names
+    return level.of_crops(torch.from_numpy(np.stack(clips)), how), labels, names
 
 
 def middle(wave: np.ndarray, samples: int) -> np.ndarray:
@@ -43,7 +44,7 @@ def middle(wave: np.ndarray, samples: int) -> np.ndarray:
 def batch(detector: torch.nn.Module, *, samples: int | None = None, extra: Mapping[str, Any] | None = None) -> Batch:
     """The sixteen clips as `detector` is fed with them; `samples` replaces the input length."""
     spec = detector.input
-    clips, labels, names = waves(samples or spec.samples or 48_000)
+    clips, labels, names = waves(samples or spec.samples or 48_000, spec.level)
     attacks = [None if label == "bonafide" else "ab"[i % 2] for i, label in enumerate(labels)]
     x = extractors.get(spec.feature, **spec.params).extract(clips)
     return Batch(x, targets(labels), names, {"attack": attacks, **(extra or {})})

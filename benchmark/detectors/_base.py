@@ -34,6 +34,8 @@ class Input:
     train_crop, test_crop: where a longer utterance is cut (random, first or middle). No detector tests at random; who
         sets test_crop=random gets a crop that the run's seed and the utterance's name decide.
     short: what is done with a shorter one: tiled from its start, followed by zeros, or left as it is.
+    level: what its samples are divided by (benchmark.level): as_is, nothing; clip_peak, the peak of the whole utterance
+        before it is cut; crop_peak, the peak of what was cut.
     fixed: the length is built into the network, so that a protocol's own clip length cannot replace it.
     """
 
@@ -43,6 +45,7 @@ class Input:
     train_crop: str = "random"
     test_crop: str = "first"
     short: str = "repeat"
+    level: str = "as_is"
     fixed: bool = False
     train_samples: int | None = None
     train_short: str | None = None

@@ -15,7 +15,7 @@ from benchmark.detectors._base import Detector, Input, LoadReport
 from benchmark.detectors._graph import GraphReadOut, attention_map
 from benchmark.detectors._losses import focal
 from benchmark.detectors._residual import aasist_encoder, run_encoder
-from benchmark.detectors._wave import front_end, peak_normalised
+from benchmark.detectors._wave import front_end
 from ingest.types import DataError, nearest
 
 POOLINGS = ("softmax", "max")
@@ -71,23 +71,22 @@ class SpectralFrontEnd(nn.Module):
 class CtrSvdd(Detector):
     """One of the baselines; a subclass says what its front end is.
 
-    pooling: see `GraphBackEnd`. peak: divide each clip by its largest magnitude, after the crop, as published.
+    pooling: see `GraphBackEnd`. Each crop has its own peak level, as published: it is taken after the crop.
     Loading a published file switches to the pooling that it was trained with, and turns the sign of its scores: its
     labels were flipped.
     """
 
-    INPUT = Input(feature="raw", samples=64_000, train_crop="random", test_crop="first", fixed=True)
+    INPUT = Input(feature="raw", samples=64_000, train_crop="random", test_crop="first", level="crop_peak", fixed=True)
     PAPER = "Zang et al., CtrSVDD, Interspeech 2024, section 4"
     YEAR = 2024
     CITATION = "zang2024ctrsvdd"
     TRAINING = TRAINING
     COMPUTED: tuple[str, ...] = ()  # tables of the front end that published files carry along
 
-    def __init__(self, *, pooling: str = "softmax", peak: bool = True) -> None:
+    def __init__(self, *, pooling: str = "softmax") -> None:
         super().__init__()
         if pooling not in POOLINGS:
             raise nearest(str(pooling), POOLINGS, what=f"pooling of {type(self).__name__}")
-        self.peak = peak
         self.backend = GraphBackEnd(pooling)
         self.register_buffer("sign", torch.ones(()))  # -1 for weights that were trained with flipped labels
 
@@ -97,7 +96,7 @@ class CtrSvdd(Detector):
 
     def embed(self, wave: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(batch, 64000) wave -> embedding (batch, 160), native logit (batch, 1)."""
-        return self.backend(self.encode(peak_normalised(wave) if self.peak else wave))
+        return self.backend(self.encode(wave))
 
     def score(self, x: torch.Tensor) -> torch.Tensor:
         """(batch, 64000) wave at 16 kHz -> (batch,) logit of bona fide."""
@@ -136,8 +135,8 @@ class SpectralCtrSvdd(CtrSvdd):
     FEATURE = ""
     COLUMNS = 0
 
-    def __init__(self, *, pooling: str = "softmax", peak: bool = True) -> None:
-        super().__init__(pooling=pooling, peak=peak)
+    def __init__(self, *, pooling: str = "softmax") -> None:
+        super().__init__(pooling=pooling)
         self.feature = front_end(self.FEATURE, preset="ctrsvdd")
         self.frontend = SpectralFrontEnd(self.COLUMNS)
 

@@ -1,15 +1,9 @@
-"""What detectors do to a wave before their own front end."""
+"""A front end that is a part of a network."""
 
 import torch
 
 from features import extractors
 from features.extractors import Extractor
-
-
-def peak_normalised(wave: torch.Tensor) -> torch.Tensor:
-    """(batch, sample) with each row divided by its largest magnitude; a silent row stays as it is."""
-    peak = wave.abs().amax(1, keepdim=True)
-    return wave / torch.where(peak > 0, peak, 1)
 
 
 def front_end(feature: str, **params: object) -> Extractor:

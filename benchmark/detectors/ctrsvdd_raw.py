@@ -33,8 +33,8 @@ class Raw(CtrSvdd):
     WEIGHTS = "raw_model_weights.pt (CtrSVDD2024_Baseline)"
     EER = {"CtrSVDD": 13.58, "CtrSVDD without A14": 11.16}
 
-    def __init__(self, *, pooling: str = "softmax", peak: bool = True) -> None:
-        super().__init__(pooling=pooling, peak=peak)
+    def __init__(self, *, pooling: str = "softmax") -> None:
+        super().__init__(pooling=pooling)
         self.frontend = RawFrontEnd()
 
     def encode(self, wave: torch.Tensor) -> torch.Tensor:

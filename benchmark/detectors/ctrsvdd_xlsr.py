@@ -13,17 +13,15 @@ class Xlsr(CtrSvdd):
     """199 frames of 1024 values, 2 frames after the blocks.
 
     weights: a local copy of XLS-R 300M (folder or file), "random", or None for the caches. small: a tiny
-    configuration for tests. pooling, peak: see `CtrSvdd`.
+    configuration for tests. pooling: see `CtrSvdd`.
     """
 
     WEIGHTS = "facebook/wav2vec2-xls-r-300m or xlsr2_300m.pt (backbone; Apache-2.0)"
     OFFLINE = {"weights": "random"}
     SMALL = {"weights": "random", "small": True}
 
-    def __init__(
-        self, *, weights: str | None = None, small: bool = False, pooling: str = "softmax", peak: bool = True
-    ) -> None:
-        super().__init__(pooling=pooling, peak=peak)
+    def __init__(self, *, weights: str | None = None, small: bool = False, pooling: str = "softmax") -> None:
+        super().__init__(pooling=pooling)
         self.ssl_model = Backbone("xls-r-300m", weights, detector="ctrsvdd_xlsr", small=small, config=STILL)
         self.frontend = SpectralFrontEnd(2 * self.ssl_model.width)
 

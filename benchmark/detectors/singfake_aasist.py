@@ -10,7 +10,6 @@ import torch
 from benchmark.batch import Batch
 from benchmark.detectors._base import Input
 from benchmark.detectors._losses import weighted_cross_entropy
-from benchmark.detectors._wave import peak_normalised
 from benchmark.detectors.aasist import Aasist
 
 PAPER = "Zang et al., SingFake, arXiv 2309.07525, section 4"
@@ -28,9 +27,9 @@ def spoof_is_one(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
 
 
 class SingFakeAasist(Aasist):
-    """`Aasist` with the order of classes, the level and the recipe of SingFake: each crop is divided by its peak."""
+    """`Aasist` with the order of classes, the level and the recipe of SingFake: each crop has its own peak level."""
 
-    INPUT = Input(feature="raw", samples=64_600, train_crop="random", test_crop="first")
+    INPUT = Input(feature="raw", samples=64_600, train_crop="random", test_crop="first", level="crop_peak")
     PAPER = PAPER
     YEAR = 2024
     CITATION = "zang2024singfake"
@@ -43,11 +42,11 @@ class SingFakeAasist(Aasist):
 
     def score(self, x: torch.Tensor) -> torch.Tensor:
         """(batch, sample) wave at 16 kHz -> (batch,) minus the logit of spoof, class 1 here."""
-        return -self.embed(peak_normalised(x))[1][:, 1]
+        return -self.embed(x)[1][:, 1]
 
     def loss(self, batch: Batch) -> torch.Tensor:
         """Cross entropy, weighted 0.1 for bona fide and 0.9 for spoof, as published."""
-        return spoof_is_one(self.embed(peak_normalised(batch.x))[1], batch.target)
+        return spoof_is_one(self.embed(batch.x)[1], batch.target)
 
 
 build = SingFakeAasist

@@ -11,17 +11,16 @@ from benchmark.detectors import _pretrained, singfake_aasist
 from benchmark.detectors._base import Detector, Input
 from benchmark.detectors._losses import OcSoftmax
 from benchmark.detectors._resnet import PreActivationResNet18
-from benchmark.detectors._wave import front_end, peak_normalised
+from benchmark.detectors._wave import front_end
 
 
 class LfccResNet(Detector):
     """12,450,290 parameters and the direction of the one-class softmax.
 
-    peak: divide each clip by its largest magnitude (the published code does so before the crop, here after it).
-    width: channels of the first stage.
+    Each clip has peak level before it is cut, as published. width: channels of the first stage.
     """
 
-    INPUT = Input(feature="raw", samples=64_000, train_crop="random", test_crop="first", fixed=True)
+    INPUT = Input(feature="raw", samples=64_000, train_crop="random", test_crop="first", level="clip_peak", fixed=True)
     PAPER = singfake_aasist.PAPER
     YEAR = 2024
     CITATION = "zang2024singfake"
@@ -35,9 +34,8 @@ class LfccResNet(Detector):
     FOLDS = (3,)  # 60 coefficients are 3 rows before conv5
     UNUSED = ("resnet.conv6.", "resnet.bn6.")  # in published files, not in the network
 
-    def __init__(self, *, peak: bool = True, width: int = 64) -> None:
+    def __init__(self, *, width: int = 64) -> None:
         super().__init__()
-        self.peak = peak
         self.feature = front_end(self.FEATURE, preset="singfake")
         self.resnet = PreActivationResNet18(self.FOLDS, width=width)
         self.oc_softmax = OcSoftmax(self.resnet.fc.out_features)
@@ -48,7 +46,6 @@ class LfccResNet(Detector):
 
     def embed(self, wave: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(batch, 64000) -> embedding (batch, 256), the two linear values that the loss does not use."""
-        wave = peak_normalised(wave) if self.peak else wave
         return self.resnet(self.arrange(self.feature.extract(wave)))
 
     def score(self, x: torch.Tensor) -> torch.Tensor:
