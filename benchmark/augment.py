@@ -6,9 +6,9 @@ Waves are (sample,) float32 arrays at 16 kHz with a numpy generator; spectrogram
 from collections.abc import Callable
 
 import numpy as np
+import scipy  # loads scipy.signal when it is first used: half a second
 import torch
 import torchaudio
-from scipy import signal
 
 from shards.noise import add_at_snr
 
@@ -137,14 +137,14 @@ def _notches(generator: np.random.Generator, gain_db: float, *, bands: int = 5) 
         count = int(generator.integers(10, 100)) | 1  # odd: a band stop needs a centre tap
         low_hz = max(centre_hz - width_hz / 2, 1e-3)
         high_hz = min(centre_hz + width_hz / 2, RATE_HZ / 2 - 1e-3)
-        taps = np.convolve(taps, signal.firwin(count, [low_hz, high_hz], window="hamming", fs=RATE_HZ))
+        taps = np.convolve(taps, scipy.signal.firwin(count, [low_hz, high_hz], window="hamming", fs=RATE_HZ))
     peak = np.abs(np.fft.rfft(taps, 1024)).max()
     return 10 ** (gain_db / 20) * taps / peak
 
 
 def _filtered(wave: np.ndarray, taps: np.ndarray) -> np.ndarray:
     """The wave through a linear-phase filter, its delay removed; same length."""
-    return signal.oaconvolve(wave, taps)[(taps.size - 1) // 2 :][: wave.size]
+    return scipy.signal.oaconvolve(wave, taps)[(taps.size - 1) // 2 :][: wave.size]
 
 
 def _within_full_scale(wave: np.ndarray) -> np.ndarray:
@@ -201,15 +201,15 @@ def filter_randomly(wave: np.ndarray, generator: np.random.Generator) -> np.ndar
     if kind in ("high_pass", "low_pass"):
         low, high = (20, 2400) if kind == "high_pass" else (150, 7500)
         corner_hz = generator.uniform(low, high)
-        sections = signal.butter(2, corner_hz, kind.replace("_", ""), fs=RATE_HZ, output="sos")
+        sections = scipy.signal.butter(2, corner_hz, kind.replace("_", ""), fs=RATE_HZ, output="sos")
     elif kind in ("band_pass", "band_stop"):
         centre_hz, width = generator.uniform(200, 4000), generator.uniform(0.5, 1.99)
         edges_hz = (centre_hz * (1 - width / 2), min(centre_hz * (1 + width / 2), RATE_HZ / 2 - 1))
-        sections = signal.butter(2, edges_hz, kind.replace("_", ""), fs=RATE_HZ, output="sos")
+        sections = scipy.signal.butter(2, edges_hz, kind.replace("_", ""), fs=RATE_HZ, output="sos")
     else:
         gain_db = generator.uniform(-18, 18)
         sections = _equaliser(kind, generator.uniform(100, 7000), gain_db, generator.uniform(0.3, 3))
-    return signal.sosfilt(sections, wave).astype(np.float32)
+    return scipy.signal.sosfilt(sections, wave).astype(np.float32)
 
 
 def _equaliser(kind: str, centre_hz: float, gain_db: float, quality: float) -> np.ndarray:
