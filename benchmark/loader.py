@@ -101,6 +101,7 @@ class Loader:
         self.level = spec.get("level", "as_is")
         self.pool = references.Pool(rows) if train and self.feed.reference else None
         self.named = _named_references(rows) if self.feed.reference and not train else None
+        self.enrolled = references.enrolled(reader, self.named) if self.named else None
         if self.pool is not None and (lost := int((~self.pool.usable).sum())):
             first = self.utt_id[int(np.flatnonzero(~self.pool.usable)[0])]
             print(f"{lost} of {len(rows)} training trials have no bona fide clip of their speaker and are left out "
@@ -217,7 +218,7 @@ class Loader:
         if self.named is None or self.named[row] is None:
             return length, None
         name, mode = self.named[row]
-        whole = self.reader.length(name, self.variant[row])
+        whole = self._with(name).length(name, self.variant[row])
         return length, min(whole, references.LONGEST.get(mode, whole))
 
     def _cut(self, draws: list[Draw]) -> list[list[Draw]]:
@@ -347,8 +348,12 @@ class Loader:
             return None
         name, mode = self.named[draw.row]
         random = np.random.default_rng(derive(0, "reference", self.utt_id[draw.row], name, mode))
-        wave = references.degraded(self.reader.wave(name, self.variant[draw.row]), mode, random)
+        wave = references.degraded(self._with(name).wave(name, self.variant[draw.row]), mode, random)
         return level.of_clip(wave, self.level)
+
+    def _with(self, name: str) -> Reader | references.Enrolled:
+        """Who reads a named reference."""
+        return self.enrolled if self.enrolled is not None and name in self.enrolled.paths else self.reader
 
     def _batch(self, draws: list[Draw], made: Future) -> Batch:
         rows, columns = [draw.row for draw in draws], made.result()

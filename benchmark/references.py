@@ -4,13 +4,16 @@ Reference-augmented training (detectors/rat.py): training pairs every trial with
 the training trials; a test trial carries its reference and what is done to it, which the protocol says.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from benchmark.augment import RATE_HZ
+from ingest import audio, catalog
 from ingest.types import DataError
+from shards.members import Members
 from shards.noise import add_at_snr
 
 SAME_SPEAKER = ("corpus", "partition", "speaker")
@@ -45,6 +48,47 @@ class Pool:
         clips = self.clips[self.speaker[row]]
         others = [clip for clip in clips if clip != row] or clips
         return others[int(generator.integers(len(others)))]
+
+
+class Enrolled:
+    """Enrolment clips, which are no trials and so in no shard: decoded from the files that ingest found as extra.
+
+    data: the folder of the catalog; names: CORPUS/STEM of each. Their corpus has to lie where it was ingested.
+    """
+
+    def __init__(self, data: Path, names: Collection[str]):
+        stem = r"regexp_extract(f.path, '([^/]*?)(\.[^./]*)?$', 1)"
+        with catalog.connect(data / "catalog.duckdb") as con:
+            found = con.execute(
+                f"SELECT concat(f.corpus, '/', {stem}), min(c.root || '/' || f.path) "
+                "FROM finding f JOIN corpus c USING (corpus) WHERE f.kind = 'extra' GROUP BY ALL"
+            ).fetchall()
+        self.paths = {name: path for name, path in found if name in names}
+        self._lengths: dict[str, int] = {}
+
+    def length(self, name: str, variant: str = "original") -> int:
+        """Samples at 16 kHz."""
+        if name not in self._lengths:
+            self._lengths[name] = self.wave(name).size
+        return self._lengths[name]
+
+    def wave(self, name: str, variant: str = "original") -> np.ndarray:
+        """float32 (sample,) at 16 kHz; enrolment has no copies, it is the original beside every variant of a trial."""
+        try:
+            return audio.mono16k(self.paths[name])
+        except (OSError, audio.Unreadable) as error:
+            reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
+            raise DataError(
+                f"{self.paths[name]}, enrolled for trials here, cannot be read ({reason}); put it back, or run: "
+                f"python -m ingest {name.split('/')[0]} --root DIR"
+            ) from None
+
+
+def enrolled(reader: Members, named: Sequence[tuple[str, str] | None]) -> Enrolled | None:
+    """Where the enrolment clips among the named references are read from; None if the reader has all of them."""
+    names = {name for name, mode in filter(None, named) if mode == "enrolled"}
+    outside = {name for name in names if not reader.has(name)}
+    return Enrolled(reader.data, outside) if outside else None
 
 
 def degraded(wave: np.ndarray, mode: str, generator: np.random.Generator) -> np.ndarray:

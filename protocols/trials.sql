@@ -76,11 +76,17 @@ FROM   picked LEFT JOIN pool
 ORDER  BY row
 
 -- name: enrolled
--- One of the clips that a list of the user enrols for the trial's speaker; NULL for a speaker without one.
-WITH pool AS (
-    SELECT corpus, enrolment.speaker, list(utt_id ORDER BY utt_id) AS clips
-    FROM   enrolment JOIN utterance ON utt_id = concat(corpus, '/', stem)
-    WHERE  audio_status = 'ok'
+-- One of the clips that a list of the user enrols for the trial's speaker; NULL for a speaker without one. Enrolment is
+-- in no protocol file: its clips are no utterances but files that ingest found beside them (kind extra).
+WITH clip AS (
+    SELECT corpus, utt_id, substr(utt_id, length(corpus) + 2) AS stem FROM utterance WHERE audio_status = 'ok'
+    UNION ALL
+    SELECT corpus, concat(corpus, '/', stem), stem
+    FROM  (SELECT corpus, regexp_extract(path, '([^/]*?)(\.[^./]*)?$', 1) AS stem FROM finding WHERE kind = 'extra')
+),
+pool AS (
+    SELECT corpus, enrolment.speaker, list_sort(list(DISTINCT utt_id)) AS clips
+    FROM   enrolment JOIN clip USING (stem)
     GROUP  BY ALL
 )
 SELECT clips[(md5_number_upper(concat(trial.utt_id, ':', $seed)) % len(clips)::UBIGINT)::BIGINT + 1] AS reference

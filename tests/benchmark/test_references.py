@@ -3,6 +3,8 @@
 import numpy as np
 import pyarrow as pa
 import pytest
+import small_corpus
+import soundfile
 import torch
 
 from benchmark import detectors, references
@@ -10,7 +12,10 @@ from benchmark.feeds import Feed, of
 from benchmark.loader import Loader
 from benchmark.score import score
 from features import extractors
+from ingest import audio, catalog
 from ingest.types import DataError
+from shards import writer
+from shards.reader import Reader
 
 SPEAKERS = {"a1": "ann", "a2": "ann", "a3": "ann", "b1": "bob", "c1": None, "d1": "dan"}
 LABELS = {"a1": "bonafide", "a2": "bonafide", "a3": "spoof", "b1": "bonafide", "c1": "bonafide", "d1": "spoof"}
@@ -37,11 +42,11 @@ def rows(*ids, **columns):
     return pa.table({name: pa.array(list(values), pa.string()) for name, values in {**fixed, **columns}.items()})
 
 
-def loader(table, *, train, samples=5_000, **options):
+def loader(table, *, train, samples=5_000, reader=None, **options):
     spec = {"feature": "raw", "params": {}, "samples": None, "train_samples": samples, "train_crop": "first",
             "test_crop": "first", "short": "zero"}  # fmt: skip
     options = {"batch_size": 2, "seed": 1, "feed": Feed(reference=True)} | options
-    return Loader(Voices(), table, spec, extractors.get("raw"), train=train, **options)
+    return Loader(reader or Voices(), table, spec, extractors.get("raw"), train=train, **options)
 
 
 def trial_of(wave):
@@ -122,6 +127,29 @@ def test_scores_hang_on_the_named_reference_and_on_no_batch_mate():
     zero = detectors.build("rat", weights="random", small=True, reference="zero").eval()
     zero.load_state_dict(detector.state_dict())
     np.testing.assert_allclose(together[3:5], scored(table, zero, 4)[3:5], rtol=1e-4, atol=1e-5)
+
+
+def test_enrolment_is_read_from_the_files_beside_the_corpus(tmp_path):
+    data = small_corpus.build(tmp_path)
+    extra = tmp_path / "tiny" / "enrol" / "e1.wav"
+    extra.parent.mkdir()
+    soundfile.write(extra, small_corpus.clip(99, 24_000, seconds=1.0), 24_000, subtype="PCM_16")
+    with catalog.connect(data / "catalog.duckdb", read_only=False) as con:
+        con.execute("INSERT INTO finding VALUES ('tiny', 'extra', 'enrol/e1.wav', 'in no protocol file')")
+    writer.write_corpus("tiny", data)
+    table = pa.table({"utt_id": ["tiny/b1", "tiny/s1", "tiny/s2"], "label": ["bonafide", "spoof", "spoof"],
+                      "reference": ["tiny/e1", None, "tiny/b2"], "reference_mode": ["enrolled"] * 3})  # fmt: skip
+    with Reader(data) as reader:
+        heard = {}
+        for batch in loader(table, train=False, reader=reader, batch_size=1).epoch():
+            given = batch.extra["reference_given"].item()
+            heard[batch.utt_id[0]] = batch.extra["reference"][0].numpy() if given else None
+        np.testing.assert_array_equal(heard["tiny/b1"], audio.mono16k(extra))
+        assert heard["tiny/b1"].size == 16_000 and heard["tiny/s1"] is None
+        np.testing.assert_array_equal(heard["tiny/s2"], reader.wave("tiny/b2"))
+        extra.unlink()
+        with pytest.raises(DataError, match=r"enrol/e1\.wav, enrolled for trials here, cannot be read"):
+            list(loader(table, train=False, reader=reader, batch_size=1).epoch())
 
 
 def test_a_mixed_batch_gives_the_rows_without_reference_the_zero_one():

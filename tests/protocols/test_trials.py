@@ -216,6 +216,22 @@ def test_references_are_of_the_same_speaker_and_never_the_trial(con, tmp_path):
     assert [row["reference"] for row in again if row["role"] == "test"] != [row["reference"] for row in test]
 
 
+def test_enrolled_references_are_clips_beside_the_trials(tmp_path):
+    """Track 2 enrols clips that are in no protocol file: ingest knows them as extra files and nothing else."""
+    con = synthetic_catalog.connect(ids=12)
+    extra = ["flac_D/D_A0000000001.flac", "flac_D/D_A0000000002.flac", "flac_E_eval/E_A0000000003.wav", "flac_D/._x"]
+    con.executemany("INSERT INTO finding VALUES ('asvspoof5', 'extra', ?, 'in no protocol file')", [[e] for e in extra])
+    (tmp_path / "ASVspoof5.dev.track_2.enroll.tsv").write_text("D_0001 D_A0000000001,D_A0000000002\n")
+    (tmp_path / "ASVspoof5.eval.track_2.enroll.tsv").write_text("E_0003 E_A0000000003,E_A0000000008\nE_0002 E_A9\n")
+    rows = protocols.trials(con, protocols.load("official/asvspoof5_track1_open_enrolled"), lists=tmp_path).to_pylist()
+    named = {(row["role"], row["speaker"], row["reference"]) for row in rows if row["role"] != "train"}
+    assert named == {
+        *(("dev", f"D_000{k}", None) for k in (0, 2, 3)), *(("test", f"E_000{k}", None) for k in (0, 1, 2)),
+        *(("dev", "D_0001", f"asvspoof5/D_A000000000{k}") for k in (1, 2)),
+        ("test", "E_0003", "asvspoof5/E_A0000000003"),
+    }  # fmt: skip
+
+
 def test_a_mismatched_reference_is_of_another_speaker_of_the_partition(con, tmp_path):
     protocol = write(tmp_path, ROLES + 'reference = { mode = "mismatch" }\n')
     rows = [row for row in protocols.trials(con, protocol).to_pylist() if row["role"] == "test"]
