@@ -1,6 +1,7 @@
 import pytest
 import real_clips
 import torch
+import torchaudio.transforms
 from golden_formula import golden, params, waves
 
 from benchmark import detectors
@@ -48,6 +49,28 @@ def test_parameters_and_the_shape_of_the_map(front_end):
     assert sum(p.numel() for p in detector.parameters()) == PARAMETERS[front_end]
     with torch.inference_mode():
         assert detector.encode(waves(64_000)[:1]).shape == (1, 64, 23, 29)
+
+
+_STFT = {"n_fft": 512, "win_length": 512, "hop_length": 160}
+_WITHIN = {**_STFT, "center": False}
+TORCHAUDIO = {  # the modules of the public code
+    "lfcc": lambda: torchaudio.transforms.LFCC(16_000, n_filter=20, n_lfcc=60, speckwargs=_WITHIN),
+    "mfcc": lambda: torchaudio.transforms.MFCC(16_000, n_mfcc=40, melkwargs={**_WITHIN, "n_mels": 128}),
+    "melspec": lambda: torchaudio.transforms.MelSpectrogram(16_000, n_mels=80, **_STFT),
+    "spec": lambda: torchaudio.transforms.Spectrogram(power=2, normalized=True, **_STFT),
+}
+
+
+@pytest.mark.parametrize("front_end", TORCHAUDIO)
+def test_the_features_are_torchaudio_s_of_one_clip(front_end):
+    """Of one: torchaudio limits decibels below the peak of a whole batch."""
+    found = _build(front_end).feature.extract(waves(64_000)).transpose(1, 2)
+    for clip, wave in zip(found, waves(64_000), strict=True):
+        expected = TORCHAUDIO[front_end]()(wave[None])[0]
+        torch.testing.assert_close(clip, expected, rtol=0, atol=3e-6 * float(expected.abs().max()))
+    if front_end == "lfcc":  # 60 coefficients of 20 filters: row 20 is nothing, those after it mirror those before
+        assert float(found[:, 20].abs().max()) < 1e-4
+        torch.testing.assert_close(found[:, 21:40], -found[:, 1:20].flip(1), rtol=0, atol=1e-3)
 
 
 def _published(tmp_path, front_end, prefix=""):
