@@ -8,7 +8,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -24,9 +24,9 @@ ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 class Browser:
     """One window. Every request goes to the driver on this machine."""
 
-    def __init__(self, port: int, profile: Path, binary: str):
+    def __init__(self, port: int, profile: Path, binary: str, flags: Sequence[str] = ()):
         self.root = f"http://127.0.0.1:{port}"
-        options = {"args": [*FLAGS, f"--user-data-dir={profile}"], "binary": binary}
+        options = {"args": [*FLAGS, *flags, f"--user-data-dir={profile}"], "binary": binary}
         wanted = {
             "browserName": "chrome",
             "goog:chromeOptions": options,
@@ -93,8 +93,8 @@ _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 @contextlib.contextmanager
-def browser(profile: Path) -> Iterator[Browser]:
-    """A browser with a fresh profile; skips the test where Chromium or its driver is not installed."""
+def browser(profile: Path, flags: Sequence[str] = ()) -> Iterator[Browser]:
+    """A browser with a fresh profile, and more flags of Chromium's; skips the test where Chromium or its driver is not installed."""
     binary = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     driver = shutil.which("chromedriver")
     if not (binary and driver):
@@ -105,7 +105,7 @@ def browser(profile: Path) -> Iterator[Browser]:
     process = subprocess.Popen([driver, f"--port={port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         _answers(port, process)
-        window = Browser(port, profile, binary)
+        window = Browser(port, profile, binary, flags)
         try:
             yield window
         finally:

@@ -1,5 +1,6 @@
 """The page in headless Chromium: upload, verdict, comparison, refusals; no address but its own, nothing left behind."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -34,10 +35,10 @@ def temporary(tmp_path_factory):
     return tmp_path_factory.mktemp("temporary")
 
 
-@pytest.fixture(scope="module")
-def page(window, made, temporary):
-    """(address, process) of a server with two detectors, 10 s, 1 MB and four verdicts a minute."""
-    words = ["--run", *made, "--port", 0, "--device", "cpu", "--max-seconds", 10, "--max-megabytes", 1, "--per-minute", 4, "--threads", 1]  # fmt: skip
+@contextlib.contextmanager
+def serving(runs, temporary):
+    """(address, process) of a server with these runs, 10 s, 1 MB and four verdicts a minute."""
+    words = ["--run", *runs, "--port", 0, "--device", "cpu", "--max-seconds", 10, "--max-megabytes", 1, "--per-minute", 4, "--threads", 1]  # fmt: skip
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmark", "app", *map(str, words)], cwd=ROOT, stdout=subprocess.PIPE, text=True,
         env={**os.environ, "TMPDIR": str(temporary), "OMP_NUM_THREADS": "1"},
@@ -49,6 +50,13 @@ def page(window, made, temporary):
     finally:
         process.kill()
         process.wait()
+
+
+@pytest.fixture(scope="module")
+def page(window, made, temporary):
+    """(address, process) of a server with two detectors."""
+    with serving(made, temporary) as page:
+        yield page
 
 
 def until(window, script, *arguments):
@@ -151,6 +159,25 @@ def test_axe_finds_nothing_in_what_is_ours(window, page, dark):
     script = "axe.run('#answer').then(r => arguments[0](r.violations.map(v => [v.id, v.nodes.map(n => n.html)])))"
     assert window.wait(script) == []
     window.dark(False)
+
+
+def test_a_recording_of_the_microphone_is_judged(made, tmp_path):
+    soundfile.write(tmp_path / "voice.wav", 0.3 * np.sin(0.2 * np.arange(16_000 * 20)), 16_000)
+    flags = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",
+             f"--use-file-for-fake-audio-capture={tmp_path / 'voice.wav'}")  # fmt: skip
+    with browser.browser(tmp_path / "profile", flags) as window, serving(made[:1], tmp_path) as (address, _):
+        opened(window, address)
+        window.click("#recording button[aria-label='Record audio']")
+        until(window, THERE, "#recording .record-button")
+        window.click("#recording .record-button")
+        until(window, "return document.querySelector('#recording .stop-button').offsetParent !== null")
+        time.sleep(2)
+        window.click("#recording .stop-button")
+        until(window, THERE, "#recording .play-pause-button")
+        window.click("#judge")
+        said = until(window, ANSWER, "hint for research")
+        assert "audio.wav: " in said and "1 channel" in said
+        assert "silence" not in said and window.console("SEVERE") == []
 
 
 def test_nothing_is_left_when_the_server_ends(page, temporary):
