@@ -22,7 +22,7 @@ CREATE TABLE IF NOT EXISTS feature_shard (
     fingerprint VARCHAR NOT NULL
 );
 
-CREATE TABLE IF NOT EXISTS feature_member (
+CREATE TABLE IF NOT EXISTS feature_member (            -- once per feature, utt_id and variant; no key, as in shard_member
     feature  VARCHAR NOT NULL,
     utt_id   VARCHAR NOT NULL,
     variant  VARCHAR NOT NULL,
@@ -30,6 +30,5 @@ CREATE TABLE IF NOT EXISTS feature_member (
     member   VARCHAR NOT NULL,                         -- <utt_id>.npy
     "offset" BIGINT  NOT NULL CHECK ("offset" >= 512),
     size     BIGINT  NOT NULL CHECK (size > 0),
-    frames   BIGINT  NOT NULL CHECK (frames > 0),
-    PRIMARY KEY (feature, utt_id, variant)
+    frames   BIGINT  NOT NULL CHECK (frames > 0)
 );

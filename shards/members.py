@@ -93,7 +93,15 @@ class Members:
                     con.close()
             types = {"key": np.uint64, "offset": np.int64, "size": np.int64, "shard": np.int32}
             types |= {name: kind for name, (_, kind) in self.columns.items()}
-            self._index = {name: np.ascontiguousarray(rows[name], dtype=kind) for name, kind in types.items()}
+            found = {name: np.ascontiguousarray(rows[name], dtype=kind) for name, kind in types.items()}
+            twice = np.flatnonzero(found["key"][1:] == found["key"][:-1])
+            if len(twice):
+                raise DataError(
+                    f"{self.data / 'catalog.duckdb'} names {len(twice)} clips twice, the first in "
+                    f"{self._shards[found['shard'][twice[0]]]}: it is damaged; move it away, ingest again, then run "
+                    f"{self.command.format(corpus='CORPUS')}; shards that are sound are kept"
+                )
+            self._index = found
 
     def has(self, utt_id: str, variant: str = "original") -> bool:
         """Whether a tar holds it."""

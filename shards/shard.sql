@@ -13,15 +13,14 @@ CREATE TABLE IF NOT EXISTS shard (
     fingerprint VARCHAR NOT NULL                       -- sha256 over everything the bytes depend on
 );
 
-CREATE TABLE IF NOT EXISTS shard_member (
+CREATE TABLE IF NOT EXISTS shard_member (              -- once per utt_id and variant; no key: its index takes more time and memory than the rows
     utt_id   VARCHAR NOT NULL,
     variant  VARCHAR NOT NULL,
     shard    VARCHAR NOT NULL,
     member   VARCHAR NOT NULL,                         -- name in the tar: <utt_id>.flac or <utt_id>.wav
     "offset" BIGINT  NOT NULL CHECK ("offset" >= 512), -- first byte of the member's data in the tar
     size     BIGINT  NOT NULL CHECK (size > 0),        -- bytes
-    samples  BIGINT  NOT NULL CHECK (samples > 0),     -- at 16 kHz
-    PRIMARY KEY (utt_id, variant)
+    samples  BIGINT  NOT NULL CHECK (samples > 0)      -- at 16 kHz
 );
 
 CREATE TABLE IF NOT EXISTS storage (

@@ -178,6 +178,16 @@ def test_the_reader_serves_threads_and_other_processes(data):
             np.testing.assert_array_equal(waves[number], from_connection.wave(utt_id))
 
 
+def test_a_clip_that_the_catalog_names_twice_is_refused(data):
+    writer.write_corpus("tiny", data)
+    with catalog.connect(data / "catalog.duckdb", read_only=False) as con:
+        con.execute("INSERT INTO shard_member SELECT * FROM shard_member ORDER BY utt_id LIMIT 1")
+    with pytest.raises(
+        DataError, match=r"names 1 clips twice, the first in .*000000\.tar: it is damaged; move it away"
+    ):
+        Reader(data).has("anything")
+
+
 def test_reader_errors_name_the_shard_and_the_command(data):
     with pytest.raises(DataError, match=r"has no shards; run: python -m shards CORPUS"):
         Reader(data).wave("tiny/b1")
