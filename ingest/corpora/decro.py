@@ -36,7 +36,7 @@ CORPUS = Corpus(
     name="decro",
     title="DECRO",
     domain="speech",
-    licence="CC BY-NC-SA 4.0",
+    licence="CC BY 4.0",
     citation="Ba et al., Transferring audio deepfake detection capability across languages, WWW 2023",
     counts=tuple(
         Count(partition, label, rows, f"{prefix}_{partition}.txt", "V", ("language", LANGUAGES[prefix]))

@@ -27,7 +27,7 @@ CORPUS = Corpus(
     name="librisevoc",
     title="LibriSeVoc",
     domain="speech",
-    licence="research use",
+    licence="not stated; LibriTTS is CC BY 4.0",
     citation="Sun et al., AI-synthesized voice detection using neural vocoder artifacts, CVPR Workshops 2023",
     counts=(
         *(Count(partition, "bonafide", ids, f"{partition}.txt", "V") for partition, ids in PARTITIONS.items()),

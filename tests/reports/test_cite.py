@@ -62,7 +62,7 @@ def test_every_protocol_names_its_corpora(name):
 
 def test_corpora_by_hand():
     assert cite.corpora_of("inner/decro_zh") == ("decro",)
-    assert cite.licences("cross_method/librisevoc") == "LibriSeVoc (research use)"
+    assert cite.licences("cross_method/librisevoc") == "LibriSeVoc (not stated; LibriTTS is CC BY 4.0)"
     assert cite.corpora_of("somebody/elses") == ()
 
 

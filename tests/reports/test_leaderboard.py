@@ -175,7 +175,7 @@ def test_licences_of_data_and_of_given_weights(tmp_path):
     made_results.add_run(tmp_path, "mine", made_results.score_table(made_results.WEAK), protocol="my/own")
     page = write(tmp_path).read_text()
     rows = section(page, "cross_method/librisevoc")
-    assert "\nData: LibriSeVoc (research use).\n" in rows
+    assert "\nData: LibriSeVoc (not stated; LibriTTS is CC BY 4.0).\n" in rows
     assert "\nWeights that runs started from: aasist: AASIST.pth (clovaai release, MIT).\n" in rows
     assert "Weights that" not in section(page, "inner/librisevoc")
     assert "licences not known" in section(page, "my/own")
