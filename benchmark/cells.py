@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import protocols
 from benchmark import settings
 from benchmark.settings import Settings
+from ingest import catalog
 from ingest.types import DataError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -61,11 +62,11 @@ class Cell:
 
 
 def trials(con: duckdb.DuckDBPyConnection, name: str, *, partial: bool = False, lists: Path | None = None) -> Trials:
-    """The trials of protocol `name` on the catalog; lists: folder of the user's trial lists.
+    """The trials of protocol `name`, the user's or ours, on the catalog; lists: folder of the user's trial lists.
 
     Raises DataError naming a corpus that is not there, unless partial=True says that it is meant.
     """
-    protocol = protocols.load(name)
+    protocol = protocols.load(name, protocols.own(catalog.folder(con)))
     table = protocols.trials(con, protocol, partial=partial, lists=lists)
     con.register("protocol_rows", table)
     try:

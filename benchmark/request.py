@@ -67,7 +67,7 @@ def _resolve_grid(con: Any, request: Request, of: Grid) -> Resolved:
     levels: list[tuple[str, str]] = []
     for level, (chosen, instead) in of.levels.items():
         for part in of.parts:
-            names = grid_files.chosen(instead or part.protocols, protocols.names(), what="protocol")
+            names = grid_files.chosen(instead or part.protocols, _names(con), what="protocol")
             names = [name for name in names if not request.protocols or name in request.protocols]
             missing = [name for name in names if name not in on and name not in skipped]
             if missing:
@@ -101,10 +101,15 @@ def trials(con: Any, request: Request) -> tuple[dict[str, Trials], dict[str, str
     """The trials of the named protocols; else of all that the catalog can run, and why the others cannot."""
     if request.protocols:
         return {name: _made(con, name, request) for name in request.protocols}, {}
-    found, skipped = _runnable(con, protocols.names(), request)
+    found, skipped = _runnable(con, _names(con), request)
     if not found:
         raise DataError("the catalog can run no protocol; see python -m protocols list")
     return found, skipped
+
+
+def _names(con: Any) -> list[str]:
+    """Every protocol, the user's too."""
+    return protocols.names(protocols.own(catalog.folder(con)))
 
 
 def _runnable(con: Any, names: Sequence[str], request: Request) -> tuple[dict[str, Trials], dict[str, str]]:
@@ -153,7 +158,7 @@ def _memo(data: Path, request: Request) -> Path:
     asked = [
         request.protocols, request.detectors, request.seeds, request.assignments, request.weights, request.trained,
         request.partial, repr(request.grid), _code(), _stamp(data / "catalog.duckdb"),
-        _lists(request.lists or data / "lists"),
+        _lists(request.lists or data / "lists"), _lists(data / "protocols"),
     ]  # fmt: skip
     return data / "plans" / f"{grid.digest(asked)}.json"
 
@@ -166,7 +171,7 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 
 def _lists(folder: Path) -> list[tuple]:
-    """Trial lists of the user's: names, sizes, times."""
+    """Trial lists or protocols of the user's: names, sizes, times."""
     places = sorted(path for path in folder.rglob("*") if path.is_file())
     return [(str(path), *_stamp(path)) for path in places]
 

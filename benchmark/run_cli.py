@@ -57,7 +57,8 @@ def add(commands: Any, examples: str) -> None:
 
 def _add_protocols(command: Parser) -> None:
     add_data(command)
-    command.add_argument("--protocol", **MANY, metavar="NAME", help="default: every one the catalog can run")
+    command.add_argument("--protocol", "--protocols", **MANY, metavar="NAME",
+                         help="default: every one the catalog can run")  # fmt: skip
     command.add_argument("--partial", action="store_true", help="run protocols of which a part is missing")
     _add_lists(command)
 
@@ -68,7 +69,8 @@ def _add_lists(command: Parser) -> None:
 
 def _add_grid(command: Parser) -> None:
     _add_protocols(command)
-    command.add_argument("--detector", **MANY, metavar="NAME", help=f"default: {' '.join(DEFAULT_DETECTORS)}")
+    command.add_argument("--detector", "--detectors", **MANY, metavar="NAME",
+                         help=f"default: {' '.join(DEFAULT_DETECTORS)}")  # fmt: skip
     command.add_argument("--seed", **MANY, type=int, metavar="N", help="default: 0")
     command.add_argument("--seeds", type=int, metavar="N", help="seeds 0 to N-1")
     command.add_argument("--set", **MANY, default=[], metavar="KEY=VALUE", help="a setting; DETECTOR.KEY=VALUE for one")

@@ -124,6 +124,12 @@ def holder(message: str) -> str:
     return f"process {found[2]} ({Path(found[1]).name}) on {socket.gethostname()}" if found else "another process"
 
 
+def folder(con: duckdb.DuckDBPyConnection) -> Path | None:
+    """DATA, the folder that the open catalog lies in; None for one in memory."""
+    (path,) = con.execute("SELECT path FROM duckdb_databases() WHERE NOT internal LIMIT 1").fetchone()
+    return Path(path).parent if path else None
+
+
 def ingested(data: Path) -> list[str]:
     """The corpora of DATA's catalog, sorted; DataError when there is none."""
     with connect(data / "catalog.duckdb") as con:

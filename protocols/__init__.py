@@ -7,7 +7,7 @@ if sys.argv[:1] == ["-m"]:  # `python -m protocols` imports this package before 
 
     listen()
 
-from protocols.load import load, names
+from protocols.load import load, names, own
 from protocols.references import add_reference
 from protocols.trials import (
     SCHEMA,
@@ -24,5 +24,5 @@ from protocols.types import ROLES, Count, Protocol, Reference, Role
 
 __all__ = [
     "ROLES", "SCHEMA", "Count", "Protocol", "Reference", "Role", "Shortfall", "absent_corpora", "add_reference",
-    "counts", "fingerprint", "load", "names", "obstacles", "select", "shortfalls", "trials",
+    "counts", "fingerprint", "load", "names", "obstacles", "own", "select", "shortfalls", "trials",
 ]  # fmt: skip

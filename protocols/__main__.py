@@ -39,7 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     }.items():
         command = commands.add_parser(name, help=text, description=text, epilog=_EXAMPLES)
         add_data(command)
-        command.add_argument("--protocols", type=Path, metavar="DIR", help="folder with protocols of your own")
+        command.add_argument("--protocols", type=Path, metavar="DIR",
+                             help="folder with protocols of your own (default: DATA/protocols)")  # fmt: skip
         command.add_argument("--lists", type=Path, metavar="DIR", help="folder with trial lists (default: DATA/lists)")
         command.add_argument("--json", action="store_true", help="print JSON")
         if name == "show":
@@ -49,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
             command.add_argument("--all", action="store_true", help="every protocol that this catalog can run")
             command.add_argument("--partial", action="store_true", help="audit what is there of absent corpora")
     given = parser.parse_args(argv)
+    given.protocols = given.protocols or protocols.own(given.data)
     return {"list": _list, "show": _show, "audit": _audit}[given.command](given)
 
 

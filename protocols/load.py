@@ -57,6 +57,11 @@ def load(name: str, folder: Path | None = None) -> Protocol:
         raise DataError(f"{_place(path)}: a value is not of the kind that its key takes ({error})") from None
 
 
+def own(data: Path | None) -> Path | None:
+    """The folder of the user's protocols, DATA/protocols, where there is one."""
+    return data / "protocols" if data and (data / "protocols").is_dir() else None
+
+
 def _files(folder: Path | None) -> dict[str, tuple[Path, dict]]:
     """Id -> file and the values of its template; the user's files win over those of the package."""
     found = {}

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ingest import catalog
 from ingest.types import DataError
 from protocols import lists as trial_lists
 from protocols.references import add_reference
@@ -136,8 +137,8 @@ def select(
 
 def folders(con: duckdb.DuckDBPyConnection, protocol: Protocol, lists: Path | None) -> list[Path]:
     """Where lists are looked for: the given folder, `lists` beside the catalog, the protocol's own folder."""
-    (catalog,) = con.execute("SELECT path FROM duckdb_databases() WHERE NOT internal LIMIT 1").fetchone()
-    beside = [Path(catalog).parent / "lists"] if catalog else []
+    data = catalog.folder(con)
+    beside = [data / "lists"] if data else []
     return [*([lists] if lists else []), *beside, protocol.path.parent]
 
 

@@ -1,10 +1,15 @@
 """Plans by hand: how many utterances, epochs and hours; GPUs handed out one by one; energy counters."""
 
+import json
 from types import SimpleNamespace
 
 import pyarrow as pa
+import pytest
+import synthetic_catalog
 
-from benchmark import cells, devices, energy, plan, settings, slurm
+from benchmark import cells, devices, energy, plan, request, settings, slurm
+from benchmark.__main__ import main
+from protocols.__main__ import main as of_protocols
 
 
 def trials(bonafide, spoof, balance):
@@ -103,3 +108,42 @@ def test_rates_come_from_runs_first_then_from_the_throughput_table(tmp_path):
     assert rates["rawnet2"] == plan.Rate(10.0, 40.0, None, "throughput")
     assert size == plan.BYTES_PER_SCORE
     assert plan.known_rates(tmp_path / "none") == ({}, plan.BYTES_PER_SCORE)
+
+
+@pytest.fixture
+def data(tmp_path):
+    """DATA with a catalog and a protocol of the user's own."""
+    synthetic_catalog.connect(tmp_path / "catalog.duckdb", ids=12).close()
+    own = tmp_path / "protocols" / "inner" / "mine.toml"
+    own.parent.mkdir(parents=True)
+    own.write_text("""
+title = "the first half"
+scenario = "inner"
+source = "me"
+[train]
+where = "corpus = 'librisevoc' AND fold < 0.4"
+[dev]
+where = "corpus = 'librisevoc' AND fold >= 0.4 AND fold < 0.7"
+[test.eval]
+where = "corpus = 'librisevoc' AND fold >= 0.7"
+""")
+    return tmp_path
+
+
+@pytest.mark.parametrize("plural", ["", "s"])
+def test_a_protocol_below_data_is_planned_like_ours(data, capsys, plural):
+    words = [f"--protocol{plural}", "inner/mine", f"--detector{plural}", "mean_pool", "--seeds", "3"]
+    assert main(["plan", *words, "--json", "--data", str(data)]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["detectors"]
+    assert (row["detector"], row["cells"], row["trainings"]) == ("mean_pool", 3, 3)
+    assert not of_protocols(["show", "inner/mine", "--data", str(data)])
+    assert "the first half" in capsys.readouterr().out
+
+
+def test_what_is_remembered_of_a_request_hangs_on_the_protocols_below_data(data):
+    asked = request.Request(("inner/mine",), ("mean_pool",), (0,), {})
+    request.remember(data, asked, request.resolve(data, asked))
+    assert len(request.remembered(data, asked)[0]) == 1
+    own = data / "protocols" / "inner" / "mine.toml"
+    own.write_text(own.read_text().replace("0.4", "0.35"))
+    assert request.remembered(data, asked) is None
