@@ -359,13 +359,16 @@ FROM   leaderboard
 QUALIFY row_number() OVER (
     PARTITION BY run_id, metric
     ORDER BY CASE WHEN protocol = 'official/ctrsvdd' AND subset = 'test_wo_a14' THEN 0  -- the challenge's own choice
+                  WHEN scenario = 'loao' AND ends_with(protocol, '_' || subset) THEN 0  -- the attack that was left out
+                  WHEN subset = 'eval_ref_real' THEN 0                 -- references as in training, not degraded ones
+                  WHEN subset IN ('t02', 'vocals_t02') THEN 0          -- SingFake's unseen singers, its folder `test`
                   WHEN subset = 'average' THEN 1
                   WHEN subset IN ('eval', 'test', 'pooled') THEN 2
                   WHEN kind = 'average' AND subset LIKE '%average' THEN 3
                   WHEN kind = 'pooled' THEN 4
                   ELSE 5 END,
              length(subset), subset) = 1;
-COMMENT ON VIEW headline IS 'One subset per run: its average, else its whole test set';
+COMMENT ON VIEW headline IS 'One subset per run: what the protocol is about, else its average, else its whole test set';
 
 CREATE VIEW seeds AS
 SELECT entry, detector, protocol, scenario, subset, kind, metric, config_id,

@@ -74,6 +74,23 @@ def test_intervals_hold_the_value_and_name_their_method(data):
         assert method == "stratified_bootstrap_20"
 
 
+@pytest.mark.parametrize("protocol, subsets, headline", [
+    ("cross_method/librisevoc", ("easy", "hard"), "average"),
+    ("loao/asvspoof2019_la_A04", ("A04", "eval"), "A04"),
+    ("loao/wavefake_melgan", ("melgan", "test"), "melgan"),
+    ("official/asvspoof5_track1_open_rat", ("eval_ref_1s", "eval_ref_real", "eval_ref_zero"), "eval_ref_real"),
+    ("official/singfake_vocals", ("t01", "t02", "t04"), "t02"),
+    ("official/ctrsvdd", ("test", "test_wo_a14"), "test_wo_a14"),
+])  # fmt: skip
+def test_a_run_is_headed_by_what_its_protocol_is_about(tmp_path, protocol, subsets, headline):
+    scenario = protocol.split("/")[0]
+    groups = {"average": list(subsets)} if scenario == "cross_method" else {}
+    table = made_results.score_table(dict.fromkeys(subsets, made_results.GOOD["easy"]))
+    made_results.add_run(tmp_path, "mean_pool", table, protocol=protocol, scenario=scenario, averages=groups, pooled={})
+    results.collect(tmp_path, replicates=2)
+    assert ask(tmp_path, "SELECT subset FROM headline WHERE metric = 'eer'") == [(headline,)]
+
+
 def test_breakdown_by_attack(data):
     results.collect(data, replicates=20)
     rows = ask(
