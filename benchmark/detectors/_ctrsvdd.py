@@ -134,6 +134,7 @@ class SpectralCtrSvdd(CtrSvdd):
 
     FEATURE = ""
     COLUMNS = 0
+    CHANNELS_LAST = True
 
     def __init__(self, *, pooling: str = "softmax") -> None:
         super().__init__(pooling=pooling)

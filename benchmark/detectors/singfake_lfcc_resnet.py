@@ -30,6 +30,7 @@ class LfccResNet(Detector):
         "schedule": {"name": "step", "every": 20, "factor": 0.5},
     }  # fmt: skip
     SMALL = {"width": 8}
+    CHANNELS_LAST = True
     FEATURE = "lfcc"
     FOLDS = (3,)  # 60 coefficients are 3 rows before conv5
     UNUSED = ("resnet.conv6.", "resnet.bn6.")  # in published files, not in the network

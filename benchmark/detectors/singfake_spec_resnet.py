@@ -14,7 +14,6 @@ class SpecResNet(LfccResNet):
     FEATURE = "logspec"
     FOLDS = (11, 7)  # 401 frames are 17 rows before conv5
     UNUSED = ()
-    CHANNELS_LAST = True
 
     def arrange(self, feature: torch.Tensor) -> torch.Tensor:
         """(batch, frame, bin) -> (batch, 1, frame, bin): time is the height axis, as published."""

@@ -9,6 +9,7 @@ class LogMelAlone(Alone):
     TRAINING = {**Alone.BASE_TRAINING, "lr": 1e-3, "batch_size": 64, "epochs": 10}
     EER = {"ASVspoof 2019 LA": 1.66, "SingFake": 4.35, "CtrSVDD": 6.07}
     SMALL = {"width": 8}
+    CHANNELS_LAST = True
 
     def __init__(self, *, width: int = 64) -> None:
         super().__init__()

@@ -9,6 +9,7 @@ class MfccAlone(Alone):
     TRAINING = {**Alone.BASE_TRAINING, "lr": 1e-3, "batch_size": 64, "epochs": 10}
     EER = {"ASVspoof 2019 LA": 1.64, "SingFake": 10.15, "CtrSVDD": 9.39}
     SMALL = {"width": 8}
+    CHANNELS_LAST = True
 
     def __init__(self, *, width: int = 64) -> None:
         super().__init__()
