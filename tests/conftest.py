@@ -9,6 +9,15 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 
+LONG = ("test_ray.py", "test_faults.py", "test_kills.py", "test_learning.py", "test_bench_workers.py")
+
+
+def pytest_collection_modifyitems(items):
+    """Files that look at the pipeline below and other long ones first: short tests then even out the workers' ends."""
+    first = {item.path for item in items if "made" in item.fixturenames or item.path.name in LONG}
+    items.sort(key=lambda item: item.path not in first)
+
+
 @pytest.fixture(scope="session")
 def made(tmp_path_factory):
     """(folder of simulated corpora, DATA) after the whole street; shared by all workers of this session."""
@@ -21,8 +30,8 @@ def made(tmp_path_factory):
     corpora, data = base / "street" / "corpora", base / "street" / "data"
     with lock(base / "street" / "lock"):
         if not (base / "street" / "done").exists():
-            street.call("ingest", "simulate", "--out", corpora, "--corpora", *street.CORPORA)
+            street.call("ingest", "simulate", "--out", corpora, "--corpora", *street.CORPORA, start=street.started)
             for stage in street.stages(corpora):
-                street.call(*stage, data=data)
+                street.call(*stage, data=data, start=street.started)
             (base / "street" / "done").touch()
     return corpora, data

@@ -1,7 +1,7 @@
 """A clone of the project in a scratch folder where shell blocks of the documentation run as a user types them.
 
-`python` there is a few lines that hand the command to a process which has the slow imports behind it and forks: the
-shell, make, arguments, files, exit codes and output are the real ones, without seconds of imports for each command.
+`python` there is a few lines that hand the command to a fork_server: the shell, make, arguments, files, exit codes and
+output are the real ones, without seconds of imports for each command.
 """
 
 import hashlib
@@ -9,8 +9,9 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
+
+import forks
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("ingest", "protocols", "shards", "features", "benchmark", "reports")
@@ -24,10 +25,12 @@ if words[:1] != ["-m"] or words[1].split(".")[0] not in {packages}:
     os.execv({python!r}, [{python!r}, *words])
 server = socket.socket(socket.AF_UNIX)
 server.connect({address!r})
-said = json.dumps(dict(words=words[1:], folder=os.getcwd(), environment=dict(os.environ))).encode()
+asked = dict(words=words[1:], folder=os.getcwd(), environment=dict(os.environ), one_processor=True)
+said = json.dumps(asked).encode()
 socket.send_fds(server, [len(said).to_bytes(4, "big")], [0, 1, 2])
 server.sendall(said)
-sys.exit(int(server.recv(16) or b"255"))
+_pid, code = (int.from_bytes(server.recv(4, socket.MSG_WAITALL), "big", signed=True) for _ in range(2))
+sys.exit(code if code >= 0 else 128 - code)
 """
 
 
@@ -45,14 +48,7 @@ class Clone:
         self._virtual_environment()
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0", "PYTHONPATH": str(self.folder)}
         environment.pop("DATA", None)
-        self.server = subprocess.Popen(
-            [sys.executable, str(ROOT / "tests" / "doc_server.py"), str(self.address)],
-            cwd=self.folder, env=environment, start_new_session=True,
-        )  # fmt: skip
-        deadline = time.monotonic() + 120
-        while not self.address.exists():
-            assert self.server.poll() is None and time.monotonic() < deadline, "the server does not answer"
-            time.sleep(0.05)
+        self.server = forks.start(self.address, self.folder, os.getpid(), environment)
 
     def _virtual_environment(self) -> None:
         locks = b"".join((self.folder / name).read_bytes() for name in ("requirements.lock", "requirements-setup.lock"))

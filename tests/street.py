@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import duckdb
+import forks
 import pyarrow.parquet as pq
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -18,12 +19,19 @@ RUN = ("run", "--protocol", "inner/librisevoc", "cross_language/decro_zh_en", "i
        "--detector", "mean_pool", "lfcc_gmm", "--set", "mean_pool.epochs=2", "lfcc_gmm.components=4", "lfcc_gmm.iterations=2")  # fmt: skip
 
 
-def call(*words, data=None, check=True, **options):
+def call(*words, data=None, check=True, start=forks.run, timeout=600):
     """Run python -m WORDS in the project; returns the finished process with its output as text."""
-    command = [sys.executable, "-m", *map(str, words), *(["--data", str(data)] if data else [])]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, env=environment(), **options)
-    assert not check or done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
+    words = [*map(str, words), *(["--data", str(data)] if data else [])]
+    done = start(words, environment=environment(), timeout=timeout)
+    assert not check or done.returncode == 0, f"{' '.join(words)}\n{done.stdout}\n{done.stderr}"
     return done
+
+
+def started(words, *, environment, timeout):
+    """`call(..., start=started)`: Python from its start, as a user has it, with seconds of imports."""
+    return subprocess.run(
+        [sys.executable, "-m", *words], cwd=ROOT, capture_output=True, text=True, timeout=timeout, env=environment
+    )
 
 
 def environment():
@@ -71,12 +79,16 @@ def scores(data, run_id):
     return pq.read_table(data / "scores" / run_id / "scores.parquet").to_pylist()
 
 
+def spawn(*words, data, out=subprocess.DEVNULL):
+    """Start a command in a session of its own, with its output in the open file `out`; returns the running process."""
+    with open(os.devnull, "r+") as nothing:
+        files = [nothing.fileno(), nothing.fileno() if out == subprocess.DEVNULL else out.fileno(), nothing.fileno()]
+        words = [*map(str, words), "--data", str(data)]
+        return forks.Process(forks.server(), words, environment=environment(), files=files, session=True)
+
+
 def kill_after(seconds, *words, data):
-    """Start a command and kill -9 it, with all its workers, after so many seconds."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", *map(str, words), "--data", str(data)], cwd=ROOT, env=environment(),
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
+    """Start a command and kill -9 it, with all its workers, after so many seconds of work; was it still running?"""
+    process = spawn(*words, data=data)
     time.sleep(seconds)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    return process.kill() == -signal.SIGKILL

@@ -1,5 +1,6 @@
 """Plans, parts, Slurm scripts, grids and repetitions, by the commands a user types."""
 
+import contextlib
 import json
 import os
 import random
@@ -85,11 +86,13 @@ def test_a_matrix_killed_at_random_moments_ends_in_the_same_bytes(made, tmp_path
         data.mkdir()
         for name in ("catalog.duckdb", "shards"):
             (data / name).symlink_to(made[1] / name)
-    street.call("benchmark", *words, data=whole)
+    street.call("benchmark", *words, "--jobs", "1", data=whole)
     street.call("reports", "leaderboard", data=whole)
-    moment = random.Random(23)
-    for _ in range(int(os.environ.get("SIREN_KILLS", 3))):
-        street.kill_after(moment.uniform(1.0, 8.0), "benchmark", *words, data=killed)
+    moment, running = random.Random(23), 0
+    for number in range(int(os.environ.get("SIREN_KILLS", 3))):
+        after, jobs = (moment.uniform(0.3, 3.0), 1) if number % 3 else (moment.uniform(2.0, 6.0), 2)
+        running += street.kill_after(after, "benchmark", *words, "--jobs", jobs, data=killed)
+    assert running
     assert "12 of 12 cells done" in street.call("benchmark", *words, data=killed).stdout
     street.call("reports", "leaderboard", data=killed)
     expected, got = street.digest(whole), street.digest(killed)
@@ -189,11 +192,14 @@ def test_a_mistake_is_one_line_and_code_2(made, words):
 def _first_of_two(data, run_id):
     """Score robustness while somebody holds the lock of the training: it waits, then does the work."""
     (key,) = {r["train_key"] for r in street.records(data) if r["run_id"] == run_id}
-    words = [sys.executable, "-m", "benchmark", "robustness", run_id, "--data", str(data)]
-    with files.lock(data / "models" / key / "lock"):
-        second = subprocess.Popen(words, cwd=street.ROOT, env=street.environment(), stdout=subprocess.PIPE, text=True)
-        assert second.stdout.readline() == f"waiting for {HOLDER}\n"
-    assert second.wait(300) == 0
+    read, write = os.pipe()
+    with open(read) as said, contextlib.ExitStack() as held:
+        held.enter_context(files.lock(data / "models" / key / "lock"))
+        with open(write, "w") as out:
+            second = street.spawn("benchmark", "robustness", run_id, data=data, out=out)
+        assert said.readline() == f"waiting for {HOLDER}\n"
+        held.close()
+        assert second.wait(300) == 0
 
 
 def test_a_finished_run_is_tested_through_variants(made, tmp_path):
@@ -206,7 +212,7 @@ def test_a_finished_run_is_tested_through_variants(made, tmp_path):
     assert done.returncode == 2 and "have no mp3-32k copy" in done.stderr
     plan = tmp_path / "two.toml"
     plan.write_text('title = "two"\nsource = "a test"\n[[use]]\nvariants = ["alaw", "white-10db"]\n')
-    street.call("shards", "variants", "librisevoc", "--plan", plan, data=work)
+    street.call("shards", "variants", "librisevoc", "--plan", plan, "--jobs", "1", data=work)
     _first_of_two(work, run_id)
     with duckdb.connect(str(work / "results.duckdb"), read_only=True) as con:
         found = dict(con.execute(
