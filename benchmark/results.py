@@ -396,9 +396,11 @@ def cell_rates(
     """{`tdcf.cell_key`: fields of AsvRates} of every cell that has targets, nontargets and spoofs.
 
     key (target, nontarget, spoof), attack, codec, score: (trial,) of the verifier; attacks, codecs: those that count.
+    A verifier whose trials name none of the codecs is taken as it is.
     """
     attack, codec, score = attack.astype(str), codec.astype(str), score.astype(np.float64)
-    here = {name: codec == name for name in codecs} | {None: np.ones(score.size, bool)}
+    named = np.isin(codec, list(codecs))
+    here = {name: codec == name for name in codecs} | {None: named if named.any() else ~named}
     found = {}
     for name, members in ((None, list(attacks)), *((a, [a]) for a in attacks)):
         of = np.isin(attack, members)

@@ -94,6 +94,9 @@ def _asv_of(path: Path, table: pa.Table) -> dict[str, dict[str, dict[str, float]
         of = {name: values[np.isin(asv["subset"], [subset, ""])] for name, values in asv.items()}
         spoof = of["key"] == "spoof"
         attacks, codecs = sorted(set(of["attack"][spoof])), sorted(set(of["codec"]) - {""})
+        if codecs and "codec" in table.column_names:  # of the codecs that the file scores, where it says which
+            scored = table.filter(pc.equal(table["subset"], subset))["codec"].unique().to_pylist()
+            codecs = [codec for codec in codecs if codec in scored] or codecs
         rates = cell_rates(*(of[name] for name in ("key", "attack", "codec", "score")), attacks, codecs)
         if "" not in rates:
             lacking = next(word for word in sasv.CLASSES if not (of["key"] == word).any())

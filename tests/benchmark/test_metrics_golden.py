@@ -163,6 +163,29 @@ def test_a_run_of_2021_la_has_the_official_t_dcf_in_every_cell():
             same(value, wanted["min_tdcf"][i][j], 1e-9)
 
 
+@pytest.mark.parametrize("codec", ["alaw", "opus"])
+def test_a_subset_of_one_codec_has_the_t_dcf_of_its_column(codec):
+    """The verifier is measured on the trials of that codec, too, not on all of them."""
+    wanted = official(("keyed", "official.json"))["2021_LA_eval"]
+    cm = [r for r in rows("keyed", "la21_cm.tsv.gz") if r["subset"] == "eval" and r["codec"] == codec]
+    asv = [r for r in rows("keyed", "la21_asv.tsv.gz") if r["subset"] == "eval"]
+    table = pa.table({
+        "role": ["test"] * len(cm), "subset": [codec] * len(cm), "utt_id": [r["trial"] for r in cm],
+        "label": [r["label"] for r in cm], "score": [float(r["score"]) for r in cm],
+        "attack": pa.array([None if r["label"] == "bonafide" else r["attack"] for r in cm]),
+    })  # fmt: skip
+    columns = (np.array([r[name] for r in asv]) for name in ("label", "attack", "codec", "score"))
+    rates = cell_rates(*columns, LA21_ATTACKS, [codec])
+    done = measure("run", table, asked=["min_tdcf_2021"], asv={codec: rates}, replicates=2)
+    column = wanted["cols"].index(codec)
+    (whole,) = (r.value for r in done.results if r.metric == "min_tdcf_2021")
+    same(whole, wanted["min_tdcf"][wanted["rows"].index("Pooled")][column], 1e-9)
+    cells = {c.level: c.value for c in done.breakdowns if c.metric == "min_tdcf_2021"}
+    assert len(cells) == len(LA21_ATTACKS)
+    for attack, value in cells.items():
+        same(value, wanted["min_tdcf"][wanted["rows"].index(attack)][column], 1e-9)
+
+
 @pytest.mark.parametrize("subset", ["eval", "progress", "hidden"])
 def test_vocoder_by_codec_table_of_2021_df(subset):
     wanted = official(("keyed", "official.json"))[f"2021_DF_{subset}"]

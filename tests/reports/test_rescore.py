@@ -168,6 +168,19 @@ def test_2021_la_files_give_the_official_table_of_every_subset(tmp_path):
     assert ("eval", "trim", "notrim", "eer") not in found  # one level is the whole
 
 
+def test_a_file_of_one_codec_meets_the_verifier_on_that_codec(tmp_path):
+    folder = shared("golden", "metrics", "keyed")
+    lines = gzip.decompress((folder / "la21_cm.tsv.gz").read_bytes()).decode().splitlines()
+    names = lines[0].split("\t")
+    opus = [line for line in lines[1:] if dict(zip(names, line.split("\t")))["codec"] == "opus"]
+    (tmp_path / "opus.tsv").write_text("\n".join([lines[0], *opus]))
+    done = rescore(tmp_path / "opus.tsv", data=tmp_path, asv=folder / "la21_asv.tsv.gz", replicates=2)
+    found = {(r["subset"], r["factor"], r["metric"]): r["value"] for r in done.table.to_pylist()}
+    wanted = json.loads((folder / "official.json").read_text())["2021_LA_eval"]
+    pooled = wanted["min_tdcf"][wanted["rows"].index("Pooled")][wanted["cols"].index("opus")]
+    assert found["eval", None, "min_tdcf_2021"] == pytest.approx(pooled, abs=1e-9)
+
+
 @pytest.mark.parametrize("content, message", [
     ("bonafide target 1\nbonafide nontarget 0\n", "no ASV spoof scores in all"),
     ("bonafide target 1\nbonafide nontarget x\n", "not finite numbers"),
