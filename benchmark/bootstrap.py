@@ -207,11 +207,11 @@ def percentile_interval(values: np.ndarray, confidence: float = CONFIDENCE) -> t
 
 
 def usable_clusters(speakers: tuple[ArrayLike, ArrayLike] | None) -> bool:
-    """Whether every trial has a speaker (None or a negative number: unknown) and there are enough of them."""
+    """Whether every trial has a speaker (None, NaN or a negative number: unknown) and there are enough of them."""
     if speakers is None:
         return False
     names = np.concatenate([np.asarray(s) for s in speakers])
-    known = names >= 0 if names.dtype.kind == "i" else [name is not None for name in names]
+    known = names >= 0 if names.dtype.kind == "i" else [name is not None and name == name for name in names]
     return bool(np.all(known)) and np.unique(names).size >= MIN_CLUSTERS
 
 

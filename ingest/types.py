@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 LABELS = ("bonafide", "spoof", "unknown")
 
-# The accepted spellings of each label, lower case; whatever is not here is kept as `unknown`.
+# The accepted spellings of each label, lower case. Beside them `unknown` is a label too; any other word is an error.
 LABEL_WORDS = {
     "bonafide": "bonafide", "bona-fide": "bonafide", "real": "bonafide", "genuine": "bonafide",
     "spoof": "spoof", "deepfake": "spoof", "fake": "spoof",

@@ -93,6 +93,8 @@ def test_speakers_widen_the_interval():
 
 @pytest.mark.parametrize("speakers", [
     (["a", "b"] * 5, ["c", None] * 5), (["a", "b"] * 5, ["c", "d"] * 5), None,
+    (np.array(list("abcdefghij"), object), np.array([*"klmnopqrs", np.nan], object)),  # NULL as pandas has it
+    (np.arange(10.0), np.array([*range(9), np.nan])),
 ])  # fmt: skip
 def test_unknown_or_few_speakers_fall_back_to_trials(speakers):
     interval = bootstrap.eer_interval(range(10), range(-5, 5), speakers=speakers, replicates=50)
