@@ -55,12 +55,7 @@ def made(data):
 
 def call(*words, data, check=True):
     """Run python -m WORDS; Ray hangs where it cannot reach itself, so not for long."""
-    command = [sys.executable, "-m", *words, "--data", str(data)]
-    done = subprocess.run(
-        command, cwd=street.ROOT, env=street.environment(), capture_output=True, text=True, timeout=200
-    )
-    assert not check or done.returncode == 0, done.stdout + done.stderr
-    return done
+    return street.call(*words, data=data, check=check, timeout=200)
 
 
 def on(cluster):
@@ -89,10 +84,10 @@ def test_a_node_killed_on_the_way_then_run_again(cluster, data, expected):
         time.sleep(0.02)
     assert process.poll() is None, "it ended before a node could be killed"
     cluster.remove_node(sorted(cluster.worker_nodes, key=str)[0], allow_graceful=False)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=200)
     assert process.returncode in (0, 2) and "Traceback" not in said, said
-    for words in (SHARDS, FEATURES):
-        call(*words, *on(cluster), data=data)
+    call(*SHARDS, *on(cluster), data=data)
+    street.call(*FEATURES, "--jobs", "1", data=data)  # where they are computed, the test above looks at
     street.call("shards", "gc", data=data)  # a killed task leaves its temporary file
     assert made(data) == expected
 
