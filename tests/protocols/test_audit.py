@@ -178,8 +178,8 @@ def test_audit_exits_1_on_a_failure(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["failed"] == [OFFICIAL]
 
 
-def test_labels_that_other_columns_folders_and_corpora_contradict_are_found(con):
-    assert doubts(con, ["asvspoof2019_la", "decro", "librisevoc"]) == []
+def test_labels_that_other_columns_folders_and_corpora_contradict_are_found(con, clean_labels):
+    assert clean_labels == []
     con.execute("UPDATE utterance SET label = 'bonafide', attack = NULL WHERE utt_id = 'asvspoof2019_la/LA_T_1000050'")
     con.execute("UPDATE utterance SET label = 'bonafide', attack = NULL, attack_raw = NULL WHERE utt_id IN "
                 "(SELECT utt_id FROM utterance WHERE corpus = 'librisevoc' AND attack = 'melgan' LIMIT 3)")  # fmt: skip
@@ -187,7 +187,8 @@ def test_labels_that_other_columns_folders_and_corpora_contradict_are_found(con)
         "UPDATE utterance SET label = 'spoof', attack = 'x', source_id = 'LA_T_1000000' WHERE utt_id IN "
         "(SELECT utt_id FROM utterance WHERE corpus = 'decro' AND label = 'bonafide' LIMIT 1)"
     )
-    found = {(doubt.kind, doubt.corpora, doubt.rows) for doubt in doubts(con)}
+    changed = ["asvspoof2019_la", "decro", "librisevoc"]
+    found = {(doubt.kind, doubt.corpora, doubt.rows) for doubt in doubts(con, changed)}
     assert ("label_columns", ("asvspoof2019_la",), 1) in found
     assert ("label_folder", ("librisevoc",), 3) in found
     assert ("label_elsewhere", ("asvspoof2019_la", "decro"), 1) in found
