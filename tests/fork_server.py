@@ -19,7 +19,7 @@ import threading
 from pathlib import Path
 
 LIBRARIES = ("torch", "torch._dynamo", "torchaudio", "accelerate", "duckdb", "pandas", "pyarrow.csv", "pyarrow.parquet",
-             "soundfile", "scipy.signal", "joblib")  # fmt: skip
+             "safetensors.torch", "soundfile", "scipy.signal", "sklearn.ensemble", "matplotlib.figure", "joblib")  # fmt: skip
 
 
 def preload() -> None:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import made_results
 import pytest
@@ -14,7 +15,7 @@ import waiting
 from miniatures import put, tone
 from waiting import HOLDER
 
-from benchmark import throughput
+from benchmark import run, throughput
 from ingest import catalog, files
 from ingest.types import DataError
 from shards import gc, writer
@@ -48,7 +49,9 @@ def test_figures_wait_for_who_writes_reports(tmp_path, capsys):
     assert drawn == 0 and list((tmp_path / "reports/figures").glob("*.svg"))
 
 
-def test_throughput_waits_for_who_measures_and_for_who_writes_the_table(tmp_path, capsys):
+def test_throughput_waits_for_who_measures_and_for_who_writes_the_table(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(throughput, "ProcessPoolExecutor", lambda workers, context: ThreadPoolExecutor(workers))
+    monkeypatch.setattr(run, "keep_freed_memory", lambda: None)
     words = ["throughput", "--data", str(tmp_path), "--detector", "mean_pool", "--seconds", "0", "--device", "cpu"]
     main = importlib.import_module("benchmark.__main__").main
     assert waiting.second(tmp_path / "throughput/.lock", lambda: main(words), capsys) == 0
