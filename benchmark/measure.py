@@ -116,10 +116,10 @@ def measure(
     """All rows of one run.
 
     table: role, subset, utt_id, label, score and any factor columns. asked: metrics of the protocol beside EER
-    and AUC. averages, pooled: name -> subsets; a pooled subset counts an utterance once. asv: subset ->
-    cell (`tdcf.cell_key`) -> AsvRates fields. diagnostics: columns that are figures of the detector's inside, and what
-    each is; one that the table lacks is left out. Raises DataError naming the utterances of scores that are not
-    finite, of duplicate trials, and of labels other than bonafide and spoof.
+    and AUC. averages, pooled: name -> subsets, of averages also other averages; a pooled subset counts an utterance
+    once. asv: subset -> cell (`tdcf.cell_key`) -> AsvRates fields. diagnostics: columns that are figures of the
+    detector's inside, and what each is; one that the table lacks is left out. Raises DataError naming the utterances of
+    scores that are not finite, of duplicate trials, and of labels other than bonafide and spoof.
     """
     check(run_id, table)
     whole, subset = _scores(table), breakdowns.encode(table["subset"])
@@ -145,8 +145,8 @@ def measure(
         about = (run_id, "test", name, "pooled" if name in pools else "subset")
         results += _rows(about, part, names, rates, threshold, how)
         cells += _cells(run_id, name, part, [n for n in names if n in IN_CELLS], rates)
-    for name, members in (averages or {}).items():
-        results += _averages(run_id, name, members, results)
+    for name in _inner_first(averages or {}):
+        results += _averages(run_id, name, averages[name], results)
     dev_eer = next((r.value for r in results if r.role == "dev" and r.metric == "eer"), None)
     return Measured(results, cells, inside, dev_eer, threshold)
 
@@ -340,6 +340,16 @@ def _cells(run_id: str, subset: str, part: Scores, names: Sequence[str], rates: 
                 half, method = normal_half_width(value, n, m), "normal"
                 low, high = max(value - half, 0.0), min(value + half, 1.0)
             yield Breakdown(*about, name, value, low, high, method, n, m, note)
+
+
+def _inner_first(averages: Mapping[str, Sequence[str]]) -> list[str]:
+    """Names of averages, those that stand in others before them."""
+    waiting, order = list(averages), []
+    while waiting:
+        ready = [name for name in waiting if not any(member in waiting for member in averages[name])]
+        order += ready or waiting  # those that name each other in a circle lack each other
+        waiting = [name for name in waiting if name not in order]
+    return order
 
 
 def _averages(run_id: str, name: str, members: Sequence[str], results: Sequence[Result]) -> Iterator[Result]:

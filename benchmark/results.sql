@@ -363,7 +363,7 @@ QUALIFY row_number() OVER (
                   WHEN subset = 'eval_ref_real' THEN 0                 -- references as in training, not degraded ones
                   WHEN subset IN ('t02', 'vocals_t02') THEN 0          -- SingFake's unseen singers, its folder `test`
                   WHEN subset = 'average' THEN 1
-                  WHEN subset IN ('eval', 'test', 'pooled') THEN 2
+                  WHEN subset IN ('eval', 'test', 'pooled', 'ctrsvdd_test_wo_a14') THEN 2
                   WHEN kind = 'average' AND subset LIKE '%average' THEN 3
                   WHEN kind = 'pooled' THEN 4
                   ELSE 5 END,

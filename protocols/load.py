@@ -171,7 +171,7 @@ def _protocol(name: str, path: Path, table: dict) -> Protocol:
         dev=_nobody("dev") if untrained else _role("dev", None, table["dev"], place, lists),
         test=test,
         metrics=tuple(_one_of(word, METRICS, "metric", place) for word in table.get("metrics", ["eer", "auc"])),
-        averages=_groups(table.get("averages", {}), subsets, f"{place} [averages]"),
+        averages=_groups(table.get("averages", {}), subsets, f"{place} [averages]", nested=True),
         pooled=_groups(table.get("pooled", {}), subsets, f"{place} [pooled]"),
         balance=_one_of(table.get("balance", "none"), BALANCES, "balance", place),
         clip=clip, dev_mean_over=_column(table.get("dev", {}).get("mean_over"), f"{place} [dev]"),
@@ -308,15 +308,19 @@ def _listed(given: Sequence[str], lists: Mapping[str, TrialList], place: str) ->
     return tuple((name, lists[_one_of(name, lists, "list", place)].id) for name in _strings(given, place))
 
 
-def _groups(table: dict, subsets: Sequence[str], place: str) -> dict[str, tuple[str, ...]]:
-    """Name -> subsets; a member may be a pattern such as `wavefake_*`, in the order of the file."""
-    groups = {}
+def _groups(table: dict, subsets: Sequence[str], place: str, *, nested: bool = False) -> dict[str, tuple[str, ...]]:
+    """Name -> subsets; a member may be a pattern such as `wavefake_*`, in the order of the file, or where `nested` a
+    group that stands before it."""
+    groups: dict[str, tuple[str, ...]] = {}
     for name, members in table.items():
-        found = []
+        found: list[str] = []
         for member in _strings(members, f"{place} {name}"):
             hits = [subset for subset in subsets if fnmatchcase(subset, member)]
+            if nested and member in groups:
+                hits = [member]
             if not hits:
-                raise DataError(f"{place} {name}: {nearest(member, subsets, what='subset')}")
+                known = [*subsets, *groups] if nested else subsets
+                raise DataError(f"{place} {name}: {nearest(member, known, what='subset')}")
             found += [subset for subset in hits if subset not in found]
         groups[name] = tuple(found)
         if name in subsets:

@@ -81,6 +81,7 @@ def test_intervals_hold_the_value_and_name_their_method(data):
     ("official/asvspoof5_track1_open_rat", ("eval_ref_1s", "eval_ref_real", "eval_ref_zero"), "eval_ref_real"),
     ("official/singfake_vocals", ("t01", "t02", "t04"), "t02"),
     ("official/ctrsvdd", ("test", "test_wo_a14"), "test_wo_a14"),
+    ("cross_domain/singfake_to_ctrsvdd", ("ctrsvdd_dev", "ctrsvdd_test", "ctrsvdd_test_wo_a14"), "ctrsvdd_test_wo_a14"),
 ])  # fmt: skip
 def test_a_run_is_headed_by_what_its_protocol_is_about(tmp_path, protocol, subsets, headline):
     scenario = protocol.split("/")[0]
@@ -366,6 +367,14 @@ def test_asv_rates_of_a_run(data):
 def test_an_average_of_nothing_has_no_value():
     found = measure.measure("r", made_results.score_table(made_results.GOOD), averages={"average": []}).results
     assert {(r.value, r.note) for r in found if r.kind == "average"} == {(None, "not run: an average of no subset")}
+
+
+def test_an_average_of_averages_by_hand():
+    groups = {"a": ["easy", "z"], "z": ["easy", "hard"], "ring": ["ring", "easy"]}
+    found = measure.measure("r", made_results.score_table(made_results.GOOD), averages=groups).results
+    eer = {r.subset: r.value for r in found if r.metric == "eer" and r.role == "test"}
+    assert eer["z"] == (eer["easy"] + eer["hard"]) / 2 and eer["a"] == (eer["easy"] + eer["z"]) / 2
+    assert eer["ring"] is None and eer["easy"] != eer["hard"]
 
 
 def test_json_of_the_run_is_kept(data):

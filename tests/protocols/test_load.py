@@ -119,10 +119,11 @@ for = { attack = ['vits', 'nvcnet'] }
 spoof = "attack = '{attack}'"
 [averages]
 mean = "of_*"
+all = ["mean", "of_vits"]
 """)  # fmt: skip
     protocol = load(tmp_path, text)
     assert [role.subset for role in protocol.test] == ["of_vits", "of_nvcnet"]
-    assert protocol.averages == {"mean": ("of_vits", "of_nvcnet")}
+    assert protocol.averages == {"mean": ("of_vits", "of_nvcnet"), "all": ("mean", "of_vits")}
 
 
 def test_like_takes_what_is_not_given_from_the_other(tmp_path):
