@@ -5,6 +5,7 @@ under torchrun, the street's first run), `subprocess` starts Python as a user do
 """
 
 import atexit
+import contextlib
 import functools
 import json
 import os
@@ -45,14 +46,16 @@ class Process:
             self.connection.close()
         return self.returncode
 
+    def kill(self):
+        """SIGKILL to it and, where it has a session of its own, to all that it started; the exit code."""
+        ended = select.select([self.connection], [], [], 0)[0]
+        for kill in (os.killpg,) if ended else (os.killpg, os.kill):  # the session begins a moment after the process
+            with contextlib.suppress(ProcessLookupError):
+                kill(self.pid, signal.SIGKILL)
+        return self.wait(60)
+
     def _answer(self):
         return int.from_bytes(self.connection.recv(4, socket.MSG_WAITALL), "big", signed=True)
-
-    def kill(self):
-        """SIGKILL to it and, where it has a session of its own, to all that it started."""
-        group = os.getpgid(self.pid) == self.pid
-        (os.killpg if group else os.kill)(self.pid, signal.SIGKILL)
-        return self.wait(60)
 
 
 def run(words, *, environment, timeout=600, folder=ROOT) -> subprocess.CompletedProcess:

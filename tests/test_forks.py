@@ -58,6 +58,14 @@ def test_a_kill_is_a_kill_of_the_whole_session(tmp_path):
             time.sleep(0.01)
 
 
+def test_a_kill_of_what_has_ended_finds_its_exit_code(tmp_path):
+    process = ended(tmp_path, module(tmp_path, "raise SystemExit(3)"), tmp_path / "out", session=True)
+    until = time.monotonic() + 10
+    while os.path.exists(f"/proc/{process.pid}") and time.monotonic() < until:
+        time.sleep(0.01)
+    assert process.kill() == 3
+
+
 def test_what_takes_too_long_is_ended(tmp_path):
     with pytest.raises(TimeoutError):
         forks.run(["http.server", "--bind", "127.0.0.1", "0"], environment=dict(os.environ), timeout=0.3)
