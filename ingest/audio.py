@@ -310,13 +310,20 @@ def _packed(path: Path | str, container, stream, found: Header) -> Iterator[np.n
     import av
 
     resampler, form = av.AudioResampler(format="flt", layout=stream.layout, rate=found.rate_hz), None
-    for frame in itertools.chain(_bounded(path, container.decode(stream), _samples, found.rate_hz), [None]):
+    for frame in itertools.chain(_bounded(path, _frames(path, container, stream), _samples, found.rate_hz), [None]):
         if frame is not None:  # frames that are packed floats pass the resampler unseen
             form = form or (frame.sample_rate, frame.layout.nb_channels, frame.format.name)
             if form != (frame.sample_rate, frame.layout.nb_channels, frame.format.name):
                 raise Unreadable(path, "changes its rate, channels or kind of samples on the way")
         for part in resampler.resample(frame):
             yield part.to_ndarray().reshape(-1, found.channels)
+
+
+def _frames(path: Path | str, container, stream) -> Iterator:  # noqa: ANN001
+    try:
+        yield from container.decode(stream)
+    except IndexError:  # PyAV knows the streams that were there when the file was opened
+        raise Unreadable(path, "another stream begins on the way") from None
 
 
 def _samples(frame) -> int:  # noqa: ANN001

@@ -263,3 +263,15 @@ def test_a_stream_that_changes_its_channels_on_the_way_is_refused(tmp_path):
     (tmp_path / "both.aac").write_bytes(b"".join(parts))
     with pytest.raises(audio.Unreadable, match="changes its rate, channels"):
         audio.load(tmp_path / "both.aac")
+
+
+def test_a_stream_that_begins_on_the_way_is_refused():
+    class Flv:
+        def decode(self, stream):
+            yield "a frame"
+            raise IndexError("list index out of range")  # as PyAV does for a packet of a stream that it has not seen
+
+    frames = audio._frames("clip.flv", Flv(), None)
+    assert next(frames) == "a frame"
+    with pytest.raises(audio.Unreadable, match="another stream begins on the way"):
+        next(frames)
