@@ -358,7 +358,8 @@ SELECT *
 FROM   leaderboard
 QUALIFY row_number() OVER (
     PARTITION BY run_id, metric
-    ORDER BY CASE WHEN protocol = 'official/ctrsvdd' AND subset = 'test_wo_a14' THEN 0  -- the challenge's own choice
+    ORDER BY value IS NULL,                                              -- an average that lacks a corpus says nothing
+             CASE WHEN protocol = 'official/ctrsvdd' AND subset = 'test_wo_a14' THEN 0  -- the challenge's own choice
                   WHEN scenario = 'loao' AND ends_with(protocol, '_' || subset) THEN 0  -- the attack that was left out
                   WHEN subset = 'eval_ref_real' THEN 0                 -- references as in training, not degraded ones
                   WHEN subset IN ('t02', 'vocals_t02') THEN 0          -- SingFake's unseen singers, its folder `test`

@@ -92,6 +92,16 @@ def test_a_run_is_headed_by_what_its_protocol_is_about(tmp_path, protocol, subse
     assert ask(tmp_path, "SELECT subset FROM headline WHERE metric = 'eer'") == [(headline,)]
 
 
+def test_a_run_of_a_part_is_headed_by_a_figure_that_it_has(tmp_path):
+    table = made_results.score_table(dict.fromkeys(("easy", "hard"), made_results.GOOD["easy"]))
+    groups = {"hard_average": ["hard"], "average": ["hard_average", "absent"]}
+    made_results.add_run(
+        tmp_path, "mean_pool", table, protocol="joint/all", scenario="joint", averages=groups, pooled={}
+    )
+    results.collect(tmp_path, replicates=2)
+    assert ask(tmp_path, "SELECT subset FROM headline WHERE metric = 'eer'") == [("hard_average",)]
+
+
 def test_breakdown_by_attack(data):
     results.collect(data, replicates=20)
     rows = ask(
