@@ -92,14 +92,18 @@ def test_a_run_is_headed_by_what_its_protocol_is_about(tmp_path, protocol, subse
     assert ask(tmp_path, "SELECT subset FROM headline WHERE metric = 'eer'") == [(headline,)]
 
 
-def test_a_run_of_a_part_is_headed_by_a_figure_that_it_has(tmp_path):
+def test_runs_of_a_part_are_headed_by_a_figure_that_one_of_them_has(tmp_path):
     table = made_results.score_table(dict.fromkeys(("easy", "hard"), made_results.GOOD["easy"]))
     groups = {"hard_average": ["hard"], "average": ["hard_average", "absent"]}
-    made_results.add_run(
-        tmp_path, "mean_pool", table, protocol="joint/all", scenario="joint", averages=groups, pooled={}
-    )
+    common = {"protocol": "joint/all", "scenario": "joint", "averages": groups, "pooled": {}}
+    query = "SELECT detector, subset, value IS NULL FROM headline WHERE metric = 'eer' ORDER BY 1"
+    made_results.add_run(tmp_path, "mean_pool", table, **common)
     results.collect(tmp_path, replicates=2)
-    assert ask(tmp_path, "SELECT subset FROM headline WHERE metric = 'eer'") == [("hard_average",)]
+    assert ask(tmp_path, query) == [("mean_pool", "hard_average", False)]
+    whole = made_results.score_table(dict.fromkeys(("easy", "hard", "absent"), made_results.GOOD["easy"]))
+    made_results.add_run(tmp_path, "aasist", whole, **common)
+    results.collect(tmp_path, replicates=2)
+    assert ask(tmp_path, query) == [("aasist", "average", False), ("mean_pool", "average", True)]
 
 
 def test_breakdown_by_attack(data):
