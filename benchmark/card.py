@@ -112,7 +112,7 @@ def _opening(trained: Trained) -> str:
         "A detector of synthetic or converted speech and singing. Its score is higher for bona fide recordings.",
         f"Design: {about['paper'] or 'see the source file'}. "
         f"{sum(p.numel() for p in trained.network.parameters()):,} parameters; hears {length} as {spec['feature']}"
-        f"{level.SAID[spec.get('level', 'as_is')]}.",
+        f"{level.SAID[trained.level]}.",
     ]
     if trained.provenance.get("simulated"):
         lines.append("**Trained or scored on simulated corpora: its figures say nothing about real recordings.**")

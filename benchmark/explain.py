@@ -35,9 +35,8 @@ def explain(detector: DeepfakeDetector, recording: Recording, verdict: Verdict) 
     towards = verdict.verdict or "spoof"
     (start_s, end_s, score), why = deciding(detector, recording, verdict)
     start, end = round(start_s * RATE_HZ), round(end_s * RATE_HZ)
-    x = detector.features(
-        [detector.heard(recording).cut(start, end)]
-    ).clone()  # outside inference mode, so that gradients can pass
+    crop = detector.heard(recording).cut(start, end)
+    x = detector.features([crop]).clone()  # outside inference mode, so that gradients can pass
     try:
         maps, reason = gradcam.maps(detector.network, x, towards=towards), None
     except gradcam.NoMap as none:

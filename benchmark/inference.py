@@ -159,7 +159,7 @@ class DeepfakeDetector:
 
     def heard(self, recording: Recording) -> Recording:
         """The recording at the level at which the detector hears whole clips: cut from this what `features` takes."""
-        return recording.at(self.trained.input.get("level", "as_is"))
+        return recording.at(self.trained.level)
 
     def own_start(self, length: int) -> int:
         """First sample of the window that the benchmark scores in `length` samples; 0 for detectors of whole clips, and
@@ -181,7 +181,7 @@ class DeepfakeDetector:
         filled = [fill(w, size, short=short) if size and w.size < size else w for w in waves]
         with torch.inference_mode():
             crops = torch.from_numpy(np.stack(filled)).to(self.device)
-            return self.extractor.extract(of_crops(crops, self.trained.input.get("level", "as_is")))
+            return self.extractor.extract(of_crops(crops, self.trained.level))
 
     def _windows(self, recording: Recording, begins: Sequence[int], size: int) -> list[float]:
         scores: list[float] = []

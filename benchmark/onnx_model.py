@@ -86,8 +86,7 @@ def write(trained: Trained, path: Path) -> tuple[float, str]:
             ours = model(x).numpy()
             worst = max(worst, float(np.abs(ours - their).max() / max(1.0, np.abs(ours).max())))
     shape = ", ".join(str(size) for size in inputs[0].shape[1:])
-    at = SAID[spec.get("level", "as_is")]
-    return worst, f"x (batch, {shape}) of {spec['feature']}{at} to score (batch,)"
+    return worst, f"x (batch, {shape}) of {spec['feature']}{SAID[trained.level]} to score (batch,)"
 
 
 def _strip(model: Any) -> None:

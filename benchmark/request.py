@@ -158,7 +158,7 @@ def _memo(data: Path, request: Request) -> Path:
     asked = [
         request.protocols, request.detectors, request.seeds, request.assignments, request.weights, request.trained,
         request.partial, repr(request.grid), _code(), _stamp(data / "catalog.duckdb"),
-        _lists(request.lists or data / "lists"), _lists(data / "protocols"),
+        _stamps(request.lists or data / "lists"), _stamps(data / "protocols"),
     ]  # fmt: skip
     return data / "plans" / f"{grid.digest(asked)}.json"
 
@@ -170,8 +170,8 @@ def _stamp(path: Path) -> tuple[int, int]:
     return about.st_size, about.st_mtime_ns
 
 
-def _lists(folder: Path) -> list[tuple]:
-    """Trial lists or protocols of the user's: names, sizes, times."""
+def _stamps(folder: Path) -> list[tuple]:
+    """Names, sizes and times of the files below a folder."""
     places = sorted(path for path in folder.rglob("*") if path.is_file())
     return [(str(path), *_stamp(path)) for path in places]
 

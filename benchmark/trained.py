@@ -45,6 +45,11 @@ class Trained:
     provenance: dict[str, Any]
     remarks: tuple[str, ...] = ()
 
+    @property
+    def level(self) -> str:
+        """The level (benchmark.level) at which it hears; what was recorded before there were any is heard as stored."""
+        return self.input.get("level", "as_is")
+
 
 def run_folder(data: Path, run: str | Path) -> Path:
     """The folder of a finished run, by its id below DATA/scores or by its path, which the user may name."""
