@@ -15,9 +15,8 @@ import torch
 
 from benchmark import detectors, score, timing
 from benchmark.loader import Loader, crop_start
-from benchmark.run import keep_freed_memory
 from features import extractors
-from ingest import catalog
+from ingest import catalog, memory
 from shards import bench as shard_bench
 from shards import index, writer
 from shards.reader import Reader
@@ -29,7 +28,7 @@ STEP, SCORED = ("lfcc_lcnn", 8, 24), ("aasist", 4, 16)  # detector, batch, clips
 
 def rows() -> list[dict[str, Any]]:
     """One row a comparison: value and limit in clips/s, reach = least value / limit; medians of rounds in turns."""
-    keep_freed_memory()  # as every run of the benchmark does
+    memory.keep_freed()  # as every run of the benchmark does
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -59,21 +58,32 @@ class Loose(torch.utils.data.Dataset):
 
 
 def _crops(reader: Reader, loose: list[Path]) -> list[dict[str, Any]]:
-    ours = _loader(reader, "raw", {}, SAMPLES, BATCH, CLIPS, train=True, workers=WORKERS)
+    """Crops as floats for a processor; and as the host leaves them for a GPU, which meta stands for here: samples of
+    16 bits, which the GPU scales."""
+    here, device = (
+        _loader(reader, "raw", {}, SAMPLES, BATCH, CLIPS, train=True, workers=WORKERS, device=device)
+        for device in ("cpu", "meta")
+    )
     peer = torch.utils.data.DataLoader(
         Loose(loose), BATCH, shuffle=True, num_workers=WORKERS, persistent_workers=True, drop_last=True
     )
-    places, shard = _places(reader, ours), os.open(next((reader.data / "shards").rglob("*.tar")), os.O_RDONLY)
+    places, shard = _places(reader, here), os.open(next((reader.data / "shards").rglob("*.tar")), os.O_RDONLY)
     each = _rates({
-        "ours": lambda: sum(len(b.x) for epoch in range(EPOCHS) for b in ours.epoch(epoch)),
-        "peer": lambda: sum(len(x) for x, _ in peer),
+        "device": lambda: sum(len(c["x"]) for epoch in range(EPOCHS) for _, c in device.ready(epoch)),
+        "processor": lambda: sum(len(b.x) for epoch in range(EPOCHS) for b in here.epoch(epoch)),
+        "loose": lambda: sum(len(x) for x, _ in peer),
         "pread": lambda: len([len(os.pread(shard, 2 * SAMPLES, place)) for _ in range(EPOCHS) for place in places]),
     })  # fmt: skip
     os.close(shard)
-    what = f"3 s crops of PCM shards, {WORKERS} workers, against"
-    bare = {"ours": each["ours"], "peer": each["pread"]}
-    return [_row(f"{what} soundfile on loose FLAC and DataLoader", each, 15),
-            _row(f"{what} bare pread of the same spans", bare, 0.25)]  # fmt: skip
+    what = f"3 s crops of PCM shards, {WORKERS} workers"
+    gpu, cpu = f"{what}, 16 bits ready for a GPU, against", f"{what}, floats ready for a CPU, against"
+    reference, bare = "soundfile on loose FLAC and DataLoader", "bare pread of the same spans"
+    return [
+        _row(f"{gpu} {reference}", each["device"], each["loose"], 15),
+        _row(f"{gpu} {bare}", each["device"], each["pread"], 0.25),
+        _row(f"{cpu} {reference}", each["processor"], each["loose"], 15),
+        _row(f"{cpu} {bare}", each["processor"], each["pread"], None),
+    ]
 
 
 def _places(reader: Reader, loader: Loader) -> list[int]:
@@ -104,7 +114,9 @@ def _training(reader: Reader) -> dict[str, Any]:
         "ours": lambda: sum(step(batch) for batch in loader.epoch()),
         "peer": lambda: sum(step(kept) for _ in range(clips // batch_size)),
     })  # fmt: skip
-    return _row(f"{name} training through the loader, against the same step on one batch in memory", each, 0.95)
+    return _row(
+        f"{name} training through the loader, against the same step on one batch in memory", *each.values(), 0.95
+    )
 
 
 def _scoring(reader: Reader) -> dict[str, Any]:
@@ -120,11 +132,11 @@ def _scoring(reader: Reader) -> dict[str, Any]:
             return sum(len(model.score_batch(batch)) for _ in range(clips // batch_size))
 
     each = _rates({"ours": lambda: len(score.score(model, loader)), "peer": bare})
-    return _row(f"{name} scoring from shards to scores, against the bare network", each, 0.95)
+    return _row(f"{name} scoring from shards to scores, against the bare network", *each.values(), 0.95)
 
 
-def _row(name: str, each: dict[str, float], reach: float) -> dict[str, Any]:
-    return {"name": name, "value": each["ours"], "unit": "clips/s", "limit": each["peer"], "reach": reach}
+def _row(name: str, ours: float, peer: float, reach: float | None) -> dict[str, Any]:
+    return {"name": name, "value": ours, "unit": "clips/s", "limit": peer, "reach": reach}
 
 
 def _rates(calls: dict[str, Callable[[], int]]) -> dict[str, float]:

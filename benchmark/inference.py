@@ -19,7 +19,7 @@ from benchmark import trained as loading
 from benchmark import windows
 from benchmark.trained import Trained
 from benchmark.windows import Recording
-from ingest import measure
+from ingest import measure, memory
 from ingest.audio import RATE_HZ, Unreadable
 from ingest.types import DataError
 from shards.vocals import Separator
@@ -74,7 +74,6 @@ class DeepfakeDetector:
         separator: Separator | None = None,
     ):  # fmt: skip
         from benchmark import devices
-        from benchmark.run import keep_freed_memory
 
         if not 0 <= overlap <= 0.95:
             raise DataError(f"--overlap {overlap:g} is not a share between 0 and 0.95")
@@ -89,7 +88,7 @@ class DeepfakeDetector:
         self.trained, self.overlap, self.longest_s, self.separator = trained, overlap, longest_s, separator
         self.threshold = _threshold(trained, threshold, prior)
         self.device = devices.device_of(device)
-        keep_freed_memory()
+        memory.keep_freed()
         self.network = trained.network.to(self.device).eval()
         self.extractor = _extractor(trained).to(self.device)
 

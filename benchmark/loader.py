@@ -20,6 +20,7 @@ from features.reader import FeatureReader
 from shards.reader import Reader
 
 EXTRA = ("attack", "domain", "language", "corpus", "speaker")
+_FULL_SCALE = 1 / 32768  # a power of two: no sample is rounded
 BLOCK = 4  # batches in one block of similar length, for detectors that read whole utterances
 
 
@@ -126,6 +127,14 @@ class Loader:
 
         Of several processes each gets its part of every batch in training, and its turns of whole batches in scoring.
         """
+        for draws, columns in self.ready(number, start=start, here=here):
+            yield self._batch(draws, columns)
+
+    def ready(
+        self, number: int = 0, *, start: int = 0, here: Share = ALONE
+    ) -> Iterator[tuple[list[Draw], dict[str, torch.Tensor]]]:
+        """What epoch() makes its batches of, as workers leave it in the host's memory: features for a processor, and
+        for a device of its own the waves that it is sent."""
         plan = self.plan(number)[start:]
         plan = [here.of(draws) for draws in plan] if self.train else here.turns(plan)
         with ThreadPoolExecutor(max(1, self.workers)) as pool:
@@ -133,9 +142,9 @@ class Loader:
             for draws in plan:
                 ahead.append((draws, pool.submit(self._made, draws)))
                 if len(ahead) > self.workers + 1:
-                    yield self._batch(*ahead.popleft())
+                    yield _waited(*ahead.popleft())
             while ahead:
-                yield self._batch(*ahead.popleft())
+                yield _waited(*ahead.popleft())
 
     def plan(self, number: int = 0) -> list[list[Draw]]:
         """Which trials make which batch in epoch `number`."""
@@ -247,30 +256,41 @@ class Loader:
         if self.stored is not None and np.ptp(self.lengths[[draw.row for draw in draws]]) == 0:
             clips = [(self.utt_id[draw.row], self.variant[draw.row]) for draw in draws]
             return {"x": torch.from_numpy(self.stored.batch(*zip(*clips, strict=True)))}
-        arrays = {"x": self._crops(draws)} if self.plain else self._arrays(draws)
-        columns = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        if self.plain:
+            columns = {"x": self._crops(draws)}
+        else:
+            columns = {name: torch.from_numpy(array) for name, array in self._arrays(draws).items()}
         if self.device.type == "cuda":  # from pinned memory a batch travels while the device works on the last one
-            return {name: column.pin_memory() for name, column in columns.items()}
+            return {name: column.pin_memory() for name, column in columns.items()}  # itself where it is pinned
         return self._extracted(columns) if self.device.type == "cpu" else columns
 
     def _extracted(self, columns: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        waves = {name: level.of_crops(columns[name], self.level) for name in ("x", "reference") if name in columns}
+        waves = {name: columns[name] for name in ("x", "reference") if name in columns}
+        waves = {name: wave if wave.is_floating_point() else wave * _FULL_SCALE for name, wave in waves.items()}
+        waves = {name: level.of_crops(wave, self.level) for name, wave in waves.items()}
         more = {name: extractor.extract(waves["x"]) for name, extractor in self.feed.companions.items()}
         return {**columns, **waves, "x": self.extractor.extract(waves["x"]), **more}
 
-    def _crops(self, draws: list[Draw]) -> np.ndarray:
-        """The crops of stored clips that nothing is done to, float32 (clip, sample): the numbers of _crop() without
-        its cost for each clip, with one look-up and one array a batch."""
+    def _crops(self, draws: list[Draw]) -> torch.Tensor:
+        """The crops of stored clips that nothing is done to, (clip, sample): the numbers of _crop() without its cost
+        for each clip, with one look-up and one array a batch.
+
+        float32, full scale 1; for a device of its own int16, as stored, where all clips are: half as much to read into
+        and to send, and the device scales them in no time.
+        """
         utt_ids, size = [self.utt_id[draw.row] for draw in draws], self.samples
         rows = self.rows[[draw.row for draw in draws]]
         lengths = self.reader.samples(rows)
         starts = np.array([self._start(*clip) for clip in zip(draws, lengths.tolist(), strict=True)])
         stops = np.minimum(starts + size, lengths)
-        crops = np.empty((len(draws), size), np.float32)
+        as_stored = self.device.type != "cpu" and self.reader.are_16_bit(rows)
+        kind, pinned = torch.int16 if as_stored else torch.float32, self.device.type == "cuda"
+        made = torch.empty(len(draws), size, dtype=kind, pin_memory=pinned)
+        crops = made.numpy()
         self.reader.crops(utt_ids, rows, starts, stops, crops)
         for i in np.flatnonzero(stops - starts < size):
             crops[i] = fill(crops[i, : stops[i] - starts[i]].copy(), size, short=self._short(draws[i]))
-        return crops
+        return made
 
     def _start(self, draw: Draw, length: int) -> int:
         """Where in a clip of so many samples its window or crop starts."""
@@ -355,8 +375,8 @@ class Loader:
         """Who reads a named reference."""
         return self.enrolled if self.enrolled is not None and name in self.enrolled.paths else self.reader
 
-    def _batch(self, draws: list[Draw], made: Future) -> Batch:
-        rows, columns = [draw.row for draw in draws], made.result()
+    def _batch(self, draws: list[Draw], columns: dict[str, torch.Tensor]) -> Batch:
+        rows = [draw.row for draw in draws]
         if self.device.type != "cpu":
             columns = self._extracted({k: v.to(self.device, non_blocking=True) for k, v in columns.items()})
         x = columns.pop("x")
@@ -366,6 +386,10 @@ class Loader:
             utt_id=[self.utt_id[row] for row in rows],
             extra={**{name: [column[row] for row in rows] for name, column in self.extra.items()}, **columns},
         )
+
+
+def _waited(draws: list[Draw], made: Future) -> tuple[list[Draw], dict[str, torch.Tensor]]:
+    return draws, made.result()
 
 
 def windows(lengths: np.ndarray, samples: int) -> np.ndarray:

@@ -1,7 +1,6 @@
 """Cells to score files: train once per training key, then score every cell that shares it."""
 
 import contextlib
-import ctypes
 import json
 import time
 import traceback
@@ -18,7 +17,7 @@ from benchmark import cells as grid
 from benchmark import devices, record, recorded
 from benchmark.cells import Cell, Trials
 from benchmark.energy import Meter
-from ingest import parallel
+from ingest import memory, parallel
 from ingest.files import atomic, lock, sha256
 from ingest.parallel import Jobs
 from ingest.progress import Progress
@@ -26,8 +25,6 @@ from ingest.types import DataError
 
 if TYPE_CHECKING:
     from benchmark.distribution import Share
-
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +159,7 @@ def _train_and_score(work: _Work, cells: Sequence[Cell], device: str, here: "Sha
     from shards.reader import Reader
 
     torch.set_num_threads(work.machine.threads)
-    keep_freed_memory()
+    memory.keep_freed()
     with Reader(work.data) as reader:
         meter = Meter(device)
         detector, training = _trained(work, cells[0], reader, device, here)
@@ -344,17 +341,3 @@ def _backbone(cell: Cell) -> str | None:
     files = [Path(named)] if Path(named).is_file() else sorted(p for p in Path(named).rglob("*") if p.is_file())
     hashes = [sha256(path) for path in files]
     return hashes[0] if Path(named).is_file() else grid.digest(hashes)
-
-
-def keep_freed_memory() -> None:
-    """Let glibc reuse large blocks instead of handing them back to the kernel after every layer.
-
-    Activations of a few MiB are mapped, zeroed by page faults and unmapped again at each step otherwise: half the
-    time of a training step of LFCC-LCNN on a CPU. Does nothing where there is no glibc.
-    """
-    try:
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):
-        return
-    for option, size in ((_M_MMAP_THRESHOLD, 1 << 30), (_M_TRIM_THRESHOLD, (1 << 31) - 1), (_M_TOP_PAD, 64 << 20)):
-        mallopt(option, size)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark import detectors
+from ingest import memory
 from ingest.cli import Parser, add_data
 from ingest.files import atomic, lock
 from ingest.types import DataError, nearest
@@ -76,11 +77,10 @@ def _alone(name: str, threads: int, options: dict[str, Any]) -> Throughput:
     """In a fresh process, so that its peak memory is the detector's own."""
     import torch
 
-    from benchmark.run import keep_freed_memory
     from benchmark.timing import measured
 
     torch.set_num_threads(threads)
-    keep_freed_memory()
+    memory.keep_freed()
     try:
         return measured(name, **options)
     except Exception as error:

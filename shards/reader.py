@@ -59,9 +59,9 @@ class Reader(Members):
     ) -> None:
         """Samples starts..stops (exclusive) of the clips that rows() found, each from the start of its row of `into`.
 
-        into: float32 (clip, sample), what lies behind a crop stays as it is. The numbers are those of span(); from PCM
-        shards they reach it without an array for each clip, so this is several times faster. Raises DataError as
-        span() does.
+        into: float32 (clip, sample), or int16 where are_16_bit(rows): full scale is then 32,768. What lies behind a
+        crop stays as it is. The numbers are those of span(); from PCM shards they reach it without an array for each
+        clip, so this is several times faster. Raises DataError as span() does.
         """
         samples, width = self._index["samples"][rows], self._index["width"][rows].tolist()
         outside = np.flatnonzero((starts < 0) | (starts >= stops) | (stops > samples))
@@ -70,32 +70,44 @@ class Reader(Members):
             raise DataError(f"{utt_ids[i]} has {samples[i]} samples; {starts[i]}..{stops[i]} do not lie within")
         places = self._index["offset"][rows] + _WAV_HEAD_BYTES + self._index["width"][rows] * starts
         counts, files = (stops - starts).tolist(), [self._file(n) for n in self._index["shard"][rows].tolist()]
-        space = np.empty(max(counts), "<i2")  # small enough to stay in the processor's cache between clips
-        view = memoryview(space).cast("B")
+        as_stored = into.dtype == np.int16
+        if as_stored:
+            views = [memoryview(crop[:count]).cast("B") for crop, count in zip(into, counts, strict=True)]
+        else:  # small enough to stay in the processor's cache between clips
+            space = np.empty(max(counts), "<i2")
+            view = memoryview(space).cast("B")
+            views = [view[: 2 * count] for count in counts]
         if all(two == 2 for two in width) and all(isinstance(file, OpenFile) for file in files):
             spans = list(zip(files, places.tolist(), [2 * count for count in counts], strict=True))
             with self._turn:  # threads that hand the interpreter on after every read lose more by that
                 asked = False
-                for i, (file, place, size) in enumerate(spans):
-                    if not file.in_memory(view[:size], place):
+                for i, (file, place, _) in enumerate(spans):
+                    if not file.in_memory(views[i], place):
                         if not asked:  # the disk works on all that are left while it is waited for the first
                             ask(spans[i:])
                             asked = True
-                        self._read_into(int(rows[i]), place, view[:size], utt_ids[i])
-                    _scaled(space[: counts[i]], into[i, : counts[i]])
+                        self._read_into(int(rows[i]), place, views[i], utt_ids[i])
+                    if not as_stored:
+                        _scaled(space[: counts[i]], into[i, : counts[i]])
             return
         for i, (row, place, start, count) in enumerate(
             zip(rows.tolist(), places.tolist(), starts.tolist(), counts, strict=True)
         ):
             if width[i] == 2:
-                self._read_into(row, place, view[: 2 * count], utt_ids[i])
-                _scaled(space[:count], into[i, :count])
+                self._read_into(row, place, views[i], utt_ids[i])
+                if not as_stored:
+                    _scaled(space[:count], into[i, :count])
             elif width[i] == 4:
                 into[i, :count] = self._pcm(row, place, count, 4, utt_ids[i])
             else:
                 offset, size = int(self._index["offset"][row]), int(self._index["size"][row])
                 data = self._read(row, offset, size, utt_ids[i])
                 into[i, :count] = self._decoded(row, data, int(samples[i]), utt_ids[i])[start : start + count]
+
+    def are_16_bit(self, rows: np.ndarray) -> bool:
+        """Whether all the clips that rows() found are stored as samples of 16 bits, which crops() can give as they
+        are."""
+        return bool((self._index["width"][rows] == 2).all())
 
     def waves(self, utt_ids: Sequence[str], variant: str = "original") -> list[np.ndarray]:
         """The clips of several utterances, in the order asked for, read in the order of the disk."""

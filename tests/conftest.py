@@ -18,6 +18,16 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.path not in first)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _freed_memory_goes_back():
+    """Tests share this process; the commands that they start keep what they freed, as users' do."""
+    from ingest import memory
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(memory, "keep_freed", lambda: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def made(tmp_path_factory):
     """(folder of simulated corpora, DATA) after the whole street; shared by all workers of this session."""

@@ -15,7 +15,7 @@ import waiting
 from miniatures import put, tone
 from waiting import HOLDER
 
-from benchmark import run, throughput
+from benchmark import throughput
 from ingest import catalog, files
 from ingest.types import DataError
 from shards import gc, writer
@@ -51,7 +51,6 @@ def test_figures_wait_for_who_writes_reports(tmp_path, capsys):
 
 def test_throughput_waits_for_who_measures_and_for_who_writes_the_table(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(throughput, "ProcessPoolExecutor", lambda workers, context: ThreadPoolExecutor(workers))
-    monkeypatch.setattr(run, "keep_freed_memory", lambda: None)
     words = ["throughput", "--data", str(tmp_path), "--detector", "mean_pool", "--seconds", "0", "--device", "cpu"]
     main = importlib.import_module("benchmark.__main__").main
     assert waiting.second(tmp_path / "throughput/.lock", lambda: main(words), capsys) == 0

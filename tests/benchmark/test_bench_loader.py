@@ -16,6 +16,6 @@ def test_rows(monkeypatch):
     }.items():
         monkeypatch.setattr(bench_loader, name, value)
     rows = bench_loader.rows()
-    assert len(rows) == 4
+    assert len(rows) == 6
     for row in rows:
         assert set(row) == {"name", "value", "unit", "limit", "reach"} and row["value"] > 0 and row["limit"] > 0

@@ -245,12 +245,26 @@ def test_crops_are_the_same_where_the_disk_must_be_waited_for(stored, monkeypatc
     assert [len(spans) for spans in asked] in ([], [2])  # once, for all; of compressed clips never
 
 
-def test_a_batch_for_a_gpu_is_pinned_before_it_is_handed_over(stored, monkeypatch):
-    spec = {"feature": "raw", "params": {}, "samples": 5000, "train_crop": "random", "test_crop": "middle",
-            "short": "repeat"}  # fmt: skip
-    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: ("pinned", tensor.shape))
-    made = Loader(stored, STORED, spec, extractors.get("raw"), batch_size=4, seed=3, train=True, device="cuda")
-    assert made._made(made.plan()[0]) == {"x": ("pinned", (4, 5000))}
+@pytest.mark.parametrize("samples", [5000, 12_001])
+@pytest.mark.parametrize("level", ["as_is", "crop_peak"])
+def test_a_batch_for_a_gpu_is_pinned_as_stored_and_scaled_there(stored, samples, level, monkeypatch):
+    def made(device):
+        spec = {"feature": "raw", "params": {}, "samples": samples, "train_crop": "random", "test_crop": "middle",
+                "short": "repeat", "level": level}  # fmt: skip
+        return Loader(stored, STORED, spec, extractors.get("raw"), batch_size=4, seed=3, train=True, device=device)
+
+    pinned, empty = [], torch.empty  # there is no GPU here: its memory is taken from what there is
+    monkeypatch.setattr(
+        torch, "empty", lambda *size, pin_memory, **kind: pinned.append(pin_memory) or empty(*size, **kind)
+    )
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)
+    gpu, processor = made("cuda"), made("cpu")
+    here = gpu._made(gpu.plan()[0])["x"]
+    wav = stored.are_16_bit(stored.rows(STORED["utt_id"].to_pylist(), ["original"] * 6))
+    assert pinned == [True] and here.dtype == (torch.int16 if wav else torch.float32) and here.shape == (4, samples)
+    there = gpu._extracted({"x": here})["x"]
+    same = next(iter(processor.epoch())).x
+    assert pinned[1] is False and there.dtype == torch.float32 and there.numpy().tobytes() == same.numpy().tobytes()
 
 
 def test_crops_that_cannot_be_read_are_named(stored):

@@ -8,7 +8,7 @@ import duckdb
 import pytest
 import torch
 
-from benchmark import detectors, run, throughput, timing
+from benchmark import detectors, throughput, timing
 from ingest.types import DataError
 
 KINDS = [
@@ -53,7 +53,6 @@ def test_the_plain_form_scores_the_same_and_is_undone(name):
 def here(monkeypatch):
     """Figures are taken in this process; that each has one of its own, the command below shows."""
     monkeypatch.setattr(throughput, "ProcessPoolExecutor", lambda workers, context: ThreadPoolExecutor(workers))
-    monkeypatch.setattr(run, "keep_freed_memory", lambda: None)
 
 
 def test_figures_are_kept_and_read_back(tmp_path, here):
