@@ -21,6 +21,7 @@ BACKENDS = ("local", "ray")
 PACKAGES = ("ingest", "protocols", "shards", "features", "benchmark", "reports")
 CONNECT_S = 10
 ORPHAN_S = 1.0  # how often a process looks whether the one that started it is there
+GROWN_BYTES = 1 << 30  # a worker that has grown by more since its first task is replaced
 RETRIES = 3  # a task whose worker or node dies is started again this often
 
 Task = tuple[Any, tuple, dict]
@@ -77,7 +78,7 @@ def _here(tasks: Iterable[Task], jobs: int, what: str, ordered: bool, batch: int
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     try:
-        if jobs != 1:  # joblib starts a worker that has grown by 300 MB anew and warns of it; no task is lost
+        if jobs != 1:  # joblib starts a worker that has grown by too much anew and warns of it; no task is lost
             warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given to the executor")
             tasks = ((_bound, (os.getpid(), *task), {}) for task in tasks)
         order = "generator" if ordered else "generator_unordered"
@@ -90,13 +91,15 @@ def _here(tasks: Iterable[Task], jobs: int, what: str, ordered: bool, batch: int
 
 
 def _bound(parent: int, function: Any, positional: tuple, named: dict) -> Any:
-    _end_with(parent)
+    _settle(parent)
     return function(*positional, **named)
 
 
 @functools.cache
-def _end_with(parent: int) -> None:
-    """End this process when `parent` is gone: its queue would keep an orphan waiting, with all it holds, for ever."""
+def _settle(parent: int) -> None:
+    """Once in each worker: end when `parent` is gone, whose queue would keep an orphan waiting, with all it holds, for
+    ever; and grow by what torch takes, if not the first task imports it, without being started anew."""
+    from joblib.externals.loky import process_executor
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -104,6 +107,7 @@ def _end_with(parent: int) -> None:
         os._exit(1)
 
     if os.getpid() != parent:
+        process_executor._MAX_MEMORY_LEAK_SIZE = GROWN_BYTES  # joblib has no option for it
         threading.Thread(target=watch, daemon=True).start()
 
 

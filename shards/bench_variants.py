@@ -9,12 +9,13 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed
+from joblib import delayed
 
-from ingest import audio
+from ingest import audio, parallel
 from shards import variants
 
-CLIPS, SECONDS, ROUNDS = 12, 3, 3
+CLIPS, SECONDS, ROUNDS = 36, 3, 3
+TASKS = 3  # of each codec
 # Word -> what the ffmpeg program is told, and the suffix of its file; the slowest first, as shards are handed out.
 PROGRAM = {
     "mp3-32k": ("-c:a libmp3lame -b:a 32k", "mp3"), "aac-32k": ("-c:a aac -b:a 32k", "mp4"),
@@ -45,10 +46,11 @@ def rows() -> list[dict[str, Any]]:
 def _seconds(clips: list[np.ndarray]) -> tuple[float, float, float]:
     """Median seconds for every codec on every clip: one process, two, and the program; taking turns."""
     spent: tuple[list[float], ...] = ([], [], [])
-    with Parallel(n_jobs=2, batch_size=1) as two, tempfile.TemporaryDirectory() as folder:
+    tasks = [delayed(_all)(clips[i::TASKS], word) for word in PROGRAM for i in range(TASKS)]
+    with tempfile.TemporaryDirectory() as folder:
         calls: tuple[Callable[[], Any], ...] = (
-            lambda: [_all(clips, word) for word in PROGRAM],
-            lambda: two(delayed(_all)(clips[i::4], word) for word in PROGRAM for i in range(4)),
+            lambda: list(parallel.results(tasks, 1, what="bench")),
+            lambda: list(parallel.results(tasks, 2, what="bench", batch=1)),
             lambda: [_by_program(clip, word, Path(folder)) for word in PROGRAM for clip in clips],
         )
         for turn in range(ROUNDS + 1):

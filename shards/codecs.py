@@ -3,11 +3,13 @@
 FFmpeg's libraries through PyAV; Vorbis through libsndfile, because PyAV's own FFmpeg has no encoder for one channel.
 """
 
+import ctypes
 import functools
 import importlib.metadata
 import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -93,9 +95,30 @@ def versions() -> dict[str, str]:
     return {"pyav": __version__, **libraries, "libsndfile": soundfile.__libsndfile_version__}
 
 
+@functools.cache
+def no_threads() -> bool:
+    """Let FFmpeg start no threads of its own in this process; whether it can be told.
+
+    PyAV brings frames to an encoder through a filter graph, which starts a thread for each processor, has nothing for
+    them to do, and waits for each: several times a clip, for as long as other processes keep the processors busy.
+    """
+    import av
+
+    package = Path(av.__file__).parent
+    own = [*package.with_name("av.libs").glob("libavutil*"), *package.glob(".dylibs/libavutil*")]
+    for library in own:
+        try:
+            ctypes.CDLL(str(library)).av_cpu_force_count(1)  # a wheel's own copy, loaded already
+        except (OSError, AttributeError):
+            continue
+        return True
+    return False
+
+
 def _decoded(source: np.ndarray, codec: Codec) -> np.ndarray:
     import av
 
+    no_threads()
     encoder, decoder = _encoder(codec), _decoder(codec)
     if encoder.extradata:
         decoder.extradata = encoder.extradata

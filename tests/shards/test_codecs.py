@@ -1,5 +1,9 @@
 """Each codec beside the ffmpeg program: the same bytes of audio in, the same sound out, in the same place."""
 
+import os
+import subprocess
+import sys
+
 import ffmpeg
 import numpy as np
 import pytest
@@ -75,3 +79,30 @@ def test_every_codec_sounds_as_the_ffmpeg_program_makes_it(word, clip, tmp_path)
     assert tilt_db(ours, theirs, 3400 if "ar" in PROGRAM[word][1] else 8000) < 1
     errors = [error_db(np.roll(ours, shift), theirs) for shift in (-1, 0, 1)]
     assert "amr" in word or np.argmin(errors) == 1  # and in the same place, to the sample
+
+
+WAITS = """
+import resource, sys
+import numpy as np
+from shards import codecs, variants
+if sys.argv[1] == "leave":
+    codecs.no_threads = lambda: None
+wave = np.sin(np.arange(4000) / 9).astype(np.float32)
+variants.apply(wave, "g722")
+before = resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw
+for _ in range(50):
+    variants.apply(wave, "g722")
+print(resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw - before)
+"""
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="FFmpeg starts no threads on one processor")
+def test_a_round_trip_waits_for_no_thread():
+    if not codecs.no_threads():
+        pytest.skip("this PyAV has no libavutil of its own that could be told")
+
+    def waits(how):
+        done = subprocess.run([sys.executable, "-c", WAITS, how], capture_output=True, text=True, check=True)
+        return int(done.stdout)
+
+    assert waits("tell") * 4 < waits("leave")
