@@ -4,6 +4,7 @@ import functools
 import math
 
 import numpy as np
+import scipy.fft
 import torch
 from scipy.interpolate import CubicSpline
 from torch import Tensor
@@ -15,6 +16,7 @@ PRESETS = {
     "asvspoof2021": {},  # detectors-a 3.2
     "asvspoof2019": {"bins_per_octave": 96, "low_hz": 15.625, "high_hz": 8000.0, "coefficients": 30},
 }
+BLOCK = 48_000  # coefficients of a block of bins: 768 kB
 EPSILON = 2.220446049250313e-16
 
 
@@ -47,14 +49,18 @@ class Cqcc(Extractor):
         self.constant("cepstrum", torch.from_numpy(_cepstrum(self.centre_hz, low_hz / first_octave, coefficients)))
 
     def log_power(self, wave: Tensor) -> Tensor:
-        """(batch, sample) -> (batch, bin, frame) float64: ln(|constant-Q coefficient|^2 + 2.2e-16)."""
-        source, target, window = (t.to(wave.device) for t in self._placement(wave.shape[1]))
-        spectrum = torch.fft.fft(wave.double())
-        bins, frames = window.shape[0], self._frames(wave.shape[1])
-        placed = spectrum.new_zeros(wave.shape[0], bins, frames)
-        placed.scatter_(2, target.expand(wave.shape[0], -1, -1), spectrum[:, source] * window)
-        coefficient = torch.view_as_real(torch.fft.ifft(placed))
-        return _spectrum.log_(_spectrum.pair_sums(coefficient.square_(), torch.float64).add_(EPSILON))
+        """(batch, sample) -> (batch, bin, frame) float64: ln(|constant-Q coefficient|^2 + 2.2e-16).
+
+        A few bins at a time, which stay in the processor's cache.
+        """
+        spectrum, frames = _transform(wave.double(), "fft"), self._frames(wave.shape[1])
+        power = spectrum.real.new_empty(wave.shape[0], len(self.centre_hz), frames)
+        for first, bins, source, target, window in self._placement(wave.shape[1]):
+            placed = spectrum.new_zeros(wave.shape[0], bins * frames)
+            placed[:, target.to(wave.device)] = spectrum[:, source.to(wave.device)] * window.to(wave.device)
+            coefficient = torch.view_as_real(_transform(placed.view(-1, bins, frames), "ifft"))
+            power[:, first : first + bins] = _spectrum.pair_sums(coefficient.square_(), torch.float64)
+        return _spectrum.log_(power.add_(EPSILON))
 
     def features(self, wave: Tensor) -> Tensor:
         """(batch, sample) -> (batch, frame, 3 * coefficients)."""
@@ -69,17 +75,29 @@ class Cqcc(Extractor):
         return int(self._widths(samples)[-1])
 
     @functools.lru_cache(maxsize=8)  # noqa: B019 - a few lengths per extractor, freed with it
-    def _placement(self, samples: int) -> tuple[Tensor, Tensor, Tensor]:
-        """For each bin: which FFT bins it reads, where on its own grid they go, and the window."""
-        widths, frames = self._widths(samples), self._frames(samples)
-        offset = np.arange(-(widths.max() // 2), -(-widths.max() // 2))
-        inside = (offset >= -(widths[:, None] // 2)) & (offset < -(-widths[:, None] // 2))
+    def _placement(self, samples: int) -> list[tuple[int, int, Tensor, Tensor, Tensor]]:
+        """For each block of bins: its first bin, how many, which FFT bins they read, where on their own grids, one
+        after the other, these go, and the window."""
+        widths, frames, blocks = self._widths(samples), self._frames(samples), []
         position = np.floor(self.centre_hz * samples / self.rate_hz).astype(np.int64)
-        window = np.where(inside, 0.5 + 0.5 * np.cos(2 * np.pi * offset / widths[:, None]), 0.0)
-        source = (position[:, None] + offset) % samples
-        target = np.broadcast_to(offset % frames, source.shape)
-        scale = 2 * frames / samples
-        return torch.from_numpy(source), torch.from_numpy(target.copy()), torch.from_numpy(window * scale)
+        bins_per_block = max(1, BLOCK // frames)
+        for first in range(0, len(widths), bins_per_block):
+            source, target, window = [], [], []
+            for i, width in enumerate(widths[first : first + bins_per_block].tolist()):
+                offset = np.arange(-(width // 2), -(-width // 2))
+                source.append((position[first + i] + offset) % samples)
+                target.append(i * frames + offset % frames)
+                window.append((0.5 + 0.5 * np.cos(2 * np.pi * offset / width)) * (2 * frames / samples))
+            placed = (torch.from_numpy(np.concatenate(part)) for part in (source, target, window))
+            blocks.append((first, len(source), *placed))
+        return blocks
+
+
+def _transform(x: Tensor, name: str) -> Tensor:
+    """torch.fft's fft or ifft; on a processor SciPy's, in double precision half again to twice as fast."""
+    if x.device.type != "cpu":
+        return getattr(torch.fft, name)(x)
+    return torch.from_numpy(getattr(scipy.fft, name)(x.numpy(), overwrite_x=name == "ifft"))
 
 
 @functools.cache

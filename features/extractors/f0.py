@@ -3,6 +3,7 @@
 import math
 
 import torch
+from scipy.fft import next_fast_len
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -13,6 +14,7 @@ PRESETS = {
     # the authors' setting: 192 frames of 48,000 samples from a stride of 0.01513 s without padding
     "sfatnet_authors": {"hop": 242, "low_hz": 20.0, "high_hz": 9000.0, "centre": False, "interpolate": False},
 }
+BLOCK = 128  # frames: what is made of them stays in a processor's cache
 
 
 class F0(Extractor):
@@ -35,14 +37,20 @@ class F0(Extractor):
         self.longest = math.ceil(self.rate_hz / low_hz)
         self.span = 2 * self.longest + 2  # window and lags; two more for the neighbours of the last dip
         self.hop, self.threshold, self.centre, self.interpolate = hop, threshold, centre, interpolate
-        self.dim, self.clips_per_block = 1, 4
+        self.dim = 1
         self.min_samples = 1 if centre else 2 * self.longest
 
     def features(self, wave: Tensor) -> Tensor:
         """(batch, sample) -> (batch, frame, 1) Hz."""
-        aperiodicity = self._aperiodicity(self._frames(wave.double()))
+        frames = self._frames(wave.double())
+        blocks = frames.split(BLOCK if wave.device.type == "cpu" else frames.shape[1], dim=1)
+        return torch.cat([self._hz(block) for block in blocks], dim=1)[..., None].float()
+
+    def _hz(self, frames: Tensor) -> Tensor:
+        """(batch, frame, span) -> (batch, frame)."""
+        aperiodicity = self._aperiodicity(frames)
         low, high = self.shortest, self.longest
-        lag = torch.arange(low, high + 1, device=wave.device)
+        lag = torch.arange(low, high + 1, device=frames.device)
         inside, after = aperiodicity[..., low : high + 1], aperiodicity[..., low + 1 : high + 2]
         crossed = (inside < self.threshold).cumsum(-1) > 0  # from the first lag below the threshold on
         bottom = crossed & (inside <= after)
@@ -53,8 +61,7 @@ class F0(Extractor):
             bend = left - 2 * mid + right
             shift = torch.where(bend > 0, 0.5 * (left - right) / bend, 0.0)
             period = period + shift.clamp(-0.5, 0.5)
-        hz = torch.where(bottom.any(-1), self.rate_hz / period, 0.0)
-        return hz[..., None].float()
+        return torch.where(bottom.any(-1), self.rate_hz / period, 0.0)
 
     def _frames(self, wave: Tensor) -> Tensor:
         if self.centre:
@@ -67,7 +74,7 @@ class F0(Extractor):
 
     def _aperiodicity(self, frames: Tensor) -> Tensor:
         """(…, span) -> (…, longest + 2): cumulative mean normalised difference at each lag."""
-        window, size = self.longest, 1 << (2 * self.span - 1).bit_length()
+        window, size = self.longest, next_fast_len(self.span, real=True)  # no lag of these reaches beyond the span
         head = torch.fft.rfft(frames[..., :window], n=size)
         correlation = torch.fft.irfft(head.conj() * torch.fft.rfft(frames, n=size), n=size)[..., : window + 2]
         energy = F.pad(frames.square().cumsum(-1), (1, 0))
