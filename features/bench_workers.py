@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import itertools
 import os
 import statistics
 import tempfile
@@ -19,7 +20,8 @@ from ingest import parallel
 from shards import bench as shard_bench
 from shards import index, writer
 
-FEATURE, SHARDS, CLIPS, ROUNDS = "cqcc", 12, 12, 5  # clips of 4 s in each shard; a task is one shard
+FEATURES = ("f0", "cqcc")  # a little and a lot to write
+SHARDS, CLIPS, ROUNDS = 36, 33, 5  # clips of 4 s in each shard; a task is one shard
 HASHES = 10_000  # about as long as a task
 OBJECT_STORE_BYTES = 100 << 20
 
@@ -27,24 +29,30 @@ OBJECT_STORE_BYTES = 100 << 20
 def rows() -> list[dict[str, Any]]:
     """One row a comparison: value and limit in clips/s, reach = least value / limit; medians of rounds in turns.
 
+    A cluster is started after the processes were measured alone: it takes its share of the cores when idle, too.
     Rows of Ray are there only where it is installed. Raises RuntimeError if one way of running the tasks gives other
     bytes than another.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        machine, tasks = _machine(Path(folder)), _tasks(Path(folder))
-        calls = {"one process": partial(_run, tasks, 1), "two processes": partial(_run, tasks, 2)}
-        if not importlib.util.find_spec("ray"):
-            rates = _rates(calls, Path(folder))
-        else:
+    with tempfile.TemporaryDirectory() as name:
+        found = [_machine(Path(name))]
+        for feature in FEATURES:
+            folder = Path(name, feature)
+            folder.mkdir()
+            tasks = _tasks(folder, feature)
+            calls = {"one process": partial(_run, tasks, 1), "two processes": partial(_run, tasks, 2)}
+            rates = _rates(calls, folder)
+            what = f"{feature} of {SHARDS} shards"
+            found.append({"name": f"{what} by two workers, against one", "value": rates["two processes"],
+                          "unit": "clips/s", "limit": rates["one process"], "reach": 1.8})  # fmt: skip
+        if importlib.util.find_spec("ray"):
             with cluster() as address:
-                rates = _rates({**calls, "ray": partial(_run, tasks, parallel.Ray(address))}, Path(folder))
-    what = f"{FEATURE} of {SHARDS} shards"
-    two = {"name": f"{what} by two workers, against one", "value": rates["two processes"], "unit": "clips/s",
-           "limit": rates["one process"], "reach": 1.8}  # fmt: skip
-    if "ray" not in rates:
-        return [machine, two]
-    return [machine, two, {"name": f"{what} on Ray, two nodes of one CPU, against two processes; same bytes",
-                  "value": rates["ray"], "unit": "clips/s", "limit": rates["two processes"], "reach": 0.8}]  # fmt: skip
+                del calls["one process"]
+                rates = _rates({**calls, "ray": partial(_run, tasks, parallel.Ray(address))}, folder)
+            found.append({
+                "name": f"{what} on Ray, two nodes of one CPU, against two processes beside it; same bytes",
+                "value": rates["ray"], "unit": "clips/s", "limit": rates["two processes"], "reach": 0.8,
+            })  # fmt: skip
+        return found
 
 
 @contextmanager
@@ -64,12 +72,13 @@ def cluster() -> Iterator[str]:
         made.shutdown()
 
 
-def _tasks(folder: Path) -> list[parallel.Task]:
+def _tasks(folder: Path, feature: str) -> list[parallel.Task]:
     """The computation of one feature shard from one PCM shard each."""
-    place, recipe = folder / "data", compute.Recipe.of(FEATURE, None, {}, "float32")
-    sources, tasks = shard_bench._sources(folder / "wav", 16_000, "wav")[: SHARDS * CLIPS], []
+    place, recipe = folder / "data", compute.Recipe.of(feature, None, {}, "float32")
+    sources, tasks = itertools.cycle(shard_bench._sources(folder / "wav", 16_000, "wav")), []
     for number in range(SHARDS):
-        shard = shard_bench._shard(sources[number::SHARDS], 16_000, as_is=False, number=number, audio_codec="pcm")
+        clips = list(itertools.islice(sources, CLIPS))
+        shard = shard_bench._shard(clips, 16_000, as_is=False, number=number, audio_codec="pcm")
         writer.write_shard(shard, place / "shards")
         about = index.read_about(place / "shards" / shard.name)
         audio = compute.AudioShard(shard.name, "bench", "original", about["sha256"], about["members"])

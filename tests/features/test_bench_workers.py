@@ -10,7 +10,7 @@ import street
 from features import bench_workers, compute
 from shards import bench as shard_bench
 
-SMALL = {"FEATURE": "logmel", "SHARDS": 2, "CLIPS": 2, "ROUNDS": 1, "HASHES": 10}
+SMALL = {"FEATURES": ("logmel", "mfcc"), "SHARDS": 2, "CLIPS": 2, "ROUNDS": 1, "HASHES": 10}
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -24,13 +24,13 @@ def small(monkeypatch):
 
 def test_every_row_is_complete():
     rows = bench_workers.rows()
-    assert len(rows) == (3 if importlib.util.find_spec("ray") else 2)
+    assert len(rows) == (4 if importlib.util.find_spec("ray") else 3)
     for row in rows:
         assert set(row) == {"name", "value", "unit", "limit", "reach"} and row["value"] > 0 and row["limit"] > 0
 
 
 def test_other_bytes_are_noticed(monkeypatch, tmp_path):
-    tasks = bench_workers._tasks(tmp_path)
+    tasks = bench_workers._tasks(tmp_path, "logmel")
     calls = {"all": lambda: bench_workers._run(tasks, 1), "one": lambda: bench_workers._run(tasks[:1], 1)}
     assert tasks[0][0] is compute.compute_shard
     with pytest.raises(RuntimeError, match="all and one did not give the same bytes"):
