@@ -17,15 +17,16 @@ from benchmark import detectors
 SECONDS, LONG_S = 60, 3600
 CASES = (("lfcc_lcnn", 30.0), ("aasist", 3.0))  # detector, times real time asked for
 _CHILD = """
-import json, resource, sys, time
+import json, sys, time
 from benchmark.inference import DeepfakeDetector
+from ingest import memory
 weights, name, path, warm = sys.argv[1:]
 detector = DeepfakeDetector(weights, detector=name)
 detector.predict(warm)
 started = time.perf_counter()
 verdict = detector.predict(path)
 print(json.dumps({"s": time.perf_counter() - started, "duration_s": verdict.duration_s, "windows": len(verdict.windows),
-                  "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+                  "peak_mib": memory.peak_bytes() / 2**20}))
 """
 
 

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import platform
-import resource
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,7 @@ import pyarrow.parquet as pq
 
 from benchmark import cells as grid
 from benchmark.cells import Trials
-from ingest import catalog
+from ingest import catalog, memory
 from ingest.files import atomic, sha256
 
 
@@ -96,7 +95,7 @@ def _provenance() -> dict[str, Any]:
         **source(),
         "catalog_version": catalog.SCHEMA_VERSION,
         "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "peak_memory_bytes": memory.peak_bytes(),
         "versions": versions(),
     }
 

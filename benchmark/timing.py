@@ -1,6 +1,5 @@
 """How long one detector takes to score and to train on a batch, in its quick form and in the plainest faithful one."""
 
-import resource
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from benchmark.detectors._macs import macs
 from benchmark.detectors._residual import ResidualBlock1d, ResidualBlock2d
 from benchmark.throughput import WHOLE_SAMPLES, Throughput
 from features import extractors
+from ingest import memory
 
 
 def built(name: str, **config: Any) -> tuple[Detector, tuple[str, ...]]:
@@ -151,4 +151,4 @@ def _macs(name: str, samples: int | None, config: dict[str, Any]) -> int | None:
 def _peak_bytes(device: str) -> int:
     if torch.device(device).type == "cuda":
         return torch.cuda.max_memory_allocated()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return memory.peak_bytes()

@@ -82,14 +82,14 @@ def _write_key(path: Path, count: int) -> None:
 def _ingest_in_process(root: Path, data: Path) -> tuple[float, float]:
     """Seconds from parsing to commit, and peak MiB, of a process pinned to one core; imports not counted."""
     code = (
-        "import os, resource, sys, time\n"
+        "import os, sys, time\n"
         "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
         "import pyarrow; pyarrow.set_cpu_count(1)\n"
-        "from ingest import build, corpora\n"
+        "from ingest import build, corpora, memory\n"
         "corpora.get('asvspoof2021_df').corpus\n"
         "begin = time.perf_counter()\n"
         f"build.ingest_corpus('asvspoof2021_df', {str(root)!r}, {str(data)!r}, partial=True)\n"
-        "print(time.perf_counter() - begin, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)\n"
+        "print(time.perf_counter() - begin, memory.peak_bytes() / 2**20)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     seconds, peak_mib = done.stdout.split()[-2:]

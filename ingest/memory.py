@@ -1,6 +1,10 @@
-"""How this process asks the system for memory."""
+"""How this process asks the system for memory, and how much it had."""
 
+import contextlib
 import ctypes
+import resource
+import sys
+from pathlib import Path
 
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3  # malloc.h
 
@@ -17,3 +21,15 @@ def keep_freed() -> None:
         return
     for option, size in ((_MMAP_THRESHOLD, 1 << 30), (_TRIM_THRESHOLD, (1 << 31) - 1), (_TOP_PAD, 64 << 20)):
         mallopt(option, size)
+
+
+def peak_bytes() -> int:
+    """The most memory that this program had in RAM so far, in bytes.
+
+    Not getrusage's where the system tells better: that counts what started this program, as large as it was then.
+    """
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return 1024 * int(line.split()[1])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -6,7 +6,6 @@ score files are links to one, so that 100 million stored scores fit anywhere.
 
 import json
 import os
-import resource
 import tempfile
 import time
 from collections.abc import Callable
@@ -18,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmark import results
+from ingest import memory
 from reports import leaderboard, site, sql
 from reports.rescore import rescore
 
@@ -35,7 +35,7 @@ def rows() -> list[dict]:
         told = f"{runs:,} runs, {runs * TRIALS / 1e6:.0f} million stored scores"
         board, board_cpu = _taken(lambda: leaderboard.write(data))
         pages, pages_cpu = _taken(lambda: site.write(data))
-        peak_gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        peak_gib = memory.peak_bytes() / 2**30
         asked = _taken(lambda: sql.query(data, QUERY))[0]
         file = _score_file(data)
         rescore(file, data=data)  # imports

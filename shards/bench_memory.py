@@ -18,6 +18,13 @@ COMMANDS = {
     "shards": ("shards", "bench", "--max-bytes", SHARD_BYTES, "--jobs", "1"),
     "features": ("features", "bench", "--feature", "logmel", "--jobs", "1"),
 }
+_COMMAND = """
+import atexit, runpy, sys
+from ingest import memory
+atexit.register(lambda: print(memory.peak_bytes(), file=sys.stderr))
+del sys.argv[0]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""  # what `python -m` does, and then tells its peak
 
 
 def rows(few: int = FEW, many: int = MANY) -> list[dict[str, Any]]:
@@ -71,14 +78,13 @@ def corpus(folder: Path, clips: int) -> Path:
 
 def _peaks(data: Path) -> dict[str, float]:
     """MiB of each command's process at its largest."""
-    return {stage: _peak([sys.executable, "-m", *words, "--data", str(data)]) for stage, words in COMMANDS.items()}
+    return {stage: _peak([*words, "--data", str(data)]) for stage, words in COMMANDS.items()}
 
 
-def _peak(command: list[str]) -> float:
+def _peak(words: list[str]) -> float:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(f"{' '.join(command)} ended with code {process.returncode}")
-    return used.ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+    command = [sys.executable, "-c", _COMMAND, *words]
+    done = subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(words)} ended with code {done.returncode}: {done.stderr}")
+    return int(done.stderr.split()[-1]) / 2**20
