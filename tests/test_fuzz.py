@@ -1,6 +1,9 @@
 """A taste of the fuzzing: the same inputs each time, some for every target."""
 
+import importlib.util
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -86,3 +89,48 @@ def test_a_slow_input_is_a_finding(monkeypatch):
     monkeypatch.setattr(run, "SLOW_S", 0.01)
     monkeypatch.setitem(TARGETS, "slow", targets.Target(".x", (b"a",), lambda _: sum(range(3_000_000))))
     assert run.fuzz("slow", seconds=20, most=1) == (1, 1)
+
+
+BROKEN = """
+import sys
+sys.path[:0] = sys.argv[1:3]
+import guided, targets
+from pathlib import Path
+
+def check(path):
+    assert path.read_bytes() != path.read_bytes(), "broken"
+
+targets.TARGETS["broken"] = targets.Target(".bin", (b"abcd",), check)
+guided.lead("broken", targets.TARGETS["broken"], seconds=1, seed=0, keep=Path(sys.argv[3]), told=Path(sys.argv[3], "told"))
+"""
+needs_atheris = pytest.mark.skipif(not importlib.util.find_spec("atheris"), reason="atheris has no package here")
+
+
+@needs_atheris
+def test_a_led_target_keeps_one_finding_for_each_place(tmp_path):
+    folder = Path(run.__file__).parent
+    words = [sys.executable, "-c", BROKEN, str(folder.parents[1]), str(folder), str(tmp_path)]
+    subprocess.run(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+    counts = json.loads((tmp_path / "told").read_text())
+    assert counts["findings"] == 1 and counts["inputs"] > 10
+    assert "AssertionError: broken" in (tmp_path / "broken-0-1.why.txt").read_text()
+
+
+@needs_atheris
+def test_inputs_that_take_a_new_branch_are_changed_further(tmp_path):
+    script, told = Path(run.__file__).with_name("guided.py"), tmp_path / "told.json"
+    words = [sys.executable, script, "predicate", "--seconds", "2", "--keep", tmp_path / "findings", "--told", told]
+    environment = {**os.environ, "PYTHONPATH": str(run.ROOT)}
+    subprocess.run(words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+    assert len(list((tmp_path / "corpus").iterdir())) > len(TARGETS["predicate"].seeds)
+    assert json.loads(told.read_text())["inputs"] > 100 and not list((tmp_path / "findings").iterdir())
+
+
+@needs_atheris
+def test_a_led_target_that_ends_its_process_is_started_again(tmp_path, monkeypatch):
+    program = tmp_path / "guided.py"
+    program.write_text("import os, sys; open(sys.argv[sys.argv.index('--told') + 1], 'w').write("
+                       "'{\"inputs\": 7, \"findings\": 0}'); os.kill(os.getpid(), 11)")  # fmt: skip
+    monkeypatch.setattr(run, "__file__", str(tmp_path / "run.py"))
+    inputs, findings = run.led("predicate", seconds=0.5)
+    assert findings > 1 and inputs == 7 * findings

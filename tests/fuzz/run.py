@@ -1,17 +1,22 @@
 """python tests/fuzz/run.py [--minutes M] [TARGET ...]: mutated files for every parser, until the time is over.
 
 An input that ends in anything but a result or a DataError, takes more than SLOW_S of processor time or more than
-MEMORY_BYTES, or ends the process, is kept in fuzz-findings/ with its traceback. The inputs come from a counter, so
-`--seed` and the number in a finding's name give the same bytes again. Each target runs in a process of its own, which
-is started again where a crash ended it.
+MEMORY_BYTES, or ends the process, is kept in fuzz-findings/ with its traceback. Each target runs in a process of its
+own, which is started again where a crash ended it. Where atheris is installed (`make setup` does it on 64-bit Linux),
+it leads the inputs by the branches that they take (guided.py). With `--engine counted` they come from a counter, so that
+`--seed` and the number in a finding's name give the same bytes again, on every machine.
 """
 
 import argparse
 import faulthandler
+import importlib.util
+import json
 import multiprocessing
+import os
 import random
 import re
 import resource
+import subprocess
 import sys
 import tempfile
 import time
@@ -112,7 +117,7 @@ def fuzz(
             if time.process_time() - started > SLOW_S:
                 why = f"takes {time.process_time() - started:.0f} s of processor time"
             if why:
-                findings += _kept(keep, name, number, data, why)
+                findings += kept(keep, name, number, data, why)
             number += 1
     return number - first, findings
 
@@ -135,9 +140,35 @@ def apart(name: str, *, seconds: float, seed: int = 0, keep: Path | None = None)
             child.join()
             number, failed = at
             done, data = number - first + 1, mutated(TARGETS[name].seeds, number, seed)
-            failed += _kept(keep, name, number, data, f"the process ended with {child.exitcode}")
+            failed += kept(keep, name, number, data, f"the process ended with {child.exitcode}")
         child.join()
         inputs, findings, first = inputs + done, findings + failed, first + done
+    return inputs, findings
+
+
+def led(name: str, *, seconds: float, seed: int = 0, keep: Path | None = None) -> tuple[int, int]:
+    """As apart(), with inputs led by atheris."""
+    inputs = findings = 0
+    until = time.monotonic() + seconds
+    with tempfile.TemporaryDirectory() as folder:
+        told = Path(folder) / "told.json"
+        words = [str(Path(__file__).with_name("guided.py")), name, "--told", str(told)]
+        words += ["--keep", str(keep)] if keep else []
+        while (left := until - time.monotonic()) > 0:
+            told.write_text('{"inputs": 0, "findings": 0}')
+            command = [sys.executable, *words, "--seconds", str(left), "--seed", str(seed + findings)]
+            path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+            done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, stderr=subprocess.PIPE, text=True)
+            counted = json.loads(told.read_text())
+            inputs, findings = inputs + counted["inputs"], findings + counted["findings"]
+            print(
+                "".join(f"{line}\n" for line in done.stderr.splitlines() if line.startswith(name)),
+                end="",
+                file=sys.stderr,
+            )
+            if done.returncode:
+                print(f"{name}: the process ended with {done.returncode}: {done.stderr[-2000:]}", file=sys.stderr)
+                findings += 1
     return inputs, findings
 
 
@@ -147,7 +178,7 @@ def _in_child(there, name, seconds, seed, first, keep, at) -> None:
     there.send(fuzz(name, seconds=seconds, seed=seed, first=first, keep=keep, at=at))
 
 
-def _kept(keep: Path | None, name: str, number: int, data: bytes, why: str) -> int:
+def kept(keep: Path | None, name: str, number: object, data: bytes, why: str) -> int:
     from targets import TARGETS
 
     print(f"{name} {number}: {why.strip().splitlines()[-1]}", file=sys.stderr)
@@ -164,6 +195,7 @@ def main() -> int:
     parser.add_argument("targets", nargs="*", metavar="TARGET", help="default: all")
     parser.add_argument("--minutes", type=float, default=10.0, metavar="M", help="for each target (default: 10)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="another sequence of inputs")
+    parser.add_argument("--engine", choices=("guided", "counted"), help="default: guided where atheris is installed")
     parser.add_argument("--keep", type=Path, default=Path("fuzz-findings"), metavar="DIR")
     arguments = parser.parse_args()
     from targets import TARGETS
@@ -171,9 +203,13 @@ def main() -> int:
     unknown = [name for name in arguments.targets if name not in TARGETS]
     if unknown:
         parser.error(f"unknown target {unknown[0]}; known: {', '.join(TARGETS)}")
+    if arguments.engine == "guided" and not importlib.util.find_spec("atheris"):
+        parser.error("--engine guided needs atheris, which has no package for this machine; take --engine counted")
+    guided = arguments.engine == "guided" or (arguments.engine is None and importlib.util.find_spec("atheris"))
     total = 0
     for name in arguments.targets or TARGETS:
-        inputs, findings = apart(name, seconds=60 * arguments.minutes, seed=arguments.seed, keep=arguments.keep)
+        fuzzed = led if guided else apart
+        inputs, findings = fuzzed(name, seconds=60 * arguments.minutes, seed=arguments.seed, keep=arguments.keep)
         print(f"{name}: {inputs} inputs, {findings} findings", flush=True)
         total += findings
     return 1 if total else 0
