@@ -16,7 +16,7 @@ import pyarrow as pa
 from joblib import cpu_count, delayed
 
 from features import extractors
-from ingest import catalog, memory, parallel
+from ingest import catalog, parallel
 from ingest.files import lock
 from ingest.types import DataError
 from shards import index, reader, root, storage, writer
@@ -158,7 +158,6 @@ def compute_shard(place: Place, data: Path, recipe: Recipe, name: str, audio: Au
     import torch
 
     threads = torch.get_num_threads()
-    memory.keep_freed()
     torch.set_num_threads(1)  # sums over several threads come in another order: other bytes
     try:
         return _compute_shard(place, data, recipe, name, audio)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ingest import memory
 from ingest.types import DataError
 
 BACKENDS = ("local", "ray")
@@ -70,6 +71,7 @@ def results(
     """
     if isinstance(jobs, Ray):
         return _on_ray(tasks, jobs, what, gpus)
+    memory.keep_freed()
     return _here(tasks, jobs, what, ordered, batch)
 
 
@@ -97,8 +99,8 @@ def _bound(parent: int, function: Any, positional: tuple, named: dict) -> Any:
 
 @functools.cache
 def _settle(parent: int) -> None:
-    """Once in each worker: end when `parent` is gone, whose queue would keep an orphan waiting, with all it holds, for
-    ever; and grow by what torch takes, if not the first task imports it, without being started anew."""
+    """Once in each worker: keep freed memory; grow by what torch takes, if not the first task imports it, without being
+    started anew; end when `parent` is gone, whose queue would keep an orphan waiting for ever, with all it holds."""
     from joblib.externals.loky import process_executor
 
     def watch() -> None:
@@ -107,6 +109,7 @@ def _settle(parent: int) -> None:
         os._exit(1)
 
     if os.getpid() != parent:
+        memory.keep_freed()
         process_executor._MAX_MEMORY_LEAK_SIZE = GROWN_BYTES  # joblib has no option for it
         threading.Thread(target=watch, daemon=True).start()
 
@@ -150,6 +153,7 @@ class _Refused:
 
 
 def _answer(function: Any, positional: tuple, named: dict) -> Any:
+    memory.keep_freed()
     try:
         return function(*positional, **named)
     except DataError as error:

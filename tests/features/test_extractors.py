@@ -152,7 +152,7 @@ def test_logarithms_on_a_processor_are_those_of_torch():
         torch.testing.assert_close(here, torchs(x), rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["logmel", "logspec", "mfcc", "lfcc"])
+@pytest.mark.parametrize("name", ["logmel", "logspec", "mfcc", "lfcc", "cqcc", "f0"])
 def test_another_device_needs_no_numpy(name):
     extractor, wave = extractors.get(name), waves()
     here = extractor.extract(wave)
