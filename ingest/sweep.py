@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
 
-from ingest import measure, parallel
+from ingest import measure, memory, parallel
 from ingest.files import atomic
 from ingest.progress import Progress
 
@@ -52,6 +52,7 @@ def stamp(files: pa.Table) -> pa.ChunkedArray:
 def _measured(paths: Sequence[str], jobs: int) -> Iterator[pa.RecordBatch]:
     chunks = [paths[start : start + CHUNK_FILES] for start in range(0, len(paths), CHUNK_FILES)]
     if jobs == 1 or len(paths) <= CHUNK_FILES:
+        memory.keep_freed()
         yield from map(measure.measure_all, chunks)
         return
     yield from parallel.results(((measure.measure_all, (chunk,), {}) for chunk in chunks), jobs, what="audio")
