@@ -49,6 +49,7 @@ def read_about(tar: Place) -> dict[str, Any] | None:
 def insert_members(con: duckdb.DuckDBPyConnection, table: str, tars: Sequence[Place]) -> None:
     """Append the members of finished tars to a table of the catalog."""
     here = [str(index_path(tar)) for tar in tars if not isinstance(tar, Remote)]
+    con.execute("SET enable_external_file_cache = false")  # each is read once; kept, they add up with the corpus
     for start in range(0, len(here), _INDEXES):
         con.execute(f"INSERT INTO {table} BY NAME SELECT * FROM read_parquet(?)", [here[start : start + _INDEXES]])
     for tar in tars:
