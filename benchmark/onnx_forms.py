@@ -64,6 +64,10 @@ def _unfold(x: Tensor, dim: int, size: int, step: int) -> Tensor:
     return x[..., index]
 
 
+def _mirrored(wave: Tensor, half: int) -> Tensor:
+    return torch.cat([wave[:, 1 : half + 1].flip(1), wave, wave[:, -half - 1 : -1].flip(1)], dim=1)
+
+
 def _power(module: _spectrum.Power, wave: Tensor) -> Tensor:
     """The power spectrum from two real matrix products."""
     frames = module.frames(wave) * module.window
@@ -109,6 +113,7 @@ def _attention(
 _FORMS = (
     (Extractor, "extract", _extract),
     (torch.Tensor, "unfold", _unfold),
+    (_spectrum, "mirrored", _mirrored),
     (_spectrum.Power, "forward", _power),
     (_spectrum.Bank, "forward", _bank),
     (_spectrum, "decibels", _decibels),

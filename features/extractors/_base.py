@@ -60,7 +60,7 @@ class Extractor(nn.Module, abc.ABC):
                 f"{type(self).__name__} takes waves (batch, sample) of floats, at least one sample; "
                 f"got shape {tuple(wave.shape)} of {wave.dtype}"
             )
-        wave = wave.float()
+        wave = wave.detach().float()
         if wave.shape[1] < self.min_samples:
             wave = wave.repeat(1, -(-self.min_samples // wave.shape[1]))[:, : self.min_samples]
         with torch.autocast(wave.device.type, enabled=False):

@@ -59,7 +59,7 @@ class Cqcc(Extractor):
             placed = spectrum.new_zeros(wave.shape[0], bins * frames)
             placed[:, target.to(wave.device)] = spectrum[:, source.to(wave.device)] * window.to(wave.device)
             coefficient = torch.view_as_real(_transform(placed.view(-1, bins, frames), "ifft"))
-            power[:, first : first + bins] = _spectrum.pair_sums(coefficient.square_(), torch.float64)
+            power[:, first : first + bins] = _spectrum.pair_sums(coefficient.square_())
         return _spectrum.log_(power.add_(EPSILON))
 
     def features(self, wave: Tensor) -> Tensor:

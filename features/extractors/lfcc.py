@@ -22,7 +22,7 @@ PRESETS = {
         "n_fft": 512, "win": 320, "hop": 160, "bins": 0, "high_hz": 8000.0, "filters": 20, "coefficients": 20,
     },
     # detectors-a 4.1: the 2021 code keeps 256 of 513 bins and stretches them over 0..4000 Hz
-    "lcnn2021": {**_LCNN, "bins": 256, "high_hz": 4000.0, "energy": True},
+    "lcnn2021": {**_LCNN, "bins": 256, "high_hz": 4000.0, "energy": True, "double": False},
     "lcnn_fft512": {**_LCNN, "n_fft": 512, "bins": 0, "high_hz": 8000.0, "energy": True},
     # detectors-a 9 and 10: torchaudio's LFCC
     "lcnn_s": {
@@ -48,7 +48,8 @@ class Lfcc(Extractor):
     `bins`. log: `log10` of (energy +
     log_floor), or `db` limited to top_db below the clip's peak. energy: coefficient 0 becomes the log of the
     mean power. delta: factor of x[t+1] - x[t-1], 0 for static coefficients only. double: transform in
-    float64 as MATLAB does; with a log floor of 2e-16, float32 noise would show in bands without energy.
+    float64 as MATLAB does; with a log floor of 2e-16, float32 noise would show in bands without energy, and over the
+    whole band it shows in the fourth decimal with any.
     """
 
     def __init__(

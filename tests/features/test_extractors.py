@@ -9,6 +9,7 @@ import soundfile
 import torch
 import torchaudio
 from shared_data import shared
+from torch.nn import functional as F
 
 from features import extractors
 from features.extractors import _base, _spectrum
@@ -150,6 +151,29 @@ def test_logarithms_on_a_processor_are_those_of_torch():
         here = x.clone()
         assert ours(here) is here
         torch.testing.assert_close(here, torchs(x), rtol=1e-6, atol=1e-6)
+
+
+def test_arithmetic_on_a_processor_is_that_of_torch():
+    generator = torch.Generator().manual_seed(0)
+    wave = torch.randn(2, 900, generator=generator)
+    torch.testing.assert_close(_spectrum.mirrored(wave, 256), F.pad(wave, (256, 256), mode="reflect"), rtol=0, atol=0)
+    z = torch.randn(2, 30, 257, dtype=torch.complex64, generator=generator) * torch.logspace(-15, 15, 257)
+    torch.testing.assert_close(_spectrum.squared(z[..., :200]), torch.view_as_real(z).square().sum(-1)[..., :200])
+    assert _spectrum.squared(z.to(torch.complex128)).dtype == torch.float32
+    assert _spectrum.pair_sums(torch.tensor([[[1.0, 2.0], [3.0, 5.0]]])).tolist() == [[3.0, 8.0]]
+
+
+@pytest.mark.parametrize("frames", [1, 257, 2000])
+@pytest.mark.parametrize("offset", [0.0, -13.8])
+def test_standardised_clips_have_no_mean_and_unit_deviation(frames, offset):
+    x = 3 * torch.randn(2, frames, 257, generator=torch.Generator().manual_seed(0)) + offset
+    x[1] = offset  # a clip without any variation
+    deviation, mean = torch.std_mean(x.double(), dim=(-2, -1), keepdim=True)
+    added = _spectrum.standardise(x, 1e-2, add=True)
+    torch.testing.assert_close(added, ((x - mean) / (deviation + 1e-2)).float(), rtol=0, atol=1e-5)
+    floored = _spectrum.standardise(x, 1e-2, add=False)
+    torch.testing.assert_close(floored, ((x - mean) / deviation.clamp(min=1e-2)).float(), rtol=0, atol=1e-5)
+    assert not added[1].any() and not floored[1].any()
 
 
 @pytest.mark.parametrize("name", ["logmel", "logspec", "mfcc", "lfcc", "cqcc", "f0"])
