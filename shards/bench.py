@@ -16,7 +16,7 @@ import numpy as np
 import soundfile
 from joblib import delayed
 
-from ingest import catalog, parallel
+from ingest import catalog, memory, parallel
 from shards import index, writer
 from shards.reader import Reader
 
@@ -24,7 +24,11 @@ CLIPS, SPANS, SPAN_SAMPLES, ROUNDS = 400, 2000, 48_000, 9
 
 
 def rows() -> list[dict[str, Any]]:
-    """One row a comparison: value and limit in the same unit, reach = least value / limit; medians."""
+    """One row a comparison: value and limit in the same unit, reach = least value / limit; medians.
+
+    This process keeps freed memory, as `python -m shards` does.
+    """
+    memory.keep_freed()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         wav = _sources(root / "wav", 24_000, "wav")
@@ -41,13 +45,10 @@ def _pass_through(folder: Path) -> dict[str, Any]:
     peer_tar = folder / "peer.tar"
     tar = ["tar", "cf", str(peer_tar), "-C", str(folder), "-T", str(names)]
 
-    def afresh() -> None:  # replacing a file waits for the disk, which neither does the first time
-        shutil.rmtree(folder / "out", ignore_errors=True)
-        peer_tar.unlink(missing_ok=True)
-
     ours, peer = _seconds(
-        lambda: writer.write_shard(shard, folder / "out"), lambda: subprocess.run(tar, check=True), before=afresh
-    )
+        lambda: writer.write_shard(shard, folder / "out"), lambda: subprocess.run(tar, check=True),
+        before=partial(_afresh, folder / "out", peer_tar),
+    )  # fmt: skip
     return {"name": "pass-through FLAC into a shard, one process, against tar cf", "value": size / ours / 1e6,
             "unit": "MB/s", "limit": size / peer / 1e6, "reach": 0.8}  # fmt: skip
 
@@ -58,9 +59,16 @@ def _resampled(folder: Path, sources: list[Path], audio_codec: str) -> dict[str,
     shards = [_shard(half, 24_000, as_is=False, number=i, audio_codec=audio_codec) for i, half in enumerate(halves)]
     writing = [delayed(writer.write_shard)(shard, folder / "out") for shard in shards]
     decoding = [delayed(_decode_all)(half) for half in halves]
-    ours, peer = _seconds(*(partial(_by_two, tasks) for tasks in (writing, decoding)))
+    calls = (partial(_by_two, tasks) for tasks in (writing, decoding))
+    ours, peer = _seconds(*calls, before=partial(_afresh, folder / "out"))
     return {"name": f"decode, resample and shard as {audio_codec}, two processes, against decode and resample alone",
             "value": len(sources) / ours, "unit": "clips/s", "limit": len(sources) / peer, "reach": 0.85}  # fmt: skip
+
+
+def _afresh(*made: Path) -> None:
+    """Take away what the last round made: replacing a file waits for the disk, which nothing does the first time."""
+    for path in made:
+        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def _by_two(tasks: list[parallel.Task]) -> None:
