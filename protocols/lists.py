@@ -1,11 +1,14 @@
 """Fixed trial lists: files of the user's that name utterances, such as the splits a paper's authors published.
 
 They are not ours to pass on, so a protocol names the file and the user puts it into the folder `lists` of
-DATA (or --lists DIR), plain or gzipped.
+DATA (or --lists DIR), plain or gzipped. One that its corpus brings, as ASVspoof 5 its enrolment lists, is found there.
 """
 
+import contextlib
 import csv
 import io
+import itertools
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -16,18 +19,25 @@ from ingest.types import DataError
 from protocols.types import TrialList
 
 
-def there(entry: TrialList, folders: Sequence[Path]) -> Path | None:
-    """The list's file, plain or gzipped, in the first folder that has it."""
-    for folder in folders:
+def there(entry: TrialList, folders: Sequence[Path], roots: Sequence[Path] = ()) -> Path | None:
+    """The list's file, plain or gzipped, in the first folder that has it, else in a corpus or a folder of it."""
+    for folder in itertools.chain(folders, *map(_inside, roots)):
         for name in (entry.file, f"{entry.file}.gz"):
             if (folder / name).is_file():
                 return folder / name
     return None
 
 
-def find(entry: TrialList, folders: Sequence[Path], protocol: str) -> Path:
-    """The list's file in the first folder that has it; DataError tells where it was looked for."""
-    path = there(entry, folders)
+def _inside(root: Path) -> Iterator[Path]:
+    """A folder, if it is there, and the folders in it."""
+    yield root
+    with contextlib.suppress(OSError), os.scandir(root) as entries:
+        yield from sorted(Path(entry.path) for entry in entries if entry.is_dir())
+
+
+def find(entry: TrialList, folders: Sequence[Path], roots: Sequence[Path], protocol: str) -> Path:
+    """The list's file as there() finds it; DataError tells where it was looked for."""
+    path = there(entry, folders, roots)
     if path is not None:
         return path
     places = ", ".join(str(folder) for folder in folders)

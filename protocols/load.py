@@ -299,6 +299,17 @@ def _lists(tables: dict, place: str) -> dict[str, TrialList]:
         _known(table, {"file", "column", "id", "members"}, where)
         if "file" not in table or "column" not in table:
             raise DataError(f"{where}: needs `file` and `column`")
+        file, columns = table["file"], [table["column"], *([table["members"]] if "members" in table else [])]
+        if (
+            not isinstance(file, str)
+            or not file.strip("/.")
+            or "\0" in file
+            or file[0] == "/"
+            or ".." in file.split("/")
+        ):
+            raise DataError(f"{where}: `file` is the name of a file below the folder of lists, not {file!r}")
+        if any(isinstance(column, bool) or not isinstance(column, str | int) for column in columns):
+            raise DataError(f"{where}: `column` and `members` are words of the header or numbers from 1, not {columns}")
         kind = _one_of(table.get("id", "utt_id"), ("utt_id", "source_id", "stem", "speaker"), "id", where)
         found[name] = TrialList(name, table["file"], table["column"], kind, table.get("members"))
     return found

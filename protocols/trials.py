@@ -111,10 +111,10 @@ def absent_corpora(con: duckdb.DuckDBPyConnection, protocol: Protocol) -> list[s
 
 def obstacles(con: duckdb.DuckDBPyConnection, protocol: Protocol, lists: Path | None = None) -> list[str]:
     """What is missing to run the protocol: corpora to ingest and trial lists to supply, empty if nothing."""
-    places = folders(con, protocol, lists)
+    places = folders(con, protocol, lists), roots(con, protocol)
     return [
         *(f"corpus {corpus}" for corpus in absent_corpora(con, protocol)),
-        *(f"list {entry.file}" for entry in protocol.lists.values() if not trial_lists.there(entry, places)),
+        *(f"list {entry.file}" for entry in protocol.lists.values() if not trial_lists.there(entry, *places)),
     ]
 
 
@@ -124,7 +124,7 @@ def select(
     """The trial rows and what has no audio, refusing nothing: what `show` and the audit look at."""
     tables, found = [], []
     with con.cursor() as cursor:
-        listed = _register_lists(cursor, protocol, folders(con, protocol, lists))
+        listed = _register_lists(cursor, protocol, folders(con, protocol, lists), roots(con, protocol))
         for role in protocol.roles:
             rows = pa.concat_tables(_part(cursor, part, index) for index, part in enumerate(role.parts))
             kept = rows.filter(pc.equal(rows["audio_status"], "ok"))
@@ -142,13 +142,19 @@ def folders(con: duckdb.DuckDBPyConnection, protocol: Protocol, lists: Path | No
     return [*([lists] if lists else []), *beside, protocol.path.parent]
 
 
+def roots(con: duckdb.DuckDBPyConnection, protocol: Protocol) -> list[Path]:
+    """The folders of the corpora that the protocol names, which may bring its lists; sorted by corpus."""
+    query = "SELECT root FROM corpus WHERE list_contains(?, corpus) ORDER BY corpus"
+    return [Path(root) for (root,) in con.execute(query, [sorted(protocol.needs)]).fetchall() if root]
+
+
 def _register_lists(
-    cursor: duckdb.DuckDBPyConnection, protocol: Protocol, places: Sequence[Path]
+    cursor: duckdb.DuckDBPyConnection, protocol: Protocol, places: Sequence[Path], corpora: Sequence[Path]
 ) -> dict[str, pa.Table]:
     """Make every list of the protocol a view `list_<name>`; enrolment lists come back as tables."""
     enrolled = {}
     for name, entry in protocol.lists.items():
-        path = trial_lists.find(entry, places, protocol.name)
+        path = trial_lists.find(entry, places, corpora, protocol.name)
         if entry.members is not None:
             enrolled[name] = trial_lists.enrolment(entry, path)
         else:

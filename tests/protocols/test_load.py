@@ -82,6 +82,14 @@ def test_published_protocols_have_their_ids():
         (("[train]", "[train]\npart = 5"), r"inner/mine\.toml: a value is not of the kind that its key takes"),
         (("[train]", "[train]\nlimit = { spoof = 5, seed = 'x' }"), r"a value is not of the kind that its key takes"),
         (("[train]", "[train]\nin = ['held']"), r"\[train\]: unknown list 'held'"),
+        *(
+            (("[train]", f"[lists]\nheld = {{ file = {file}, column = 1 }}\n[train]"), r"\[lists\.held\]: `file` is the name")
+            for file in ("5", "['a']", "''", "'../x.csv'", "'a/../../x'", "'/etc/passwd'", '"a\\u0000"')
+        ),
+        *(
+            (("[train]", f"[lists]\nheld = {{ file = 'a', {columns} }}\n[train]"), r"\[lists\.held\]: `column` and `members`")
+            for columns in ("column = [1]", "column = true", "column = 1, members = 1.5")
+        ),
         (("[train]", "[train]\ncount = [1]"), r"\[train\]: a count is \[bona fide, spoof\]"),
         (("[train]", "balance = 'over'\n[train]"), r"unknown balance 'over'; did you mean oversample"),
         (("[train]", "metrics = ['err']\n[train]"), r"unknown metric 'err'; did you mean eer"),

@@ -216,14 +216,22 @@ def test_references_are_of_the_same_speaker_and_never_the_trial(con, tmp_path):
     assert [row["reference"] for row in again if row["role"] == "test"] != [row["reference"] for row in test]
 
 
-def test_enrolled_references_are_clips_beside_the_trials(tmp_path):
+@pytest.mark.parametrize("place", ["given", "corpus", "corpus/ASVspoof5_protocols"])
+def test_enrolled_references_are_clips_beside_the_trials(tmp_path, place):
     """Track 2 enrols clips that are in no protocol file: ingest knows them as extra files and nothing else."""
     con = synthetic_catalog.connect(ids=12)
     extra = ["flac_D/D_A0000000001.flac", "flac_D/D_A0000000002.flac", "flac_E_eval/E_A0000000003.wav", "flac_D/._x"]
     con.executemany("INSERT INTO finding VALUES ('asvspoof5', 'extra', ?, 'in no protocol file')", [[e] for e in extra])
-    (tmp_path / "ASVspoof5.dev.track_2.enroll.tsv").write_text("D_0001 D_A0000000001,D_A0000000002\n")
-    (tmp_path / "ASVspoof5.eval.track_2.enroll.tsv").write_text("E_0003 E_A0000000003,E_A0000000008\nE_0002 E_A9\n")
-    rows = protocols.trials(con, protocols.load("official/asvspoof5_track1_open_enrolled"), lists=tmp_path).to_pylist()
+    con.execute("UPDATE corpus SET root = ? WHERE corpus = 'asvspoof5'", [str(tmp_path / "corpus")])
+    folder, lists = tmp_path / place, tmp_path / "given"
+    folder.mkdir(parents=True)
+    protocol = protocols.load("official/asvspoof5_track1_open_enrolled")
+    with pytest.raises(DataError, match=rf"put it .* into {lists}, "):
+        protocols.trials(con, protocol, lists=lists)
+    (folder / "ASVspoof5.dev.track_2.enroll.tsv").write_text("D_0001 D_A0000000001,D_A0000000002\n")
+    (folder / "ASVspoof5.eval.track_2.enroll.tsv").write_text("E_0003 E_A0000000003,E_A0000000008\nE_0002 E_A9\n")
+    assert not protocols.obstacles(con, protocol, lists)
+    rows = protocols.trials(con, protocol, lists=lists).to_pylist()
     named = {(row["role"], row["speaker"], row["reference"]) for row in rows if row["role"] != "train"}
     assert named == {
         *(("dev", f"D_000{k}", None) for k in (0, 2, 3)), *(("test", f"E_000{k}", None) for k in (0, 1, 2)),
@@ -249,7 +257,7 @@ def test_an_utterance_that_two_parts_select_is_refused(con, tmp_path):
 
 def test_every_protocol_says_what_it_still_needs(con):
     absent = duckdb.connect()
-    absent.execute("CREATE TABLE corpus (corpus VARCHAR)")
+    absent.execute("CREATE TABLE corpus (corpus VARCHAR, root VARCHAR)")
     for name in protocols.names():
         protocol = protocols.load(name)
         assert {f"corpus {corpus}" for corpus in protocol.needs} <= set(protocols.obstacles(absent, protocol))
