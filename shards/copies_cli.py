@@ -107,6 +107,9 @@ def _write(corpus: str, plan: variant_plan.VariantPlan, options: argparse.Namesp
         corpus, options.data, plan, **own, audio_codec=options.audio_codec, max_bytes=options.max_bytes,
         jobs=parallel.chosen(options), remove=options.remove,
     )  # fmt: skip
+    if not done["asked"] and not options.remove:
+        print(f"{corpus}: plan {plan.name} asks nothing of it; not entered")
+        return
     print(
         f"{corpus}: {done['members']} clips of {done['variants']} variants in {done['shards']} shards, "
         f"{done['size_bytes'] / 1e6:.1f} MB ({done['written']} shards written)"

@@ -4,7 +4,7 @@ import dataclasses
 import importlib.metadata
 import json
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,83 +82,115 @@ def write_variants(
 
     A variant holds what all plans of the corpus ask of it, so plans may share words; with remove, the rows that no
     other plan asks for leave the catalog (`python -m shards gc` then removes the files). Whatever is finished is
-    not written again. Returns counts: variants, shards, written, members, size_bytes.
+    not written again. A plan that asks nothing of the corpus is not entered.
+    Returns counts: asked (words of this plan), variants, shards, written, members, size_bytes.
     Raises DataError as writer.write_corpus does, for an encoder that is not there, for recordings that are not
-    given, and where two plans ask for the same noise with different seeds.
+    given, where two plans ask for the same noise with different seeds, and with nothing entered where another
+    command changed the plans of the corpus meanwhile.
     """
     with catalog.connect(data / "catalog.duckdb") as con:
         corpus_fingerprint = writer.corpus_fingerprint(con, corpus)
         table = writer.clips(con, corpus)
-        plans = _entered_plans(con, corpus)
-        if remove and plan.name not in plans:
-            raise DataError(f"{corpus} has no variants of a plan {plan.name}; its plans: {', '.join(plans) or 'none'}")
-        after = {name: p for name, p in plans.items() if name != plan.name} | ({} if remove else {plan.name: plan})
-        asked = _rows_by_word(con, corpus, table, after)
-        moved = [p for p in (plans.get(plan.name), after.get(plan.name)) if p]  # the plan as it was, as it is to be
-        touched = sorted({word for p in moved for word in _rows_by_word(con, corpus, table, {p.name: p})})
         recorded = _recorded(con, corpus)
-    recipes = {word: _recipe(word, after, asked, noises, rooms) for word in touched if word in asked}
+        if remove and plan.name not in recorded[1]:
+            known = ", ".join(recorded[1]) or "none"
+            raise DataError(f"{corpus} has no variants of a plan {plan.name}; its plans: {known}")
+        plans = {name: _entered_plan(row) for name, row in recorded[1].items()}
+        after = {name: p for name, p in plans.items() if name != plan.name} | ({} if remove else {plan.name: plan})
+        wants = {name: _rows_by_word(con, corpus, table, p) for name, p in after.items()}
+        own = wants.get(plan.name, {})
+        if not own:
+            after.pop(plan.name, None)
+        touched = {*own}  # and what the plan gave as it was
+        if remove or plans.get(plan.name, plan) != plan:
+            touched.update(_rows_by_word(con, corpus, table, plans[plan.name]))
+        shards = _entered_shards(con, corpus, touched)
+    asked = _together(wants.values())
+    recipes = {word: _recipe(word, after, wants, noises, rooms) for word in sorted(touched) if word in asked}
     _check_encoders(recipes, plan.name)
     planned = [
         writer.planned(corpus, table, _at_most_bytes(table, word), audio_codec=audio_codec, max_bytes=max_bytes,
-                       variant=word, recipe=recipe, taken=np.frombuffer(asked[word], np.uint32))
+                       variant=word, recipe=recipe, taken=asked[word])
         for word, recipe in recipes.items()
     ]  # fmt: skip
     rows = _catalog_rows(corpus, recipes, after)
     same = recorded == ({**{w: r for w, r in recorded[0].items() if w not in touched}, **rows[0]}, rows[1])
+    same = same and shards == {(name, p.audio_codec, s[4] - s[3]) for p in planned for name, s in zip(p.names, p.spans)}
 
     def enter_rows(con: duckdb.DuckDBPyConnection) -> None:
-        record(con, corpus, touched, list(rows[0].values()), list(rows[1].values()))
+        if _recorded(con, corpus) != recorded:
+            raise DataError(f"plans of {corpus} changed meanwhile; run this command again")
+        record(con, corpus, sorted(touched), list(rows[0].values()), list(rows[1].values()))
 
     about, written = writer.write_plans(
         corpus, data, planned, corpus_fingerprint, what=f"variants {corpus}", clips_per_job=CLIPS_PER_JOB, jobs=jobs,
-        also=None if same else enter_rows, gone=[word for word in touched if word not in recipes],
+        also=None if same else enter_rows, gone=sorted(touched.difference(recipes)),
     )  # fmt: skip
     return {
-        "variants": len(recipes), "shards": len(about), "written": written,
+        "asked": len(own), "variants": len(recipes), "shards": len(about), "written": written,
         "members": sum(a["members"] for a in about), "size_bytes": sum(a["size_bytes"] for a in about),
     }  # fmt: skip
 
 
-def _entered_plans(con: duckdb.DuckDBPyConnection, corpus: str) -> dict[str, VariantPlan]:
-    if not writer.has_table(con, "variant_plan"):
-        return {}
-    query = 'SELECT plan, "text", seed FROM variant_plan WHERE corpus = ? ORDER BY plan'
-    found = con.execute(query, [corpus]).fetchall()
-    return {name: variant_plan.parse(text, name, seed=seed) for name, text, seed in found}
+def _entered_plan(row: tuple) -> VariantPlan:
+    _, name, text, seed = row
+    return variant_plan.parse(text, name, seed=seed)
+
+
+def _entered_shards(con: duckdb.DuckDBPyConnection, corpus: str, words: Iterable[str]) -> set[tuple[str, str, int]]:
+    """Name, audio codec and number of members of the shards of some variants that the catalog has."""
+    if not writer.has_shards(con):
+        return set()
+    query = (
+        "SELECT shard, audio_codec, members FROM shard WHERE corpus = ? AND variant IN (SELECT unnest(?::VARCHAR[]))"
+    )
+    return set(con.execute(query, [corpus, list(words)]).fetchall())
 
 
 def _rows_by_word(
-    con: duckdb.DuckDBPyConnection, corpus: str, table: pa.Table, plans: Mapping[str, VariantPlan]
-) -> dict[str, array]:
-    """Word -> the rows of the table that any of the plans wants in it, ascending."""
-    holds = {name: [_holds(con, corpus, use.where) for use in plan.uses] for name, plan in plans.items()}
+    con: duckdb.DuckDBPyConnection, corpus: str, table: pa.Table, plan: VariantPlan
+) -> dict[str, np.ndarray]:
+    """Word -> the rows of the table that the plan wants in it, uint32, ascending."""
+    if not any(use.wants(corpus) for use in plan.uses):
+        return {}
+    holds = [_holds(con, corpus, plan, number) for number in range(len(plan.uses))]
     found: dict[str, array] = {}
-    for row, utt_id in enumerate(table["utt_id"].to_pylist() if plans else ()):
-        words: set[str] = set()
-        for name, plan in plans.items():
-            words.update(plan.words(utt_id, [which is None or utt_id in which for which in holds[name]]))
-        for word in words:
+    for row, utt_id in enumerate(table["utt_id"].to_pylist()):
+        for word in plan.words(utt_id, [which is None or utt_id in which for which in holds]):
             found.setdefault(word, array("I")).append(row)
-    return dict(sorted(found.items()))
+    return {word: np.frombuffer(rows, np.uint32) for word, rows in found.items()}
 
 
-def _holds(con: duckdb.DuckDBPyConnection, corpus: str, where: str | None) -> set[str] | None:
-    """The clips of a corpus for which a predicate holds; None: all."""
-    if where is None:
+def _together(wants: Iterable[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Word -> the rows that any of the plans wants in it."""
+    found: dict[str, np.ndarray] = {}
+    for words in wants:
+        for word, rows in words.items():
+            found[word] = np.union1d(found[word], rows) if word in found else rows
+    return found
+
+
+def _holds(con: duckdb.DuckDBPyConnection, corpus: str, plan: VariantPlan, number: int) -> set[str] | None:
+    """The clips of a corpus for which the predicate of a plan's [[use]] holds; None: all, or none is asked for."""
+    use = plan.uses[number]
+    if use.where is None or not use.wants(corpus):
         return None
-    query = f"SELECT utt_id FROM trial_pool WHERE corpus = ? AND ({where})"
-    return {utt_id for (utt_id,) in con.execute(query, [corpus]).fetchall()}
+    query = f"SELECT utt_id FROM trial_pool WHERE corpus = ? AND ({use.where})"
+    try:
+        return {utt_id for (utt_id,) in con.execute(query, [corpus]).fetchall()}
+    except duckdb.Error as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(f"plan {plan.name} [[use]] {number + 1} where, on {corpus}: {reason}: {use.where}") from None
 
 
 def _recipe(
-    word: str, plans: Mapping[str, VariantPlan], asked: Mapping[str, array],
+    word: str, plans: Mapping[str, VariantPlan], wants: Mapping[str, Mapping[str, np.ndarray]],
     noises: Recordings | None, rooms: Recordings | None,
 ) -> Recipe:  # fmt: skip
     steps = variants.parse(word)
     if not any(step.stage in ("noise", "room") for step in steps):
         return Recipe(word, None)
-    seeds = {plan.seed: name for name, plan in plans.items() if _may_give(plan, word)}
+    seeds = {plan.seed: name for name, plan in plans.items() if word in wants[name]}
     if len(seeds) > 1:
         raise DataError(
             f"variant {word}: the plans {' and '.join(sorted(seeds.values()))} ask for it with the seeds "
@@ -167,13 +199,6 @@ def _recipe(
     own = {"noises": noises if any(s.word.startswith("noise-") for s in steps) else None,
            "rooms": rooms if any(s.word == "room" for s in steps) else None}  # fmt: skip
     return Recipe(word, next(iter(seeds)), **own)
-
-
-def _may_give(plan: VariantPlan, word: str) -> bool:
-    return any(
-        word in use.words or (use.factors and set(word.split("_")) <= {w for table in use.factors for w, _ in table})
-        for use in plan.uses
-    )
 
 
 def _check_encoders(recipes: Mapping[str, Recipe], plan: str) -> None:
@@ -209,12 +234,12 @@ def _catalog_rows(
 
 
 def _recorded(con: duckdb.DuckDBPyConnection, corpus: str) -> tuple[dict[str, tuple], dict[str, tuple]]:
-    """What the catalog has of the rows of _catalog_rows."""
+    """What the catalog has of the rows of _catalog_rows; vocals, which no plan gives, apart."""
     rows = []
     for name in _TABLES:
         there = writer.has_table(con, name)
         found = con.execute(f"FROM {name} WHERE corpus = ?", [corpus]).fetchall() if there else []
-        rows.append({row[1]: row for row in found})
+        rows.append({row[1]: row for row in sorted(found) if (name, row[1]) != ("variant", "vocals")})
     return rows[0], rows[1]
 
 

@@ -16,7 +16,7 @@ from webdataset import WebDataset
 
 from ingest import catalog
 from ingest.types import DataError
-from shards import variant_plan, variants, writer
+from shards import variant_plan, variant_writer, variants, writer
 from shards.__main__ import main
 from shards.reader import Reader
 from shards.variant_writer import write_variants
@@ -166,6 +166,63 @@ def test_two_seeds_for_one_noise_are_refused(data):
     write_variants("tiny", data, plan("[[use]]\nvariants = ['white-10db']", "a"))
     with pytest.raises(DataError, match=r"white-10db: the plans a and b ask for it with the seeds 0 and 3"):
         write_variants("tiny", data, plan("[[use]]\nvariants = ['white-10db']", "b", seed=3))
+
+
+@pytest.mark.parametrize("entered", [False, True])
+def test_plans_that_change_meanwhile_are_seen_and_nothing_is_entered(data, monkeypatch, entered):
+    """Two commands at once: the second one is done between what the first one reads and what it enters."""
+    first, second = (plan(f"[[use]]\nvariants = ['{word}']", name) for word, name in (("alaw", "a"), ("ulaw", "b")))
+    if entered:  # the rows of the first one are there and stay the same; its shards are in another format
+        write_variants("tiny", data, first, audio_codec="pcm", jobs=1)
+
+    def meanwhile(*given):
+        monkeypatch.undo()
+        write_variants("tiny", data, second, jobs=1)
+
+    monkeypatch.setattr(variant_writer, "_check_encoders", meanwhile)
+    with pytest.raises(DataError, match="plans of tiny changed meanwhile; run this command again"):
+        write_variants("tiny", data, first, jobs=1)
+    assert [row[1] for row in tables(data)[3]] == [*(["a"] if entered else []), "b"]
+    assert {row[5] for row in tables(data)[0] if row[4] == "alaw"} == ({"pcm"} if entered else set())
+    write_variants("tiny", data, first, jobs=1)
+    assert set().union(*variants_of(data).values()) == {"alaw", "ulaw"}
+    assert [row[1] for row in tables(data)[3]] == ["a", "b"]
+
+
+FACTORS = """
+[[use]]
+draw = 1
+[[use.factor]]
+{} = 1
+[[use.factor]]
+speed-90 = 1
+"""
+
+
+def test_a_seed_is_that_of_the_plans_that_give_the_word(data):
+    joined = plan(FACTORS.format("white-20db_mp3-32k"), "joined", seed=7)
+    write_variants("tiny", data, joined)
+    assert [row[5] for row in tables(data)[2]] == [7]
+    parts = (
+        "[[use]]\ndraw = 1\n[[use.factor]]\nwhite-20db = 1\n[[use.factor]]\nmp3-32k = 1\n[[use.factor]]\nspeed-90 = 1"
+    )
+    with pytest.raises(DataError, match="the plans joined and parts ask for it with the seeds 3 and 7"):
+        write_variants("tiny", data, plan(parts, "parts", seed=3))
+
+
+def test_a_plan_that_asks_nothing_of_a_corpus_is_not_entered(data, tmp_path, capsys):
+    (tmp_path / "other.toml").write_text("[[use]]\ncorpora = ['decro']\nvariants = ['white-10db']")
+    given = ["variants", "tiny", "--plan", str(tmp_path / "other.toml"), "--data", str(data), "--jobs", "1"]
+    assert main(given) == 0 and "tiny: plan other asks nothing of it; not entered" in capsys.readouterr().out
+    write_variants("tiny", data, plan("[[use]]\nvariants = ['white-10db']", "b", seed=3))
+    assert [row[1] for row in tables(data)[3]] == ["b"]
+    write_variants("tiny", data, plan("[[use]]\ncorpora = ['decro']\nvariants = ['alaw']", "b"))
+    assert tables(data) == [[], [], [], []]
+
+
+def test_a_predicate_that_does_not_fit_the_data_is_named(data):
+    with pytest.raises(DataError, match=r"plan own \[\[use\]\] 1 where, on tiny: Conversion Error.* path::INT > 3"):
+        write_variants("tiny", data, plan("[[use]]\nvariants = ['alaw']\nwhere = 'path::INT > 3'"))
 
 
 def test_what_cannot_be_made_is_said_before_anything_is_written(data, tmp_path):
