@@ -6,6 +6,7 @@ whole from a temporary file, so nobody sees a part of it, and read by ranges of 
 
 import contextlib
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -131,12 +132,19 @@ def digest(where: Place) -> str:
 def files(folder: Place) -> Iterator[tuple[Place, int]]:
     """Every file below a folder with its bytes; none if there is no such folder."""
     if isinstance(folder, Path):
-        yield from ((path, path.stat().st_size) for path in folder.rglob("*") if path.is_file())
+        for path in (Path(parent, name) for parent, _, names in os.walk(folder) for name in names):
+            try:
+                about = path.stat()
+            except (FileNotFoundError, NotADirectoryError):  # a writer renamed it meanwhile, or a link to nothing
+                continue
+            if stat.S_ISREG(about.st_mode):
+                yield path, about.st_size
         return
     with _answering(folder), contextlib.suppress(FileNotFoundError):
-        scheme = folder.url.partition("://")[0]
-        for name, about in _files(folder).find(folder.url, detail=True).items():
-            yield Remote(f"{scheme}://{name.lstrip('/')}"), int(about["size"])
+        store = _files(folder)
+        above = store._strip_protocol(folder.url)  # a store names objects without scheme, and Azure without account
+        for name, about in store.find(folder.url, detail=True).items():
+            yield folder / name.removeprefix(above).lstrip("/"), int(about["size"])
 
 
 def remove(where: Place) -> None:

@@ -209,3 +209,18 @@ def test_scratch_files_of_processes_that_are_gone_are_removed(tmp_path, monkeypa
     storage.write_bytes(storage.Remote("memory://t/c.tar"), b"data")
     assert [path.name for path in folder.iterdir()] == [f"{os.getpid()}-x-b.tar"]
     assert storage.read_bytes(storage.Remote("memory://t/c.tar"), 1, 3) == b"at"
+
+
+def test_a_file_that_a_writer_renames_meanwhile_is_not_listed(tmp_path, monkeypatch):
+    for name in ("a.tar", ".b.tar.tmp", "c.tar"):
+        (tmp_path / name).write_bytes(b"12")
+    walk = os.walk
+
+    def walk_then_rename(folder):
+        for found in walk(folder):
+            (tmp_path / ".b.tar.tmp").rename(tmp_path / "b.tar")
+            yield found
+
+    monkeypatch.setattr(storage.os, "walk", walk_then_rename)
+    assert sorted(storage.files(tmp_path)) == [(tmp_path / "a.tar", 2), (tmp_path / "c.tar", 2)]
+    assert not list(storage.files(tmp_path / "absent"))
