@@ -45,8 +45,8 @@ def make_variants(argv: Sequence[str] | None = None) -> int:
         return 0
     if not options.corpus or not options.plan:
         raise DataError("name a corpus (or all) and a plan: python -m shards variants CORPUS --plan NAME (see --help)")
-    if options.seed is not None and options.seed < 0:
-        raise DataError(f"--seed takes a whole number from 0 on, not {options.seed}")
+    if options.seed is not None and not 0 <= options.seed < 2**63:
+        raise DataError(f"--seed takes a whole number from 0 on, below 2**63, not {options.seed}")
     plan = variant_plan.load(options.plan, seed=options.seed)
     for corpus in ingested(options.data) if options.corpus == "all" else [options.corpus]:
         _write(corpus, plan, options)

@@ -70,11 +70,17 @@ def pink(samples: int, generator: np.random.Generator) -> np.ndarray:
 
 
 def recorded(samples: int, generator: np.random.Generator, noises: Recordings) -> np.ndarray:
-    """A drawn stretch of a drawn recording, (sample,); a short recording is repeated."""
+    """A drawn stretch of a drawn recording, (sample,); a short recording is repeated.
+
+    Where nothing is heard in that stretch, one is drawn that a sounding sample of the recording lies in.
+    """
     wave = noises.drawn(generator)
     if wave.size < samples:
         wave = np.tile(wave, -(-samples // wave.size) + 1)
     start = int(generator.integers(wave.size - samples + 1))
+    if not wave[start : start + samples].any():
+        sounding = int(generator.choice(np.flatnonzero(wave)))  # there is one: recordings() refuses silent files
+        start = int(generator.integers(max(sounding - samples + 1, 0), min(sounding, wave.size - samples) + 1))
     return wave[start : start + samples]
 
 

@@ -13,6 +13,7 @@ mp3-32k  = 9
 
 import functools
 import itertools
+import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -58,8 +59,12 @@ class Use:
             if len(found) == self.draw:
                 break
             parts = [_drawn(factor, generator.random()) for factor in self.factors]
-            found.add("_".join(part for part in parts if part != "original") or "original")
+            found.add(_join(parts))
             found.discard("original")  # every clip has it, in the shards it is made from
+        if len(found) < self.draw:  # the rest is rare: drawn among what is left, by the same weights
+            left = {word: log_weight for word, log_weight in _combinations(self.factors) if word not in found}
+            late = np.log(generator.exponential(size=len(left))) - np.array(list(left.values()))
+            found.update(np.array(list(left))[np.argsort(late)[: self.draw - len(found)]].tolist())
         return tuple(sorted(found))
 
 
@@ -117,8 +122,9 @@ def parse(text: str, name: str, *, seed: int | None = None) -> VariantPlan:
     if not isinstance(uses, list) or not uses or not all(isinstance(use, dict) for use in uses):
         raise DataError(f"plan {name}: at least one [[use]] says which variants are made (as in {FOLDER}/fd_add.toml)")
     own_seed = table.get("seed", 0)
-    if not isinstance(own_seed, int) or isinstance(own_seed, bool) or own_seed < 0:
-        raise DataError(f"plan {name}: seed is a whole number from 0 on, not {own_seed!r}")
+    for value in (own_seed, own_seed if seed is None else seed):
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63:
+            raise DataError(f"plan {name}: seed is a whole number from 0 on, below 2**63, not {value!r}")
     read = tuple(_use(use, f"plan {name} [[use]] {number}") for number, use in enumerate(uses, start=1))
     return VariantPlan(name, own_seed if seed is None else seed, read, text)
 
@@ -138,6 +144,8 @@ def _use(table: Mapping[str, Any], place: str) -> Use:
             raise DataError(f"{place} where: a predicate in quotes, as in protocols")
         predicate.check(where, f"{place} where")
     words = _words(table.get("variants"), f"{place} variants")
+    if not isinstance(factors, list):
+        raise DataError(f"{place} factor: [[use.factor]] tables of variant = weight, not {factors!r}")
     if bool(words) == bool(factors):
         raise DataError(f"{place}: either variants = [...] or [[use.factor]] tables")
     for word in words:
@@ -149,8 +157,9 @@ def _use(table: Mapping[str, Any], place: str) -> Use:
     if factors and draw is None:
         raise DataError(f"{place}: [[use.factor]] needs draw = K, the number of variants per clip")
     tables = tuple(_factor(factor, place) for factor in factors)
-    _joined(tables, place)
-    room = len(words) if words else int(np.prod([len(t) for t in tables])) - all("original" in dict(t) for t in tables)
+    for word, _ in _combinations(tables):
+        _parsed(word, f"{place} factor")
+    room = len(words) or len(_combinations(tables))
     if draw is not None and draw > room:
         raise DataError(f"{place}: draw = {draw} different variants out of {room}")
     return Use(frozenset(corpora) or None, frozenset(shut_out), where, words, draw, tables)
@@ -163,10 +172,19 @@ def _factor(table: object, place: str) -> tuple[tuple[str, float], ...]:
     return tuple((word, float(weight)) for word, weight in weights)
 
 
-def _joined(tables: Sequence[tuple[tuple[str, float], ...]], place: str) -> None:
-    """Whatever is drawn of each table is a variant."""
+@functools.lru_cache(maxsize=64)
+def _combinations(tables: tuple[tuple[tuple[str, float], ...], ...]) -> tuple[tuple[str, float], ...]:
+    """Every word that can be drawn of the tables, with the natural log of its weight, `original` left out."""
+    found: dict[str, float] = {}
     for parts in itertools.product(*tables):
-        _parsed("_".join(word for word, _ in parts if word != "original") or "original", f"{place} factor")
+        word, log_weight = _join([word for word, _ in parts]), sum(math.log(weight) for _, weight in parts)
+        found[word] = float(np.logaddexp(found.get(word, -np.inf), log_weight))
+    found.pop("original", None)  # every clip has it
+    return tuple(found.items())
+
+
+def _join(parts: Sequence[str]) -> str:
+    return "_".join(part for part in parts if part != "original") or "original"
 
 
 def _parsed(word: str, place: str) -> None:

@@ -50,9 +50,12 @@ ROBUSTNESS = (
     *(f"{colour}-{snr_db}db" for colour in ("white", "pink") for snr_db in (0, 10, 20, 30)),
     *(f"reverb-{t60_ms}ms" for t60_ms in (200, 400, 800)),
 )  # fmt: skip
-# prefix -> suffix, least and greatest number: what the encoders take for one channel at 16 kHz, what can be heard
+_MP3_KBIT = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)  # of MPEG-2 layer III; LAME takes the nearest
+_OPUS_SLOW_KBIT = 8  # up to here libopus codes by SILK alone, which comes 5 samples late (measured: 4.5 to 5.6)
+# prefix -> suffix, least and greatest number: what the encoders take for one channel at 16 kHz, what can be heard;
+# FFmpeg's AAC finds no use for more than some 75 kbit/s
 _NUMBERED = {
-    "aac-": ("k", 16, 96), "opus-": ("k", 6, 128), "mp3-": ("k", 8, 160), "vorbis-q": ("", 0, 10),
+    "aac-": ("k", 16, 72), "opus-": ("k", 6, 128), "mp3-": ("k", 8, 160), "vorbis-q": ("", 0, 10),
     "speed-": ("", 50, 200), "white-": ("db", 0, 60), "pink-": ("db", 0, 60), "noise-": ("db", 0, 60),
     "reverb-": ("ms", 50, 5000),
 }  # fmt: skip
@@ -206,10 +209,14 @@ def _step(part: str, word: str) -> Step:
 
 
 def _numbered(part: str, kind: str, number: int, word: str) -> Step:
+    if kind == "mp3" and number not in _MP3_KBIT:
+        raise DataError(f"variant {word!r}: MP3 at 16 kHz has {' '.join(map(str, _MP3_KBIT))} kbit/s")
     if kind in _LOSSY:
-        return Step(part, "codec", {"codec": replace(_LOSSY[kind], bitrate_bps=1000 * number)})
+        codec = replace(_LOSSY[kind], bitrate_bps=1000 * number)
+        slow = kind == "opus" and number <= _OPUS_SLOW_KBIT
+        return Step(part, "codec", {"codec": replace(codec, delay=5) if slow else codec})
     if kind == "vorbis":
-        return Step(part, "codec", {"quality": number})
+        return Step(part, "codec", {"encoder": "libsndfile", "quality": number})
     if kind == "reverb":
         return Step(part, "room", {"t60_ms": number})
     if kind == "speed":

@@ -1,6 +1,7 @@
 """Plans of variants: what they give each clip, how often, and what is wrong in a file."""
 
 import collections
+import hashlib
 
 import pytest
 
@@ -58,6 +59,10 @@ def test_k_of_a_list_and_where():
         ("[[use]]\nvariants = ['alow']", "did you mean alaw"), ("[[use]]\nvariants = 'alaw'", "a list of words"),
         ("[[use]]\nvariants = ['alaw', 'alaw']", "twice"), ("[[use]]\nvariants = ['original']", "no variant of a plan"),
         ("[[use]]\nvariants = ['alaw']\ndraw = 2", "2 different variants out of 1"), ("[[use]]\nvariants = ['alaw']\ndraw = 0", "from 1 on"),
+        (f"seed = {2**63}\n[[use]]\nvariants = ['alaw']", "seed is a whole number from 0 on, below"),
+        ("[[use]]\ndraw = 1\nfactor = 5", r"factor: \[\[use.factor\]\] tables"), ("[[use]]\ndraw = 1\n[use.factor]\nalaw = 1", "tables of"),
+        ("[[use]]\ndraw = 2\n[[use.factor]]\noriginal = 1\nalaw = 1\n[[use.factor]]\noriginal = 1", "2 different variants out of 1"),
+        ("[[use]]\nvariants = ['mp3-33k']", "MP3 at 16 kHz has 8 16 24 32 40 "),
         ("seed = -1\n[[use]]\nvariants = ['alaw']", "seed is a whole number"), ("seed = ", "not valid TOML"),
         ("[[use]]\nvariants = ['alaw']\nwhere = 'nosuch = 1'", "unknown column"), ("[[use]]\nvariants = ['alaw']\nwhere = 1", "in quotes"),
         ("[[use]]\n[[use.factor]]\nalaw = 1", "needs draw"), ("[[use]]\ndraw = 1\n[[use.factor]]\nalaw = 0", "weight above 0"),
@@ -69,6 +74,26 @@ def test_what_is_wrong_in_a_plan_is_said(text, message):
     with pytest.raises(DataError, match=message) as raised:
         variant_plan.parse(text, "own")
     assert "plan own" in str(raised.value)
+
+
+def test_rare_words_fill_up_what_is_to_be_drawn():
+    """Words whose weights are so small that no number of tries finds them all: as many as asked for, by weight."""
+    text = "[[use]]\ndraw = {}\n[[use.factor]]\nalaw = 1e8\nulaw = 1e-4\ng722 = 9e-4\n[[use.factor]]\nspeed-90 = 1"
+    two, three = (variant_plan.parse(text.format(draw), "own") for draw in (2, 3))
+    drawn = [two.words(f"tiny/c{i}") for i in range(60)]
+    assert all(len(words) == 2 and "alaw_speed-90" in words for words in drawn)
+    assert 40 < sum("g722_speed-90" in words for words in drawn) < 60  # nine of ten
+    assert drawn == [two.words(f"tiny/c{i}") for i in range(60)]
+    assert three.words("tiny/a") == ("alaw_speed-90", "g722_speed-90", "ulaw_speed-90")
+
+
+def test_draws_are_what_they_were():
+    """Pinned: a plan draws the same words as ever for the same seed."""
+    digest, plan = hashlib.sha256(), variant_plan.load("fd_add")
+    for number in range(2000):
+        for corpus in ("wavefake", "asvspoof2021_df"):
+            digest.update(" ".join(plan.words(f"{corpus}/c{number}")).encode())
+    assert digest.hexdigest() == "c969e02145a08245fdff1b3b916d3f84169b03c303b57692da64308bb986e11d"
 
 
 def test_unknown_plans_and_files(tmp_path):

@@ -270,6 +270,7 @@ def test_the_command_line(data, tmp_path, capsys):
     for wrong, message in [
         (["variants", "tiny"], "name a corpus"), (["variants", "tiny", "--plan", "fd_ad"], "did you mean fd_add"),
         (["variants", "tiny", "--plan", "fd_add", "--seed", "-1"], "from 0 on"),
+        (["variants", "tiny", "--plan", "fd_add", "--seed", str(2**63)], "below 2"),
     ]:  # fmt: skip
         with pytest.raises(DataError, match=message):
             main([*wrong, "--data", str(data)])

@@ -85,6 +85,20 @@ def test_a_codec_moves_nothing_in_time(word):
     assert lag(wave[:8000], apply(wave[:8000], word)) == 0
 
 
+def test_slow_opus_moves_real_speech_by_less_than_half_a_sample():
+    """Two samples late at up to 8 kbit/s, where libopus codes by SILK alone, if nothing were taken off."""
+    for path in sorted(shared("corpora", "mini-librisevoc", "gt").glob("*.wav"))[:2]:
+        wave = audio.mono16k(path)
+        for kbit in (6, 7, 8, 9, 12):
+            assert lag(wave, apply(wave, f"opus-{kbit}k")) == 0, kbit
+
+
+def test_lame_makes_a_clip_softer_by_half_a_decibel():
+    wave = audio.mono16k(sorted(shared("corpora", "mini-librisevoc", "gt").glob("*.wav"))[0])
+    coded = apply(wave, "mp3-64k")
+    assert 20 * np.log10(np.dot(wave, coded) / np.dot(wave, wave)) == pytest.approx(-0.45, abs=0.02)
+
+
 def group_delay(a, b):
     """Samples of 1/4 by which b comes after a between 500 and 3000 Hz: where their cross-spectrum is most in phase."""
     cross, hz = np.fft.rfft(b) * np.conj(np.fft.rfft(a)), np.fft.rfftfreq(len(a), 1 / 16_000)
@@ -116,7 +130,7 @@ def test_a_missing_encoder_is_named():
         ("mp3-032k", "did you mean mp3-32k"), ("mp3-900k", "unknown step"), ("aac-8k", "unknown step"), ("", "unknown step"),
         ("speed-100", "changes nothing"), ("speed-90_mp3-32k", "in this order: room, noise, codec, speed"),
         ("alaw_ulaw", "at most one step of each kind"), ("mp3", "did you mean"), ("speed-49", "unknown step"),
-        ("vorbis-q11", "unknown step"), ("white-20", "did you mean white-20db"), ("speed-0.9", "unknown step"),
+        ("vorbis-q11", "unknown step"), ("mp3-33k", "MP3 at 16 kHz has 8 16 24 32 40 "), ("aac-73k", "unknown step"), ("white-20", "did you mean white-20db"), ("speed-0.9", "unknown step"),
     ],
 )  # fmt: skip
 def test_a_wrong_word_says_what_is_known(word, message):
@@ -177,6 +191,17 @@ def test_own_recordings_are_drawn_from_and_hashed(tmp_path):
     (tmp_path / "none").mkdir()
     with pytest.raises(DataError, match="holds no recording"):
         noise.recordings(tmp_path / "none")
+
+
+def test_a_stretch_of_recorded_noise_is_never_silent(tmp_path):
+    wave = np.zeros(200_000)
+    wave[150_000:150_400] = 0.1 * np.random.default_rng(0).standard_normal(400)
+    soundfile.write(tmp_path / "rare.wav", wave, 16_000)
+    own, clip = noise.recordings(tmp_path), voice(2000)
+    for seed in range(30):
+        added = apply(clip, "noise-10db", seed=seed, noises=own)
+        assert not np.array_equal(added, clip)
+        np.testing.assert_array_equal(added, apply(clip, "noise-10db", seed=seed, noises=own))
 
 
 def test_the_telephone_band_ends_where_it_should():
