@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--to", metavar="URL", help="keep shards and features below this path or URL (s3://bucket/"
                         "prefix, gs://...) from now on; the catalog remembers it (default: DATA)")  # fmt: skip
     options = parser.parse_args(argv)
-    if options.to:
+    if options.to is not None:
         root.choose(options.data, options.to)
     if options.corpus == "gc":
         return _collect(options.data, dry_run=options.dry_run)

@@ -57,11 +57,16 @@ Place = Path | Remote
 
 
 def place(text: str | Path) -> Place:
-    """What a user names: a path or file:// URL is local (made absolute), any other scheme:// is remote."""
+    """What a user names: a path or file:// URL is local (made absolute), any other scheme:// is remote.
+
+    Raises DataError for nothing, also behind the scheme: both come of a variable that is not set.
+    """
     scheme, colon, rest = str(text).partition("://")
-    if not colon:
-        return Path(text).expanduser().absolute()
-    return Path(rest) if scheme in ("file", "local") else Remote(str(text).rstrip("/"))
+    if not (rest.strip("/ ") if colon else str(text).strip()):
+        raise DataError(f"{str(text)!r} names no place for shards; give a folder, or a URL such as s3://bucket/prefix")
+    if colon and scheme not in ("file", "local"):
+        return Remote(str(text).rstrip("/"))
+    return Path(rest if colon else text).expanduser().absolute()
 
 
 @contextlib.contextmanager
@@ -163,6 +168,10 @@ def _files(where: Remote) -> Any:
     scheme = where.url.partition("://")[0]
     try:
         return fsspec.filesystem(scheme, use_listings_cache=False)
+    except TypeError:  # it asks for more than the URL says
+        raise DataError(
+            f"{where.url}: {scheme}:// cannot hold shards; name a folder, or s3://, gs:// or az://"
+        ) from None
     except (ImportError, ValueError) as error:
         package = _PACKAGES.get(scheme)
         if package is None and not isinstance(error, ImportError):

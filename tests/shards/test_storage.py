@@ -195,6 +195,23 @@ def test_faults_are_one_line(data, monkeypatch):
         main(["tiny", "--data", str(data), "--to", "s3://bucket/x"])
 
 
+@pytest.mark.parametrize("to", ["", " ", "s3://", "ftp:///", "file://", "github://x", "reference://x"])
+def test_a_root_that_names_nothing_is_refused(data, tmp_path, monkeypatch, to):
+    """As `--to s3://$BUCKET` is where BUCKET is not set."""
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(DataError, match=r"names no place for shards; give|cannot hold shards; name"):
+        main(["tiny", "--data", str(data), "--to", to])
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("to", ["rel", "file://rel"])
+def test_a_relative_root_is_stored_as_absolute(data, tmp_path, monkeypatch, to):
+    monkeypatch.chdir(tmp_path)
+    main(["tiny", "--data", str(data), "--to", to, "--jobs", "1"])
+    assert root.folder(data, "shards") == tmp_path / "rel/shards"
+
+
 def test_no_such_bucket(server, data):
     with pytest.raises(DataError, match=r"s3://nowhere/x.*no such bucket"):
         main(["tiny", "--data", str(data), "--to", "s3://nowhere/x", "--jobs", "1"])
