@@ -112,9 +112,10 @@ def compute_corpus(
     folder, feature = place / "features", recipe.folder
     names = [f"{feature}/{shard.name}" for shard in audio]
     with lock(data / "features" / feature / corpus / ".lock"):
+        digests = {name: digest for name, (digest, _) in entered.items()}
         wanting = [
             (name, shard) for name, shard in zip(names, audio)
-            if not index.finished(folder / name, fingerprint(recipe, shard), entered.get(name))
+            if not index.finished(folder / name, fingerprint(recipe, shard), digests.get(name))
         ]  # fmt: skip
         total = sum(shard.members for _, shard in wanting)
         if jobs is None:
@@ -140,7 +141,7 @@ def audio_shards(con: duckdb.DuckDBPyConnection, corpus: str, variant: str, data
     if not found:
         raise DataError(
             f"{corpus} has no shards of variant {variant!r} in {data / 'catalog.duckdb'}; "
-            f"run: python -m shards {corpus} --data {data}"
+            f"run: {reader.making(corpus, variant)} --data {data}"
         )
     return found
 
@@ -193,7 +194,8 @@ def _features(recipe: Recipe, audio: AudioShard, place: Place, data: Path) -> It
     """utt_id, (frame, dim) float32 and labels of every clip, in the order of the shard."""
     import torch
 
-    samples = reader.clips(place / "shards" / audio.name, data=data, members=audio.members)
+    tar = place / "shards" / audio.name
+    samples = reader.clips(tar, data=data, members=audio.members, variant=audio.variant)
     while window := list(itertools.islice(samples, WINDOW)):
         by_length: dict[int, list[int]] = {}
         for i, (_, wave, _) in enumerate(window):
@@ -218,7 +220,7 @@ def _enter(data: Path, corpus: str, variant: str, recipe: Recipe, about: list[di
     path, feature = data / "catalog.duckdb", recipe.folder
     which = "feature = ? AND corpus = ? AND variant = ?"
     with catalog.connect(path) as con:
-        if _entered(con, feature, corpus, variant) == {a["shard"]: a["sha256"] for a in about}:
+        if _entered(con, feature, corpus, variant) == {a["shard"]: (a["sha256"], a["fingerprint"]) for a in about}:
             return
     with catalog.connect(path, read_only=False) as con:
         con.execute(SCHEMA.read_text())
@@ -252,12 +254,13 @@ def _enter(data: Path, corpus: str, variant: str, recipe: Recipe, about: list[di
         con.commit()
 
 
-def _entered(con: duckdb.DuckDBPyConnection, feature: str, corpus: str, variant: str) -> dict[str, str]:
-    """shard -> sha256 of what the catalog knows of one feature, corpus and variant."""
+def _entered(con: duckdb.DuckDBPyConnection, feature: str, corpus: str, variant: str) -> dict[str, tuple[str, str]]:
+    """shard -> sha256 and fingerprint of what the catalog knows of one feature, corpus and variant."""
     if not has_features(con):
         return {}
-    query = "SELECT shard, sha256 FROM feature_shard WHERE feature = ? AND corpus = ? AND variant = ?"
-    return dict(con.execute(query, [feature, corpus, variant]).fetchall())
+    query = "SELECT shard, sha256, fingerprint FROM feature_shard WHERE feature = ? AND corpus = ? AND variant = ?"
+    found = con.execute(query, [feature, corpus, variant]).fetchall()
+    return {shard: (digest, made_of) for shard, digest, made_of in found}
 
 
 def has_features(con: duckdb.DuckDBPyConnection) -> bool:

@@ -8,6 +8,8 @@ the extractor must take clips one by one, on one CPU thread, as they were comput
 """
 
 import io
+import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -15,7 +17,8 @@ from typing import ClassVar
 import duckdb
 import numpy as np
 
-from features.compute import has_features, stored_key
+from features import extractors
+from features.compute import FORMAT, has_features, stored_key
 from features.extractors import Extractor
 from ingest import catalog
 from shards.members import Members
@@ -27,13 +30,30 @@ class FeatureReader(Members):
     source: the DATA folder or an open connection to its catalog; feature: its name in the catalog.
     """
 
-    kind, table = "features", "feature_member"
+    kind, table, shards = "features", "feature_member", "feature_shard"
+    fresh = f"""m.shard IN (
+            SELECT f.shard FROM feature_shard f JOIN feature e USING (feature) JOIN shard a ON a.shard = f.audio_shard
+            WHERE f.fingerprint = sha256('[{FORMAT}, "' || e.key || '", "' || a.sha256 || '"]')
+        ) AND NOT EXISTS (
+            FROM shard_member a JOIN measurement k USING (utt_id)
+            WHERE a.utt_id = m.utt_id AND a.variant = m.variant AND md5_number_upper(k.audio_hash) <> a.source
+        )"""  # compute.fingerprint() of the shard that is there, and of what was ingested last
     columns: ClassVar[dict[str, tuple[str, type]]] = {"frames": ("m.frames", np.int64)}
 
     def __init__(self, source: Path | str | duckdb.DuckDBPyConnection, feature: str):
         super().__init__(source)
         self.feature, self.only = feature, ("m.feature = ?", (feature,))
         self.command = f"python -m features {{corpus}} --feature {feature.rpartition('-')[0]}"
+
+    def _making(self, corpus: str, variant: str) -> str:
+        words = [self.command.format(corpus=corpus)]
+        row = self._asked("SELECT name, params, dtype FROM feature WHERE feature = ?", [self.feature])
+        if row is not None:
+            usual = extractors.get(row[0]).params if row[0] != "ssl" else {}
+            given = {key: value for key, value in json.loads(row[1]).items() if usual.get(key, ...) != value}
+            words += [f"--set {shlex.quote(f'{key}={_word(value)}')}" for key, value in given.items()]
+            words += [f"--dtype {row[2]}"] * (row[2] != "float32")
+        return " ".join([*words, *([f"--variant {variant}"] if variant != "original" else [])])
 
     def matrix(self, utt_id: str, variant: str = "original") -> np.ndarray:
         """(frame, dim) of a whole clip, float32 whatever it is stored as.
@@ -63,6 +83,11 @@ class FeatureReader(Members):
     def holds(self, utt_ids: Sequence[str], variants: Sequence[str]) -> bool:
         """Whether every one of these clips is stored."""
         return all(self.has(*clip) for clip in zip(utt_ids, variants, strict=True))
+
+
+def _word(value: object) -> str:
+    """A value as --set takes it."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def stored(

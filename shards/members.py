@@ -29,6 +29,8 @@ class Members:
 
     kind: ClassVar[str]  # the folder of the tars below the root
     table: ClassVar[str]  # of the catalog, one row a member
+    shards: ClassVar[str]  # of the catalog, one row a tar
+    fresh: ClassVar[str]  # SQL: whether a member m is of the audio that was ingested last
     columns: ClassVar[dict[str, tuple[str, type]]]  # of the index beside key, offset, size and shard: SQL and type
     command = "python -m shards {corpus}"  # what writes a tar again
     only: tuple[str, tuple] = ("true", ())  # which rows of the table, as SQL and its parameters
@@ -74,6 +76,8 @@ class Members:
             con = self._con or catalog.connect(self.data / "catalog.duckdb")
             try:
                 where, values = self.only
+                if has_column(con, "shard_member", "source"):
+                    where = f"{where} AND {self.fresh}"
                 rows = con.execute(
                     f"""SELECT md5_number_upper(m.utt_id || chr(10) || m.variant) AS key, m."offset", m.size,
                                dense_rank() OVER (ORDER BY m.shard) - 1 AS shard,
@@ -137,14 +141,36 @@ class Members:
 
     def _making(self, corpus: str, variant: str) -> str:
         """The command that writes the members of a corpus in a variant."""
-        return self.command.format(corpus=corpus) + ("" if variant == "original" else f" --variant {variant}")
+        return self.command.format(corpus=corpus)
 
     def _absent(self, utt_id: str, variant: str) -> DataError:
         command = self._making(utt_id.split("/")[0], variant)
+        where, values = self.only
+        there = f"SELECT 1 FROM {self.table} m WHERE {where} AND m.utt_id = ? AND m.variant = ?"
+        if self._asked(there, [*values, utt_id, variant]):
+            return DataError(
+                f"{utt_id} was ingested anew with other audio than its shard of variant {variant!r} was made of; "
+                f"run: {command} --data {self.data}"
+            )
         return DataError(
             f"{utt_id} is in no shard of variant {variant!r}; run: {command} --data {self.data} "
             "(and see python -m ingest status)"
         )
+
+    def _asked(self, query: str, values: Sequence[object]) -> tuple | None:
+        """One row of the catalog, for what an error says."""
+        con = self._con or catalog.connect(self.data / "catalog.duckdb")
+        try:
+            return con.execute(query, list(values)).fetchone()
+        finally:
+            if self._con is None:
+                con.close()
+
+    def _again(self, number: int) -> str:
+        """The command that writes a tar again."""
+        name = self._shards[number]
+        row = self._asked(f"SELECT corpus, variant FROM {self.shards} WHERE shard = ?", [name])
+        return f"{self._making(*row or (Path(name).parent.name, 'original'))} --data {self.data}"
 
     def _read(self, row: int, offset: int, size: int, utt_id: str) -> bytes:
         number = int(self._index["shard"][row])
@@ -183,17 +209,18 @@ class Members:
 
     def _gone(self, number: int, reason: str) -> DataError:
         path = self._folder / self._shards[number]
-        return DataError(
-            f"shard {path} cannot be opened ({reason}); "
-            f"write it again: {self.command.format(corpus=path.parent.name)} --data {self.data}"
-        )
+        return DataError(f"shard {path} cannot be opened ({reason}); write it again: {self._again(number)}")
 
     def _broken(self, row: int, utt_id: str, what: str) -> DataError:
-        path = self._folder / self._shards[int(self._index["shard"][row])]
-        return DataError(
-            f"shard {path} is damaged: {utt_id} {what}; "
-            f"remove it and run: {self.command.format(corpus=path.parent.name)} --data {self.data}"
-        )
+        number = int(self._index["shard"][row])
+        path = self._folder / self._shards[number]
+        return DataError(f"shard {path} is damaged: {utt_id} {what}; remove it and run: {self._again(number)}")
+
+
+def has_column(con: duckdb.DuckDBPyConnection, table: str, column: str) -> bool:
+    """Whether a table of this catalog has that column; those of before lack some."""
+    query = "SELECT 1 FROM information_schema.columns WHERE table_name = ? AND column_name = ?"
+    return con.execute(query, [table, column]).fetchone() is not None
 
 
 class OpenFile:

@@ -25,7 +25,8 @@ class Reader(Members):
     kept as six numbers a clip. Safe to share between threads, to fork, and to pickle into a worker process.
     """
 
-    kind, table = "shards", "shard_member"
+    kind, table, shards = "shards", "shard_member", "shard"
+    fresh = "NOT EXISTS (FROM measurement k WHERE k.utt_id = m.utt_id AND md5_number_upper(k.audio_hash) <> m.source)"
     columns: ClassVar[dict[str, tuple[str, type]]] = {
         "samples": ("m.samples", np.int64),
         "width": ("CASE WHEN m.member LIKE '%.wav' THEN (m.size - 44) // m.samples ELSE 0 END", np.int8),
@@ -129,11 +130,7 @@ class Reader(Members):
         return self._index["samples"][rows].astype(np.int64)
 
     def _making(self, corpus: str, variant: str) -> str:
-        if variant == "original":
-            return super()._making(corpus, variant)
-        if variant == "vocals":
-            return f"python -m shards vocals {corpus}"
-        return f"python -m shards variants {corpus} --plan PLAN"
+        return making(corpus, variant)
 
     def _pcm(self, row: int, offset: int, samples: int, width: int, utt_id: str) -> np.ndarray:
         data = self._read(row, offset, width * samples, utt_id)
@@ -156,12 +153,25 @@ def _scaled(samples: np.ndarray, into: np.ndarray) -> None:
     into *= _FULL_SCALE
 
 
-def clips(tar: Place, *, data: Path, members: int) -> Iterator[tuple[str, np.ndarray, bytes]]:
+def making(corpus: str, variant: str) -> str:
+    """The command that writes the shards of a corpus in a variant."""
+    if variant == "original":
+        return f"python -m shards {corpus}"
+    return (
+        f"python -m shards vocals {corpus}"
+        if variant == "vocals"
+        else f"python -m shards variants {corpus} --plan PLAN"
+    )
+
+
+def clips(
+    tar: Place, *, data: Path, members: int, variant: str = "original"
+) -> Iterator[tuple[str, np.ndarray, bytes]]:
     """The samples of one audio shard in order: utt_id, float32 (sample,), and its labels as JSON bytes.
 
     members: how many there should be. Raises DataError naming the shard and what to run if it is damaged.
     """
-    again = f"remove it and run: python -m shards {tar.parent.name} --data {data}"
+    again = f"{making(tar.parent.name, variant)} --data {data}"
     try:
         with storage.opened(tar) as file, tarfile.open(fileobj=file, mode="r:") as archive:
             entries, found = iter(archive), 0
@@ -172,6 +182,6 @@ def clips(tar: Place, *, data: Path, members: int) -> Iterator[tuple[str, np.nda
         if found != members:
             raise EOFError(f"{found} of {members} clips are there")
     except FileNotFoundError:
-        raise DataError(f"shard {tar} is missing; run: python -m shards {tar.parent.name} --data {data}") from None
+        raise DataError(f"shard {tar} is missing; run: {again}") from None
     except (tarfile.TarError, soundfile.LibsndfileError, StopIteration, RuntimeError, EOFError) as error:
-        raise DataError(f"shard {tar} is damaged ({error}); {again}") from None
+        raise DataError(f"shard {tar} is damaged ({error}); remove it and run: {again}") from None

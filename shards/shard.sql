@@ -20,8 +20,10 @@ CREATE TABLE IF NOT EXISTS shard_member (              -- once per utt_id and va
     member   VARCHAR NOT NULL,                         -- name in the tar: <utt_id>.flac or <utt_id>.wav
     "offset" BIGINT  NOT NULL CHECK ("offset" >= 512), -- first byte of the member's data in the tar
     size     BIGINT  NOT NULL CHECK (size > 0),        -- bytes
-    samples  BIGINT  NOT NULL CHECK (samples > 0)      -- at 16 kHz
+    samples  BIGINT  NOT NULL CHECK (samples > 0),     -- at 16 kHz
+    source   UBIGINT                                   -- md5_number_upper() of the audio_hash of the file it was made of; NULL: never measured
 );
+ALTER TABLE shard_member ADD COLUMN IF NOT EXISTS source UBIGINT;  -- catalogs of before
 
 CREATE TABLE IF NOT EXISTS storage (
     root VARCHAR NOT NULL                              -- one row: the path or URL that holds shards/ and features/; none: DATA

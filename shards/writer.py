@@ -223,12 +223,13 @@ def write_plans(
 
 
 def _write_all(
-    plans: Sequence[Plan], folder: Place, entered: Mapping[str, Mapping[str, str]], what: str,
+    plans: Sequence[Plan], folder: Place, entered: Mapping[str, Mapping[str, tuple[str, str]]], what: str,
     jobs: parallel.Jobs | None, clips_per_job: int, gpus: float,
 ) -> int:  # fmt: skip
+    digests = {variant: {name: digest for name, (digest, _) in there.items()} for variant, there in entered.items()}
     wanting = [
         (whole, i) for whole in plans for i, shard in enumerate(whole)
-        if not index.finished(folder / shard.name, shard.fingerprint, entered[whole.variant].get(shard.name))
+        if not index.finished(folder / shard.name, shard.fingerprint, digests[whole.variant].get(shard.name))
     ]  # fmt: skip
     clips = [whole.spans[i][4] - whole.spans[i][3] for whole, i in wanting]
     wanting = [wanting[at] for at in np.argsort(clips, kind="stable")[::-1]]  # the last to end is then a small one
@@ -272,9 +273,16 @@ def write_shard(shard: Shard, folder: Place) -> int:
     table = pa.table({
         "utt_id": [row["utt_id"] for row in shard.rows], "variant": [shard.variant] * len(members),
         "shard": [shard.name] * len(members), "member": member, "offset": offset, "size": size, "samples": samples,
+        "source": pa.array([_source(row) for row in shard.rows], pa.uint64()),
     })  # fmt: skip
     index.write_index(path, table, about)
     return len(members)
+
+
+def _source(row: dict[str, Any]) -> int | None:
+    """The audio that a clip is made of, as md5_number_upper() of its hash gives it; None if it was never measured."""
+    found = row.get("audio_hash")
+    return found and int.from_bytes(hashlib.md5(found.encode(), usedforsecurity=False).digest()[:8], "little")
 
 
 def _encoded(shard: Shard) -> Iterator[tuple[str, bytes, int]]:
@@ -305,7 +313,7 @@ def enter(
     with catalog.connect(path) as con:
         new = {
             variant: shards for variant, shards in about.items()
-            if _entered(con, corpus, variant) != {a["shard"]: a["sha256"] for a in shards}
+            if _entered(con, corpus, variant) != {a["shard"]: (a["sha256"], a["fingerprint"]) for a in shards}
         }  # fmt: skip
         folder = root.root(con, data) / "shards"
     if not new and also is None:
@@ -331,11 +339,12 @@ def enter(
         con.commit()
 
 
-def _entered(con: duckdb.DuckDBPyConnection, corpus: str, variant: str) -> dict[str, str]:
+def _entered(con: duckdb.DuckDBPyConnection, corpus: str, variant: str) -> dict[str, tuple[str, str]]:
+    """Shard -> sha256 and fingerprint."""
     if not has_shards(con):
         return {}
-    query = "SELECT shard, sha256 FROM shard WHERE corpus = ? AND variant = ?"
-    return dict(con.execute(query, [corpus, variant]).fetchall())
+    query = "SELECT shard, sha256, fingerprint FROM shard WHERE corpus = ? AND variant = ?"
+    return {shard: (digest, made_of) for shard, digest, made_of in con.execute(query, [corpus, variant]).fetchall()}
 
 
 def has_shards(con: duckdb.DuckDBPyConnection) -> bool:

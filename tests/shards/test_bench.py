@@ -25,4 +25,6 @@ def test_features(monkeypatch):
     monkeypatch.setattr(features.bench, "ROUNDS", 1)
     rows = features.bench.rows()
     check(rows)
-    assert {row["name"].split(",")[0] for row in rows} == {"logspec", "logmel", "mfcc", "lfcc"}
+    assert {row["name"].split(",")[0] for row in rows} == {
+        "logspec", "logmel", "mfcc", "lfcc of lcnn_s", "lfcc of ctrsvdd", "lfcc of lcnn2021",
+    }  # fmt: skip

@@ -100,7 +100,7 @@ def test_shards_are_grouped_and_known_to_the_catalog(data):
     shard, member = tables(data)
     assert counts["members"] == len(member) == len(UTTERANCES)
     assert {row[0].split("/")[1]: row[8] for row in shard} == {k.split("/")[-1]: v for k, v in tars(data).items()}
-    for utt_id, _, name, member_name, offset, size, _ in member:
+    for utt_id, _, name, member_name, offset, size, *_ in member:
         raw = (data / "shards" / name).read_bytes()
         wave, _ = soundfile.read(io.BytesIO(raw[offset : offset + size]))
         assert member_name == f"{utt_id}.flac" and wave.shape == (8000,)
