@@ -130,9 +130,11 @@ def _changes(pairs: Sequence[str]) -> dict[str, Any]:
         key, equals, value = pair.partition("=")
         if not equals or not key:
             raise DataError(f"--set takes KEY=VALUE, not {pair!r}")
+        if key == "preset":
+            raise DataError("--set takes no preset; choose it with --preset NAME")
         try:
             changes[key] = json.loads(value)
-        except json.JSONDecodeError:
+        except ValueError:  # no JSON, or a number of thousands of digits
             changes[key] = value
     return changes
 

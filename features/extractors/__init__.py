@@ -7,14 +7,15 @@ import functools
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from features.extractors._base import Extractor, source_hash
 from ingest.types import DataError, nearest
 
 __all__ = ["Extractor", "defaults", "get", "names", "presets"]
+
+LARGEST = 3.4e38  # what a float32 holds
 
 
 @functools.cache
@@ -48,7 +49,7 @@ def defaults(name: str) -> dict[str, Any]:
     return {p.name: p.default for p in inspect.signature(_module(name).build).parameters.values()}
 
 
-def get(name: str, preset: str | None = None, **params: Any) -> Extractor:
+def get(name: str, /, preset: str | None = None, **params: Any) -> Extractor:
     """The extractor `name` with a preset's settings, then `params` on top.
 
     The result carries .name, .params (every parameter, resolved), .dim, .rate_hz and .key, the sha256 over
@@ -63,7 +64,8 @@ def get(name: str, preset: str | None = None, **params: Any) -> Extractor:
         if key not in known:
             raise nearest(key, known, what=f"parameter of {name}")
     resolved = {**known, **(module.PRESETS[preset] if preset else {}), **params}
-    _check_types(name, known, resolved)
+    takes = inspect.signature(module.build).parameters
+    resolved = {key: _canonical(name, takes[key], value) for key, value in resolved.items()}
     try:
         extractor = module.build(**resolved)
     except ValueError as error:
@@ -72,13 +74,16 @@ def get(name: str, preset: str | None = None, **params: Any) -> Extractor:
     return extractor.eval()
 
 
-def _check_types(name: str, known: Mapping[str, Any], resolved: Mapping[str, Any]) -> None:
-    for key, value in resolved.items():
-        default = known[key]
-        if default is None or value is None:
-            continue
-        wanted = (int, float) if isinstance(default, float) else (type(default),)
-        if not isinstance(value, wanted) or (isinstance(value, bool) and not isinstance(default, bool)):
-            raise DataError(
-                f"{name}: parameter {key} takes {type(default).__name__}, not {value!r} (default {default!r})"
-            )
+def _canonical(name: str, takes: inspect.Parameter, value: Any) -> Any:
+    """The value in its parameter's type: of equal parameters there is one key. DataError if it is of no such type."""
+    kind, *none = get_args(takes.annotation) or (takes.annotation,)  # float | None has two
+    if value is None and none:
+        return None
+    said = f"not {value!r} (default {takes.default!r})"
+    if not isinstance(value, (int, float) if kind is float else kind) or (isinstance(value, bool) and kind is not bool):
+        raise DataError(f"{name}: parameter {takes.name} takes {kind.__name__}, {said}")
+    if kind is not float:
+        return value
+    if not abs(value) <= LARGEST:
+        raise DataError(f"{name}: parameter {takes.name} takes a finite float32, {said}")
+    return float(value) + 0.0  # which makes -0.0 and 0.0 one

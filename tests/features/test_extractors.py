@@ -1,5 +1,6 @@
 """Every extractor keeps the contract; each agrees with published or hand-made numbers."""
 
+import json
 import math
 from pathlib import Path
 
@@ -85,6 +86,14 @@ def test_the_key_follows_name_parameters_and_nothing_else():
     assert extractors.get("logmel").key != extractors.get("logmel", bands=64).key
 
 
+@pytest.mark.parametrize(("params", "same"), [
+    ({"high_hz": 8000}, {}), ({"low_hz": -0.0}, {"low_hz": 0}), ({"top_db": 80}, {"top_db": 80.0}),
+])  # fmt: skip
+def test_equal_parameters_give_one_key(params, same):
+    first, second = extractors.get("logmel", **params), extractors.get("logmel", **same)
+    assert json.dumps(first.params) == json.dumps(second.params) and first.key == second.key
+
+
 def test_a_change_of_one_source_file_changes_that_key_only(tmp_path):
     for file in Path(_base.__file__).parent.glob("*.py"):
         (tmp_path / file.name).write_text(file.read_text())
@@ -108,6 +117,13 @@ def test_a_change_of_one_source_file_changes_that_key_only(tmp_path):
         (("lfcc", "lcnn2012", {}), "unknown preset of lfcc 'lcnn2012'; did you mean lcnn2021"),
         (("logmel", None, {"band": 3}), "unknown parameter of logmel 'band'; did you mean bands"),
         (("logmel", None, {"bands": "many"}), "bands takes int, not 'many'"),
+        (("logmel", None, {"name": "lfcc"}), "unknown parameter of logmel 'name'"),
+        (("logmel", None, {"bands": True}), "bands takes int, not True"),
+        (("logmel", None, {"high_hz": math.nan}), "high_hz takes a finite float32, not nan"),
+        (("logmel", None, {"high_hz": 10**400}), "high_hz takes a finite float32, not 10"),
+        (("logmel", None, {"log": "db", "top_db": "x"}), "top_db takes float, not 'x'"),
+        (("logspec", None, {"hop": None}), r"hop takes int, not None \(default 187\)"),
+        (("ssl", None, {"weights": None}), "weights takes str, not None"),
         (("logmel", None, {"log": "log2"}), "logmel: log 'log2'"),
         (("logspec", None, {"hop": 0}), "logspec: .*hop 0"),
     ],
