@@ -18,7 +18,7 @@ COSTS = {  # and the state of the checkout, which somebody may work in
 }  # fmt: skip
 TEMPORARY = re.compile(r"\.tmp$|\.part$|\.tmp\.wal$|state\.pt$")
 ENDS = {".html": b"</html>", ".svg": b"</svg>", ".png": b"IEND\xaeB`\x82"}
-NOT_COMPARED = re.compile(r"(^|/)(\.?lock|[^/]*\.lock|plans/[^/]*|[^/]*\.duckdb\.wal)$")
+NOT_COMPARED = re.compile(r"(^|/)(\.?lock|[^/]*\.lock|plans/[^/]*|[^/]*\.duckdb\.wal|\.siren-(id|root))$")
 
 
 def digest(data: Path) -> dict[str, str]:

@@ -134,7 +134,7 @@ def failing(server, monkeypatch):
     from moto.server import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import make_server
 
-    application, left = DomainDispatcherApplication(create_backend_app), {"uploads": 7}
+    application, left = DomainDispatcherApplication(create_backend_app), {"uploads": 8}
 
     def limited(environ, start):
         if environ["REQUEST_METHOD"] == "PUT":
@@ -186,6 +186,44 @@ def test_the_root_moves_only_with_its_tars(data, tmp_path):
     assert root.folder(data, "shards") == data / "shards" and writer.write_corpus("tiny", data)["written"] == 0
 
 
+def test_a_root_belongs_to_one_catalog(data, local, tmp_path):
+    shared = tmp_path / "shared"
+    assert main(["tiny", "--data", str(data), "--to", str(shared), "--jobs", "1"]) == 0
+    assert main(["tiny", "--data", str(data), "--to", str(shared)]) == 0  # again: the mark is known
+    with pytest.raises(
+        DataError, match=r"shared belongs to another catalog \(.*data on .*\); name another --to.*no more, remove"
+    ):
+        main(["tiny", "--data", str(local), "--to", str(shared)])
+    with pytest.raises(DataError, match=r"is the DATA of another catalog; name another --to"):
+        main(["tiny", "--data", str(local), "--to", str(data)])
+    assert root.folder(local, "shards") == local / "shards"
+    catalog.connect(shared / "catalog.duckdb", read_only=False).close()  # a DATA folder in the root of another
+    with pytest.raises(DataError, match="belongs to another catalog"):
+        main(["tiny", "--data", str(shared)])
+    (shared / "catalog.duckdb").unlink()
+    (shared / root.MARK).write_text("f00 /elsewhere on host")
+    with pytest.raises(DataError, match=r"belongs to another catalog \(/elsewhere on host\)"):
+        main(["tiny", "--data", str(data)])  # it was given to another meanwhile
+    (shared / root.MARK).unlink()
+    assert main(["tiny", "--data", str(data)]) == 0 and (shared / root.MARK).exists()
+
+
+def test_a_store_belongs_to_one_catalog_too(server, data, local):
+    main(["tiny", "--data", str(data), "--to", "s3://bucket/mine", "--jobs", "1"])
+    with pytest.raises(
+        DataError, match=r"s3://bucket/mine belongs to another catalog .*remove s3://bucket/mine/\.siren-root"
+    ):
+        main(["tiny", "--data", str(local), "--to", "s3://bucket/mine/"])
+
+
+def test_a_root_that_cannot_be_written_is_not_remembered(failing, data):
+    _, left = failing
+    left["uploads"] = 0
+    with pytest.raises(DataError, match=r"s3://bucket/full/\.siren-root cannot be"):
+        main(["tiny", "--data", str(data), "--to", "s3://bucket/full", "--jobs", "1"])
+    assert root.folder(data, "shards") == data / "shards"
+
+
 def test_faults_are_one_line(data, monkeypatch):
     with pytest.raises(DataError, match=r"gopher:// is no kind of storage"):
         main(["tiny", "--data", str(data), "--to", "gopher://hole"])
@@ -202,7 +240,7 @@ def test_a_root_that_names_nothing_is_refused(data, tmp_path, monkeypatch, to):
     before = sorted(tmp_path.iterdir())
     with pytest.raises(DataError, match=r"names no place for shards; give|cannot hold shards; name"):
         main(["tiny", "--data", str(data), "--to", to])
-    assert sorted(tmp_path.iterdir()) == before
+    assert sorted(tmp_path.iterdir()) == before and root.folder(data, "shards") == data / "shards"
 
 
 @pytest.mark.parametrize("to", ["rel", "file://rel"])
