@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 from ingest import parallel
@@ -47,6 +48,8 @@ def make_variants(argv: Sequence[str] | None = None) -> int:
         raise DataError("name a corpus (or all) and a plan: python -m shards variants CORPUS --plan NAME (see --help)")
     if options.seed is not None and not 0 <= options.seed < 2**63:
         raise DataError(f"--seed takes a whole number from 0 on, below 2**63, not {options.seed}")
+    if options.remove:
+        return _remove(options)
     plan = variant_plan.load(options.plan, seed=options.seed)
     for corpus in ingested(options.data) if options.corpus == "all" else [options.corpus]:
         _write(corpus, plan, options)
@@ -97,7 +100,27 @@ def add_writing(parser: argparse.ArgumentParser) -> None:
     add_data(parser)
 
 
-def _write(corpus: str, plan: variant_plan.VariantPlan, options: argparse.Namespace) -> None:
+def _remove(options: argparse.Namespace) -> int:
+    """Take a plan out by its name: the file is not looked at, the catalog has its text."""
+    from shards.variant_writer import entered_plans
+
+    name = Path(options.plan).name.removesuffix(".toml")
+    if options.corpus != "all":
+        _write(options.corpus, name, options)
+        return 0
+    plans = entered_plans(options.data)
+    if not any(name in own for own in plans.values()):
+        known = ", ".join(sorted({*chain(*plans.values())})) or "none"
+        raise DataError(f"no corpus has variants of a plan {name}; their plans: {known}")
+    for corpus, own in plans.items():
+        if name in own:
+            _write(corpus, name, options)
+        else:
+            print(f"{corpus}: no variants of a plan {name}; passed over")
+    return 0
+
+
+def _write(corpus: str, plan: variant_plan.VariantPlan | str, options: argparse.Namespace) -> None:
     from shards.noise import recordings
     from shards.variant_writer import write_variants
 

@@ -78,7 +78,7 @@ def recorded(samples: int, generator: np.random.Generator, noises: Recordings) -
     if wave.size < samples:
         wave = np.tile(wave, -(-samples // wave.size) + 1)
     start = int(generator.integers(wave.size - samples + 1))
-    if not wave[start : start + samples].any():
+    if samples and not wave[start : start + samples].any():
         sounding = int(generator.choice(np.flatnonzero(wave)))  # there is one: recordings() refuses silent files
         start = int(generator.integers(max(sounding - samples + 1, 0), min(sounding, wave.size - samples) + 1))
     return wave[start : start + samples]

@@ -13,8 +13,8 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from ingest import catalog, parallel
-from ingest.types import DataError
+from ingest import catalog, corpora, parallel
+from ingest.types import DataError, nearest
 from shards import clip, codecs, variant_plan, variants, writer
 from shards.noise import Recordings
 from shards.variant_plan import VariantPlan
@@ -74,40 +74,46 @@ def versions(word: str) -> dict[str, str]:
 
 
 def write_variants(
-    corpus: str, data: Path, plan: VariantPlan, *, noises: Recordings | None = None, rooms: Recordings | None = None,
-    audio_codec: str = "flac", max_bytes: int = writer.MAX_BYTES, jobs: parallel.Jobs | None = None,
-    remove: bool = False,
+    corpus: str, data: Path, plan: VariantPlan | str, *, noises: Recordings | None = None,
+    rooms: Recordings | None = None, audio_codec: str = "flac", max_bytes: int = writer.MAX_BYTES,
+    jobs: parallel.Jobs | None = None, remove: bool = False,
 ) -> dict[str, int]:  # fmt: skip
-    """Write the variants that a plan gives a corpus and enter them; remove: take the plan's variants out instead.
+    """Write the variants that a plan gives a corpus and enter them.
+
+    remove: take the plan's variants out instead; then the name of the plan is enough, for the catalog has its text.
 
     A variant holds what all plans of the corpus ask of it, so plans may share words; with remove, the rows that no
     other plan asks for leave the catalog (`python -m shards gc` then removes the files). Whatever is finished is
     not written again. A plan that asks nothing of the corpus is not entered.
     Returns counts: asked (words of this plan), variants, shards, written, members, size_bytes.
     Raises DataError as writer.write_corpus does, for an encoder that is not there, for recordings that are not
-    given, where two plans ask for the same noise with different seeds, and with nothing entered where another
-    command changed the plans of the corpus meanwhile.
+    given, where two plans ask for the same noise with different seeds, for a corpus in the plan that nobody knows,
+    and with nothing entered where another command changed the plans of the corpus meanwhile.
     """
+    name = plan if isinstance(plan, str) else plan.name
+    new = {} if remove else {name: plan}
     with catalog.connect(data / "catalog.duckdb") as con:
         corpus_fingerprint = writer.corpus_fingerprint(con, corpus)
         table = writer.clips(con, corpus)
         recorded = _recorded(con, corpus)
-        if remove and plan.name not in recorded[1]:
+        was = recorded[1].get(name)
+        if remove and was is None:
             known = ", ".join(recorded[1]) or "none"
-            raise DataError(f"{corpus} has no variants of a plan {plan.name}; its plans: {known}")
-        plans = {name: _entered_plan(row) for name, row in recorded[1].items()}
-        after = {name: p for name, p in plans.items() if name != plan.name} | ({} if remove else {plan.name: plan})
-        wants = {name: _rows_by_word(con, corpus, table, p) for name, p in after.items()}
-        own = wants.get(plan.name, {})
+            raise DataError(f"{corpus} has no variants of a plan {name}; its plans: {known}")
+        for mine in new.values():
+            _check_corpora(con, mine)
+        after = {other: _entered_plan(row) for other, row in recorded[1].items() if other != name} | new
+        wants = {asker: _rows_by_word(con, corpus, table, p) for asker, p in after.items()}
+        own = wants.get(name, {})
         if not own:
-            after.pop(plan.name, None)
-        touched = {*own}  # and what the plan gave as it was
-        if remove or plans.get(plan.name, plan) != plan:
-            touched.update(_rows_by_word(con, corpus, table, plans[plan.name]))
+            after.pop(name, None)
+        touched = {*own}
+        if was and was != _plan_rows(corpus, new).get(name):
+            touched |= _words_before(con, corpus, table, was, default=recorded[0])
         shards = _entered_shards(con, corpus, touched)
     asked = _together(wants.values())
     recipes = {word: _recipe(word, after, wants, noises, rooms) for word in sorted(touched) if word in asked}
-    _check_encoders(recipes, plan.name)
+    _check_encoders(recipes, name)
     planned = [
         writer.planned(corpus, table, _at_most_bytes(table, word), audio_codec=audio_codec, max_bytes=max_bytes,
                        variant=word, recipe=recipe, taken=asked[word])
@@ -132,9 +138,41 @@ def write_variants(
     }  # fmt: skip
 
 
+def entered_plans(data: Path) -> dict[str, list[str]]:
+    """Corpus -> the names of its plans, sorted, for every corpus of the catalog."""
+    found: dict[str, list[str]] = {corpus: [] for corpus in catalog.ingested(data)}
+    with catalog.connect(data / "catalog.duckdb") as con:
+        for corpus, names in found.items():
+            names += sorted(_recorded(con, corpus)[1])
+    return found
+
+
 def _entered_plan(row: tuple) -> VariantPlan:
-    _, name, text, seed = row
-    return variant_plan.parse(text, name, seed=seed)
+    corpus, name, text, seed = row
+    try:
+        return variant_plan.parse(text, name, seed=seed)
+    except DataError as error:  # an older Siren took it
+        out = f"python -m shards variants {corpus} --plan {name} --remove"
+        raise DataError(f"{error}; it stands so in the catalog, take it out: {out}") from None
+
+
+def _words_before(
+    con: duckdb.DuckDBPyConnection, corpus: str, table: pa.Table, row: tuple, *, default: Iterable[str]
+) -> set[str]:
+    """The words that a plan gave as it was entered; default: for one that would be refused today, all there are."""
+    try:
+        return {*_rows_by_word(con, corpus, table, _entered_plan(row))}
+    except DataError:
+        return {*default}
+
+
+def _check_corpora(con: duckdb.DuckDBPyConnection, plan: VariantPlan) -> None:
+    known = {*corpora.names(), *(name for (name,) in con.execute("SELECT corpus FROM corpus").fetchall())}
+    for number, use in enumerate(plan.uses, start=1):
+        for key, given in (("corpora", use.corpora or ()), ("except", use.shut_out)):
+            for corpus in sorted(given):
+                if corpus not in known:
+                    raise DataError(f"plan {plan.name} [[use]] {number} {key}: {nearest(corpus, known, what='corpus')}")
 
 
 def _entered_shards(con: duckdb.DuckDBPyConnection, corpus: str, words: Iterable[str]) -> set[tuple[str, str, int]]:
@@ -230,7 +268,11 @@ def _catalog_rows(
 ) -> tuple[dict[str, tuple], dict[str, tuple]]:
     """The rows of the tables variant and variant_plan, by word and by plan."""
     made = {word: catalog_row(corpus, word, recipe.identity) for word, recipe in recipes.items()}
-    return made, {name: (corpus, name, plan.text, plan.seed) for name, plan in plans.items()}
+    return made, _plan_rows(corpus, plans)
+
+
+def _plan_rows(corpus: str, plans: Mapping[str, VariantPlan]) -> dict[str, tuple]:
+    return {name: (corpus, name, plan.text, plan.seed) for name, plan in plans.items()}
 
 
 def _recorded(con: duckdb.DuckDBPyConnection, corpus: str) -> tuple[dict[str, tuple], dict[str, tuple]]:

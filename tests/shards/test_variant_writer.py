@@ -162,6 +162,40 @@ def test_an_edited_plan_drops_what_it_no_longer_asks_for(data):
     assert not [name for name in tars(data) if "alaw" in name]
 
 
+def test_a_plan_is_removed_by_its_name(data, tmp_path, capsys):
+    (tmp_path / "own.toml").write_text("[[use]]\nvariants = ['alaw']")
+    given = ["variants", "all", "--plan", str(tmp_path / "own.toml"), "--data", str(data), "--jobs", "1"]
+    main(given)
+    (tmp_path / "own.toml").unlink()
+    with catalog.connect(data / "catalog.duckdb", read_only=False) as con:
+        con.execute("INSERT INTO corpus BY NAME SELECT * REPLACE ('other' AS corpus) FROM corpus")
+    assert main([*given, "--remove"]) == 0
+    assert "other: no variants of a plan own; passed over" in capsys.readouterr().out
+    assert tables(data) == [[], [], [], []]
+    with pytest.raises(DataError, match="no corpus has variants of a plan own; their plans: none"):
+        main([*given, "--remove"])
+
+
+def test_a_plan_that_would_be_refused_today_can_be_taken_out(data):
+    for name, word in (("old", "alaw"), ("new", "ulaw")):
+        write_variants("tiny", data, plan(f"[[use]]\nvariants = ['{word}']", name), jobs=1)
+    with catalog.connect(data / "catalog.duckdb", read_only=False) as con:
+        con.execute("""UPDATE variant_plan SET "text" = '[[use]]\nvariants = ["mp3-33k"]' WHERE plan = 'old'""")
+    with pytest.raises(DataError, match=r"mp3-33k.* take it out: python -m shards variants tiny --plan old --remove"):
+        write_variants("tiny", data, "new", remove=True)
+    write_variants("tiny", data, "old", remove=True)
+    assert set().union(*variants_of(data).values()) == {"ulaw"} == {row[1] for row in tables(data)[2]}
+    assert [row[1] for row in tables(data)[3]] == ["new"]
+
+
+def test_unknown_corpora_of_a_plan_are_refused(data):
+    for key, wrong, near in (("corpora", "librisevok", "librisevoc"), ("except", "tinny", "tiny")):
+        with pytest.raises(
+            DataError, match=rf"plan own \[\[use\]\] 1 {key}: unknown corpus '{wrong}'; did you mean {near}"
+        ):
+            write_variants("tiny", data, plan(f"[[use]]\n{key} = ['{wrong}']\nvariants = ['alaw']"))
+
+
 def test_two_seeds_for_one_noise_are_refused(data):
     write_variants("tiny", data, plan("[[use]]\nvariants = ['white-10db']", "a"))
     with pytest.raises(DataError, match=r"white-10db: the plans a and b ask for it with the seeds 0 and 3"):
