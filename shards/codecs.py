@@ -7,6 +7,7 @@ import ctypes
 import functools
 import importlib.metadata
 import io
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,29 +50,42 @@ class Codec:
 def round_trip(wave: np.ndarray, codec: Codec) -> np.ndarray:
     """float32 (sample,) at 16 kHz, full scale 1, through the encoder and back: same length, no delay.
 
-    An encoder that takes 16-bit samples clips at full scale; what a decoder overshoots is kept.
-    Raises DataError if FFmpeg as PyAV brings it lacks the encoder.
+    A clip above full scale is divided by the least power of two that brings it within, and multiplied again behind the
+    decoder, both of which are exact: encoders clip, turn down, hang or abort there. Within full scale nothing is done;
+    where resampling overshoots it an encoder of 16-bit samples clips. What a decoder overshoots is kept.
+    Raises DataError if FFmpeg as PyAV brings it lacks the encoder, or fails on the clip, and for samples that are not
+    finite.
     """
-    narrow = codec.rate_hz < RATE_HZ
-    source = resampled(wave, RATE_HZ, codec.rate_hz, steep=narrow)
+    import av
+
+    narrow, doublings = codec.rate_hz < RATE_HZ, _doublings(wave)
+    source = resampled(np.ldexp(wave, -doublings), RATE_HZ, codec.rate_hz, steep=narrow)
     wanted = -(-source.size * codec.decoded_hz // codec.rate_hz)
-    decoded = _decoded(source, codec)[codec.delay : codec.delay + wanted]
+    try:
+        decoded = _decoded(source, codec)[codec.delay : codec.delay + wanted]
+    except av.FFmpegError as error:
+        raise DataError(f"{codec.encoder} cannot code a clip of {wave.size} samples ({error})") from None
     if decoded.size < wanted:
         raise DataError(
             f"{codec.encoder} gave {decoded.size} of {wanted} samples back; this PyAV "
             f"({importlib.metadata.version('av')}) is not one that Siren knows: run make setup"
         )
-    return resampled(decoded, codec.decoded_hz, RATE_HZ, steep=narrow)[: wave.size]
+    return np.ldexp(resampled(decoded, codec.decoded_hz, RATE_HZ, steep=narrow)[: wave.size], doublings)
 
 
 def vorbis(wave: np.ndarray, *, quality: int) -> np.ndarray:
-    """float32 (sample,) at 16 kHz through Ogg Vorbis of `quality` 0 to 10 and back: same length, no delay."""
-    buffer = io.BytesIO()
+    """float32 (sample,) at 16 kHz through Ogg Vorbis of `quality` 0 to 10 and back: same length, no delay.
+
+    A clip above full scale is scaled as by round_trip. Raises DataError for samples that are not finite.
+    """
+    buffer, doublings = io.BytesIO(), _doublings(wave)
     level = min(1 - quality / 10, 1.0)
-    soundfile.write(buffer, wave, RATE_HZ, format="OGG", subtype="VORBIS", compression_level=level)
+    soundfile.write(
+        buffer, np.ldexp(wave, -doublings), RATE_HZ, format="OGG", subtype="VORBIS", compression_level=level
+    )
     buffer.seek(0)
     decoded, _ = soundfile.read(buffer, dtype="float32")
-    return decoded
+    return np.ldexp(decoded, doublings)
 
 
 def available(codec: Codec) -> bool:
@@ -113,6 +127,15 @@ def no_threads() -> bool:
             continue
         return True
     return False
+
+
+def _doublings(wave: np.ndarray) -> int:
+    """The power of two to divide float32 (sample,) by so that it lies in [-1, 1]; 0 for one that does."""
+    peak = float(np.abs(wave).max(initial=0))
+    if not math.isfinite(peak):
+        raise DataError(f"a clip of {wave.size} samples cannot be coded: some of them are not finite numbers")
+    mantissa, exponent = math.frexp(peak)
+    return max(0, exponent - (mantissa == 0.5))
 
 
 def _decoded(source: np.ndarray, codec: Codec) -> np.ndarray:

@@ -10,6 +10,7 @@ import pytest
 from shared_data import shared
 
 from ingest import audio
+from ingest.types import DataError
 from shards import codecs, variants
 
 # word -> container and encoder options of the ffmpeg program; it removes the delay that the container tells it of
@@ -79,6 +80,64 @@ def test_every_codec_sounds_as_the_ffmpeg_program_makes_it(word, clip, tmp_path)
     assert tilt_db(ours, theirs, 3400 if "ar" in PROGRAM[word][1] else 8000) < 1
     errors = [error_db(np.roll(ours, shift), theirs) for shift in (-1, 0, 1)]
     assert "amr" in word or np.argmin(errors) == 1  # and in the same place, to the sample
+
+
+def has_encoder(word):
+    codec = variants.parse(word)[0].parameters.get("codec")
+    return codec is None or codecs.available(codec)
+
+
+CODERS = [w for w in (*variants.COMPRESSIONS, *variants.ROBUSTNESS) if variants.parse(w)[0].stage == "codec" and has_encoder(w)]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def voice():
+    """A buzz in syllables that just reaches full scale, float32 (sample,)."""
+    t = np.arange(16_000) / 16_000
+    buzz = sum(np.cos(2 * np.pi * k * (150 * t + 4 * np.sin(8 * t))) / k for k in range(1, 25))
+    wave = (buzz + 0.05 * np.random.default_rng(5).standard_normal(t.size)) * (0.55 + 0.45 * np.sin(20 * t))
+    return (wave / np.abs(wave).max()).astype(np.float32)
+
+
+def level_db(wave):
+    return 10 * np.log10(np.mean(np.square(wave, dtype=float)))
+
+
+@pytest.mark.parametrize("word", CODERS)
+def test_a_clip_above_full_scale_keeps_its_level(word, voice):
+    at_full_scale = variants.apply(voice, word)
+    lost_db = level_db(voice) - level_db(at_full_scale)
+    assert lost_db < (7 if word == "phone" else 1.5 if "amr" in word else 0.6)
+    for times in (1.5, 1e5, 2.0**31):
+        loud = np.float32(times) * voice
+        coded = variants.apply(loud, word)
+        assert level_db(loud) - level_db(coded) == pytest.approx(lost_db, abs=0.6)
+    error = coded / np.float32(2**31) - at_full_scale  # a power of two changes nothing but the rounding to 16 bits
+    assert np.abs(error).max() <= 0.5 / 32768
+
+
+@pytest.mark.parametrize("word", CODERS)
+def test_a_clip_within_full_scale_is_not_scaled(word, voice, monkeypatch):
+    waves = (voice, np.sign(voice), 0.2 * voice, 0 * voice, voice[:1])
+    coded = [variants.apply(wave, word).tobytes() for wave in waves]
+    monkeypatch.setattr(codecs, "_doublings", lambda wave: 0)
+    assert coded == [variants.apply(wave, word).tobytes() for wave in waves]
+
+
+def test_noise_far_above_full_scale_does_not_end_the_process():
+    noise = np.random.default_rng(0).uniform(-1e5, 1e5, 8000).astype(np.float32)
+    for word in CODERS:
+        assert np.abs(variants.apply(noise, word)).max() > 1e4, word
+
+
+def test_a_clip_that_an_encoder_refuses_is_one_line(monkeypatch):
+    for value in (np.nan, np.inf):
+        for word in ("mp3-32k", "vorbis-q3"):
+            with pytest.raises(DataError, match=r"clip of 2 samples cannot be coded: .* not finite"):
+                variants.apply(np.array([0, value], np.float32), word)
+    monkeypatch.setattr(codecs, "_doublings", lambda wave: 0)
+    with pytest.raises(DataError, match=r"aac cannot code a clip of 2 samples .*Invalid argument"):
+        variants.apply(np.array([0, np.nan], np.float32), "aac-32k")
 
 
 WAITS = """
