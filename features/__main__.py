@@ -143,7 +143,7 @@ def _check_device(device: str) -> None:
     import torch
 
     try:
-        torch.empty(1, device=device)
+        torch.zeros(1, device=device).cpu()  # which a device without values (meta) cannot
     except (RuntimeError, AssertionError) as error:
         raise DataError(f"device {device!r} cannot be used ({str(error).splitlines()[0]}); try --device cpu") from None
 

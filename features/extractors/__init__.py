@@ -54,7 +54,8 @@ def get(name: str, /, preset: str | None = None, **params: Any) -> Extractor:
 
     The result carries .name, .params (every parameter, resolved), .dim, .rate_hz and .key, the sha256 over
     name, params, the source of the extractor and, where it has any, its weights. Raises DataError with the
-    nearest names for an unknown feature, preset or parameter, and for a value that cannot be.
+    nearest names for an unknown feature, preset or parameter, and for a value that cannot be: of another type, or
+    outside what the extractor's `within` says.
     """
     module = _module(name)
     known = defaults(name)

@@ -88,6 +88,25 @@ class Extractor(nn.Module, abc.ABC):
         return self.extract(wave)
 
 
+def within(low: float, high: float, **params: float | None) -> None:
+    """Raises ValueError, which `get` reports, for the first of the named parameters outside low..high; None may be."""
+    for name, value in params.items():
+        if value is not None and not low <= value <= high:
+            raise ValueError(f"{name} {value} is not within {low}..{high}")
+
+
+def counts(**params: int) -> None:
+    """Raises ValueError for the first that is no number of things: below 1, or more than a clip of four seconds has."""
+    within(1, 65_536, **params)
+
+
+def band(low_hz: float, high_hz: float, *, lowest: float, highest: float) -> None:
+    """Raises ValueError unless lowest <= low_hz < high_hz <= highest."""
+    within(lowest, highest, low_hz=low_hz, high_hz=high_hz)
+    if low_hz >= high_hz:
+        raise ValueError(f"low_hz {low_hz} is not below high_hz {high_hz}")
+
+
 def source_hash(path: Path) -> str:
     """sha256 over the source file of an extractor and the files of its folder that it imports."""
     waiting, seen = [path.stem], set()

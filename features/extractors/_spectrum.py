@@ -13,7 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from features.extractors._base import band, counts, within
+
 RATE_HZ = 16_000
+FLOORS = (1e-30, 1.0)  # what may be added to a power before its logarithm: above zero in float32
 WINDOWS = {
     "hann": torch.hann_window,
     "hamming": torch.hamming_window,
@@ -37,8 +40,9 @@ class Power(nn.Module):
         normalised: bool = False, bins: int | None = None, double: bool = False,
     ):  # fmt: skip
         super().__init__()
-        if not 0 < win <= n_fft or hop < 1:
-            raise ValueError(f"window {win} must lie in 1..n_fft ({n_fft}) and hop {hop} be positive")
+        counts(n_fft=n_fft, hop=hop)
+        within(1, n_fft, win=win)
+        within(1, n_fft // 2 + 1, bins=bins)
         if window not in WINDOWS or centre not in CENTRES:
             raise ValueError(f"window {window!r} is not in {list(WINDOWS)} or centre {centre!r} not in {CENTRES}")
         self.n_fft, self.win, self.hop, self.centre = n_fft, win, hop, centre
@@ -107,8 +111,13 @@ class Bank(nn.Module):
 
 
 def triangles(frequencies_hz: Tensor, edges_hz: Tensor) -> Tensor:
-    """Unit-peak triangles at `frequencies_hz` (bin,): band b rises from edges[b] and ends at edges[b + 2]."""
+    """Unit-peak triangles at `frequencies_hz` (bin,): band b rises from edges[b] and ends at edges[b + 2].
+
+    Raises ValueError where two edges are one.
+    """
     width = edges_hz.diff()
+    if not (width > 0).all():
+        raise ValueError(f"{len(width) - 1} filters are too many: edges fall on one frequency")
     distance = edges_hz[None, :] - frequencies_hz[:, None]
     rising, falling = -distance[:, :-2] / width[:-1], distance[:, 2:] / width[1:]
     return torch.minimum(rising, falling).clamp(min=0)
@@ -129,6 +138,8 @@ def snapped_bank(bins: int, n_fft: int, high_hz: float, filters: int) -> Tensor:
 
 def mel_bank(n_fft: int, bands: int, low_hz: float, high_hz: float, *, slaney_norm: bool) -> Tensor:
     """(bin, band) float64: triangles evenly spaced on the HTK mel scale; area-normalised if slaney_norm."""
+    counts(bands=bands)
+    band(low_hz, high_hz, lowest=0, highest=RATE_HZ // 2)
     grid = torch.linspace(0, RATE_HZ // 2, n_fft // 2 + 1, dtype=torch.float64)
     low, high = (2595 * math.log10(1 + hz / 700) for hz in (low_hz, high_hz))
     edges = 700 * (10 ** (torch.linspace(low, high, bands + 2, dtype=torch.float64) / 2595) - 1)

@@ -10,7 +10,7 @@ from scipy.interpolate import CubicSpline
 from torch import Tensor
 
 from features.extractors import _spectrum
-from features.extractors._base import Extractor
+from features.extractors._base import Extractor, band, counts, within
 
 PRESETS = {
     "asvspoof2021": {},  # detectors-a 3.2
@@ -37,14 +37,17 @@ class Cqcc(Extractor):
         first_octave: int = 16, coefficients: int = 20, delta_half: int = 3,
     ):  # fmt: skip
         super().__init__()
-        if not 0 < low_hz < high_hz <= self.rate_hz / 2:
-            raise ValueError(f"0 < low_hz ({low_hz}) < high_hz ({high_hz}) <= {self.rate_hz // 2} must hold")
+        counts(coefficients=coefficients, delta_half=delta_half)
+        within(1, 1024, bins_per_octave=bins_per_octave, first_octave=first_octave)
+        band(low_hz, high_hz, lowest=1, highest=self.rate_hz // 2)
         octaves = math.log2(high_hz / low_hz)
         self.quality = 2 ** (1 / bins_per_octave) - 2 ** (-1 / bins_per_octave)
         centre = low_hz * 2 ** (np.arange(math.floor(bins_per_octave * octaves + 1e-9) + 1) / bins_per_octave)
         width = self.quality * centre + 228.7 * self.quality
         inside = (centre + width / 2 <= self.rate_hz / 2) & (centre - width / 2 >= 0)
         self.centre_hz, self.width_hz = centre[inside], width[inside]
+        if len(self.centre_hz) < 2:
+            raise ValueError(f"low_hz {low_hz}..high_hz {high_hz} has {len(self.centre_hz)} bins, not two or more")
         self.dim, self.delta_half = 3 * coefficients, delta_half
         self.constant("cepstrum", torch.from_numpy(_cepstrum(self.centre_hz, low_hz / first_octave, coefficients)))
 

@@ -7,7 +7,7 @@ from scipy.fft import next_fast_len
 from torch import Tensor
 from torch.nn import functional as F
 
-from features.extractors._base import Extractor
+from features.extractors._base import Extractor, band, counts, within
 
 PRESETS = {
     "sfatnet": {},  # detectors-b 6: frame t on sample 250 t, as the frames of logspec's sfatnet preset
@@ -31,8 +31,9 @@ class F0(Extractor):
         centre: bool = True, interpolate: bool = True,
     ):  # fmt: skip
         super().__init__()
-        if not 0 < low_hz < high_hz or hop < 1:
-            raise ValueError(f"0 < low_hz ({low_hz}) < high_hz ({high_hz}) and hop ({hop}) >= 1 must hold")
+        counts(hop=hop)
+        band(low_hz, high_hz, lowest=1, highest=self.rate_hz)
+        within(0, 1, threshold=threshold)
         self.shortest = max(int(self.rate_hz / high_hz), 1)  # lags, in samples
         self.longest = math.ceil(self.rate_hz / low_hz)
         self.span = 2 * self.longest + 2  # window and lags; two more for the neighbours of the last dip

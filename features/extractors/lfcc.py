@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from features.extractors import _spectrum
-from features.extractors._base import Extractor
+from features.extractors._base import Extractor, counts, within
 
 _LCNN = {
     "n_fft": 1024, "win": 320, "hop": 160, "window": "hamming", "centre": "zero", "pre_emphasis": 0.97,
@@ -64,6 +64,11 @@ class Lfcc(Extractor):
             raise ValueError(f"log {log!r} is not log10 or db")
         if edges not in ("exact", "bins"):
             raise ValueError(f"edges {edges!r} is not exact or bins")
+        counts(filters=filters, coefficients=coefficients)
+        within(1, self.rate_hz // 2, high_hz=high_hz)
+        within(*_spectrum.FLOORS, log_floor=log_floor)
+        within(0, 1, pre_emphasis=pre_emphasis)
+        within(0, 1000, top_db=top_db, delta=delta)
         self.power = _spectrum.Power(n_fft, win, hop, window=window, centre=centre, bins=bins or None, double=double)
         exact = edges == "exact"
         self.bank = _spectrum.Bank(

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from features.extractors import _spectrum
-from features.extractors._base import Extractor
+from features.extractors._base import Extractor, within
 
 PRESETS = {
     # detectors-b 8.1: 64 area-normalised mels of a 400-point FFT, dB, each clip standardised
@@ -32,6 +32,7 @@ class LogMel(Extractor):
         super().__init__()
         if log not in LOGS or top_db_over not in ("clip", "batch"):
             raise ValueError(f"log {log!r} is not in {LOGS} or top_db_over {top_db_over!r} not clip or batch")
+        within(0, 1000, top_db=top_db)
         self.power = _spectrum.Power(n_fft, win, hop)
         self.bank = _spectrum.Bank(_spectrum.mel_bank(n_fft, bands, low_hz, high_hz, slaney_norm=slaney_norm))
         self.dim, self.min_samples = bands, self.power.min_samples

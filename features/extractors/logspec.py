@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from features.extractors import _spectrum
-from features.extractors._base import Extractor
+from features.extractors._base import Extractor, within
 
 PRESETS = {
     "fd_add": {"norm": "clip"},  # detectors-b 7.1: Wav2CLIP encoder, per-clip standardisation
@@ -30,6 +30,8 @@ class LogSpec(Extractor):
         super().__init__()
         if norm not in NORMS:
             raise ValueError(f"norm {norm!r} is not one of {', '.join(NORMS)}")
+        within(*_spectrum.FLOORS, floor=floor)
+        within(0, 1, pre_emphasis=pre_emphasis)
         self.power = _spectrum.Power(n_fft, n_fft, hop, normalised=normalised)
         self.dim, self.min_samples = self.power.bins, self.power.min_samples
         self.floor, self.norm, self.factor, self.log = floor, norm, pre_emphasis, log

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from features.extractors import _spectrum
-from features.extractors._base import Extractor
+from features.extractors._base import Extractor, counts, within
 
 PRESETS = {
     "uniaudio": {
@@ -30,8 +30,9 @@ class Mfcc(Extractor):
         top_db: float | None = 80.0, top_db_over: str = "clip", cmvn: bool = False,
     ):  # fmt: skip
         super().__init__()
-        if not 0 < coefficients <= bands:
-            raise ValueError(f"{coefficients} coefficients need at least as many bands, not {bands}")
+        counts(bands=bands)
+        within(1, bands, coefficients=coefficients)
+        within(0, 1000, top_db=top_db)
         if top_db_over not in ("clip", "batch"):
             raise ValueError(f"top_db_over {top_db_over!r} is not clip or batch")
         self.power = _spectrum.Power(n_fft, win, hop, centre=centre)

@@ -3,8 +3,7 @@
 from torch import Tensor
 from torchaudio.functional import resample
 
-from features.extractors._base import Extractor
-from ingest.types import DataError
+from features.extractors._base import Extractor, within
 
 PRESETS: dict[str, dict] = {}
 
@@ -17,8 +16,7 @@ class Raw(Extractor):
 
     def __init__(self, *, rate_hz: int = 16_000):
         super().__init__()
-        if not isinstance(rate_hz, int) or rate_hz < 1:
-            raise DataError(f"raw: rate_hz is a positive number of samples per second, not {rate_hz!r}")
+        within(1, 192_000, rate_hz=rate_hz)
         self.dim, self.clips_per_block, self.to_hz = 1, 1 << 30, rate_hz
 
     def features(self, wave: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from features.extractors._base import Extractor
+from features.extractors._base import Extractor, within
 from ingest.types import DataError
 
 RANDOM = "random"
@@ -60,8 +60,7 @@ class Ssl(Extractor):
         every = tuple(range(1, count + 1))
         self.layers = _numbers(layers) or (every if pool == "mean_std" else (layer,))
         for number in (layer, *self.layers):
-            if not -1 <= number <= count:
-                raise ValueError(f"layer {number} is not within -1..{count}")
+            within(-1, count, layer=number)
         self.pool, self.normalise, self.precision = pool, normalise, PRECISIONS[precision]
         self.dim = (2 if pool == "mean_std" else 1) * len(self.layers) * width
         self.clips_per_block = 8

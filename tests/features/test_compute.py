@@ -147,6 +147,8 @@ def test_list_and_plan(data, capsys):
         (["other"], "other has no shards .*; run: python -m shards other"),
         (["tiny", "--variant", "mp3-16k"], "tiny has no shards of variant 'mp3-16k'"),
         (["tiny", "--device", "abacus"], "device 'abacus' cannot be used"),
+        (["tiny", "--device", "meta"], "device 'meta' cannot be used"),
+        (["tiny", "--feature", "logspec", "--set", "floor=-1.0"], r"logspec: floor -1\.0 is not within"),
     ],
 )
 def test_wrong_usage_is_one_clear_line(data, arguments, message):
