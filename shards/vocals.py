@@ -147,9 +147,8 @@ def _bag(name: str, weights: Path | None) -> Mapping[str, Any]:
             path = Path(folder) / f"{name}.yaml"
             try:
                 return _checked_bag(path, yaml.safe_load(path.read_text(encoding="utf-8")))
-            except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-                said = str(error).splitlines()[0]
-                raise DataError(f"{path} is not a bag of Demucs ({said})") from None
+            except (yaml.YAMLError, ValueError, RecursionError) as error:
+                raise DataError(f"{path} is not a bag of Demucs ({_said(error)})") from None
     if weights is not None and any(_signature(file) == name or file.stem == name for file in _network_files(weights)):
         return {"models": [name]}
     known = [path.stem for path in published.glob("*.yaml")]
@@ -166,10 +165,21 @@ def _checked_bag(path: Path, bag: Any) -> Mapping[str, Any]:
     good = isinstance(models, list) and models and all(isinstance(word, str) for word in models)
     good = good and (shares is None or (isinstance(shares, list) and len(shares) == len(models)))
     rows = shares or [] if good else []
-    good = good and all(isinstance(row, list) and all(isinstance(v, int | float) for v in row) for row in rows)
+    good = good and all(isinstance(row, list) and all(map(_number, row)) for row in rows)
     if not (good and (segment is None or isinstance(segment, int | float))):
         raise DataError(f"{path} is not a bag of Demucs: it needs models, and may have weights of each and a segment")
+    if segment is not None:
+        _check_segment(path, segment)
     return bag
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and abs(value) < 1e9
+
+
+def _check_segment(path: Path, segment_s: Any) -> None:
+    if not (isinstance(segment_s, int | float | Fraction) and 0.01 <= segment_s <= 3600):
+        raise DataError(f"{path} asks for windows (segment) of {segment_s!s:.40} seconds, not of 0.01 to 3600")
 
 
 def _network_files(folder: Path) -> list[Path]:
@@ -245,8 +255,9 @@ def network(path: Path) -> Any:
         taken = inspect.signature(package["klass"]).parameters
         kwargs = {key: value for key, value in package["kwargs"].items() if key in taken}
         model = load_model({**package, "kwargs": kwargs})
-    except (RuntimeError, TypeError, ValueError, KeyError) as error:
-        raise DataError(f"{path} does not fit the network that it names ({str(error).splitlines()[0]})") from None
+    except _MISFIT as error:
+        raise DataError(f"{path} does not fit the network that it names ({_said(error)})") from None
+    _check_segment(path, model.segment)
     if "vocals" not in model.sources:
         raise DataError(f"{path} separates {', '.join(model.sources)}, no vocals")
     for parameter in model.parameters():
@@ -262,6 +273,8 @@ def _classes() -> dict[str, Any]:
     return {name: getattr(importlib.import_module(module), name) for name, module in CLASSES.items()}
 
 
+# What is raised where a file's arguments are not those of its network.
+_MISFIT = (RuntimeError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, AssertionError)
 # What the restricted unpickler raises for a file that is damaged, or that asks for more than it may.
 _DAMAGE = (
     pickle.UnpicklingError, struct.error, RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError,
@@ -297,8 +310,15 @@ def _safetensors(path: Path) -> dict[str, Any]:
     klass = about.get("klass", "").rpartition(".")[2]
     if klass not in known or "structure" in about:
         raise DataError(f"{path} names the network {klass or 'none'!r}, not one of {', '.join(known)} without packing")
-    args, kwargs = (_decoded(json.loads(about.get(key, empty))) for key, empty in (("args", "[]"), ("kwargs", "{}")))
+    try:
+        args, kwargs = (_decoded(json.loads(about.get(k, empty))) for k, empty in (("args", "[]"), ("kwargs", "{}")))
+    except (ValueError, TypeError, KeyError, ZeroDivisionError, RecursionError) as error:
+        raise DataError(f"{path} has metadata args or kwargs that are not Demucs' ({_said(error)})") from None
     return {"klass": known[klass], "args": args, "kwargs": kwargs, "state": state}
+
+
+def _said(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def _decoded(value: Any) -> Any:
@@ -332,6 +352,22 @@ class Separator:
         self.rate_hz, self.channels = first.samplerate, first.audio_channels
         if any((n.samplerate, n.audio_channels) != (self.rate_hz, self.channels) for n in self.networks):
             raise DataError(f"model {model.name}: its networks differ in rate or channels")
+        self.shares = self._shares()
+
+    def _shares(self) -> list[float]:
+        """The weight of each network in the vocals."""
+        if self.model.weights is None:
+            return [1.0] * len(self.networks)
+        for (path, _), row, net in zip(self.model.files, self.model.weights, self.networks, strict=True):
+            if len(row) != len(net.sources):
+                raise DataError(
+                    f"{self.model.name}.yaml has {len(row)} weights for {Path(path).name}, which has "
+                    f"{len(net.sources)} sources ({', '.join(net.sources)})"
+                )
+        shares = [row[n.sources.index("vocals")] for row, n in zip(self.model.weights, self.networks, strict=True)]
+        if sum(shares) <= 0:
+            raise DataError(f"{self.model.name}.yaml has weights of the vocals that add up to {sum(shares)}")
+        return shares
 
     def vocals(self, clips: Sequence[tuple[np.ndarray, int]]) -> Iterator[np.ndarray]:
         """(float32 (channel, sample), rate in Hz) of each clip -> its vocals, float32 (sample,) at 16 kHz.
@@ -360,13 +396,10 @@ class Separator:
 
     def _stems(self, mixes: Sequence[Any]) -> list[Any]:
         """The vocals of each mix, (channel, sample), weighed over the networks."""
-        shares = [1.0] * len(self.networks)
-        if self.model.weights is not None:
-            shares = [row[n.sources.index("vocals")] for row, n in zip(self.model.weights, self.networks, strict=True)]
         sums: list[Any] = [0.0] * len(mixes)
-        for net, share in zip(self.networks, shares, strict=True):
+        for net, share in zip(self.networks, self.shares, strict=True):
             for i, stem in enumerate(self._by_network(net, mixes) if share else ()):
-                sums[i] = sums[i] + share / sum(shares) * stem
+                sums[i] = sums[i] + share / sum(self.shares) * stem
         return sums
 
     def _by_network(self, net: Any, mixes: Sequence[Any]) -> list[Any]:

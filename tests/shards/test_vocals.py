@@ -211,6 +211,66 @@ def test_files_that_are_no_model_run_no_code_and_are_named(content, message, tmp
         network(tmp_path / "x.th")
 
 
+TINY = {"sources": ["drums", "bass", "other", "vocals"], "channels": 4, "depth": 1, "dconv_mode": 0, "segment": 1}
+
+
+@pytest.mark.parametrize(
+    ("bag", "message"),
+    [
+        ("segment: 0", r"t\.yaml asks for windows \(segment\) of 0 seconds"),
+        ("segment: .nan", r"t\.yaml asks for windows \(segment\) of nan seconds"),
+        ("segment: 1.0e-9", r"t\.yaml asks for windows \(segment\) of 1e-09 seconds"),
+        ("segment: 2020-13-01", r"t\.yaml is not a bag of Demucs \(month"),
+        ("weights: [[1., 1.]]", r"t\.yaml has 2 weights for x\.safetensors, which has 4 sources \(drums, bass, other, vo"),
+        ("weights: [[1., 1., 1., 0.]]", r"t\.yaml has weights of the vocals that add up to 0\.0"),
+        ("weights: [[1., 1., 1., .nan]]", r"t\.yaml is not a bag of Demucs"),
+        ("weights: [[1., 1., 1., 1" + 400 * "0" + "]]", r"t\.yaml is not a bag of Demucs"),
+    ],
+)  # fmt: skip
+def test_a_bag_that_cannot_be_used_is_named(bag, message, data, tmp_path):
+    tiny(tmp_path / "own")
+    (tmp_path / "own/t.yaml").write_text(f"models: [x]\n{bag}\n")
+    with pytest.raises(DataError, match=message):
+        main(["vocals", "tiny", "--model", str(tmp_path / "own"), "--data", str(data)])
+
+
+def test_a_bag_with_weights_and_windows_of_its_own_is_used(tmp_path):
+    tiny(tmp_path)
+    (tmp_path / "t.yaml").write_text("models: [x]\nweights: [[0, 0, 0, 2]]\nsegment: 0.5\n")
+    (voice,) = Separator(find(str(tmp_path))).vocals([(song(0.7, 16_000, 1), 16_000)])
+    assert voice.shape == (11_200,) and np.isfinite(voice).all()
+
+
+@pytest.mark.parametrize(
+    ("about", "message"),
+    [
+        ({"args": "[1,"}, "metadata args or kwargs that are not Demucs'"),
+        ({"args": 100_000 * "["}, "metadata args or kwargs that are not Demucs'"),
+        ({"kwargs": '{"segment": {"_type": "fraction"}}'}, r"metadata args or kwargs that are .* \('numerator'\)"),
+        ({"kwargs": '{"segment": {"_type": "fraction", "numerator": 1, "denominator": 0}}'}, "metadata args or kwargs"),
+        ({"kwargs": "[]"}, "does not fit the network"),
+        ({"kwargs": json.dumps(TINY | {"channels": "x"})}, "does not fit the network"),
+        ({"kwargs": json.dumps(TINY | {"segment": 0})}, "windows .segment. of 0 seconds"),
+        ({"kwargs": json.dumps(TINY | {"segment": "x"})}, "windows .segment. of x seconds"),
+    ],
+)
+def test_a_safetensors_file_with_arguments_of_no_network_is_named(about, message, data, tmp_path):
+    tiny(tmp_path / "own", about)
+    with pytest.raises(DataError, match=message) as raised:
+        main(["vocals", "tiny", "--model", str(tmp_path / "own"), "--data", str(data)])
+    assert "x.safetensors" in str(raised.value)
+
+
+def tiny(folder, about=()):
+    """x.safetensors of the smallest Demucs, with some of its metadata changed."""
+    from demucs.demucs import Demucs
+    from safetensors.torch import save_file
+
+    folder.mkdir(exist_ok=True)
+    described = {"klass": "demucs.demucs.Demucs", "args": "[]", "kwargs": json.dumps(TINY)} | dict(about)
+    save_file(Demucs(**TINY).state_dict(), folder / "x.safetensors", described)
+
+
 def test_a_safetensors_file_names_no_class_of_its_own_choice(tmp_path):
     from safetensors.torch import save_file
 
