@@ -21,7 +21,7 @@ TABLES = {"shards": "shard", "features": "feature_shard"}  # folder below the ro
 
 def root(con: duckdb.DuckDBPyConnection, data: Path) -> storage.Place:
     """The root of a catalog; DATA unless another was chosen."""
-    row = con.execute("FROM storage").fetchone() if _has(con, "storage") else None
+    row = con.execute("FROM storage").fetchone() if has_table(con, "storage") else None
     return storage.place(row[0]) if row else Path(data).absolute()
 
 
@@ -35,7 +35,7 @@ def named(con: duckdb.DuckDBPyConnection) -> list[tuple[str, str, str]]:
     """(kind, name below its folder, sha256) of every tar that the catalog names."""
     return [
         (kind, *row)
-        for kind, table in TABLES.items() if _has(con, table)
+        for kind, table in TABLES.items() if has_table(con, table)
         for row in con.execute(f"SELECT shard, sha256 FROM {table} ORDER BY shard").fetchall()
     ]  # fmt: skip
 
@@ -119,6 +119,7 @@ def _there(tar: storage.Place, sha256: str) -> bool:
         return False
 
 
-def _has(con: duckdb.DuckDBPyConnection, table: str) -> bool:
+def has_table(con: duckdb.DuckDBPyConnection, table: str) -> bool:
+    """Whether a catalog has a table of that name."""
     query = "SELECT count(*) FROM information_schema.tables WHERE table_name = ?"
     return con.execute(query, [table]).fetchone()[0] > 0

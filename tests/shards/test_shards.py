@@ -134,7 +134,7 @@ def test_a_changed_label_rewrites_its_shard_and_gc_removes_what_is_left(data, ca
         con.execute("UPDATE corpus SET fingerprint = 'f1'")
     assert writer.write_corpus("tiny", data)["written"] == 1
     stale = data / "shards/tiny" / NAMES[4]
-    (data / "shards/tiny/.left.tar.x.tmp").write_bytes(b"half")
+    (data / f"shards/tiny/.{NAMES[0]}.1.tmp").write_bytes(b"half")
     assert main(["gc", "--data", str(data), "--dry-run"]) == 0
     assert stale.exists()
     assert main(["gc", "--data", str(data)]) == 0

@@ -92,10 +92,10 @@ def test_every_stage_follows_the_root_that_shards_was_given(server, data, local)
 def test_gc_removes_objects_that_no_row_names(server, data, capsys):
     main(["tiny", "--data", str(data), "--to", "s3://bucket/gc", "--jobs", "1"])
     before = held(bucket("gc"))
-    storage.write_bytes(bucket("gc/shards/tiny/old.tar"), b"left")
+    storage.write_bytes(bucket("gc/shards/tiny/tiny-en-old-original-000000.tar"), b"left")
     assert main(["gc", "--data", str(data)]) == 0
     said = capsys.readouterr().out
-    assert "s3://bucket/gc/shards/tiny/old.tar" in said and "1 files" in said
+    assert "s3://bucket/gc/shards/tiny/tiny-en-old-original-000000.tar" in said and "1 files" in said
     assert held(bucket("gc")) == before
 
 
@@ -206,6 +206,49 @@ def test_a_root_belongs_to_one_catalog(data, local, tmp_path):
         main(["tiny", "--data", str(data)])  # it was given to another meanwhile
     (shared / root.MARK).unlink()
     assert main(["tiny", "--data", str(data)]) == 0 and (shared / root.MARK).exists()
+
+
+def test_gc_leaves_what_others_keep_in_the_root(data, tmp_path, capsys):
+    shared = tmp_path / "shared"
+    main(["tiny", "--data", str(data), "--to", str(shared), "--jobs", "1"])
+    ours = [
+        "shards/tiny/tiny-en-old-mp3-32k-000001.tar", "shards/tiny/tiny-en-old-mp3-32k-000001.index.parquet",
+        "shards/tiny/.tiny-en-old-original-000000.tar.tmp", "shards/tiny/.tiny-ja-bonafide-vocals-1234567.tar.2.tmp",
+        "features/logmel-0123abcd/tiny/tiny-en-old-original-000000.tar",
+        "features/logmel-0123abcd/tiny/.tiny-en-old-original-000000.index.parquet.tmp",
+    ]  # fmt: skip
+    others = [
+        "shards/mine.tar", "shards/tiny/mine.tar", "shards/tiny/x.tmp", "shards/tiny/more/tiny-en-old-original-000000.tar",
+        "shards/decro/decro-en-bonafide-original-000000.tar", "shards/tiny/decro-en-bonafide-original-000000.tar",
+        "features/mine/tiny/tiny-en-old-original-000000.tar", "features/tiny/tiny-en-old-original-000000.tar",
+        "features/logmel-0123abcd/decro/decro-en-bonafide-original-000000.tar", "tiny/tiny-en-old-original-000000.tar",
+    ]  # fmt: skip
+    for name in (*ours, *others):
+        (shared / name).parent.mkdir(parents=True, exist_ok=True)
+        (shared / name).write_bytes(b"data")
+    before = {path for path in shared.rglob("*") if path.is_file()}
+    capsys.readouterr()
+    assert main(["gc", "--data", str(data)]) == 0
+    assert "6 files" in capsys.readouterr().out
+    assert before - {path for path in shared.rglob("*") if path.is_file()} == {shared / name for name in ours}
+
+
+@pytest.mark.parametrize("more", [(), ("--dry-run",)])
+def test_gc_touches_only_a_root_of_its_own(data, tmp_path, more):
+    shared = tmp_path / "shared"
+    main(["tiny", "--data", str(data), "--to", str(shared), "--jobs", "1"])
+    left = shared / "shards/tiny/tiny-en-old-original-000000.tar"
+    left.write_bytes(b"data")
+    mark = (shared / root.MARK).read_text()
+    (shared / root.MARK).write_text("f00 /elsewhere on host")
+    with pytest.raises(DataError, match="belongs to another catalog"):
+        main(["gc", "--data", str(data), *more])
+    (shared / root.MARK).unlink()
+    with pytest.raises(DataError, match=r"bears no mark .*run: python -m shards gc --data \S+ --to \S+$"):
+        main(["gc", "--data", str(data), *more])
+    assert left.exists()
+    assert main(["gc", "--data", str(data), "--to", str(shared)]) == 0 and not left.exists()
+    assert (shared / root.MARK).read_text() == mark
 
 
 def test_a_store_belongs_to_one_catalog_too(server, data, local):
