@@ -42,6 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--to", metavar="URL", help="keep shards and features below this path or URL (s3://bucket/"
                         "prefix, gs://...) from now on; the catalog remembers it (default: DATA)")  # fmt: skip
     options = parser.parse_args(argv)
+    if options.dry_run and options.corpus != "gc":
+        parser.error("--dry-run goes with gc alone")
     if options.to is not None:
         root.choose(options.data, options.to)
     if options.corpus == "gc":

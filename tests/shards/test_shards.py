@@ -258,7 +258,7 @@ def test_command_line(data, tmp_path, capsys):
         main(["tinny", "--data", str(data)])
     with pytest.raises(DataError, match="does not exist; ingest a corpus first"):
         main(["tiny", "--data", str(tmp_path / "nowhere")])
-    for wrong in (["--jobs", "0"], ["--max-bytes", "many"], ["--audio-codec", "mp3"], ["--bogus"]):
+    for wrong in (["--dry-run"], ["--jobs", "0"], ["--max-bytes", "many"], ["--audio-codec", "mp3"], ["--bogus"]):
         with pytest.raises(SystemExit) as ended:
             main(["tiny", "--data", str(data), *wrong])
         assert ended.value.code == 2
