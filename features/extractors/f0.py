@@ -15,6 +15,7 @@ PRESETS = {
     "sfatnet_authors": {"hop": 242, "low_hz": 20.0, "high_hz": 9000.0, "centre": False, "interpolate": False},
 }
 BLOCK = 128  # frames: what is made of them stays in a processor's cache
+EPSILON = torch.finfo(torch.float64).eps
 
 
 class F0(Extractor):
@@ -78,13 +79,15 @@ class F0(Extractor):
         window, size = self.longest, next_fast_len(self.span, real=True)  # no lag of these reaches beyond the span
         head = torch.fft.rfft(frames[..., :window], n=size)
         correlation = torch.fft.irfft(head.conj() * torch.fft.rfft(frames, n=size), n=size)[..., : window + 2]
-        energy = F.pad(frames.square().cumsum(-1), (1, 0))
-        energy = energy[..., window : 2 * window + 2] - energy[..., : window + 2]
-        difference = (energy[..., :1] + energy - 2 * correlation).clamp(min=0)
+        so_far = F.pad(frames.square().cumsum(-1), (1, 0))
+        energy = so_far[..., window : 2 * window + 2] - so_far[..., : window + 2]
+        difference = energy[..., :1] + energy - 2 * correlation
+        rounding = EPSILON * self.span * so_far[..., -1:]  # of sums of so many squares: less is no difference
+        difference.masked_fill_(difference < rounding, 0)
         lag = torch.arange(1, window + 2, dtype=frames.dtype, device=frames.device)
         mean = difference[..., 1:].cumsum(-1) / lag
         silent = energy[..., :1] < 1e-10
-        ratio = torch.where(silent | (mean <= 0), 1.0, difference[..., 1:] / mean.clamp(min=1e-12))
+        ratio = torch.where(silent | (mean <= 0), 1.0, difference[..., 1:] / mean)
         return F.pad(ratio, (1, 0), value=1.0)
 
 

@@ -40,3 +40,39 @@ def test_frames_match_the_spectrogram_of_sfatnet():
     assert extractors.get("f0", preset="sfatnet").extract(wave).shape == (1, 192, 1)
     assert extractors.get("f0", preset="sfatnet_authors").extract(wave).shape == (1, 192, 1)
     assert extractors.get("logspec", preset="sfatnet").extract(wave).shape == (1, 192, 256)
+
+
+def directly(extractor, wave):
+    """YIN by its definition, equation 6 as the sum of squares that it is, without transforms."""
+    frames, window = extractor._frames(wave.double()), extractor.longest
+    later = frames.unfold(-1, window, 1)[..., : window + 2, :]
+    difference = (frames[..., None, :window] - later).square().sum(-1)
+    mean = difference[..., 1:].cumsum(-1) / torch.arange(1, window + 2)
+    silent = later[..., :1, :].square().sum(-1) < 1e-10
+    ratio = torch.where(silent | (mean <= 0), 1.0, difference[..., 1:] / mean)
+    extractor._aperiodicity = lambda _: torch.nn.functional.pad(ratio, (1, 0), value=1.0)
+    return extractor._hz(frames).float()[..., None]
+
+
+@pytest.mark.parametrize("preset", [None, "sfatnet_authors"])
+@pytest.mark.parametrize("level", [0.1, 0.3, 0.5, 1.0, -0.25, 1 / 3, 1e-5])
+def test_a_constant_has_no_pitch(level, preset):
+    x = extractors.get("f0", preset=preset).extract(torch.full((1, 48_000), level))
+    assert not x.any()
+
+
+@pytest.mark.parametrize("levels", [(0.3, 0.0), (0.0, 0.3), (1.0, 1e-5), (1e-5, 1.0), (0.5, -0.5)])
+def test_steps_between_constants_have_no_pitch(levels):
+    wave = torch.tensor(levels).repeat_interleave(4000).repeat(1, 2)[:, 1000:11_000]
+    assert not directly(extractors.get("f0"), wave).any()
+    assert not extractors.get("f0").extract(wave).any()
+
+
+@pytest.mark.parametrize("hz", [100.0, 147.3])
+@pytest.mark.parametrize(("amplitude", "offset"), [(0.3, 0.5), (1e-4, 0.0), (1e-4, 0.5), (1e-6, 1e-3)])
+def test_a_faint_sine_beside_an_offset_keeps_its_pitch(hz, amplitude, offset):
+    phase = 2 * math.pi * hz * torch.arange(12_000, dtype=torch.float64) / 16_000
+    wave = (offset + amplitude * torch.sin(phase)).float()[None]
+    x = extractors.get("f0").extract(wave)
+    np.testing.assert_allclose(x[0, 4:-4, 0], hz, rtol=5e-3)
+    torch.testing.assert_close(x, directly(extractors.get("f0"), wave), rtol=1e-5, atol=0)
