@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,7 @@ PRESETS = {
     "hubert": {"architecture": "hubert"},
     "xlsr": {"stable": True, "normalise": True},  # detectors-b 9.2: XLS-R was trained on normalised waves
 }
+UNHEARD = ("_name_or_path", "transformers_version")  # of config.json: where a model was, and what wrote it
 # The configuration of weights=random: small, with the seven convolutions that give 49 frames a second.
 SMALL = {
     "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 64,
@@ -114,7 +116,7 @@ def _model(weights: str, architecture: str, stable: bool) -> tuple[nn.Module, st
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             return AutoModel.from_config(config), hashlib.sha256(json.dumps([SMALL, extra]).encode()).hexdigest()
-    folder = Path(weights).expanduser()
+    folder = Path(os.path.expanduser(weights))  # not Path.expanduser, which raises where there is no such user
     files = [folder / name for name in FILES if (folder / name).is_file()]
     if not weights or not files or not (folder / "config.json").is_file():
         raise DataError(
@@ -122,18 +124,31 @@ def _model(weights: str, architecture: str, stable: bool) -> tuple[nn.Module, st
             f"--set weights=DIR takes a folder with config.json and {' or '.join(FILES)} "
             "(download it where there is a network, e.g. facebook/wav2vec2-base), or weights=random for tests"
         )
-    found = json.loads((folder / "config.json").read_text()).get("model_type")
+    said = _config(folder / "config.json")
+    found = said.get("model_type")
     if found != architecture:
         raise DataError(f"ssl: {folder} holds a {found} model; set architecture={found}, one of {ARCHITECTURES}")
     config = AutoConfig.from_pretrained(folder, apply_spec_augment=False, local_files_only=True)
-    model, said = AutoModel.from_pretrained(
+    model, loading = AutoModel.from_pretrained(
         folder, config=config, local_files_only=True, output_loading_info=True, dtype=torch.float32
     )
-    missing = sorted(key for key in said["missing_keys"] if not key.endswith("masked_spec_embed"))
+    missing = sorted(key for key in loading["missing_keys"] if not key.endswith("masked_spec_embed"))
     if missing:
         raise DataError(f"ssl: {files[0]} lacks {len(missing)} weights of its model (first: {missing[0]})")
     with open(files[0], "rb") as file:
-        return model, hashlib.file_digest(file, "sha256").hexdigest()
+        digest = hashlib.file_digest(file, "sha256")
+    digest.update(json.dumps({k: v for k, v in said.items() if k not in UNHEARD}, sort_keys=True).encode())
+    return model, digest.hexdigest()
+
+
+def _config(path: Path) -> dict[str, Any]:
+    try:
+        said = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise DataError(f"ssl: {path} is not JSON ({error}); download the model's folder again") from None
+    if not isinstance(said, dict):
+        raise DataError(f"ssl: {path} is no configuration of a model; download the model's folder again")
+    return said
 
 
 build = Ssl

@@ -1,5 +1,7 @@
 """Self-supervised embeddings: shapes, layers, pooling, folders, and what is said without weights."""
 
+import json
+
 import pytest
 import torch
 
@@ -85,6 +87,28 @@ def test_a_folder_is_loaded_whole_and_its_place_does_not_matter(preset, tmp_path
     assert first.key == second.key != small(preset=preset).key
 
 
+@pytest.mark.parametrize(("change", "same"), [
+    ({"_name_or_path": "elsewhere", "transformers_version": "4.0.0"}, True),
+    ({"hidden_act": "relu"}, False), ({"do_stable_layer_norm": True}, False),
+])  # fmt: skip
+def test_a_folder_with_another_configuration_is_another_feature(change, same, tmp_path):
+    model = small().model
+    for place in ("a", "b"):
+        model.save_pretrained(tmp_path / place)
+    path = tmp_path / "b/config.json"
+    path.write_text(json.dumps({**dict(reversed(json.loads(path.read_text()).items())), **change}))
+    first, second = (extractors.get("ssl", weights=str(tmp_path / place)) for place in ("a", "b"))
+    assert (first.key == second.key) is torch.equal(first.extract(WAVE), second.extract(WAVE)) is same
+
+
+@pytest.mark.parametrize(("text", "message"), [("{", "is not JSON"), ("[]", "is no configuration of a model")])
+def test_a_damaged_configuration_is_named(text, message, tmp_path):
+    small().model.save_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(DataError, match=rf"ssl: .*config\.json {message}"):
+        extractors.get("ssl", weights=str(tmp_path))
+
+
 def test_a_folder_of_another_architecture_is_named(tmp_path):
     small(preset="wavlm").model.save_pretrained(tmp_path)
     with pytest.raises(DataError, match="holds a wavlm model; set architecture=wavlm"):
@@ -102,7 +126,7 @@ def test_weights_that_do_not_fit_are_refused(tmp_path):
         extractors.get("ssl", weights=str(tmp_path))
 
 
-@pytest.mark.parametrize("weights", ["", "/nowhere/at/all"])
+@pytest.mark.parametrize("weights", ["", "/nowhere/at/all", "~nobody-of-that-name/model"])
 def test_without_weights_the_message_says_how_to_supply_them(weights):
     with pytest.raises(DataError, match=r"--set weights=DIR takes a folder with config\.json and model\.safetensors"):
         extractors.get("ssl", weights=weights)
