@@ -13,14 +13,17 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import soundfile
 
 from ingest import audio
 from ingest.types import DataError
+from shards import tar
 
 RATE_HZ = 16_000
 AUDIO_CODECS = ("flac", "pcm")
-_JSON_BYTES = 2048 + 1024  # an upper bound for the labels, and the two tar headers
+_JSON_BYTES = 2048  # an upper bound for the labels of up to _TEXT_BYTES; for more, six bytes a byte (\u001f)
+_TEXT_BYTES = 1024
 _FLAC_HEAD_BYTES, _WAV_HEAD_BYTES = 8192, 44
 
 
@@ -139,16 +142,46 @@ def at_most_bytes(table: pa.Table, audio_codec: str) -> np.ndarray:
     else:  # incompressible audio is stored verbatim, a few bytes a frame on top
         source = np.nan_to_num(table["size_bytes"].to_numpy(zero_copy_only=False).astype(float))
         size = np.where(as_is, source, np.where(narrow, 3.03, 4.0) * samples + _FLAC_HEAD_BYTES)
-    return _tar_bytes(size)
+    return _tar_bytes(size, table)
 
 
-def at_most_bytes_made(samples: np.ndarray) -> np.ndarray:
-    """For clips made here of so many samples, int64 bytes of tar that none exceeds: floats where 16 bits would clip."""
-    return _tar_bytes(4 * samples + _FLAC_HEAD_BYTES)
+def at_most_bytes_made(samples: np.ndarray, table: pa.Table | None = None) -> np.ndarray:
+    """For clips made here of so many samples, int64 bytes of tar that none exceeds: floats where 16 bits would clip.
+
+    table: their planned rows; without them utt_ids are taken for ASCII of up to 95 characters, labels for short.
+    """
+    return _tar_bytes(4 * samples + _FLAC_HEAD_BYTES, table)
 
 
-def _tar_bytes(size: np.ndarray) -> np.ndarray:
-    return np.ceil(size / 512).astype(np.int64) * 512 + _JSON_BYTES
+def _tar_bytes(size: np.ndarray, table: pa.Table | None) -> np.ndarray:
+    audio = _blocks(size)
+    if table is None:
+        return audio + _JSON_BYTES + 2 * tar.BLOCK
+    return audio + _label_bytes(table) + 2 * _header_bytes(table["utt_id"])
+
+
+def _blocks(size: np.ndarray) -> np.ndarray:
+    return np.ceil(size / tar.BLOCK).astype(np.int64) * tar.BLOCK
+
+
+def _label_bytes(table: pa.Table) -> np.ndarray:
+    """For each row, bytes of tar that its labels as JSON do not exceed. The path, which machines differ in, is none."""
+    text = np.zeros(table.num_rows, np.int64)
+    for name in table.column_names:
+        if pa.types.is_string(table[name].type) and name != "file":
+            text += pc.fill_null(pc.binary_length(table[name]), 0).to_numpy()
+    return np.where(text > _TEXT_BYTES, _blocks(6 * text) + tar.BLOCK, _JSON_BYTES)
+
+
+def _header_bytes(utt_ids: pa.ChunkedArray) -> np.ndarray:
+    """For each utterance, bytes of the tar header of one member: more than a block where the name is long or not ASCII.
+
+    Of those the length counts alone, so one header is made for each.
+    """
+    length = pc.binary_length(utt_ids).to_numpy()
+    plain = pc.string_is_ascii(utt_ids).to_numpy(zero_copy_only=False) & (length + len(".json") <= 100)
+    found, which = np.unique(np.where(plain, 0, length), return_inverse=True)
+    return np.array([len(tar.header(f"{'é' + 'x' * (n - 2) if n else ''}.json", 0)) for n in found.tolist()])[which]
 
 
 def _unchanged_bytes(row: dict[str, Any], path: str) -> bytes:

@@ -23,9 +23,9 @@ from ingest import catalog
 from ingest.types import DataError
 from shards import writer
 from shards.__main__ import main
-from shards.clip import encode, quantised
+from shards.clip import at_most_bytes, at_most_bytes_made, encode, encoded, quantised
 from shards.reader import Reader
-from shards.tar import END_BYTES
+from shards.tar import END_BYTES, member_bytes
 
 UTTERANCES = [f"tiny/{row[0]}" for row in small_corpus.ROWS]
 NAMES = [
@@ -163,6 +163,41 @@ def test_shards_are_no_larger_than_asked(data):
     assert len(tars(data)) == 7
     writer.write_corpus("tiny", data, audio_codec="flac", max_bytes=1)  # one clip each, none left out
     assert len(tables(data)[1]) == 7
+
+
+LONG = ["x" * 95, "x" * 96, "x" * 240, "é", "日本" * 35, "b"]
+
+
+@pytest.mark.parametrize("codec", ["flac", "pcm"])
+def test_shards_of_long_names_are_no_larger_than_asked_either(tmp_path, codec):
+    rows = [(name[len("tiny/") :] if name[0] == "x" else name, "bonafide", None, "en", 16_000, "WAV") for name in LONG]
+    data = small_corpus.build(tmp_path, rows=rows)
+    con = catalog.connect(data / "catalog.duckdb")
+    table = writer.clips(con, "tiny")
+    labels = {"speaker": ["\x1f" * 300] * len(rows), "song": ["歌" * 900] * len(rows)}
+    for _ in range(2):  # labels as they are, and long ones
+        sizes = at_most_bytes(table, codec)
+        for size, row in zip(sizes, table.to_pylist(), strict=True):
+            extension, audio, samples = encoded(row, codec)
+            label = writer.label_json(row, "original", samples)
+            took = member_bytes(f"{row['utt_id']}.{extension}", len(audio)) + member_bytes(
+                f"{row['utt_id']}.json", len(label)
+            )
+            assert took <= size
+        for name, values in labels.items():
+            table = table.set_column(table.column_names.index(name), name, pa.array(values))
+    con.close()
+    writer.write_corpus("tiny", data, audio_codec=codec, max_bytes=60_000)
+    assert all(path.stat().st_size <= 60_000 for path in (data / "shards").rglob("*.tar"))
+    assert len(tables(data)[1]) == len(rows)
+
+
+def test_a_plain_name_takes_as_much_as_before():
+    """3072 bytes beside the audio, whatever is known of it: shards of such names stay as they are."""
+    table = pa.table({"utt_id": ["tiny/a", "x" * 95, "x" * 96, "é"], "file": ["f" * 3000] * 4, "song": ["s"] * 4})
+    long = 2 * 1536 + 2048
+    assert (at_most_bytes_made(np.zeros(4), table) - 8192).tolist() == [3072, 3072, long, long]
+    assert (at_most_bytes_made(np.zeros(1)) - 8192).tolist() == [3072]
 
 
 def test_the_reader_serves_threads_and_other_processes(data):
