@@ -17,7 +17,8 @@ from ingest.files import atomic, sha256, writable
 from ingest.types import DataError
 
 READ_AHEAD_BYTES = 8 << 20
-_CLIENTS = ("botocore", "aiobotocore", "aiohttp", "s3fs", "gcsfs", "google", "adlfs", "azure", "fsspec", "urllib3")
+_CLIENTS = ("botocore", "aiobotocore", "aiohttp", "s3fs", "gcsfs", "google", "adlfs", "azure", "fsspec", "urllib3",
+            "httpx", "httpx2", "huggingface_hub")  # fmt: skip
 _PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs", "az": "adlfs"}
 
 
@@ -190,7 +191,8 @@ def _answering(where: Remote) -> Iterator[None]:
             raise
         raise DataError(f"{where.url}: there is no such bucket; make it, or name another --to") from None
     except Exception as error:
-        if not isinstance(error, OSError) and type(error).__module__.partition(".")[0] not in _CLIENTS:
+        client = type(error).__module__.partition(".")[0]
+        if not isinstance(error, OSError | NotImplementedError) and client not in _CLIENTS:
             raise
         reason = " ".join((str(error) or type(error).__name__).split())[:300]
         raise DataError(

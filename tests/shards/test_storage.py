@@ -293,6 +293,15 @@ def test_a_relative_root_is_stored_as_absolute(data, tmp_path, monkeypatch, to):
     assert root.folder(data, "shards") == tmp_path / "rel/shards"
 
 
+def test_a_store_that_can_only_be_read_is_one_line(data, monkeypatch):
+    def refuse(*_):
+        raise NotImplementedError
+
+    monkeypatch.setattr("fsspec.AbstractFileSystem.put_file", refuse)
+    with pytest.raises(DataError, match=r"memory://x/\.siren-root cannot be reached or used \(NotImplementedError\)"):
+        main(["tiny", "--data", str(data), "--to", "memory://x"])
+
+
 def test_no_such_bucket(server, data):
     with pytest.raises(DataError, match=r"s3://nowhere/x.*no such bucket"):
         main(["tiny", "--data", str(data), "--to", "s3://nowhere/x", "--jobs", "1"])
