@@ -105,6 +105,7 @@ def compute_corpus(
     counts: shards, written, members, size_bytes. Raises DataError if there are no shards or one is damaged.
     """
     data = data.absolute()
+    root.claim(data)
     with catalog.connect(data / "catalog.duckdb") as con:
         audio = audio_shards(con, corpus, variant, data)
         entered = _entered(con, recipe.folder, corpus, variant)

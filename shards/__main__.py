@@ -48,7 +48,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         root.choose(options.data, options.to)
     if options.corpus == "gc":
         return _collect(options.data, dry_run=options.dry_run)
-    root.claim(options.data)
     for corpus in ingested(options.data) if options.corpus == "all" else [options.corpus]:
         _write(corpus, options)
     return 0

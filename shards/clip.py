@@ -145,19 +145,16 @@ def at_most_bytes(table: pa.Table, audio_codec: str) -> np.ndarray:
     return _tar_bytes(size, table)
 
 
-def at_most_bytes_made(samples: np.ndarray, table: pa.Table | None = None) -> np.ndarray:
+def at_most_bytes_made(samples: np.ndarray, table: pa.Table) -> np.ndarray:
     """For clips made here of so many samples, int64 bytes of tar that none exceeds: floats where 16 bits would clip.
 
-    table: their planned rows; without them utt_ids are taken for ASCII of up to 95 characters, labels for short.
+    table: their planned rows.
     """
     return _tar_bytes(4 * samples + _FLAC_HEAD_BYTES, table)
 
 
-def _tar_bytes(size: np.ndarray, table: pa.Table | None) -> np.ndarray:
-    audio = _blocks(size)
-    if table is None:
-        return audio + _JSON_BYTES + 2 * tar.BLOCK
-    return audio + _label_bytes(table) + 2 * _header_bytes(table["utt_id"])
+def _tar_bytes(size: np.ndarray, table: pa.Table) -> np.ndarray:
+    return _blocks(size) + _label_bytes(table) + 2 * _header_bytes(table["utt_id"])
 
 
 def _blocks(size: np.ndarray) -> np.ndarray:

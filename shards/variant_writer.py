@@ -35,9 +35,12 @@ class Recipe:
     def waves(self, rows: Sequence[Mapping[str, Any]]) -> Iterator[np.ndarray]:
         """float32 (sample,) at 16 kHz for each catalog row, in order."""
         for row in rows:
-            yield variants.apply(
-                clip.wave(row), self.word, seed=f"{self.seed}/{row['utt_id']}", noises=self.noises, rooms=self.rooms
-            )
+            wave, seed = clip.wave(row), f"{self.seed}/{row['utt_id']}"
+            try:
+                made = variants.apply(wave, self.word, seed=seed, noises=self.noises, rooms=self.rooms)
+            except DataError as error:
+                raise DataError(f"{row['corpus']}: {row['utt_id']} as {self.word}: {error}") from None
+            yield made
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -260,7 +263,7 @@ def _check_encoders(recipes: Mapping[str, Recipe], plan: str) -> None:
 
 def _at_most_bytes(table: pa.Table, word: str) -> np.ndarray:
     samples = np.ceil(table["duration_s"].to_numpy() * clip.RATE_HZ) + 1
-    return clip.at_most_bytes_made(np.ceil(samples * (variants.length(word, 10_000) / 10_000 + 1e-3)))
+    return clip.at_most_bytes_made(np.ceil(samples * (variants.length(word, 10_000) / 10_000 + 1e-3)), table)
 
 
 def _catalog_rows(

@@ -85,7 +85,7 @@ def write_vocals(
     taken = np.flatnonzero([condition != "vocals" for condition in table["condition"].to_pylist()])
     if not taken.size:
         raise DataError(f"{corpus}: all {table.num_rows} clips are published as vocals already; use them as they are")
-    sizes = clip.at_most_bytes_made(np.ceil(table["duration_s"].to_numpy() * RATE_HZ) + 1)
+    sizes = clip.at_most_bytes_made(np.ceil(table["duration_s"].to_numpy() * RATE_HZ) + 1, table)
     planned = writer.planned(
         corpus, table, sizes, audio_codec=audio_codec, max_bytes=max_bytes, variant="vocals", recipe=recipe, taken=taken
     )

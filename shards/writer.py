@@ -212,6 +212,7 @@ def write_plans(
     fingerprint: the corpus as it was planned; gone: variants that leave the catalog; also: what else is to change in
     the same transaction. Returns what the indexes say of the shards, and how many were written.
     """
+    root.claim(data)
     with catalog.connect(data / "catalog.duckdb") as con:
         entered = {variant: _entered(con, corpus, variant) for variant in [p.variant for p in plans] + list(gone)}
         folder = root.root(con, data) / "shards"

@@ -162,7 +162,7 @@ def test_a_store_that_goes_away_is_one_line_and_the_rerun_ends_with_the_same_byt
     assert held(bucket("away")) == held(local) and rows(data) == rows(local)
     served.shutdown()
     served.server_close()
-    with pytest.raises(DataError, match=r"s3://bucket/away/shards/tiny/.* cannot be reached"):
+    with pytest.raises(DataError, match=r"s3://bucket/away/\S+ cannot be reached"):
         writer.write_corpus("tiny", data, jobs=1)
 
 
@@ -199,7 +199,7 @@ def test_a_root_belongs_to_one_catalog(data, local, tmp_path):
     assert root.folder(local, "shards") == local / "shards"
     catalog.connect(shared / "catalog.duckdb", read_only=False).close()  # a DATA folder in the root of another
     with pytest.raises(DataError, match="belongs to another catalog"):
-        main(["tiny", "--data", str(shared)])
+        root.claim(shared)
     (shared / "catalog.duckdb").unlink()
     (shared / root.MARK).write_text("f00 /elsewhere on host")
     with pytest.raises(DataError, match=r"belongs to another catalog \(/elsewhere on host\)"):

@@ -327,3 +327,14 @@ def test_killed_at_any_moment_and_run_again(data, tmp_path):
     main(["gc", "--data", str(data)])
     assert (tars(data), tables(data)) == (tars(undisturbed), tables(undisturbed))
     assert not list((data / "shards").rglob("*.tmp"))
+
+
+def test_a_clip_that_no_encoder_takes_is_named(data, monkeypatch):
+    writer.write_corpus("tiny", data)
+
+    def refuse(wave, codec):
+        raise DataError("libx cannot code it")
+
+    monkeypatch.setattr(variants.codecs, "round_trip", refuse)
+    with pytest.raises(DataError, match=r"^tiny: tiny/\w\d as mp3-32k: libx cannot code it$"):
+        write_variants("tiny", data, plan('[[use]]\nvariants = ["mp3-32k"]\n'), jobs=1)
