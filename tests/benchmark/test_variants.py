@@ -21,6 +21,9 @@ class Originals:
     def __init__(self):
         self.asked = Counter()
 
+    def has(self, utt_id, variant="original"):
+        return variant == "original"
+
     def wave(self, utt_id, variant="original"):
         self._refuse(variant)
         number = IDS.index(utt_id)
@@ -42,6 +45,9 @@ class Originals:
 
 class Stored(Originals):
     """The same with every variant written down."""
+
+    def has(self, utt_id, variant="original"):
+        return True
 
     def wave(self, utt_id, variant="original"):
         self.asked[variant] += 1
