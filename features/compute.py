@@ -266,5 +266,4 @@ def _entered(con: duckdb.DuckDBPyConnection, feature: str, corpus: str, variant:
 
 def has_features(con: duckdb.DuckDBPyConnection) -> bool:
     """Whether this catalog has the tables of feature.sql."""
-    query = "SELECT count(*) FROM information_schema.tables WHERE table_name = 'feature_member'"
-    return con.execute(query).fetchone()[0] > 0
+    return root.has_table(con, "feature_member")

@@ -155,13 +155,8 @@ def _scaled(samples: np.ndarray, into: np.ndarray) -> None:
 
 def making(corpus: str, variant: str) -> str:
     """The command that writes the shards of a corpus in a variant."""
-    if variant == "original":
-        return f"python -m shards {corpus}"
-    return (
-        f"python -m shards vocals {corpus}"
-        if variant == "vocals"
-        else f"python -m shards variants {corpus} --plan PLAN"
-    )
+    known = {"original": f"python -m shards {corpus}", "vocals": f"python -m shards vocals {corpus}"}
+    return known.get(variant, f"python -m shards variants {corpus} --plan PLAN")
 
 
 def clips(

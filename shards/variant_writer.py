@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from ingest import catalog, corpora, parallel
 from ingest.types import DataError, nearest
-from shards import clip, codecs, variant_plan, variants, writer
+from shards import clip, codecs, root, variant_plan, variants, writer
 from shards.noise import Recordings
 from shards.variant_plan import VariantPlan
 
@@ -282,7 +282,7 @@ def _recorded(con: duckdb.DuckDBPyConnection, corpus: str) -> tuple[dict[str, tu
     """What the catalog has of the rows of _catalog_rows; vocals, which no plan gives, apart."""
     rows = []
     for name in _TABLES:
-        there = writer.has_table(con, name)
+        there = root.has_table(con, name)
         found = con.execute(f"FROM {name} WHERE corpus = ?", [corpus]).fetchall() if there else []
         rows.append({row[1]: row for row in sorted(found) if (name, row[1]) != ("variant", "vocals")})
     return rows[0], rows[1]

@@ -21,7 +21,7 @@ import numpy as np
 from ingest import audio, catalog, parallel
 from ingest.files import refuse_packed, sha256
 from ingest.types import DataError, nearest
-from shards import clip, variants, writer
+from shards import clip, root, variants, writer
 from shards.rate import RATE_HZ, resampled
 from shards.variant_writer import catalog_row, record
 
@@ -79,7 +79,7 @@ def write_vocals(
     _separator(model, device, batch)  # what is wrong with the weights is said before anything is written
     with catalog.connect(data / "catalog.duckdb") as con:
         fingerprint, table = writer.corpus_fingerprint(con, corpus), writer.clips(con, corpus)
-        there = writer.has_table(con, "variant")
+        there = root.has_table(con, "variant")
         query = "FROM variant WHERE corpus = ? AND variant = 'vocals'"
         known = con.execute(query, [corpus]).fetchone() if there else None
     taken = np.flatnonzero([condition != "vocals" for condition in table["condition"].to_pylist()])

@@ -350,13 +350,7 @@ def _entered(con: duckdb.DuckDBPyConnection, corpus: str, variant: str) -> dict[
 
 def has_shards(con: duckdb.DuckDBPyConnection) -> bool:
     """Whether this catalog has the tables of shard.sql."""
-    return has_table(con, "shard_member")
-
-
-def has_table(con: duckdb.DuckDBPyConnection, name: str) -> bool:
-    """Whether this catalog has a table of that name."""
-    query = "SELECT count(*) FROM information_schema.tables WHERE table_name = ?"
-    return con.execute(query, [name]).fetchone()[0] > 0
+    return root.has_table(con, "shard_member")
 
 
 def corpus_fingerprint(con: duckdb.DuckDBPyConnection, corpus: str) -> str | None:
