@@ -3,7 +3,7 @@
 import hashlib
 import sys
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +21,7 @@ from shards.reader import Reader
 
 EXTRA = ("attack", "domain", "language", "corpus", "speaker")
 _FULL_SCALE = 1 / 32768  # a power of two: no sample is rounded
+_EQUAL = {"bonafide": 1.0, "spoof": 1.0}
 BLOCK = 4  # batches in one block of similar length, for detectors that read whole utterances
 
 
@@ -75,6 +76,7 @@ class Loader:
         train_short and windows where training differs from scoring).
     feed: what the detector's recipe asks for beside crops.
     group_by: the column whose groups dev selection averages over.
+    weighed_by: the columns by which the protocol weighs its trials: balance keeps the total of their groups.
     stored: set it to the stored features of these trials that may stand in for computed ones (features.reader.stored).
     Training batches are balanced and shuffled per epoch; scoring batches keep the row order. `arrange` sets what a
     phase of the training changes.
@@ -84,6 +86,7 @@ class Loader:
         self, reader: Any, rows: pa.Table, spec: dict[str, Any], extractor: torch.nn.Module, *,
         batch_size: int, seed: int, train: bool, balance: str = "none", drop_last: bool = False,
         device: str = "cpu", workers: int = 2, feed: Feed | None = None, group_by: str | None = None,
+        weighed_by: Sequence[str] = (),
     ):  # fmt: skip
         self.reader, self.spec, self.extractor, self.device = reader, spec, extractor, torch.device(device)
         self.batch_size, self.seed, self.train, self.balance = batch_size, seed, train, balance
@@ -97,6 +100,7 @@ class Loader:
         self.variant = rows["variant"].to_pylist() if "variant" in rows.column_names else ["original"] * len(rows)
         self.extra = {name: rows[name].to_pylist() for name in EXTRA if name in rows.column_names}
         self.weight = rows["weight"].to_numpy() if "weight" in rows.column_names else None
+        self.weighed_by = {name: rows[name].to_pylist() for name in weighed_by}
         self.samples: int | None = (spec.get("train_samples") if train else None) or spec["samples"]
         self.windows = train and spec.get("windows", False)
         self.level = spec.get("level", "as_is")
@@ -166,14 +170,18 @@ class Loader:
         return batches
 
     def _balanced(self, random: np.random.Generator) -> np.ndarray:
+        """The rows that an epoch draws: each once where no weight says otherwise, else by their weights.
+
+        oversample: of each class as many as the larger one has trials.
+        """
         weight = self._weights()
         rows = np.flatnonzero(weight > 0)
-        if np.ptp(weight[rows]) > 1e-9 * weight[rows].max():
-            return random.choice(rows, size=rows.size, p=weight[rows] / weight[rows].sum())
         if self.balance != "oversample":
-            return rows
+            return _chosen(rows, weight, rows.size, random) if _uneven(weight[rows]) else rows
         is_bonafide = np.array(self.label)[rows] == "bonafide"
         fewer, more = sorted((rows[is_bonafide], rows[~is_bonafide]), key=len)
+        if _uneven(weight[fewer]) or _uneven(weight[more]):
+            return np.concatenate([_chosen(part, weight, len(more), random) for part in (fewer, more)])
         return np.concatenate([rows, random.choice(fewer, size=len(more) - len(fewer))])
 
     def _weights(self) -> np.ndarray:
@@ -181,11 +189,12 @@ class Loader:
         weight = np.ones(len(self.utt_id)) if self.weight is None else self.weight.astype(float)
         if self.pool is not None:
             weight = weight * self.pool.usable
+        columns = dict(self.weighed_by)
         for column, shares in self.mix.items():
-            weight = _mixed(weight, np.array(self.extra.get(column, [None] * weight.size), object), shares)
-        if self.balance == "classes":
-            label = np.array(self.label)
-            weight = _mixed(weight, label, {"bonafide": 1.0, "spoof": 1.0})
+            columns[column] = self.extra.get(column, [None] * weight.size)
+            weight = _mixed(weight, np.array(columns[column], object), shares)
+        if self.balance in ("classes", "oversample"):
+            weight = _alike(weight, np.array(self.label), list(zip(*columns.values(), strict=True)))
         return weight
 
     def _windows(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
@@ -407,6 +416,28 @@ def _mixed(weight: np.ndarray, value: np.ndarray, shares: Mapping[str, float]) -
         if (total := weight[value == word].sum()) > 0:
             mixed[value == word] = share * weight[value == word] / total
     return mixed if mixed.any() else weight
+
+
+def _alike(weight: np.ndarray, label: np.ndarray, group: Sequence[tuple]) -> np.ndarray:
+    """Weights with both classes alike: in each group, which keeps its total, so that what the groups stand for says
+    nothing of the label; then over all, for groups of one class alone."""
+    numbers = {value: number for number, value in enumerate(dict.fromkeys(group))}
+    code = np.array([numbers[value] for value in group] or np.zeros(weight.size), int)
+    alike = np.zeros(weight.size)
+    for number in np.unique(code):
+        here = code == number
+        of_class = _mixed(weight[here], label[here], _EQUAL)
+        alike[here] = of_class * (weight[here].sum() / (of_class.sum() or 1))
+    return _mixed(alike, label, _EQUAL)
+
+
+def _uneven(weight: np.ndarray) -> bool:
+    return weight.size > 0 and bool(np.ptp(weight) > 1e-9 * weight.max())
+
+
+def _chosen(rows: np.ndarray, weight: np.ndarray, size: int, random: np.random.Generator) -> np.ndarray:
+    """So many of the rows, with replacement, by their weights."""
+    return random.choice(rows, size=size, p=weight[rows] / weight[rows].sum())
 
 
 def _named_references(rows: pa.Table) -> list[tuple[str, str] | None]:

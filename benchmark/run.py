@@ -224,14 +224,15 @@ def _train(work: _Work, cell: Cell, detector: Any, reader: Any, device: str) -> 
     with Tracker(work.machine.track, work.out / "tracking", cell.train_key, about, device=device) as tracker:
         result = train(
             detector,
-            _loader(detector, on.role("train"), cell, reader, device, train=True, balance=balance, stored=stored),
+            _loader(detector, on.role("train"), cell, reader, device, train=True, balance=balance,
+                    weighed_by=on.protocol.train.weighed_by, stored=stored),
             _loader(detector, on.role("dev"), cell, reader, device, group_by=on.protocol.dev_mean_over, stored=stored),
             how,
             seed=cell.seed,
             checkpoint=model_folder(work.out, cell) / "state.pt",
             name=f"{cell.protocol} {cell.detector} seed {cell.seed}",
             tracker=tracker,
-        )
+        )  # fmt: skip
     result["train_s"] = time.perf_counter() - started
     result["train_draws"] = grid.draws_per_epoch(on, how)
     return result

@@ -95,6 +95,12 @@ class Role:
         return frozenset().union(*(part.needs for part in self.parts))
 
     @property
+    def weighed_by(self) -> tuple[str, ...]:
+        """The columns beside the label by which the trials are weighed."""
+        columns = (*((self.shares[0],) if self.shares else ()), *self.equal)
+        return tuple(column for column in dict.fromkeys(columns) if column != "label")
+
+    @property
     def label(self) -> str:
         """`train`, `dev` or `test.<subset>`, as messages and tables print it."""
         return self.role if self.subset is None else f"{self.role}.{self.subset}"

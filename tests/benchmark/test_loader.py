@@ -195,6 +195,44 @@ def test_equal_classes_are_drawn_with_replacement():
     assert len(drawn()) == 100
 
 
+def shared_out():
+    """100 speech (10 bona fide) and 30 singing (20 bona fide) trials, each domain half of the weight; u7 half of u8."""
+    domain = ["speech"] * 100 + ["singing"] * 30
+    label = ["bonafide"] * 10 + ["spoof"] * 90 + ["bonafide"] * 20 + ["spoof"] * 10
+    weight = [0.5 / 100] * 100 + [0.5 / 30] * 30
+    weight[6] /= 2
+    table = rows(range(1, 131), label)
+    return table.append_column("domain", pa.array(domain)).append_column("weight", pa.array(weight))
+
+
+@pytest.mark.parametrize("balance", ["oversample", "classes"])
+def test_balance_keeps_the_protocols_shares_and_weights(balance):
+    made, drawn = mixed(shared_out(), balance=balance, weighed_by=["domain"])
+    every = [u for epoch in range(100) for u in drawn(epoch)]
+    label, domain = (dict(zip(made.utt_id, made.weighed_by["domain"] if n else made.label)) for n in range(2))
+    cells = {(a, b): np.mean([(label[u], domain[u]) == (a, b) for u in every])
+             for a in ("bonafide", "spoof") for b in ("speech", "singing")}  # fmt: skip
+    assert cells == pytest.approx(dict.fromkeys(cells, 0.25), abs=0.015)  # the domain says nothing of the label
+    assert every.count("u7") == pytest.approx(every.count("u8") / 2, rel=0.25)
+    if balance == "oversample":
+        assert all(sum(label[u] == "bonafide" for u in drawn(n)) * 2 == len(drawn(n)) == 200 for n in range(3))
+
+
+def test_balance_counts_over_all_where_a_group_has_one_class():
+    table = shared_out().slice(0, 110)  # no spoof sings
+    made, drawn = mixed(table, balance="oversample", weighed_by=["domain"])
+    label = dict(zip(made.utt_id, made.label, strict=True))
+    assert sum(label[u] == "bonafide" for u in drawn()) == 90 == len(drawn()) / 2
+    made.arrange(batch_size=10, mix={"domain": {"speech": 1.0}})  # 10 and 90, of which u7 weighs half
+    assert {int(u[1:]) <= 100 for u in drawn()} == {True} and len(drawn()) == 180
+
+
+def test_weights_between_the_classes_alone_leave_every_trial_in():
+    weight = pa.array([3.0 if label == "bonafide" else 1.0 for label in rows(range(1, 24))["label"].to_pylist()])
+    plain, weighed = rows(range(1, 24)), rows(range(1, 24)).append_column("weight", weight)
+    assert [b.utt_id for b in loader(plain).epoch()] == [b.utt_id for b in loader(weighed).epoch()]
+
+
 def test_companions_are_features_of_the_same_crop():
     feed = Feed(companions={"level": extractors.get("logmel")})
     for batch in loader(rows([6, 7]), feed=feed, balance="none").epoch():
