@@ -87,7 +87,7 @@ def tables(root: Path, places: Mapping[str, Path] | None = None) -> Iterator[pa.
     A nested copy below the folder of synthesised speech and files of other names are no rows.
     Raises DataError if none of the ten folders is there, and if their files were thrown together.
     """
-    base = "generated_audio/" if (root / "generated_audio").is_dir() else ""
+    base = _base(root)
     present = [name for name in FOLDERS if (root / base / name).is_dir()]
     loose = [name for name in audio_names(root / base) if _CLIP.fullmatch(os.path.splitext(name)[0])]
     if loose:
@@ -110,6 +110,28 @@ def tables(root: Path, places: Mapping[str, Path] | None = None) -> Iterator[pa.
         else:
             if named:
                 raise DataError(f"{named} ({place.upper()}=) holds no recording named like {NAMES[language]}.wav")
+
+
+def notes(root: Path) -> list[str]:
+    """What a reader should know of this copy: the archive nests a second copy of the clips of synthesised speech."""
+    folder = root / _base(root) / TTS
+    clips = set(audio_names(folder))
+    nested = [name for below in _folders_in(folder) for name in audio_names(below) if name in clips]
+    if not nested:
+        return []
+    return [f"{len(nested)} clips of {TTS} lie once more in a folder of their own below it: extra files, no utterances"]
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+
+
+def _base(root: Path) -> str:
+    """Where the ten folders lie: in generated_audio, which may lie in another of that name, or in the root itself."""
+    for base in ("generated_audio/", "generated_audio/generated_audio/"):
+        if any((root / base / name).is_dir() for name in FOLDERS):
+            return base
+    return "generated_audio/" if (root / "generated_audio").is_dir() else ""
 
 
 def _stems(folder: Path, name: str, *, suffix: str) -> list[str]:

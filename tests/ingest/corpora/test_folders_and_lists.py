@@ -71,6 +71,24 @@ def test_wavefake_takes_the_generated_folder_itself_as_root(tmp_path):
     assert by_id("wavefake", root)["ljspeech_waveglow/LJ001-0001"]["path"] == "ljspeech_waveglow/LJ001-0001.wav"
 
 
+def test_wavefake_unpacked_into_a_folder_of_the_archives_name(tmp_path):
+    tone(tmp_path / "generated_audio/generated_audio/ljspeech_waveglow/LJ001-0001.wav")
+    for given in ("", "generated_audio", "generated_audio/generated_audio"):
+        root = scan.find_root(wavefake.CORPUS, tmp_path / given)
+        (row,) = parsed("wavefake", root)
+        assert (root / row["path"]).is_file()
+
+
+def test_wavefake_tells_of_the_copy_inside_the_folder_of_synthesised_speech(tmp_path):
+    root = miniatures.build("wavefake", tmp_path)
+    tone(root / f"generated_audio/{TTS}/gen_1.wav")
+    assert corpora.get("wavefake").notes(root) == []
+    for name in ("gen_0.wav", "gen_1.wav", "other.wav"):
+        tone(root / f"generated_audio/{TTS}/generated/{name}")
+    (note,) = corpora.get("wavefake").notes(root)
+    assert note.startswith(f"2 clips of {TTS} lie once more")
+
+
 def test_wavefake_strangers_are_no_rows(tmp_path):
     root = miniatures.build("wavefake", tmp_path)
     before = len(parsed("wavefake", root))
