@@ -4,7 +4,7 @@ import ast
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -109,7 +109,12 @@ def resolve(
 
 
 def cell(protocol: str, on: Trials, how: Settings, seed: int, trained: bool) -> Cell:
-    """One cell; DataError if it is to be trained and the protocol has no training trials."""
+    """One cell; DataError if it is to be trained and the protocol has no training trials.
+
+    What the protocol decides of a training beside its trials is in the settings (balance) and in the key as well.
+    """
+    if trained and how.training.balance == "protocol":
+        how = replace(how, training=replace(how.training, balance=on.protocol.balance))
     code = code_version(how.detector, how.input["feature"])
     about = {"settings": how.as_json(), "seed": seed, "code": code}
     if trained:
@@ -119,6 +124,7 @@ def cell(protocol: str, on: Trials, how: Settings, seed: int, trained: bool) -> 
                 f"python -m benchmark score --protocol {protocol} --detector {how.detector} --weights FILE"
             )
         about["train"] = on.train_fingerprint
+        about["groups"] = {"weighed_by": on.protocol.train.weighed_by, "dev_mean_over": on.protocol.dev_mean_over}
     train_key = f"{how.detector}-s{seed}-{digest(about)}"
     run = digest({**about, "protocol": protocol, "trials": on.fingerprint})
     run_id = f"{protocol.replace('/', '-')}-{how.detector}-s{seed}-{run}"
@@ -132,11 +138,10 @@ def score_keys(rows: pa.Table, *, paired: bool) -> list[tuple]:
 
 
 def draws_per_epoch(on: Trials, how: settings.Training) -> int:
-    """Utterances that one epoch of training reads: all train trials, the smaller class up to the larger if balanced."""
+    """Utterances that one epoch of a cell's training reads: all train trials, the smaller class up to the larger."""
     train = on.role("train")
-    balance = on.protocol.balance if how.balance == "protocol" else how.balance
     number = train.num_rows
-    if balance == "oversample" and number:
+    if how.balance == "oversample" and number:
         bonafide = pc.sum(pc.equal(train["label"], "bonafide")).as_py()
         number = 2 * max(bonafide, number - bonafide)
     return min(number, how.draws or number)

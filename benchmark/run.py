@@ -212,7 +212,6 @@ def _train(work: _Work, cell: Cell, detector: Any, reader: Any, device: str) -> 
     from benchmark.train import train
 
     on, how = work.on[cell.protocol], cell.settings.training
-    balance = on.protocol.balance if how.balance == "protocol" else how.balance
     stored = work.machine.stored
     started = time.perf_counter()
     about = {
@@ -224,7 +223,7 @@ def _train(work: _Work, cell: Cell, detector: Any, reader: Any, device: str) -> 
     with Tracker(work.machine.track, work.out / "tracking", cell.train_key, about, device=device) as tracker:
         result = train(
             detector,
-            _loader(detector, on.role("train"), cell, reader, device, train=True, balance=balance,
+            _loader(detector, on.role("train"), cell, reader, device, train=True, balance=how.balance,
                     weighed_by=on.protocol.train.weighed_by, stored=stored),
             _loader(detector, on.role("dev"), cell, reader, device, group_by=on.protocol.dev_mean_over, stored=stored),
             how,

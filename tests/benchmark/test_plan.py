@@ -12,10 +12,10 @@ from benchmark.__main__ import main
 from protocols.__main__ import main as of_protocols
 
 
-def trials(bonafide, spoof, balance):
+def trials(bonafide, spoof):
     label = ["bonafide"] * bonafide + ["spoof"] * spoof
     rows = pa.table({"role": ["train"] * len(label), "label": label})
-    return SimpleNamespace(role=lambda role: rows, protocol=SimpleNamespace(balance=balance))
+    return SimpleNamespace(role=lambda role: rows)
 
 
 def how(detector="mean_pool", **changes):
@@ -23,10 +23,9 @@ def how(detector="mean_pool", **changes):
 
 
 def test_an_epoch_draws_the_smaller_class_as_often_as_the_larger():
-    assert cells.draws_per_epoch(trials(10, 30, "oversample"), how()) == 60
-    assert cells.draws_per_epoch(trials(10, 30, "none"), how()) == 40
-    assert cells.draws_per_epoch(trials(10, 30, "none"), how(balance="oversample")) == 60
-    assert cells.draws_per_epoch(trials(10, 30, "oversample"), how(draws=16)) == 16
+    assert cells.draws_per_epoch(trials(10, 30), how(balance="oversample")) == 60
+    assert cells.draws_per_epoch(trials(10, 30), how(balance="none")) == 40
+    assert cells.draws_per_epoch(trials(10, 30), how(balance="oversample", draws=16)) == 16
 
 
 def test_epochs_are_those_of_all_phases():
