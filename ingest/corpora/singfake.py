@@ -33,6 +33,7 @@ _CLIP_FOLDERS = [
     f"{split}/{below}{kind}" for split, partition in SPLITS.items() for kind in CONDITIONS
     for below in (("", "*/") if partition == "T03" else ("",))
 ]  # fmt: skip
+_PLAIN_FOLDERS = ["".join(f"[{c.lower()}{c.upper()}]" if c.isalpha() else c for c in word) for word in LABEL_WORDS]
 _CLIP = re.compile(r"([01])_(.+)_(\d+)")  # 1_s0002_0: the first digit 1 means spoof
 _DIGITS = {"0": "bonafide", "1": "spoof"}
 _COLUMNS = (
@@ -56,7 +57,7 @@ CORPUS = Corpus(
         if songs
     ),
     markers=("|".join((ANNOTATION, *_CLIP_FOLDERS, "bonafide", "spoof", "*/bonafide", "*/spoof")),),
-    audio=(*SPLITS, "songs", "bonafide", "spoof", "*/bonafide", "*/spoof"),
+    audio=(*SPLITS, "songs", *_PLAIN_FOLDERS, "*/bonafide", "*/spoof"),
     rate_hz=None,  # whatever the download gives; 16 kHz after the official segmentation
     aliases=MODELS,
     archives=dict.fromkeys(
@@ -100,7 +101,8 @@ def notes(root: Path) -> list[str]:
         return []
     annotated = _annotation(annotation)["Set"].to_pylist()
     songs = defaultdict(set)
-    for row in _clips(root, _Known(root)):
+    known = _Known(root)
+    for row in (*_clips(root, known), *_plain(root, known)):
         songs[row["partition"]].add(row["song"])
     return [
         f"{partition}: clips of {len(songs[partition])} of the {annotated.count(partition)} songs in {ANNOTATION}"

@@ -93,6 +93,25 @@ def test_plain_folders(tmp_path):
     assert all(row["attack"] == ("unknown" if row["label"] == "spoof" else None) for row in rows.values())
 
 
+@pytest.mark.parametrize("folders", [("real", "fake"), ("Bonafide", "Deepfake"), ("T02/Genuine", "T02/SPOOF")])
+def test_plain_folders_of_any_label_word_are_looked_into(folders, tmp_path):
+    root = miniatures.build("singfake", tmp_path)
+    for folder, name in zip(folders, "ab"):
+        tone(root / folder / f"{name}.wav")
+    rows = parsed("singfake", root)
+    assert {row["song"]: row["label"] for row in rows} == {"a": "bonafide", "b": "spoof"}
+    files = scan.index(root, singfake.CORPUS.audio, {})
+    assert sorted(row["path"] for row in rows) == sorted(files["path"].to_pylist())
+
+
+def test_plain_files_of_a_set_count_as_its_songs(tmp_path):
+    root = miniatures.build("singfake", tmp_path)
+    tone(root / "Training/bonafide/Bella_Yao_x.wav")
+    notes = corpora.get("singfake").notes(root)
+    assert notes[0] == "Training: clips of 1 of the 2 songs in singfake.csv"
+    assert notes[1] == "Validation: clips of 0 of the 1 songs in singfake.csv"
+
+
 def test_plain_files_named_by_singer_and_title_are_matched(tmp_path):
     root = miniatures.build("singfake", tmp_path)
     tone(root / "spoof/Teresa_Teng_T2.wav")
