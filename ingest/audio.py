@@ -182,7 +182,7 @@ def opened(path: Path | str) -> Iterator[tuple[Header, Iterator[np.ndarray]]]:
         if file is None:
             found, blocks = stack.enter_context(_opened_by_ffmpeg(path))
         else:
-            if file.format in ("WAV", "WAVEX", "OGG"):
+            if file.format != "FLAC":  # which libsndfile does not decode beyond a cut
                 _check_ending(path)
             found = Header(file.format, file.subtype, file.samplerate, file.channels, file.frames)
             blocks = _soundfile_blocks(path, file)
@@ -199,7 +199,7 @@ def _libsndfile(path: Path | str, stack: contextlib.ExitStack) -> soundfile.Soun
         if not _worth_ffmpeg(path):
             raise
         return None
-    return None if file.format == "MP3" or endings.unknown_in_flac(path) else file
+    return None if file.subtype.startswith("MPEG_") or endings.unknown_in_flac(path) else file
 
 
 def locate(con: duckdb.DuckDBPyConnection, utt_ids: Sequence[str]) -> list[Path]:
@@ -285,7 +285,10 @@ def _opened_by_ffmpeg(path: Path | str) -> Iterator[tuple[Header, Iterator[np.nd
             )  # fmt: skip
             yield found, _ffmpeg_blocks(path, container, stream, found)
     except (av.FFmpegError, ValueError, OverflowError) as error:
-        raise Unreadable(path, f"cannot be decoded ({getattr(error, 'strerror', None) or error})") from None
+        why = getattr(error, "strerror", None) or error
+        if isinstance(error, av.ArgumentError):  # of a demuxer that is not among confined.CONTAINERS, above all
+            why = f"a playlist, bare samples, or another kind that is not read here: {why}"
+        raise Unreadable(path, f"cannot be decoded ({why})") from None
 
 
 def _ffmpeg_blocks(path: Path | str, container, stream, found: Header) -> Iterator[np.ndarray]:  # noqa: ANN001
@@ -356,7 +359,8 @@ def _finite(path: Path | str, block: np.ndarray) -> np.ndarray:
 
 
 def _by_ffmpeg(path: Path | str) -> bool:
-    return str(path).lower().endswith(".mp3")  # libsndfile's MP3 reader writes remarks to the terminal
+    # libsndfile's MP3 reader writes remarks to the terminal; of .raw soundfile wants to be told what it holds
+    return str(path).lower().endswith((".mp3", ".raw"))
 
 
 def _worth_ffmpeg(path: Path | str) -> bool:

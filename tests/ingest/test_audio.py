@@ -185,6 +185,22 @@ def test_an_mp3_of_any_name_is_decoded_alike(tmp_path):
     np.testing.assert_array_equal(audio.load(tmp_path / "a.wav")[0], audio.load(tmp_path / "a.mp3")[0])
 
 
+@pytest.mark.parametrize("suffix", ["wav", "flac", "mp3"])
+def test_sound_named_raw_is_told_by_its_content(tmp_path, suffix):
+    encode(tmp_path / f"a.{suffix}").rename(tmp_path / "a.RAW")  # soundfile asks for the rate of files of this name
+    encode(tmp_path / f"a.{suffix}")
+    np.testing.assert_array_equal(audio.load(tmp_path / "a.RAW")[0], audio.load(tmp_path / f"a.{suffix}")[0])
+    (tmp_path / "b.raw").write_bytes(random.Random(0).randbytes(3000))
+    with pytest.raises(audio.Unreadable, match=r"b\.raw"):
+        audio.probe(tmp_path / "b.raw")
+
+
+def test_mp3_inside_of_wav_is_whole(tmp_path):
+    path = encode_by_ffmpeg(tmp_path / "a.wav", np.full((1, 16_000), 0.1, np.float32), "mono", codec="mp3")
+    assert abs(audio.load(path)[0].shape[1] - 16_000) <= 3 * 576  # its header counts what the encoder put before it
+    assert audio.probe(path).subtype.startswith("mp3")
+
+
 @pytest.mark.parametrize("suffix", ["wav", "mp3"])
 def test_a_name_that_is_no_utf_8_is_read(tmp_path, suffix):
     path = tmp_path / f"caf\udce9.{suffix}"  # Latin-1, as an old archive has it
