@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -34,6 +35,7 @@ _TOP = {
 _PART = {"where", "bonafide", "spoof", "variant", "limit", "in", "not_in", "min_duration_s"}
 _ROLE = _PART | {"part", "shares", "equal", "reference", "count", "about", "mean_over"}
 _LABELS = ("bonafide", "spoof")
+_UNFILLED = re.compile(r"(?<!\\[pP])\{[A-Za-z_]\w*\}")  # \p{Greek} is a class of letters
 
 
 def names(folder: Path | None = None) -> list[str]:
@@ -51,6 +53,8 @@ def load(name: str, folder: Path | None = None) -> Protocol:
     if name not in files:
         raise nearest(name, files, what="protocol")
     path, values = files[name]
+    if "{" not in path.stem and "for" in _read(path):
+        raise DataError(f"{_place(path)}: [for] makes one protocol for each value; put {{word}} into the file's name")
     try:
         return _protocol(name, path, _fill(_table(path, folder), values))
     except (AttributeError, TypeError, ValueError) as error:  # a list where a table belongs, a word for a seed ...
@@ -68,11 +72,17 @@ def _files(folder: Path | None) -> dict[str, tuple[Path, dict]]:
     for root in (_HERE, folder):
         if root is not None and not root.is_dir():
             raise DataError(f"{root} is not a folder of protocols (inner/, cross_method/, ... with *.toml)")
+        here: dict[str, tuple[Path, dict]] = {}
         for scenario in SCENARIOS if root else ():
             for path in sorted((root / scenario).glob("*.toml")):
                 for values in _values(path):
-                    stem = _fill(path.stem, values)
-                    found[f"{scenario}/{stem}"] = (path, values)
+                    name = f"{scenario}/{_fill(path.stem, values)}"
+                    if "{" in name:
+                        raise DataError(f"{_place(path)}: [for] gives no value for the {{word}} in the file's name")
+                    if name in here:
+                        raise DataError(f"{_place(path)}: {name} comes twice (also of {_place(here[name][0])})")
+                    here[name] = (path, values)
+        found |= here
     return found
 
 
@@ -161,6 +171,9 @@ def _protocol(name: str, path: Path, table: dict) -> Protocol:
     lists = _lists(table.get("lists", {}), place)
     test = tuple(_subsets(table["test"], place, lists))
     subsets = [role.subset for role in test]
+    twice = [subset for subset in subsets if subsets.count(subset) > 1]
+    if twice:
+        raise DataError(f"{place} [test.{twice[0]}]: comes twice; put a {{word}} of its `for` into its name")
     clip = table.get("clip")
     if not (clip is None or (isinstance(clip, int) and clip > 0)):
         raise DataError(f"{place}: clip is a number of samples, not {clip!r}")
@@ -374,4 +387,6 @@ def _strings(value: object, place: str) -> list[str]:
 def _text(value: object, place: str) -> str:
     if not isinstance(value, str):
         raise DataError(f"{place}: a predicate is a string of SQL, not {value!r}")
+    if unfilled := _UNFILLED.search(value):
+        raise DataError(f"{place}: no `for` gives {unfilled[0]} a value: {value}")
     return value

@@ -134,6 +134,47 @@ all = ["mean", "of_vits"]
     assert protocol.averages == {"mean": ("of_vits", "of_nvcnet"), "all": ("mean", "of_vits")}
 
 
+@pytest.mark.parametrize(
+    ("stem", "head", "message"),
+    [
+        ("mine", "[for]\nattack = ['vits']", r"inner/mine\.toml: \[for\] makes one protocol for each value"),
+        ("of_{atack}", "[for]\nattack = ['vits']", r"gives no value for the \{word\} in the file's name"),
+        ("of_{attack}", "[for]\nattack = ['vits', 'vits']", r"inner/of_vits comes twice"),
+        ("of_{attack}", "[for]\nattack = ['vits']\nn = [1, 2]", r"inner/of_vits comes twice"),
+    ],
+)
+def test_a_template_whose_values_make_no_protocol_of_their_own_is_refused(stem, head, message, tmp_path):
+    with pytest.raises(DataError, match=message):
+        load(
+            tmp_path,
+            GOOD.replace("[train]", f"{head}\n[train]"),
+            stem=stem,
+            name=f"inner/{stem}".replace("{attack}", "vits"),
+        )
+
+
+@pytest.mark.parametrize(
+    ("subset", "condition", "message"),
+    [
+        ("eval", "attack = '{attack}'", r"\[test\.eval\]: comes twice; put a \{word\}"),
+        ("of_{attack}", "attack = '{atack}'", r"\[test\.of_vits\] spoof: no `for` gives \{atack\} a value"),
+    ],
+)
+def test_a_subset_for_each_value_has_a_name_and_a_condition_of_its_own(subset, condition, message, tmp_path):
+    text = GOOD.replace("[test.eval]", f"""[test."{subset}"]
+for = {{ attack = ['vits', 'nvcnet'] }}
+spoof = "{condition}"
+""")  # fmt: skip
+    with pytest.raises(DataError, match=message):
+        load(tmp_path, text)
+
+
+def test_braces_of_a_regular_expression_are_no_word(tmp_path):
+    condition = r"regexp_matches(attack, '[a-z]{2}\p{Lu}')"
+    protocol = load(tmp_path, GOOD.replace("[train]", f"[train]\nspoof = '''{condition}'''"))
+    assert protocol.train.parts[0].spoof == condition
+
+
 def test_like_takes_what_is_not_given_from_the_other(tmp_path):
     (tmp_path / "inner").mkdir()
     (tmp_path / "inner" / "other.toml").write_text(GOOD)
