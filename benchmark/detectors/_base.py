@@ -3,6 +3,9 @@
 A network with an input, a score, a loss, a training recipe and a way to load weights.
 """
 
+import argparse
+import pickle
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +16,7 @@ from torch import nn
 from torch.nn import functional
 
 from benchmark.batch import Batch
-from ingest.files import refuse_packed
+from ingest.files import refuse_damaged, refuse_packed
 from ingest.types import DataError
 
 RATE_HZ = 16_000
@@ -163,7 +166,7 @@ class Detector(nn.Module):
         """
         path = Path(path)
         own = self.state_dict()
-        state = self.map_weights(plain_names(read_state(path), own))
+        state = mapped(self, path, own)
         missing, unexpected = (tuple(k for k in a if k not in b) for a, b in ((own, state), (state, own)))
         return LoadReport(fill(self, state, path=path), missing, unexpected)
 
@@ -184,18 +187,25 @@ def fill(
     """Load `state` into `module`; returns how many entries.
 
     Strict: an entry that is missing, of another shape, or left over and not `ignored`, is a DataError, and nothing is
-    changed; only the `optional` ones may be absent. The batch norms' counters of steps, which no score depends on and
-    which older files lack, may be absent or left over.
+    changed; only the `optional` ones may be absent. So is one that holds whole numbers, or none, where there are
+    weights. The batch norms' counters of steps, which no score depends on and which older files lack, may be absent or
+    left over.
     """
     own = module.state_dict()
     missing = [key for key in own if key not in state and key not in optional and not key.endswith(COUNTER)]
     unexpected = [key for key in state if key not in own and not ignored(key) and not key.endswith(COUNTER)]
     shapes = [key for key in own if key in state and own[key].shape != state[key].shape]
+    both = [key for key in own if key in state and key not in shapes and own[key].is_floating_point()]
+    kinds = [key for key in both if not state[key].is_floating_point()]
+    wild = [key for key in both if key not in kinds and not bool(state[key].isfinite().all())]
     problems = [
         f"{len(keys)} {word} (first: {keys[0]})"
-        for keys, word in ((missing, "missing"), (unexpected, "unexpected"), (shapes, "of another shape"))
+        for keys, word in (
+            (missing, "missing"), (unexpected, "unexpected"), (shapes, "of another shape"),
+            (kinds, "of another type"), (wild, "with numbers that are not finite"),
+        )
         if keys
-    ]
+    ]  # fmt: skip
     if problems:
         raise DataError(
             f"{path} does not fit {type(module).__name__}: of {len(own)} entries {', '.join(problems)}; "
@@ -206,11 +216,21 @@ def fill(
     return len(taken)
 
 
+def mapped(detector: Detector, path: Path, own: Iterable[str]) -> dict[str, torch.Tensor]:
+    """The tensors of a file under the names of `detector`; what does not fit is told with the file's name."""
+    state = plain_names(read_state(path), own)
+    try:
+        return detector.map_weights(state)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+
+
 def read_state(path: Path) -> dict[str, torch.Tensor]:
     """The tensors of a PyTorch or safetensors file, on the CPU; nothing in the file is executed.
 
-    A dictionary that holds the weights under one of `HOLDERS`, or one such dictionary in another, is opened. DataError
-    if the file is absent, unreadable, or holds anything but tensors by name.
+    A dictionary that holds the weights under one of `HOLDERS`, or one such dictionary in another, is opened; beside
+    them may lie what training code leaves there, such as its command line (a Namespace). DataError if the file is
+    absent, unreadable, damaged, or holds anything but tensors by name.
     """
     if not path.is_file():
         raise DataError(f"{path}: no such weight file; give the file itself with --weights")
@@ -220,21 +240,37 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
 
             return load_file(path, device="cpu")
         refuse_packed(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        refuse_damaged(path)
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except DataError:
         raise
     except Exception as error:  # every way in which a foreign file can be broken
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise DataError(f"{path} cannot be read as a weight file: {reason}") from error
+        raise DataError(f"{path} cannot be read as a weight file: {_reason(error)}") from error
     for _ in range(4):  # deeper is none that training code leaves, and one that holds itself has no end
         if isinstance(state, dict) and (inner := next((k for k in HOLDERS if isinstance(state.get(k), dict)), None)):
             state = state[inner]
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+    entries = state.items() if isinstance(state, dict) else [(None, state)]
+    if not all(isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in entries):
         raise DataError(f"{path} is not a state dict: it must map names to tensors")
     wide = [k for k, v in state.items() if v.layout != torch.strided or v.nbytes > v.untyped_storage().nbytes()]
     if wide:  # one number that stands for terabytes, until something copies it
         raise DataError(f"{path} is not a weight file: {wide[0]} claims more numbers than it has")
     return dict(state)
+
+
+def _reason(error: Exception) -> str:
+    """Why PyTorch cannot read a file, in one line and without its advice to read it unsafely."""
+    text = str(error).strip()
+    if "TorchScript" in text:
+        return "it is a TorchScript archive; save the state_dict() of its network instead"
+    if found := re.search(r"(?:GLOBAL|class|function) ([\w.]+)", text):
+        return f"it holds a Python object ({found[1]}), which could run code; save the state_dict() alone"
+    if isinstance(error, EOFError) or "PytorchStreamReader" in text:
+        return "it is damaged or cut short; copy or download it again"
+    if isinstance(error, pickle.UnpicklingError):
+        return "it is no file of torch.save; download it again"
+    return text.splitlines()[0] if text else type(error).__name__
 
 
 def plain_names(state: Mapping[str, torch.Tensor], own: Iterable[str] = ()) -> dict[str, torch.Tensor]:

@@ -11,7 +11,7 @@ from torch import nn
 
 from benchmark.batch import Batch
 from benchmark.detectors import _pretrained
-from benchmark.detectors._base import Detector, Input, LoadReport
+from benchmark.detectors._base import Detector, Input, LoadReport, read_state
 from benchmark.detectors._graph import GraphReadOut, attention_map
 from benchmark.detectors._losses import focal
 from benchmark.detectors._residual import aasist_encoder, run_encoder
@@ -117,7 +117,7 @@ class CtrSvdd(Detector):
     def load_weights(self, path: Path | str) -> LoadReport:
         """As `Detector.load_weights`; the pooling follows the file."""
         before = self.backend
-        held = _pretrained.read(Path(path))
+        held = read_state(Path(path))
         attention = any("backend.attention." in key for key in held)
         if attention != hasattr(before, "attention"):
             fresh = GraphBackEnd("softmax" if attention else "max")

@@ -1,6 +1,5 @@
 """Where pretrained weights are found: a path the user gives, or the local caches; nothing is ever downloaded."""
 
-import argparse
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
@@ -8,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from benchmark.detectors._base import Detector, LoadReport, fill, plain_names, read_state
+from benchmark.detectors._base import Detector, LoadReport, fill, mapped
 from ingest.types import DataError
 
 RANDOM = "random"  # weights=random: start from scratch, no file
@@ -33,12 +32,6 @@ def find(weights: str | None, *, detector: str, files: tuple[str, ...]) -> Path 
         f"{detector}: no pretrained weights ({' or '.join(files)} is not in {folder}); give the file with "
         f"--set weights=PATH, or start from scratch with --set weights={RANDOM}"
     )
-
-
-def read(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a file, as `_base.read_state`; a fairseq file may also hold its command line as a Namespace."""
-    with torch.serialization.safe_globals([argparse.Namespace]):
-        return read_state(path)
 
 
 def under(state: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
@@ -85,7 +78,7 @@ class Pretrained(Detector):
         """Load a pretrained file or a complete one; DataError if anything but the heads is missing."""
         path = Path(path)
         own = self.state_dict()
-        state = self.map_weights(plain_names(read(path), own))
+        state = mapped(self, path, own)
         heads = [key for key in own if key.startswith(self.HEADS)]
         absent = tuple(heads) if not any(key in state for key in heads) else ()
         loaded = fill(self, state, path=path, ignored=lambda key: key.startswith(self.IGNORED), optional=absent)

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from benchmark.detectors import _pretrained
-from benchmark.detectors._base import fill
+from benchmark.detectors._base import fill, read_state
 from ingest.types import DataError, nearest
 
 CONVOLUTIONS = (512,) * 7  # 20 ms per frame: 48,000 samples -> 149 frames
@@ -93,7 +93,11 @@ class Backbone(nn.Module):
 
     def load(self, path: Path) -> int:
         """Load a file of any of the three namings; returns the number of entries. DataError if it does not fit."""
-        state = to_transformers(_pretrained.read(path))
+        state = read_state(path)
+        try:
+            state = to_transformers(state)
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from error
         return fill(self.model, state, path=path, ignored=lambda key: key.startswith(BESIDE), optional=(MASK,))
 
     def train(self, mode: bool = True) -> "Backbone":

@@ -1,5 +1,7 @@
 """Weight files: what is accepted, and what is refused with nothing changed."""
 
+import argparse
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -31,6 +33,15 @@ def test_safetensors_and_parallel_prefix_are_read(model, tmp_path):
         (lambda s: s.pop("linear.bias"), r"1 missing \(first: linear.bias\)"),
         (lambda s: s.update(more=torch.zeros(1)), r"1 unexpected \(first: more\)"),
         (lambda s: s.update({"linear.weight": torch.zeros(1, 4)}), r"1 of another shape \(first: linear.weight\)"),
+        (
+            lambda s: s.update({"linear.weight": torch.ones(1, 3).to(torch.int8)}),
+            r"1 of another type \(first: linear.we",
+        ),
+        (
+            lambda s: s["linear.weight"].fill_(float("nan")),
+            r"1 with numbers that are not finite \(first: linear.weight",
+        ),
+        (lambda s: s.update({0: torch.zeros(1)}), r"is not a state dict"),
     ],
 )
 def test_a_file_that_does_not_fit_changes_nothing(model, tmp_path, change, told):
@@ -53,6 +64,49 @@ def test_a_pickle_that_would_run_code_is_refused(model, tmp_path, capsys):
     with pytest.raises(DataError, match="cannot be read as a weight file"):
         model.load_weights(tmp_path / "w.pt")
     assert "executed" not in capsys.readouterr().out
+
+
+def test_a_file_in_another_precision_or_with_a_command_line_beside_it_is_read(model, tmp_path):
+    state = {key: value.half() for key, value in model.state_dict().items()}
+    torch.save({"model": state, "args": argparse.Namespace(lr=1e-4)}, tmp_path / "w.pt")
+    assert model.load_weights(tmp_path / "w.pt").loaded == 2
+    assert all(torch.equal(value, state[key].float()) for key, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("checked", [True, False])
+def test_one_flipped_bit_of_a_weight_is_seen(model, tmp_path, checked):
+    """By the checksum of the file, which torch.load leaves alone; a file that has none is taken."""
+    torch.serialization.set_crc32_options(checked)
+    try:
+        torch.save({"linear.weight": torch.full((1, 3), 0.7), "linear.bias": torch.zeros(1)}, tmp_path / "w.pt")
+    finally:
+        torch.serialization.set_crc32_options(True)
+    content = bytearray((tmp_path / "w.pt").read_bytes())
+    content[content.index(torch.tensor(0.7).numpy().tobytes())] ^= 1
+    (tmp_path / "w.pt").write_bytes(content)
+    if checked:
+        with pytest.raises(DataError, match=r"w\.pt is damaged .*download it again"):
+            model.load_weights(tmp_path / "w.pt")
+    else:
+        assert model.load_weights(tmp_path / "w.pt").loaded == 2
+
+
+def test_why_a_file_cannot_be_read_is_said_without_torchs_advice_to_run_it(model, tmp_path):
+    whole = {"linear.weight": torch.zeros(1, 3), "linear.bias": torch.zeros(1)}
+    torch.save(whole, tmp_path / "cut.pt")
+    (tmp_path / "cut.pt").write_bytes((tmp_path / "cut.pt").read_bytes()[:-40])
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "module.pt")
+    torch.jit.script(torch.nn.Linear(2, 2)).save(tmp_path / "script.pt")
+    (tmp_path / "page.pt").write_text("<!DOCTYPE html><title>not found</title>")
+    (tmp_path / "none.pt").write_bytes(b"")
+    told = {
+        "cut": "cut short", "none": "cut short", "page": "no file of torch.save", "script": "TorchScript archive",
+        "module": r"Python object \(torch\.nn\.modules\.linear\.Linear\)",
+    }  # fmt: skip
+    for name, reason in told.items():
+        with pytest.raises(DataError, match=rf"{name}\.pt cannot be read as a weight file: .*{reason}") as refused:
+            model.load_weights(tmp_path / f"{name}.pt")
+        assert "weights_only" not in str(refused.value) and "\n" not in str(refused.value)
 
 
 def test_absent_broken_and_foreign_files_are_named(model, tmp_path):

@@ -54,6 +54,18 @@ def test_weights_of_another_front_end_name_the_setting(golden):
         detectors.build("lfcc_lcnn").load_weights(golden.root / "weights" / f"{FILE}.pt")
 
 
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+def test_released_weights_load_in_any_precision(golden, tmp_path, kind):
+    """The fixed tables of the file are rounded, too, and ours take their place."""
+    path = golden.root / "weights" / "LFCC-LCNN_lstmsum_sig_fft512.pt"
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    torch.save({key: value.to(kind) for key, value in state.items()}, tmp_path / "w.pt")
+    model = detectors.build("lfcc_lcnn", preset="lcnn_fft512")
+    table = model.m_frontend[0].lfcc_fb.clone()
+    assert model.load_weights(tmp_path / "w.pt").loaded == 60
+    assert torch.equal(model.m_frontend[0].lfcc_fb, table)
+
+
 def test_challenge_network(golden):
     model, told = golden.build("LFCC-LCNN-2021", "lfcc_lcnn"), golden.summary["LFCC-LCNN-2021"]
     features = np.load(golden.root / "LFCC-LCNN_frontend_golden.npz")
