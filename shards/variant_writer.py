@@ -126,14 +126,16 @@ def write_variants(
     same = recorded == ({**{w: r for w, r in recorded[0].items() if w not in touched}, **rows[0]}, rows[1])
     same = same and shards == {(name, p.audio_codec, s[4] - s[3]) for p in planned for name, s in zip(p.names, p.spans)}
 
-    def enter_rows(con: duckdb.DuckDBPyConnection) -> None:
+    def unchanged(con: duckdb.DuckDBPyConnection) -> None:
         if _recorded(con, corpus) != recorded:
             raise DataError(f"plans of {corpus} changed meanwhile; run this command again")
+
+    def enter_rows(con: duckdb.DuckDBPyConnection) -> None:
         record(con, corpus, sorted(touched), list(rows[0].values()), list(rows[1].values()))
 
     about, written = writer.write_plans(
         corpus, data, planned, corpus_fingerprint, what=f"variants {corpus}", clips_per_job=CLIPS_PER_JOB, jobs=jobs,
-        also=None if same else enter_rows, gone=sorted(touched.difference(recipes)),
+        check=unchanged, also=None if same else enter_rows, gone=sorted(touched.difference(recipes)),
     )  # fmt: skip
     return {
         "asked": len(own), "variants": len(recipes), "shards": len(about), "written": written,

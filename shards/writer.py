@@ -205,12 +205,13 @@ def write_corpus(
 def write_plans(
     corpus: str, data: Path, plans: Sequence[Plan], fingerprint: str | None, *, what: str,
     jobs: parallel.Jobs | None = None, clips_per_job: int = CLIPS_PER_JOB, gpus: float = 0,
-    gone: Sequence[str] = (), also: Callable[[duckdb.DuckDBPyConnection], None] | None = None,
+    gone: Sequence[str] = (), check: Callable[[duckdb.DuckDBPyConnection], None] | None = None,
+    also: Callable[[duckdb.DuckDBPyConnection], None] | None = None,
 ) -> tuple[list[dict[str, Any]], int]:  # fmt: skip
     """Write the shards of some variants of a corpus that are not there yet, and enter all of them.
 
-    fingerprint: the corpus as it was planned; gone: variants that leave the catalog; also: what else is to change in
-    the same transaction. Returns what the indexes say of the shards, and how many were written.
+    fingerprint: the corpus as it was planned; gone: variants that leave the catalog; check and also: as `enter` has
+    them. Returns what the indexes say of the shards, and how many were written.
     """
     root.claim(data)
     with catalog.connect(data / "catalog.duckdb") as con:
@@ -219,7 +220,7 @@ def write_plans(
     with lock(data / "shards" / corpus / ".lock"):
         written = _write_all(plans, folder, entered, what, jobs, clips_per_job, gpus)
         about = {p.variant: [index.read_about(folder / name) for name in p.names] for p in plans}
-        enter(data, corpus, about | {variant: [] for variant in gone}, fingerprint, also=also)
+        enter(data, corpus, about | {variant: [] for variant in gone}, fingerprint, check=check, also=also)
     return [a for shards in about.values() for a in shards], written
 
 
@@ -303,12 +304,14 @@ def label_json(row: dict[str, Any], variant: str, samples: int) -> bytes:
 
 def enter(
     data: Path, corpus: str, about: Mapping[str, Sequence[dict[str, Any]]], fingerprint: str | None, *,
+    check: Callable[[duckdb.DuckDBPyConnection], None] | None = None,
     also: Callable[[duckdb.DuckDBPyConnection], None] | None = None,
 ) -> None:  # fmt: skip
     """Replace the catalog's shard rows of some variants of a corpus, in one transaction; nothing if they agree.
 
-    about: variant -> what the indexes of its shards say. fingerprint: the corpus as it was planned. also: what else
-    changes in this transaction. Raises DataError if the corpus was ingested anew meanwhile.
+    about: variant -> what the indexes of its shards say. fingerprint: the corpus as it was planned. check: raises what
+    forbids to enter anything, if it found it. also: what else changes in this transaction.
+    Raises DataError if the corpus was ingested anew meanwhile.
     """
     path = data / "catalog.duckdb"
     with catalog.connect(path) as con:
@@ -322,6 +325,8 @@ def enter(
     with catalog.connect(path, read_only=False) as con:
         if corpus_fingerprint(con, corpus) != fingerprint:
             raise DataError(f"{corpus} was ingested again while its shards were written; run this command again")
+        if check is not None:
+            check(con)
         con.execute(SCHEMA.read_text())
         con.begin()
         columns = [name for name, *_ in con.execute("DESCRIBE shard").fetchall()]

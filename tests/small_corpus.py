@@ -58,3 +58,16 @@ def build(folder: Path, *, corpus: str = "tiny", rows: list = ROWS, gain: float 
                  hashlib.md5(path.read_bytes()).hexdigest()],
             )  # fmt: skip
     return data
+
+
+def ingest_again(data, utt_id):
+    """The audio of one clip is another, of the same length, and the catalog knows it."""
+    with catalog.connect(data / "catalog.duckdb", read_only=False) as con:
+        (path,) = con.execute("SELECT path FROM audio_file WHERE utt_id = ?", [utt_id]).fetchone()
+        wave, rate_hz = soundfile.read(path, dtype="int16")
+        soundfile.write(path, wave[::-1], rate_hz, subtype="PCM_16")
+        stat = Path(path).stat()
+        con.execute(
+            "UPDATE measurement SET audio_hash = md5(audio_hash), size_bytes = ?, mtime_ns = ? WHERE utt_id = ?",
+            [stat.st_size, stat.st_mtime_ns, utt_id],
+        )

@@ -1,19 +1,16 @@
 """What was made of audio that has been ingested anew since is not read: not as a clip, a copy or a feature."""
 
 import shlex
-from pathlib import Path
 
 import numpy as np
 import pytest
 import small_corpus
-import soundfile
 import torch
 
 from features import extractors
 from features.__main__ import main
 from features.compute import Recipe, compute_corpus
 from features.reader import FeatureReader, stored
-from ingest import catalog
 from ingest.types import DataError
 from shards import variant_plan, writer
 from shards.reader import Reader
@@ -33,19 +30,6 @@ def data(tmp_path):
     return folder
 
 
-def ingest_again(data, utt_id):
-    """The audio of one clip is another, of the same length, and the catalog knows it."""
-    with catalog.connect(data / "catalog.duckdb", read_only=False) as con:
-        (path,) = con.execute("SELECT path FROM audio_file WHERE utt_id = ?", [utt_id]).fetchone()
-        wave, rate_hz = soundfile.read(path, dtype="int16")
-        soundfile.write(path, wave[::-1], rate_hz, subtype="PCM_16")
-        stat = Path(path).stat()
-        con.execute(
-            "UPDATE measurement SET audio_hash = md5(audio_hash), size_bytes = ?, mtime_ns = ? WHERE utt_id = ?",
-            [stat.st_size, stat.st_mtime_ns, utt_id],
-        )
-
-
 def of_lfcc(data):
     return stored(data, extractors.get("lfcc"), UTTERANCES, PLAIN, samples=None, changed=False)
 
@@ -53,7 +37,7 @@ def of_lfcc(data):
 def test_a_clip_that_was_ingested_anew_is_read_only_after_it_was_written_again(data):
     old, changed = Reader(data).wave(UTTERANCES[0]), UTTERANCES[0]
     copies = {utt_id: Reader(data).wave(utt_id, "speed-90") for utt_id in UTTERANCES}
-    ingest_again(data, changed)
+    small_corpus.ingest_again(data, changed)
     reader = Reader(data)
     assert [u for u in UTTERANCES if not reader.has(u)] == [changed]
     assert [u for u in UTTERANCES if not reader.has(u, "speed-90")] == [changed]
@@ -76,7 +60,7 @@ def test_a_clip_that_was_ingested_anew_is_read_only_after_it_was_written_again(d
 def test_a_feature_is_read_only_where_it_is_of_the_audio_that_is_there(data):
     feature = f"lfcc-{extractors.get('lfcc').key[:8]}"
     assert of_lfcc(data) is not None
-    ingest_again(data, UTTERANCES[0])
+    small_corpus.ingest_again(data, UTTERANCES[0])
     assert of_lfcc(data) is None
     with pytest.raises(DataError, match=r"run: python -m features tiny --feature lfcc --data"):
         FeatureReader(data, feature).matrix(UTTERANCES[0])
