@@ -101,7 +101,8 @@ def _show(given: object) -> None:
     print()
     _print_counts(protocol, table)
     for entry in short:
-        print(f"{_label(entry.role, entry.subset)}: {entry.trials} {entry.label} trials left out, {entry.why}")
+        lost = "" if entry.trials is None else f"{entry.trials} {entry.label} trials left out, "
+        print(f"{_label(entry.role, entry.subset)}: {lost}{entry.why}")
 
 
 def _print_counts(protocol: Protocol, table: list[dict]) -> None:

@@ -70,7 +70,7 @@ def audit(
     doubted = doubts(con, protocol.needs) if doubted is None else doubted
     found = [
         Finding(protocol.name, "flag", "missing", _where(s.role, s.subset),
-                f"{s.trials} {s.label} trials have no audio", s.trials)
+                s.why if s.trials is None else f"{s.trials} {s.label} trials have no audio", s.trials)
         for s in short
     ]  # fmt: skip
     with con.cursor() as cursor:

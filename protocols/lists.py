@@ -5,8 +5,6 @@ DATA (or --lists DIR), plain or gzipped. One that its corpus brings, as ASVspoof
 """
 
 import contextlib
-import csv
-import io
 import itertools
 import os
 from collections.abc import Iterator, Sequence
@@ -14,7 +12,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from ingest.text import content
+from ingest.text import content, csv_rows
 from ingest.types import DataError
 from protocols.types import TrialList
 
@@ -49,7 +47,7 @@ def find(entry: TrialList, folders: Sequence[Path], roots: Sequence[Path], proto
 
 def values(entry: TrialList, path: Path) -> list[str]:
     """The distinct entries of the list in their order; file names lose folder and extension for id = "stem"."""
-    found = (_cell(row, entry.column, path, line) for line, row in _rows(path, entry.column))
+    found = (value for (value,) in _rows(path, entry.column))
     if entry.id == "stem":
         found = (Path(value).name.split(".")[0] for value in found)
     return list(dict.fromkeys(found))
@@ -58,9 +56,9 @@ def values(entry: TrialList, path: Path) -> list[str]:
 def enrolment(entry: TrialList, path: Path) -> pa.Table:
     """Columns speaker, stem: the clips of column `members` (comma-joined) for the speaker of column `column`."""
     pairs = [
-        (_cell(row, entry.column, path, line), stem.strip())
-        for line, row in _rows(path, entry.column)
-        for stem in _cell(row, entry.members, path, line).split(",")
+        (speaker, stem.strip())
+        for speaker, stems in _rows(path, entry.column, entry.members)
+        for stem in stems.split(",")
     ]
     return pa.table({
         "speaker": pa.array([speaker for speaker, _ in pairs], pa.string()),
@@ -68,27 +66,20 @@ def enrolment(entry: TrialList, path: Path) -> pa.Table:
     })  # fmt: skip
 
 
-def _rows(path: Path, column: str | int) -> Iterator[tuple[int, dict | list[str]]]:
-    """(line, row): a dict by header word where `column` is a word, else the fields of a line without header."""
-    text = content(path)
-    if isinstance(column, str):
-        try:
-            yield from enumerate(csv.DictReader(io.StringIO(text, newline="")), start=2)
-        except csv.Error as error:
-            raise DataError(f"{path} cannot be read as a trial list ({error})") from None
-        return
-    for line, fields in enumerate((row.split() for row in text.splitlines()), start=1):
-        if fields:
-            yield line, fields
+def _rows(path: Path, *columns: str | int) -> list[tuple[str, ...]]:
+    """The cells of these columns, line by line: words of a CSV header, or numbers from 1 where there is no header."""
+    if all(isinstance(column, str) for column in columns):
+        table = csv_rows(path, columns)
+        rows = list(zip(*(table[column].to_pylist() for column in columns)))
+    else:
+        lines = enumerate((row.split() for row in content(path).splitlines()), start=1)
+        rows = [tuple(_field(fields, column, path, line) for column in columns) for line, fields in lines if fields]
+    if not rows:
+        raise DataError(f"{path} holds no entry; take the whole list")
+    return rows
 
 
-def _cell(row: dict | list[str], column: str | int, path: Path, line: int) -> str:
-    if isinstance(row, dict):
-        value = row.get(column)
-        if value is None:
-            known = ", ".join(str(word) for word in row if word)
-            raise DataError(f"{path} line {line} has no column {column!r}; its columns: {known}")
-        return value
-    if not 1 <= column <= len(row):
-        raise DataError(f"{path} line {line} has {len(row)} fields, column {column} is needed")
-    return row[column - 1]
+def _field(fields: list[str], column: int, path: Path, line: int) -> str:
+    if not 1 <= column <= len(fields):
+        raise DataError(f"{path} line {line} has {len(fields)} fields, column {column} is needed")
+    return fields[column - 1]

@@ -248,11 +248,17 @@ def _part(table: dict, place: str, lists: Mapping[str, TrialList]) -> Part:
         table = table | {missing: "false"}
     return Part(
         where=tuple(table["where"]), bonafide=table.get("bonafide"), spoof=table.get("spoof"),
-        variant=table.get("variant", "original"), limit=_limit(table.get("limit"), place),
+        variant=_text(table.get("variant", "original"), f"{place} variant"), limit=_limit(table.get("limit"), place),
         within=_listed(table.get("in", []), lists, place),
         outside=_listed(table.get("not_in", []), lists, place),
-        min_duration_s=table.get("min_duration_s"), needs=wanted - refused,
+        min_duration_s=_seconds(table.get("min_duration_s"), place), needs=wanted - refused,
     )  # fmt: skip
+
+
+def _seconds(value: object, place: str) -> float | None:
+    if value is None or (isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf")):
+        return value
+    raise DataError(f"{place}: min_duration_s is a number of seconds, not {value!r}")
 
 
 def _shares(table: dict | None, place: str) -> tuple[str, dict[str, float]] | None:
@@ -263,7 +269,7 @@ def _shares(table: dict | None, place: str) -> tuple[str, dict[str, float]] | No
         raise DataError(f"{place}: write shares = {{ column = {{ value = share, ... }} }}, not {table!r}")
     ((column, shares),) = table.items()
     for value, share in shares.items():
-        if isinstance(share, bool) or not isinstance(share, int | float) or share <= 0:
+        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < float("inf"):
             raise DataError(f"{place} shares: {value} is a positive number, not {share!r}")
     return _column(column, place), {value: float(share) for value, share in shares.items()}
 
@@ -291,8 +297,8 @@ def _reference(table: dict | None, place: str, lists: Mapping[str, TrialList]) -
     mode = _one_of(table.get("mode", "real"), REFERENCE_MODES, "reference mode", place)
     if (mode == "enrolled") != ("list" in table):
         raise DataError(f"{place} reference: mode enrolled and `list` go together")
-    if "list" in table:
-        _one_of(table["list"], lists, "list", place)
+    if "list" in table and lists[_one_of(table["list"], lists, "list", place)].members is None:
+        raise DataError(f"{place} reference: list {table['list']!r} has no `members`: it names no clips of a speaker")
     return Reference(mode, int(table.get("seed", 0)), table.get("list"))
 
 
@@ -309,6 +315,8 @@ def _lists(tables: dict, place: str) -> dict[str, TrialList]:
     found = {}
     for name, table in tables.items():
         where = f"{place} [lists.{name}]"
+        if not re.fullmatch(r"\w+", name):
+            raise DataError(f"{where}: a list's name is made of letters, digits and _")
         _known(table, {"file", "column", "id", "members"}, where)
         if "file" not in table or "column" not in table:
             raise DataError(f"{where}: needs `file` and `column`")
@@ -321,7 +329,7 @@ def _lists(tables: dict, place: str) -> dict[str, TrialList]:
             or ".." in file.split("/")
         ):
             raise DataError(f"{where}: `file` is the name of a file below the folder of lists, not {file!r}")
-        if any(isinstance(column, bool) or not isinstance(column, str | int) for column in columns):
+        if {type(column) for column in columns} not in ({str}, {int}):
             raise DataError(f"{where}: `column` and `members` are words of the header or numbers from 1, not {columns}")
         kind = _one_of(table.get("id", "utt_id"), ("utt_id", "source_id", "stem", "speaker"), "id", where)
         found[name] = TrialList(name, table["file"], table["column"], kind, table.get("members"))
@@ -329,7 +337,10 @@ def _lists(tables: dict, place: str) -> dict[str, TrialList]:
 
 
 def _listed(given: Sequence[str], lists: Mapping[str, TrialList], place: str) -> tuple[tuple[str, str], ...]:
-    return tuple((name, lists[_one_of(name, lists, "list", place)].id) for name in _strings(given, place))
+    found = [lists[_one_of(name, lists, "list", place)] for name in _strings(given, place)]
+    if enrols := [entry.name for entry in found if entry.members is not None]:
+        raise DataError(f"{place}: list {enrols[0]!r} has `members`, so it is one for `reference`")
+    return tuple((entry.name, entry.id) for entry in found)
 
 
 def _groups(table: dict, subsets: Sequence[str], place: str, *, nested: bool = False) -> dict[str, tuple[str, ...]]:
@@ -386,7 +397,7 @@ def _strings(value: object, place: str) -> list[str]:
 
 def _text(value: object, place: str) -> str:
     if not isinstance(value, str):
-        raise DataError(f"{place}: a predicate is a string of SQL, not {value!r}")
+        raise DataError(f"{place}: needs a string, not {value!r}")
     if unfilled := _UNFILLED.search(value):
         raise DataError(f"{place}: no `for` gives {unfilled[0]} a value: {value}")
     return value

@@ -28,13 +28,13 @@ _NOTES = b"siren.shortfall"
 # A stem is what a list of file names can give; the catalog keeps the path.
 _LISTED = {
     "utt_id": "utt_id", "source_id": "source_id",
-    "stem": r"regexp_extract(path, '([^/]*?)(\.[^./]*)?$', 1)",
+    "stem": r"regexp_extract(path, '([^/]*?)(\.[^./]*)?$', 1)", "speaker": "coalesce(speaker, '')",
 }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Shortfall:
-    """Trials that a protocol names and the table lacks. label None: whatever the corpus would give.
+    """Trials that a protocol names and the table lacks. label, trials None: whatever the corpus or list would give.
 
     `why` is a sentence part: "audio missing or corrupt", "corpus asvspoof5 not ingested", ...
     """
@@ -125,10 +125,13 @@ def select(
     tables, found = [], []
     with con.cursor() as cursor:
         listed = _register_lists(cursor, protocol, folders(con, protocol, lists), roots(con, protocol))
+        strange = _strange_entries(cursor, protocol)
         for role in protocol.roles:
             rows = pa.concat_tables(_part(cursor, part, index) for index, part in enumerate(role.parts))
             kept = rows.filter(pc.equal(rows["audio_status"], "ok"))
             found += _without_audio(role, rows)
+            listed_in = dict.fromkeys(name for part in role.parts for name, _ in part.within)
+            found += [Shortfall(role.role, role.subset, None, None, strange[n]) for n in listed_in if n in strange]
             kept = kept.append_column("weight", pa.array(_weights(role, kept)))
             kept = add_reference(cursor, kept, role.reference, seed=seed, enrolled=listed)
             tables.append(((role.role, role.subset or ""), _columns(role, _sorted(kept))))
@@ -251,6 +254,26 @@ def _without_audio(role: Role, rows: pa.Table) -> list[Shortfall]:
         for label in ("bonafide", "spoof")
         if (n := pc.sum(pc.equal(lost["label"], label)).as_py())
     ]
+
+
+def _strange_entries(cursor: duckdb.DuckDBPyConnection, protocol: Protocol) -> dict[str, str]:
+    """List -> how many of its entries name nothing in the protocol's corpora, for lists that roles select from."""
+    used = {listed for role in protocol.roles for part in role.parts for listed in part.within}
+    found = {}
+    for kind in sorted({kind for _, kind in used}):
+        names = sorted(name for name, its in used if its == kind)
+        entries = " UNION ALL ".join(f"SELECT '{name}' AS list, key FROM list_{name}" for name in names)
+        strange = cursor.execute(
+            "SELECT list, count(*) FILTER (known.key IS NULL), count(*), min(entry.key) FILTER (known.key IS NULL) "
+            f"FROM ({entries}) AS entry LEFT JOIN (SELECT DISTINCT {_LISTED[kind]} AS key FROM utterance "
+            "WHERE list_contains(?, corpus)) AS known USING (key) GROUP BY list",
+            [sorted(protocol.needs)],
+        ).fetchall()
+        for name, lost, all_, first in strange:
+            if lost:
+                file = protocol.lists[name].file
+                found[name] = f"{lost} of {all_} entries of {file} name no utterance of this catalog (first: {first})"
+    return found
 
 
 def _refuse_overlaps(rows: pa.Table, protocol: Protocol) -> None:

@@ -90,6 +90,19 @@ def test_published_protocols_have_their_ids():
             (("[train]", f"[lists]\nheld = {{ file = 'a', {columns} }}\n[train]"), r"\[lists\.held\]: `column` and `members`")
             for columns in ("column = [1]", "column = true", "column = 1, members = 1.5")
         ),
+        *(
+            (("[train]", f"[lists]\n{lists}\n[train]\n{key}"), message)
+            for lists, key, message in (
+                ("'a b' = { file = 'a', column = 1 }", "", r"a list's name is made of letters"),
+                ("a = { file = 'a', column = 'x', members = 2 }", "", r"`column` and `members` are words"),
+                ("a = { file = 'a', column = 1, members = 2 }", "in = ['a']", r"'a' has `members`, so it is one for"),
+                ("a = { file = 'a', column = 1 }", "reference = { mode = 'enrolled', list = 'a' }", r"'a' has no `members`"),
+            )
+        ),
+        (("[train]", "[train]\nmin_duration_s = 'x'"), r"\[train\]: min_duration_s is a number of seconds, not 'x'"),
+        (("[train]", "[train]\nmin_duration_s = nan"), r"min_duration_s is a number of seconds, not nan"),
+        (("[train]", "[train]\nvariant = 5"), r"\[train\] variant: needs a string, not 5"),
+        (("[train]", "[train]\nshares = { label = { spoof = inf } }"), r"spoof is a positive number, not inf"),
         (("[train]", "[train]\ncount = [1]"), r"\[train\]: a count is \[bona fide, spoof\]"),
         (("[train]", "balance = 'over'\n[train]"), r"unknown balance 'over'; did you mean oversample"),
         (("[train]", "metrics = ['err']\n[train]"), r"unknown metric 'err'; did you mean eer"),

@@ -201,6 +201,48 @@ id = "stem"
     (tmp_path / "held.csv").write_text("n,file\n0,wav/LA_T_1000000.wav\n1,wav/LA_T_1000001.wav\n")
     table = protocols.trials(con, protocol, lists=tmp_path)
     assert protocols.counts(table)[("train", None)] == (28, 60)
+    assert not protocols.shortfalls(table)
+
+
+def test_entries_of_a_list_that_name_nothing_are_counted(con, tmp_path):
+    protocol = write(
+        tmp_path, ROLES + 'in = ["held"]\n[lists]\nheld = { file = "held.csv", column = "file", id = "stem" }\n'
+    )
+    entries = ["LA_E_1000000.wav", "LA_E_9999999.wav", "LA_E_1000001.wav", "LA_E_9999998.wav"]
+    (tmp_path / "held.csv").write_text("\ufefffile ,n\r\n" + "".join(f"{one} ,1\r\n" for one in entries))
+    table = protocols.trials(con, protocol, lists=tmp_path)
+    assert sum(protocols.counts(table)[("test", "eval")]) == 2
+    (short,) = protocols.shortfalls(table)
+    assert (short.role, short.subset, short.trials) == ("test", "eval", None)
+    assert short.why == "2 of 4 entries of held.csv name no utterance of this catalog (first: LA_E_9999998)"
+
+
+def test_a_list_may_name_speakers(con, tmp_path):
+    lists = '[lists]\nheld = { file = "held.txt", column = 1, id = "speaker" }\n'
+    protocol = write(tmp_path, ROLES.replace("[dev]", 'not_in = ["held"]\n[dev]') + lists)
+    everyone = {
+        row["speaker"] for row in protocols.trials(con, write(tmp_path, ROLES)).to_pylist() if row["role"] == "train"
+    }
+    (tmp_path / "held.txt").write_text(f"{min(everyone)}\n")
+    rows = protocols.trials(con, protocol, lists=tmp_path).to_pylist()
+    assert {row["speaker"] for row in rows if row["role"] == "train"} == everyone - {min(everyone)}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", r"held\.csv: holds no line; expected the header file"),
+        ("file\n", r"held\.csv holds no entry"),
+        ("name\nx\n", r"held\.csv line 1: the header 'name' lacks file"),
+        ("file,n\nx\n", r"held\.csv line 2: 1 cells where the header has 2"),
+    ],
+)
+def test_a_list_that_is_cut_or_another_is_refused(content, message, con, tmp_path):
+    lists = '[lists]\nheld = { file = "held.csv", column = "file" }\n'
+    protocol = write(tmp_path, ROLES.replace("[dev]", 'not_in = ["held"]\n[dev]') + lists)
+    (tmp_path / "held.csv").write_text(content)
+    with pytest.raises(DataError, match=message):
+        protocols.trials(con, protocol, lists=tmp_path)
 
 
 def test_references_are_of_the_same_speaker_and_never_the_trial(con, tmp_path):
