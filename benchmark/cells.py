@@ -68,19 +68,7 @@ def trials(con: duckdb.DuckDBPyConnection, name: str, *, partial: bool = False, 
     """
     protocol = protocols.load(name, protocols.own(catalog.folder(con)))
     table = protocols.trials(con, protocol, partial=partial, lists=lists)
-    con.register("protocol_rows", table)
-    try:
-        rows = con.sql(
-            "SELECT r.* EXCLUDE (subset), coalesce(r.subset, r.role) AS subset, u.codec, u.vocoder, u.codec_class, "
-            "u.transmission, u.source_corpus, u.gender, u.trim, u.duration_s "
-            "FROM protocol_rows r JOIN utterance u USING (utt_id) ORDER BY r.role, r.subset, r.utt_id, r.variant"
-        ).to_arrow_table()
-        partial_corpus, simulated = con.sql(
-            "SELECT coalesce(bool_or(partial), false), coalesce(bool_or(simulated), false) FROM corpus "
-            "WHERE corpus IN (SELECT corpus FROM protocol_rows)"
-        ).fetchone()
-    finally:
-        con.unregister("protocol_rows")
+    rows, partial_corpus, simulated = _described(con, table, _PARTIAL)
     short = protocols.shortfalls(table)
     return Trials(
         protocol=protocol,
@@ -91,6 +79,49 @@ def trials(con: duckdb.DuckDBPyConnection, name: str, *, partial: bool = False, 
         train_fingerprint=protocols.fingerprint(table, roles=("train", "dev")),
         fingerprint=protocols.fingerprint(table, roles=("train", "dev", "test")),
     )
+
+
+def tested(con: duckdb.DuckDBPyConnection, name: str, *, partial: bool = False) -> Trials:
+    """The test trials of protocol `name`, whether their audio is here or not: whoever scored them had it.
+
+    They are partial where the catalog lacks published rows of them. Raises DataError naming a corpus of the test that
+    is not there, unless partial=True says that it is meant.
+    """
+    protocol = protocols.load(name, protocols.own(catalog.folder(con)))
+    table = protocols.tested(con, protocol, partial=partial)
+    rows, short, simulated = _described(con, table, _UNLISTED)
+    return Trials(
+        protocol=protocol,
+        rows=rows,
+        missing=0,
+        partial=short or bool(protocols.shortfalls(table)),
+        simulated=simulated,
+        train_fingerprint="",  # nothing is trained
+        fingerprint=protocols.fingerprint(table, roles=("test",)),
+    )
+
+
+_PARTIAL = "SELECT bool_or(partial) FROM corpus WHERE corpus IN (SELECT corpus FROM protocol_rows)"
+_UNLISTED = """
+    SELECT bool_or(expected <> found) FROM expected_count c
+    WHERE grade <> 'U' AND EXISTS (FROM protocol_rows r WHERE r.corpus = c.corpus
+                                   AND (c."partition" IS NULL OR c."partition" = r."partition"))"""
+
+
+def _described(con: duckdb.DuckDBPyConnection, table: pa.Table, question: str) -> tuple[pa.Table, bool, bool]:
+    """The trials with what the catalog tells of their utterances; the answer to `question`; are any simulated."""
+    con.register("protocol_rows", table)
+    try:
+        rows = con.sql(
+            "SELECT r.* EXCLUDE (subset), coalesce(r.subset, r.role) AS subset, u.codec, u.vocoder, u.codec_class, "
+            "u.transmission, u.source_corpus, u.gender, u.trim, u.duration_s "
+            "FROM protocol_rows r JOIN utterance u USING (utt_id) ORDER BY r.role, r.subset, r.utt_id, r.variant"
+        ).to_arrow_table()
+        simulated = "SELECT bool_or(simulated) FROM corpus WHERE corpus IN (SELECT corpus FROM protocol_rows)"
+        answers = [bool(con.sql(text).fetchone()[0]) for text in (question, simulated)]
+    finally:
+        con.unregister("protocol_rows")
+    return rows, answers[0], answers[1]
 
 
 def resolve(

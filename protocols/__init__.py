@@ -18,11 +18,13 @@ from protocols.trials import (
     obstacles,
     select,
     shortfalls,
+    tested,
     trials,
 )  # fmt: skip
 from protocols.types import ROLES, Count, Protocol, Reference, Role
 
 __all__ = [
     "ROLES", "SCHEMA", "Count", "Protocol", "Reference", "Role", "Shortfall", "absent_corpora", "add_reference",
-    "counts", "fingerprint", "load", "names", "obstacles", "own", "select", "shortfalls", "trials",
+    "counts", "fingerprint", "load", "names", "obstacles", "own", "select", "shortfalls", "tested",
+    "trials",
 ]  # fmt: skip

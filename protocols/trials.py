@@ -66,14 +66,49 @@ def trials(
             f"python -m ingest {absent[0]} --root DIR (or run on what is there with --partial)"
         )
     rows, found = select(con, protocol, lists=lists, seed=seed)
-    found += [
-        Shortfall(role.role, role.subset, None, None, f"corpus {corpus} not ingested")
-        for role in protocol.roles for corpus in sorted(role.needs & set(absent))
-    ]  # fmt: skip
+    found += _not_ingested(protocol.roles, absent)
     _refuse_overlaps(rows, protocol)
     _refuse_empty(rows, protocol, found)
+    return _noted(rows, found)
+
+
+def tested(
+    con: duckdb.DuckDBPyConnection, protocol: Protocol, *, partial: bool = False, lists: Path | None = None
+) -> pa.Table:
+    """The test trials as the protocol names them, with or without their audio, for scores that others made of it.
+
+    Columns and order as of `trials`, without references. A corpus of the test that is not in the catalog is an error,
+    with partial=True a shortfall; train and dev do not count.
+    """
+    roles = sorted((role for role in protocol.roles if role.role == "test"), key=lambda role: role.subset or "")
+    absent = [name for name in absent_corpora(con, protocol) if any(name in role.needs for role in roles)]
+    if absent and not partial:
+        raise DataError(
+            f"the test of {protocol.name} needs {', '.join(absent)}, not in this catalog; ingest it first, its lists "
+            f"will do: python -m ingest {absent[0]} --root DIR --partial (or go on without it: --partial)"
+        )
+    with con.cursor() as cursor:
+        _register_lists(cursor, protocol, folders(con, protocol, lists), roots(con, protocol))
+        rows = pa.concat_tables(_tested(cursor, role) for role in roles)
+    return _noted(rows, _not_ingested(roles, absent))
+
+
+def _not_ingested(roles: Sequence[Role], absent: Sequence[str]) -> list[Shortfall]:
+    return [
+        Shortfall(role.role, role.subset, None, None, f"corpus {corpus} not ingested")
+        for role in roles for corpus in sorted(role.needs & set(absent))
+    ]  # fmt: skip
+
+
+def _noted(rows: pa.Table, found: Sequence[Shortfall]) -> pa.Table:
     notes = json.dumps([[s.role, s.subset, s.label, s.trials, s.why] for s in found]).encode()
     return rows.replace_schema_metadata({_NOTES: notes})
+
+
+def _tested(cursor: duckdb.DuckDBPyConnection, role: Role) -> pa.Table:
+    rows = pa.concat_tables(_part(cursor, part, index) for index, part in enumerate(role.parts))
+    rows = rows.append_column("weight", pa.array(np.ones(len(rows))))
+    return _columns(role, _sorted(add_reference(cursor, rows, None)))
 
 
 def shortfalls(table: pa.Table) -> list[Shortfall]:

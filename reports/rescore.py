@@ -114,7 +114,7 @@ def _external(
     from ingest import catalog
 
     with catalog.connect(data / "catalog.duckdb") as con:
-        on = cells.trials(con, protocol, partial=partial)
+        on = cells.tested(con, protocol, partial=partial)
         trials = on.role("test").select(list(cells.SCORE_COLUMNS))
         names = _file_names(con, trials)
         table, missing, remarks = match(path, scores, trials, names, partial=partial)

@@ -126,6 +126,27 @@ def test_missing_audio_leaves_the_trials_and_is_counted(tmp_path):
     assert mine == {(role, "bonafide"): 1, (role, "spoof"): 1}
 
 
+def test_the_test_as_published_needs_neither_audio_nor_train():
+    con = synthetic_catalog.connect()
+    protocol = protocols.load("cross_dataset/librisevoc")
+    whole = protocols.trials(con, protocol)
+    named = whole.filter(pc.equal(whole["role"], "test")).select(protocols.SCHEMA.names[:11])
+    con.execute("UPDATE utterance SET audio_present = false, audio_status = 'missing'")
+    con.execute("DELETE FROM utterance WHERE corpus = 'librisevoc'")
+    con.execute("DELETE FROM corpus WHERE corpus = 'librisevoc'")
+    tested = protocols.tested(con, protocol)
+    assert tested.select(named.column_names).equals(named)
+    assert protocols.shortfalls(tested) == []
+    con.execute("DELETE FROM utterance WHERE corpus = 'in_the_wild'")
+    con.execute("DELETE FROM corpus WHERE corpus = 'in_the_wild'")
+    with pytest.raises(DataError, match=r"the test of .* needs in_the_wild.*--partial"):
+        protocols.tested(con, protocol)
+    tested = protocols.tested(con, protocol, partial=True)
+    assert [(s.subset, s.why) for s in protocols.shortfalls(tested)] == [
+        ("in_the_wild", "corpus in_the_wild not ingested")
+    ]
+
+
 def test_an_absent_corpus_is_named_and_partial_goes_on_without_it():
     con = synthetic_catalog.connect()
     con.execute("DELETE FROM corpus WHERE corpus = 'in_the_wild'")

@@ -296,6 +296,23 @@ def test_an_external_run_is_checked_stored_and_shown(data):
     assert "| theirs (external) |" in write(data).read_text()
 
 
+def test_scores_are_matched_to_the_published_list_whatever_audio_is_here(data):
+    whole = rescore(eval_scores(data), data=data, protocol="inner/decro_en")
+    with catalog.connect(data / "catalog.duckdb", read_only=False) as con:
+        con.execute(
+            "UPDATE utterance SET audio_present = false, audio_status = 'missing', duration_s = NULL "
+            "WHERE \"partition\" <> 'eval' OR utt_id LIKE '%3'"
+        )
+    done = rescore(eval_scores(data), data=data, protocol="inner/decro_en")
+    assert done.run_id == whole.run_id
+    assert done.scores.drop_columns("duration_s").equals(whole.scores.drop_columns("duration_s"))
+    assert json.loads((data / "scores" / done.run_id / "run.json").read_text())["partial"] is False
+    with catalog.connect(data / "catalog.duckdb", read_only=False) as con:
+        con.execute("INSERT INTO expected_count VALUES ('decro', 'eval', NULL, NULL, 'spoof', 9, 8, 'V', 'list')")
+    done = rescore(eval_scores(data), data=data, protocol="inner/decro_en")
+    assert json.loads((data / "scores" / done.run_id / "run.json").read_text())["partial"] is True
+
+
 @pytest.mark.parametrize("place", ["scores/.{run_id}.lock", "results.lock"])
 def test_two_of_the_same_file_at_once_store_it_one_after_the_other(data, capsys, place):
     path = eval_scores(data)
