@@ -3,7 +3,7 @@
 import ast
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -166,6 +166,23 @@ def score_keys(rows: pa.Table, *, paired: bool) -> list[tuple]:
     """What the score of each trial hangs on: utterance and variant; its reference too where the detector hears one."""
     names = ("utt_id", "variant", "reference", "reference_mode") if paired else ("utt_id", "variant")
     return list(zip(*(rows[name].to_pylist() for name in names), strict=True))
+
+
+def scored_together(on: Trials, *, paired: bool) -> Iterator[tuple[tuple, pa.Table]]:
+    """What shares its batches when a cell is scored: dev, then each test subset, less the trials of those before it.
+
+    (`score_keys`, the rows of those trials), each trial once. The last bits of a score hang on the batch that it was
+    computed in. So that they hang on nothing but the cell, whatever else is scored by the same command or was by one
+    that was killed, the batches are the cell's own, and cells share only what both would score together anyway.
+    """
+    before: set[tuple] = set()
+    dev, test = on.role("dev"), on.role("test")
+    subsets = (test.filter(pc.equal(test["subset"], name)) for name in pc.unique(test["subset"]).to_pylist())
+    for rows in (dev, *subsets):
+        new = {key: row for row, key in enumerate(score_keys(rows, paired=paired)) if key not in before}
+        before |= new.keys()
+        if new:
+            yield tuple(new), rows.take(list(new.values()))
 
 
 def draws_per_epoch(on: Trials, how: settings.Training) -> int:

@@ -120,11 +120,10 @@ def _score(data: Path, cell: Cell, on: Trials, machine: running.Machine) -> None
     with Reader(data) as reader, devices.taken(machine.device) as device:
         detector, training = running._trained(work, cell, reader, device, distribution.ALONE)
         started = time.perf_counter()
-        scored: dict[tuple, float] = {}
-        diagnosed: dict[str, dict[tuple, float]] = {}
-        number = running._score_new(detector, cell, on, reader, device, scored, diagnosed, distribution.ALONE)
+        columns, number = running._scores(detector, cell, on, reader, device, {}, distribution.ALONE)
         costs = {"score_s": time.perf_counter() - started, "scored_trials": number}
         facts = running._facts(cell, {**training, **costs}, detector, device, running.model_folder(data, cell))
         record.write_run(
-            data, data, cell.run_id, on, scored, curve=[], facts=facts, paired=detector.REFERENCE, diagnosed=diagnosed,
+            data, data, cell.run_id, on, columns.pop("score"), curve=[], facts=facts, paired=detector.REFERENCE,
+            diagnosed=columns,
         )  # fmt: skip

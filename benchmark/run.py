@@ -163,14 +163,12 @@ def _train_and_score(work: _Work, cells: Sequence[Cell], device: str, here: "Sha
     with Reader(work.data) as reader:
         meter = Meter(device)
         detector, training = _trained(work, cells[0], reader, device, here)
-        scored: dict[tuple, float] = {}
-        diagnosed: dict[str, dict[tuple, float]] = {}
+        known: dict[tuple, dict[str, list[float]]] = {}
         for cell in cells:
             started = time.perf_counter()
-            number = _score_new(
-                detector, cell, work.on[cell.protocol], reader, device, scored, diagnosed, here,
-                stored=work.machine.stored,
-            )  # fmt: skip
+            columns, number = _scores(
+                detector, cell, work.on[cell.protocol], reader, device, known, here, stored=work.machine.stored
+            )
             costs = {"score_s": time.perf_counter() - started, "scored_trials": number, **meter.read()}
             meter = Meter(device)  # the next cell starts from here: the training counts once
             if not here.first:
@@ -178,8 +176,8 @@ def _train_and_score(work: _Work, cells: Sequence[Cell], device: str, here: "Sha
             facts = _facts(cell, {**training, **costs}, detector, device, model_folder(work.out, cell))
             facts |= {"processes": here.world, **work.source}
             record.write_run(
-                work.data, work.out, cell.run_id, work.on[cell.protocol], scored,
-                curve=training["curve"], facts=facts, paired=detector.REFERENCE, diagnosed=diagnosed,
+                work.data, work.out, cell.run_id, work.on[cell.protocol], columns.pop("score"),
+                curve=training["curve"], facts=facts, paired=detector.REFERENCE, diagnosed=columns,
             )  # fmt: skip
 
 
@@ -288,27 +286,29 @@ def _loader(
     return loader
 
 
-def _score_new(
-    detector: Any, cell: Cell, on: Trials, reader: Any, device: str, scored: dict[tuple, float],
-    diagnosed: dict[str, dict[tuple, float]], here: "Share", *, stored: bool = True,
-) -> int:  # fmt: skip
-    """Add the scores of dev and test trials that no other cell of this training has had scored; how many.
+def _scores(
+    detector: Any, cell: Cell, on: Trials, reader: Any, device: str, known: dict[tuple, dict[str, list[float]]],
+    here: "Share", *, stored: bool = True,
+) -> tuple[dict[str, dict[tuple, float]], int]:  # fmt: skip
+    """The score of every dev and test trial, and the detector's DIAGNOSTICS: name -> `cells.score_keys` -> value; and
+    how many were computed.
 
-    scored: `cells.score_keys` -> score; diagnosed: of each of the detector's DIAGNOSTICS likewise.
+    known: what is scored together -> values, by name; other cells of this training find there what they share.
     """
     from benchmark.score import score_and_diagnose
 
-    rows = pa.concat_tables([on.role("dev"), on.role("test")])
-    keys = grid.score_keys(rows, paired=detector.REFERENCE)
-    new = {key: index for index, key in enumerate(keys) if key not in scored}  # one row per trial, however shared
-    if new:
-        loader = _loader(detector, rows.take(list(new.values())), cell, reader, device, stored=stored)
-        what = f"{cell.protocol} {cell.detector} scores"
-        values, found = score_and_diagnose(detector, loader, what=what, here=here)
-        scored.update(zip(new, values.tolist(), strict=True))
-        for name, column in found.items():
-            diagnosed.setdefault(name, {}).update(zip(new, column.tolist(), strict=True))
-    return len(new)
+    columns: dict[str, dict[tuple, float]] = {name: {} for name in ("score", *detector.DIAGNOSTICS)}
+    number = 0
+    for keys, rows in grid.scored_together(on, paired=detector.REFERENCE):
+        if keys not in known:
+            loader = _loader(detector, rows, cell, reader, device, stored=stored)
+            what = f"{cell.protocol} {cell.detector} scores"
+            values, found = score_and_diagnose(detector, loader, what=what, here=here)
+            known[keys] = {name: column.tolist() for name, column in {"score": values, **found}.items()}
+            number += len(keys)
+        for name, column in known[keys].items():
+            columns[name].update(zip(keys, column, strict=True))
+    return columns, number
 
 
 def _facts(cell: Cell, costs: dict, detector: Any, device: str, folder: Path) -> dict[str, Any]:

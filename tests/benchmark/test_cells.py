@@ -1,16 +1,25 @@
-"""Which cells share one training: only those whose trainings are the same in everything."""
+"""Which cells share a training, and what is scored together: neither hangs on what else a command does."""
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import synthetic_catalog
+import torch
 
-from benchmark import cells, settings
+from benchmark import cells, run, settings
+from benchmark.detectors.mean_pool import MeanPool
+from benchmark.distribution import ALONE
 
 
 @pytest.fixture(scope="module")
-def on():
-    return cells.trials(synthetic_catalog.connect(ids=10), "inner/decro_en", partial=True)
+def con():
+    return synthetic_catalog.connect(ids=10)
+
+
+@pytest.fixture(scope="module")
+def on(con):
+    return cells.trials(con, "inner/decro_en", partial=True)
 
 
 def cell(on, seed=0, **chosen):
@@ -38,3 +47,48 @@ def test_a_cell_says_which_balance_was_used(on):
     assert cell(changed(on, balance="none")).settings.training.balance == "none"
     assert cell(on, balance="classes").settings.training.balance == "classes"
     assert cell(on, balance="oversample").train_key == cell(on).train_key
+
+
+class Waves:
+    def length(self, utt_id, variant="original"):
+        return 800
+
+    def span(self, utt_id, start, stop, variant="original"):
+        return np.zeros(stop - start, np.float32)
+
+
+class Mates(MeanPool):
+    """Its scores are the batch that they were computed in: what the last bits of any network's hang on."""
+
+    def score_batch(self, batch):
+        return torch.full((len(batch.utt_id),), float(hash(tuple(batch.utt_id)) % 10**9))
+
+
+def scored(con, names):
+    """Scores of the cells of these protocols, one after the other in one command, and how many were computed."""
+    known, made, numbers = {}, {}, []
+    for name in names:
+        found = cells.trials(con, name, partial=True)
+        how = settings.resolve("mean_pool", {"": {"samples": 800, "batch_size": 8}}, clip=None, weights=None)
+        one = cells.cell(name, found, how, 0, True)
+        columns, number = run._scores(Mates(), one, found, Waves(), "cpu", known, ALONE)
+        made[name] = columns["score"]
+        numbers.append(number)
+    return made, numbers
+
+
+LA = ["cross_dataset/asvspoof2019_la", "official/asvspoof2019_la", "official/asvspoof2021_la"]
+
+
+@pytest.mark.parametrize("names", [["inner/decro_zh", "cross_language/decro_zh_en"], LA, LA[::-1]])
+def test_a_score_does_not_hang_on_the_cells_beside(con, names):
+    """After a kill, or in a command of its own, a cell gets the same bytes; what is shared is computed once."""
+    together, numbers = scored(con, names)
+    for name, number in zip(names, numbers, strict=True):
+        alone, all_of_it = scored(con, [name])
+        assert together[name] == alone[name]
+        assert (number < all_of_it[0]) == (name != names[0])
+        found = cells.trials(con, name, partial=True)
+        assert set(alone[name]) == {
+            key for role in ("dev", "test") for key in cells.score_keys(found.role(role), paired=False)
+        }

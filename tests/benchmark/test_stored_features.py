@@ -50,15 +50,15 @@ def outcome(data, name, folder, *, stored):
     how = settings.resolve(name, {name: DETECTORS[name]}, clip=None, weights=None)
     cell = cells.cell(trained_run.PROTOCOL, on, how, 0, True)
     work = run._Work(data, folder, {cell.protocol: on}, run.Machine("cpu", stored=stored), None)
-    threads, scores = torch.get_num_threads(), {}
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         with Reader(data) as shards:
             detector, _ = run._trained(work, cell, shards, "cpu", ALONE)
-            run._score_new(detector, cell, on, shards, "cpu", scores, {}, ALONE, stored=stored)
+            columns, _ = run._scores(detector, cell, on, shards, "cpu", {}, ALONE, stored=stored)
     finally:
         torch.set_num_threads(threads)
-    return {key: value.numpy().tobytes() for key, value in detector.state_dict().items()}, scores
+    return {key: value.numpy().tobytes() for key, value in detector.state_dict().items()}, columns["score"]
 
 
 @pytest.mark.parametrize("name", DETECTORS)
