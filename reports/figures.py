@@ -170,12 +170,12 @@ class _Best:
 
 
 def scores(data: Path, run_id: str, parts: list[str]) -> tuple[np.ndarray, np.ndarray] | None:
-    """(bona fide, spoof) test scores of the named subsets, each utterance once; None without both classes."""
+    """(bona fide, spoof) test scores of the named subsets, each clip and variant once; None without both classes."""
     path = data / "scores" / run_id / "scores.parquet"
     if not path.exists():
         return None
-    named = ["utt_id"] if len(parts) > 1 else []
     try:
+        named = [c for c in ("utt_id", "variant") if c in pq.read_schema(path).names] if len(parts) > 1 else []
         table = pq.read_table(
             path, columns=["subset", "label", "score", *named], read_dictionary=["label"],
             filters=[("role", "=", "test"), ("subset", "in", parts)],
@@ -183,8 +183,8 @@ def scores(data: Path, run_id: str, parts: list[str]) -> tuple[np.ndarray, np.nd
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{path} cannot be read ({error}); delete {path.parent} and run the cell again") from None
     if named:
-        table = table.group_by(["utt_id", "label"], use_threads=False).aggregate([("score", "min")])
-        table = table.rename_columns(["utt_id", "label", "score"])
+        table = table.group_by([*named, "label"], use_threads=False).aggregate([("score", "min")])
+        table = table.rename_columns([*named, "label", "score"])
     label, score = breakdowns.encode(table["label"]), table["score"].to_numpy()
     both = []
     for word in ("bonafide", "spoof"):

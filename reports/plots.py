@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
-from scipy.special import ndtri
+from matplotlib.ticker import LogLocator, NullFormatter
+from scipy.special import ndtr, ndtri
 
 from benchmark.drawing import COLOURS, INK, styled, svg
 from ingest.files import atomic
@@ -21,6 +21,7 @@ DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)
 MARKERS = "osD^vPX*"
 RATES = (0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9)
 POINTS = 160  # of a curve in the drawing
+SLOPE = 0.02  # of both rates at once, from one point to the next, that is drawn as what it is
 LETTER, LEGEND_LETTER = 0.076, 0.068  # inches of a letter, of one in a legend
 FEW = 8  # points that are all named
 NARROWEST = 2.6  # inches that are left to the drawing
@@ -70,14 +71,29 @@ class Det:
 
 
 def det_points(bonafide: np.ndarray, spoof: np.ndarray, points: int = POINTS) -> Det:
-    """Miss and false-alarm rates at thresholds taken evenly in both rates, equal scores never separated."""
+    """Miss and false-alarm rates at thresholds taken evenly in both rates, closer where these are small; equal scores
+    are never separated."""
     b, s = np.sort(bonafide), np.sort(spoof)
-    share = np.linspace(0, 1, points)
+    tail = np.geomspace(RATES[0] / 2, 1 / points, 8)
+    share = np.unique(np.concatenate([np.linspace(0, 1, points), tail, 1 - tail]))
     threshold = np.unique(
         np.concatenate([np.quantile(b, share, method="nearest"), np.quantile(s, share, method="nearest")])
     )
     miss = np.searchsorted(b, threshold) / b.size
     return Det(np.append(miss, 1.0), np.append(1 - np.searchsorted(s, threshold) / s.size, 0.0))
+
+
+def straight(d: Det) -> Det:
+    """The curve with more points along its long slopes: equal scores join two points by a line that is straight in
+    rates, and bent on normal-deviate axes."""
+    part = ndtr(np.linspace(-4, 4, 33))
+    rates = [np.stack([d.miss[:1], d.false_alarm[:1]])]
+    for k in range(d.miss.size - 1):
+        start, end = (np.array([[d.miss[place]], [d.false_alarm[place]]]) for place in (k, k + 1))
+        if np.abs(end - start).min() > SLOPE:
+            rates.append(start + part * (end - start))
+        rates.append(end)
+    return Det(*np.concatenate(rates, axis=1))
 
 
 @styled
@@ -89,7 +105,7 @@ def det(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
     figure, axes = _axes(6.4, 4.2, legend=curves)
     low, high = ndtri(RATES[0]), ndtri(RATES[-1])
     for k, (name, (bonafide, spoof)) in enumerate(curves.items()):
-        d = det_points(bonafide, spoof)
+        d = straight(det_points(bonafide, spoof))
         x, y = (np.clip(ndtri(np.clip(r, 1e-9, 1 - 1e-9)), low, high) for r in (d.false_alarm, d.miss))
         axes.plot(x, y, color=COLOURS[k % 8], linestyle=DASHES[k % 8], linewidth=1.4, label=name)
     axes.plot([low, high], [low, high], color=INK, linewidth=0.6)
@@ -216,6 +232,9 @@ def scatter(points: Sequence[tuple[str, float, float]], *, x: str, y: str = "EER
             axes.annotate(name, (cost, value), xytext=(4, 3), textcoords="offset points", fontsize=7)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(lambda value, _: _short(value))
+    low, high = axes.get_xlim()
+    few = high / low < 30  # fewer than two powers of ten for certain
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set(xlabel=x, ylabel=y)
     return figure

@@ -7,10 +7,12 @@ import xml.etree.ElementTree as ET
 import made_results
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 import trained_run
 from matplotlib.text import Text
+from scipy.special import ndtr
 
 from benchmark import gradcam, metrics
 from ingest.types import DataError
@@ -113,6 +115,33 @@ def test_a_det_curve_crosses_where_the_eer_is():
     assert crossing == pytest.approx(metrics.eer(bonafide, spoof)[0], abs=0.01)
 
 
+@pytest.mark.parametrize("bonafide, spoof", [
+    ([1.0] * 50, [1.0] * 100), ([0.0] * 5 + [1.0] * 45, [0.0] * 60 + [1.0] * 40), ([1.0, 1.0, 2.0], [0.0, 1.0, 2.0]),
+])  # fmt: skip
+def test_a_det_curve_of_equal_scores_is_drawn_through_its_eer(bonafide, spoof):
+    axes = plots.det({"d": (np.array(bonafide), np.array(spoof))}).axes[0]
+    false_alarm, miss = ndtr(axes.lines[0].get_xydata().T)
+    nearest = np.argmin(abs(miss - false_alarm))
+    assert miss[nearest] == pytest.approx(metrics.eer_tie_safe(bonafide, spoof)[0], abs=0.02)
+
+
+def test_a_det_curve_of_few_errors_has_points_there():
+    rng = np.random.default_rng(0)
+    points = plots.det_points(rng.normal(2.75, 1, 20_000), rng.normal(-2.75, 1, 20_000))
+    assert ((points.miss > 0.0005) & (points.miss < 0.005)).sum() > 5
+    assert ((points.false_alarm > 0.0005) & (points.false_alarm < 0.005)).sum() > 5
+
+
+@pytest.mark.parametrize("costs", [(2.5, 7.5), (300_000, 500_000), (300, 310), (90, 4e8)])
+def test_a_cost_axis_has_numbers_however_near_its_points(costs):
+    figure = plots.scatter([("a", costs[0], 10), ("b", costs[1], 5)], x="parameters")
+    figure.draw_without_rendering()
+    axes = figure.axes[0]
+    low, high = axes.get_xlim()
+    named = [tick for tick, label in zip(axes.get_xticks(), axes.get_xticklabels()) if label.get_text()]
+    assert sum(low <= tick <= high for tick in named) >= 2
+
+
 def test_reliability_points_by_hand():
     nine = np.log(9.0)
     predicted, observed = plots.reliability_points(np.array([nine, nine, nine, -nine]), np.array([-nine, nine]))
@@ -146,6 +175,21 @@ def test_scores_are_each_utterance_once(data):
     assert spoof.tolist() == [-2.0, -1.0, 1.5, 2.5]
     assert figures.scores(data, run, ["nothing"]) is None
     assert figures.scores(data, "no-such-run", ["easy"]) is None
+
+
+def test_scores_of_variants_are_not_one_utterance(tmp_path):
+    folder = tmp_path / "scores" / "r"
+    folder.mkdir(parents=True)
+    rows = [
+        (v, f"u{k}", v, label, place + k)
+        for v, place in (("mp3", 0.0), ("opus", 10.0))
+        for k, label in enumerate(("bonafide", "spoof"))
+    ]
+    names = ("subset", "utt_id", "variant", "label", "score")
+    columns = dict(zip(names, map(list, zip(*rows))))
+    pq.write_table(pa.table({"role": ["test"] * 4, **columns}), folder / "scores.parquet")
+    bonafide, spoof = figures.scores(tmp_path, "r", ["mp3", "opus"])
+    assert (bonafide.tolist(), spoof.tolist()) == ([0.0, 10.0], [1.0, 11.0])
 
 
 def test_long_score_lists_are_thinned(data, monkeypatch):
