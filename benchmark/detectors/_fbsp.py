@@ -23,7 +23,8 @@ class Fbsp(nn.Module):
     Row k is exp(-i fc t) sinc(fb t / m)^m sqrt(fb) / sqrt(2048) over t in [-pi, pi], with m, fb and fc learned
     (they start at 0, 1 and k). The gradient of each of the three is divided by its largest magnitude. Frames:
     1654 samples under a periodic Blackman-Harris window, hop 561, 1 + ceil((samples - 1654) / 561) of them, the
-    clip zero-padded evenly at both ends.
+    clip zero-padded evenly at both ends. In float32 even where the network behind it is not: the power of speech goes
+    below what float16 holds, and the floor with it.
     """
 
     def __init__(self) -> None:
@@ -47,7 +48,11 @@ class Fbsp(nn.Module):
         return torch.stack([magnitude * phase.cos(), magnitude * phase.sin()])
 
     def forward(self, wave: torch.Tensor) -> torch.Tensor:
-        x = frames(wave)
+        with torch.autocast(wave.device.type, enabled=False):
+            return self._decibels(frames(wave.float()))
+
+    def _decibels(self, x: torch.Tensor) -> torch.Tensor:
+        """(batch, frame, 1654) -> (batch, 3, 341, frame)."""
         kernel = self.kernel(USED, _LEFT, FRAME).flatten(0, 1)  # the padding of a frame meets zeros only
         real, imaginary = (x @ kernel.T).transpose(1, 2).chunk(2, 1)  # (batch, row, frame)
         power = real.square() + imaginary.square()

@@ -54,6 +54,15 @@ def test_frames_pad_the_odd_sample_on_the_right():
     assert found[0, -1, -110] > 0
 
 
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+def test_the_spectrogram_of_a_quiet_clip_keeps_its_numbers_in_half_precision(kind):
+    """At the comparison paper's scale speech lies 90 dB down: its power is nothing in float16."""
+    layer, wave = Fbsp(), 1e-6 * waves(48_000)[:1]
+    with torch.autocast("cpu", kind):
+        found = layer(wave)
+    assert torch.equal(found, layer(wave)) and bool(found.isfinite().all())
+
+
 def test_gradients_of_the_kernel_parameters_have_unit_maximum():
     layer = Fbsp()
     torch.nn.init.constant_(layer.m, 0.5)
