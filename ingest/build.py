@@ -84,7 +84,7 @@ def ingest_corpus(
                 *(("note", None, note) for note in (*notes, *matched.notes)),
                 *missing_findings(absent),
                 *corrupt_findings(table["path"], measured["fault"].take(table["measured"])),
-                *(("extra", path, "in no protocol file") for path in extra),
+                *extra_findings(extra),
             ],
         )
         short = bool(absent or faults.num_rows or any(one.short for one in compared))
@@ -267,6 +267,11 @@ def findings(corpus: Corpus, rows: Iterable[tuple[str, str | None, str]]) -> pa.
 def missing_findings(absent: Iterable[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
     """What checks.missing() tells, as rows (kind, path, detail)."""
     return [("missing", first, f"{what}; unpack {cure}" if cure else what) for first, what, cure in absent]
+
+
+def extra_findings(paths: Iterable[str]) -> list[tuple[str, str, str]]:
+    """Files that are in no row, as rows (kind, path, detail)."""
+    return [("extra", path, "in no protocol file") for path in paths]
 
 
 def corrupt_findings(paths: pa.ChunkedArray, faults: pa.ChunkedArray) -> list[tuple[str, str, str]]:

@@ -46,12 +46,14 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of one corpus: files seen, files decoded again, problems."""
+    """What became of one corpus: files seen, files decoded again, problems, and the files of no row."""
 
     corpus: str
     files: int
     decoded: int
     problems: tuple[Problem, ...]
+    extra: int
+    first_extra: str | None
 
 
 def main(data: Path, names: Sequence[str], *, deep: bool, jobs: int | None, as_json: bool) -> int:
@@ -68,6 +70,8 @@ def main(data: Path, names: Sequence[str], *, deep: bool, jobs: int | None, as_j
             print(f"{verdict.corpus}: {verdict.files} files, {verdict.decoded} decoded, {said}")
             for one in verdict.problems:
                 print(f"  {one.kind}: {one.count} (first: {one.first}); {one.cure}")
+            if verdict.extra:
+                print(f"  extra: {verdict.extra} (first: {verdict.first_extra}); no rows: ingest again if they are due")
     return int(bad)
 
 
@@ -94,10 +98,12 @@ def verify(name: str, data: Path, *, deep: bool = False, jobs: int | None = None
         rotten = _rotten(known, stale, again, swept) if deep else []
         if stale.any() or gone.any():
             _update(data, corpus, known, matched, stale, gone, again, swept)
+        extra = files.take(matched.extra)["path"].to_pylist()
+        _keep_extra(data, corpus, extra)
         sweep.forget(data / "ingest" / name)
     with catalog.connect(data / "catalog.duckdb") as con:
         found = [*problems(con, corpus), *rotten]
-    return Verdict(name, int(present.sum()), swept.num_rows, tuple(found))
+    return Verdict(name, int(present.sum()), swept.num_rows, tuple(found), len(extra), extra[0] if extra else None)
 
 
 def problems(con: duckdb.DuckDBPyConnection, corpus: Corpus) -> list[Problem]:
@@ -216,6 +222,19 @@ def _update(
             [short, build.fingerprint(utterances), corpus.name],
         )
         con.execute("COMMIT")
+
+
+def _keep_extra(data: Path, corpus: Corpus, paths: Sequence[str]) -> None:
+    """Let the catalog know the files of no row as they are now, where they are not as they were."""
+    known = "SELECT path FROM finding WHERE corpus = ? AND kind = 'extra' ORDER BY rowid"
+    with catalog.connect(data / "catalog.duckdb") as con:
+        before = [path for (path,) in con.execute(known, [corpus.name]).fetchall()]
+    if before != paths:
+        with catalog.connect(data / "catalog.duckdb", read_only=False) as con:
+            con.execute("BEGIN")
+            con.execute("DELETE FROM finding WHERE corpus = ? AND kind = 'extra'", [corpus.name])
+            build.insert(con, "finding", build.findings(corpus, build.extra_findings(paths)))
+            con.execute("COMMIT")
 
 
 def _columns(rows: pa.Table) -> dict[str, pa.ChunkedArray]:

@@ -85,6 +85,21 @@ def test_a_file_that_vanished_is_missing_and_one_that_came_back_is_not(data, roo
     assert whole_corpus.everything(data) == before
 
 
+def test_files_of_no_row_are_told_as_they_are_now(data, root, capsys):
+    for name in ("99.wav", "98.wav"):
+        whole_corpus.noise(root / f"release_in_the_wild/{name}", 99)
+    for _ in range(2):
+        assert verify.main(data, [], deep=False, jobs=1, as_json=False) == 0
+        assert "extra: 2 (first: release_in_the_wild/98.wav); no rows" in capsys.readouterr().out
+        assert [row["path"] for row in query(data, "FROM finding WHERE kind = 'extra' ORDER BY path")] == [
+            "release_in_the_wild/98.wav", "release_in_the_wild/99.wav"
+        ]  # fmt: skip
+    (root / "release_in_the_wild/98.wav").unlink()
+    assert verify.verify(WILD, data, jobs=1).extra == 1
+    code, (corpus,) = said(data, capsys)
+    assert code == 0 and [(one["kind"], one["count"]) for one in corpus["findings"]] == [("extra", 1)]
+
+
 def test_damaged_files_are_decoded_again_and_named(data, root):
     clip(root, 2).write_bytes(b"")
     whole = clip(root, 3).read_bytes()
