@@ -174,6 +174,9 @@ def _protocol(name: str, path: Path, table: dict) -> Protocol:
     twice = [subset for subset in subsets if subsets.count(subset) > 1]
     if twice:
         raise DataError(f"{place} [test.{twice[0]}]: comes twice; put a {{word}} of its `for` into its name")
+    both = sorted(set(table.get("averages", {})) & set(table.get("pooled", {})))
+    if both:
+        raise DataError(f"{place}: {both[0]} is a name in [averages] and in [pooled]; one of them needs another")
     clip = table.get("clip")
     if not (clip is None or (isinstance(clip, int) and clip > 0)):
         raise DataError(f"{place}: clip is a number of samples, not {clip!r}")

@@ -108,6 +108,7 @@ def test_published_protocols_have_their_ids():
         (("[train]", "metrics = ['err']\n[train]"), r"unknown metric 'err'; did you mean eer"),
         (("[train]", "declares = ['sorce: x']\n[train]"), r"unknown kind of overlap 'sorce'; did you mean source"),
         (("[train]", "[averages]\naverage = ['evil']\n[train]"), r"\[averages\] average: unknown subset 'evil'"),
+        (("[train]", "[averages]\nall = ['eval']\n[pooled]\nall = ['eval']\n[train]"), r"all is a name in \[averages\] and"),
         (("[train]", "[train"), r"inner/mine\.toml: not valid TOML"),
         (("title = ", "like = 'inner/librisevok'\ntitle = "), r"unknown protocol 'inner/librisevok'; did you mean inner/lib"),
         (("title = ", "like = 'inner/mine'\ntitle = "), r"goes round in a circle"),
