@@ -124,6 +124,8 @@ def resolve(
             config["samples"] = clip
             laid_out = _lay_out(name, config, own)
     spec = replace(laid_out.input, **{key: chosen[key] for key in INPUT_KEYS if key in chosen})
+    if "samples" in chosen and spec.samples != type(laid_out).INPUT.samples:
+        _check_length(name, laid_out, spec)
     wanted = {key: value for key, value in chosen.items() if key in _DEFAULTS}
     training = {**_DEFAULTS, **laid_out.TRAINING, **wanted}
     if "phases" not in wanted:  # what the user sets holds in every phase of the recipe
@@ -169,6 +171,45 @@ def _lay_out(name: str, config: Mapping[str, Any], own: Mapping[str, Any]) -> An
     classes = {"attacks": ["a", "b"]} if "attacks" in own and "attacks" not in config else {}
     with torch.device("meta"):
         return detectors.build(name, **offline, **classes, **config)
+
+
+def _check_length(name: str, network: Any, spec: Any) -> None:
+    """Raise DataError for a clip length that the network cannot take.
+
+    network: laid out without numbers, so that shapes alone are looked at; a small one where its front end needs some.
+    """
+    own = type(network).INPUT.samples
+    if spec.samples is None or own is None:
+        return
+    for form in (lambda: network.to("meta"), lambda: _small(name)):
+        made = form().eval()
+        if _refusal(made, spec, own) is None:
+            if reason := _refusal(made, spec, spec.samples):
+                raise DataError(f"{name} cannot hear clips of {spec.samples} samples ({reason}); its own are of {own}")
+            return
+
+
+def _small(name: str) -> Any:
+    import torch
+
+    cls = detectors.get(name)
+    with torch.random.fork_rng(devices=[]):
+        return detectors.build(name, **{**cls.OFFLINE, **cls.SMALL})
+
+
+def _refusal(network: Any, spec: Any, samples: int) -> str | None:
+    """What the network says of a clip of so many samples; None: nothing."""
+    import torch
+
+    from features import extractors
+
+    x = extractors.get(spec.feature, **spec.params).extract(torch.zeros(1, samples))
+    try:
+        with torch.no_grad():
+            network.score(x.to(next(network.parameters(), x).device))
+    except (RuntimeError, ValueError, IndexError) as error:
+        return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return None
 
 
 def _typed(name: str, values: Mapping[str, Any]) -> Training:

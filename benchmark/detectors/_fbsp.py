@@ -48,7 +48,7 @@ class Fbsp(nn.Module):
         return torch.stack([magnitude * phase.cos(), magnitude * phase.sin()])
 
     def forward(self, wave: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(wave.device.type, enabled=False):
+        with torch.autocast("cpu" if wave.is_meta else wave.device.type, enabled=False):
             return self._decibels(frames(wave.float()))
 
     def _decibels(self, x: torch.Tensor) -> torch.Tensor:

@@ -20,6 +20,7 @@ REFERENCES = ("real", "zero", "silence", "self", "none")
 COMBINATIONS = ("attention", "difference", "concatenation")
 NORMS = ("utterance", "batch")
 TRAIN_SAMPLES = 64_000
+FRAME = 400  # samples: what one frame of the backbone hears
 EPSILON = 1e-5
 
 
@@ -96,8 +97,11 @@ class Rat(Detector):
         return {**self.TRAINING, "phases": [first, second]}
 
     def layers(self, wave: torch.Tensor) -> torch.Tensor:
-        """(batch, sample) wave -> (layer, batch, frame, width) raw outputs of the transformer layers."""
-        return self.extractor.layer_outputs(self.normalised(wave))
+        """(batch, sample) wave -> (layer, batch, frame, width) raw outputs of the transformer layers.
+
+        A wave too short for one frame is followed by zeros.
+        """
+        return self.extractor.layer_outputs(functional.pad(self.normalised(wave), (0, max(0, FRAME - wave.shape[1]))))
 
     def normalised(self, wave: torch.Tensor) -> torch.Tensor:
         """Zero mean and unit variance: per utterance without the zeros that fill it up, or over the whole batch."""
@@ -196,7 +200,7 @@ class Rat(Detector):
         if self.reference == "self":
             return test
         if self.reference == "silence":
-            return self.extractor.layer_outputs(torch.zeros_like(wave))
+            return self.layers(torch.zeros_like(wave))
         if self.reference == "zero" or reference is None:
             return None
         return self.layers(reference)

@@ -1,6 +1,7 @@
 """Settings: who overrides whom, and what a mistyped --set is told."""
 
 import pytest
+import torch
 
 from benchmark import detectors, settings
 from ingest.types import DataError
@@ -44,6 +45,25 @@ def test_the_protocol_fixes_the_clip_unless_the_user_does():
 def test_bad_settings_are_named(chosen, message):
     with pytest.raises(DataError, match=message):
         resolve(**chosen)
+
+
+@pytest.mark.parametrize(
+    ("name", "samples"),
+    [("aasist", 2_000), ("rawnet2", 3_000), ("rawnet2_s", 64_600), ("sfatnet", 64_600), ("ctrsvdd_lfcc", 48_000),
+     ("wavlm_ft", 300)],
+)  # fmt: skip
+def test_a_length_that_the_network_cannot_take_is_named_before_it_is_met(name, samples):
+    with pytest.raises(DataError, match=rf"^{name} cannot hear clips of {samples} samples \(.+\); its own are of \d+$"):
+        resolve(name, samples=samples)
+
+
+@pytest.mark.parametrize(
+    ("name", "samples"), [("aasist", 4_000), ("ctrsvdd_raw", 48_000), ("sfatnet", 47_990), ("rat", 64_000)]
+)
+def test_other_lengths_that_it_can_are_taken_and_no_number_is_drawn_for_it(name, samples):
+    state = torch.random.get_rng_state()
+    assert resolve(name, samples=samples).input["samples"] == samples
+    assert torch.equal(torch.random.get_rng_state(), state)
 
 
 def test_parse_scopes_and_values():

@@ -67,6 +67,15 @@ def test_a_score_does_not_depend_on_batch_mates_or_padding():
     assert not torch.allclose(batch_wide.score(pair)[:1], batch_wide.score(alone), rtol=1e-2)
 
 
+@pytest.mark.parametrize("config", [{}, {"reference": "silence"}, {"reference": "none"}], ids=str)
+@torch.inference_mode()
+def test_a_clip_shorter_than_a_frame_is_scored(config):
+    detector = _small(**config).eval()
+    for samples in (1, 50, 399):
+        assert bool(detector.score(_waves(2, samples)).isfinite().all())
+    assert bool(detector.score(_waves(2), *([_waves(2, 300)] if not config else [])).isfinite().all())
+
+
 def test_padded_frames_are_left_out_of_the_pooling_when_scoring():
     detector = _small().eval()
     wave = torch.zeros(2, 1000)
