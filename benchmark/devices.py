@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ingest.types import DataError
+from shards.device import check_device
 
 
 def device_of(word: str) -> str:
     """The device a word means here: `auto` is the GPU where there is one, else the CPU.
 
-    Raises DataError if a CUDA device is named and none is visible.
+    Raises DataError if torch cannot compute on it: a CUDA device is named and none is visible, an unknown word.
     """
     import torch
 
@@ -21,6 +22,7 @@ def device_of(word: str) -> str:
         return "cuda" if torch.cuda.is_available() else "cpu"
     if word.startswith("cuda") and not torch.cuda.is_available():
         raise DataError(f"--device {word}: no CUDA device is visible here; use --device cpu")
+    check_device(word)
     return word
 
 

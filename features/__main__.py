@@ -16,6 +16,7 @@ from ingest import parallel
 from ingest.catalog import ingested
 from ingest.cli import Parser, add_data, run
 from ingest.types import DataError
+from shards.device import check_device
 
 EXAMPLE = """examples:
   python -m features list
@@ -55,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _compute(options: argparse.Namespace) -> int:
     from features.compute import Recipe, compute_corpus
 
-    _check_device(options.device)
+    check_device(options.device)
     recipe = Recipe.of(
         options.feature or "logmel", options.preset, _changes(options.changes), options.dtype, options.device
     )
@@ -81,7 +82,7 @@ def _plan(options: argparse.Namespace) -> int:
     from features import extractors
     from features.budget import audio_amount, cost
 
-    _check_device(options.device)
+    check_device(options.device)
     seconds, clips, audio_bytes = audio_amount(options.data, options.only)
     if not clips:
         raise DataError(f"{options.only or 'the catalog'} has no audio (see python -m ingest status)")
@@ -137,15 +138,6 @@ def _changes(pairs: Sequence[str]) -> dict[str, Any]:
         except ValueError:  # no JSON, or a number of thousands of digits
             changes[key] = value
     return changes
-
-
-def _check_device(device: str) -> None:
-    import torch
-
-    try:
-        torch.zeros(1, device=device).cpu()  # which a device without values (meta) cannot
-    except (RuntimeError, AssertionError) as error:
-        raise DataError(f"device {device!r} cannot be used ({str(error).splitlines()[0]}); try --device cpu") from None
 
 
 if __name__ == "__main__":

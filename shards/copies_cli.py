@@ -11,6 +11,7 @@ from ingest.cli import Parser, add_data
 from ingest.types import DataError
 from shards import variant_plan, variants
 from shards.clip import AUDIO_CODECS
+from shards.device import check_device
 from shards.writer import MAX_BYTES
 
 _VARIANTS = """examples:
@@ -71,7 +72,7 @@ def make_vocals(argv: Sequence[str] | None = None) -> int:
         raise DataError(f"--batch takes a number from 1 on, not {options.batch}")
     from shards import vocals
 
-    vocals.check_device(options.device)
+    check_device(options.device)
     model = vocals.find(options.model, options.weights)
     for corpus in _singing(options.data) if options.corpus == "all" else [options.corpus]:
         done = vocals.write_vocals(

@@ -100,16 +100,6 @@ def write_vocals(
     }  # fmt: skip
 
 
-def check_device(device: str) -> None:
-    """Raises DataError if torch cannot use the device."""
-    import torch
-
-    try:
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise DataError(f"--device {device} cannot be used ({str(error).splitlines()[0]}); try --device cpu") from None
-
-
 def find(name: str, weights: Path | None = None) -> Model:
     """The model of that name, from the folder `weights` or from a download cache; or the one in the folder `name`.
 

@@ -146,8 +146,8 @@ def test_list_and_plan(data, capsys):
         (["tiny", "--set", "preset=ctrsvdd"], "choose it with --preset NAME"),
         (["other"], "other has no shards .*; run: python -m shards other"),
         (["tiny", "--variant", "mp3-16k"], "tiny has no shards of variant 'mp3-16k'"),
-        (["tiny", "--device", "abacus"], "device 'abacus' cannot be used"),
-        (["tiny", "--device", "meta"], "device 'meta' cannot be used"),
+        (["tiny", "--device", "abacus"], "--device abacus cannot be used"),
+        (["tiny", "--device", "meta"], "--device meta cannot be used"),
         (["tiny", "--feature", "logspec", "--set", "floor=-1.0"], r"logspec: floor -1\.0 is not within"),
     ],
 )
