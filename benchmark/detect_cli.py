@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmark import verdicts
 from benchmark.verdicts import COLUMNS, FORMS
-from ingest.cli import Parser, add_data, printable
+from ingest.cli import THREADS, Parser, add_data, printable, whole
 from ingest.progress import Progress
 from ingest.types import DataError
 
@@ -72,12 +72,14 @@ def _add_detect(detect: Parser) -> None:
     detect.add_argument("--vocals", metavar="MODEL", nargs="?", const="htdemucs",
                         help="hear the singing voice alone, separated by Demucs (default: htdemucs)")  # fmt: skip
     detect.add_argument("--vocals-weights", type=Path, metavar="DIR", help="folder of the separator's weights")
-    detect.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: one per core)")
+    detect.add_argument("--threads", type=whole(THREADS), metavar="N", help="CPU threads (default: one per core)")
 
 
 def _detect(arguments: argparse.Namespace) -> int:
     if arguments.out is not None and arguments.out.suffix not in FORMS:
         raise DataError(f"--out {arguments.out}: the extension says the format, one of {', '.join(FORMS)}")
+    if arguments.out is not None and arguments.out.is_dir():
+        raise DataError(f"--out {arguments.out} is a folder; name a file in it")
     _check(arguments)
     paths = found(arguments.files)
     detector = _detector(arguments)
@@ -91,7 +93,7 @@ def _detect(arguments: argparse.Namespace) -> int:
                 row = _judged(detector, path)
                 if kept:
                     kept.add(path, row)
-            print(printable(_line(row, detector.trained.remarks)), flush=True)
+            progress.say(printable(_line(row, detector.trained.remarks)))
             failed, first = failed + bool(row["error"]), first or row["error"]
             progress.add()
         if kept:
@@ -158,13 +160,9 @@ def _separator(arguments: argparse.Namespace) -> Any:
 
 
 def set_threads(threads: int | None) -> None:
-    """Let PyTorch use so many CPU threads, by default one per core. Raises DataError below one."""
-    import os
-
+    """Let PyTorch use so many CPU threads, by default one per core."""
     import torch
 
-    if threads is not None and threads < 1:
-        raise DataError(f"--threads {threads} is not a number of threads")
     torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
 
 
@@ -186,6 +184,8 @@ def found(words: Sequence[str]) -> list[Path]:
             matches = sorted(Path(match) for match in glob.glob(word, recursive=True) if not os.path.isdir(match))
         else:
             matches = [Path(word)]
+        if not word:
+            raise DataError("a FILE is empty: the variable that it came from has no value?")
         if not any(map(os.path.lexists, matches)):
             nothing.append(f"{word}: {'no such file' if matches else 'no audio file there'}")
         for path in matches or [Path(word)]:

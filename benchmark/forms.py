@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ingest.cli import Parser, add_data
+from ingest.cli import THREADS, Parser, add_data, whole
 from ingest.types import DataError
 
 
@@ -91,7 +91,7 @@ def add(commands: Any, examples: str) -> None:
     command.add_argument("--weights", type=Path, metavar="FILE", help="default: random ones")
     command.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="settings")
     command.add_argument("--every", type=int, default=1, metavar="N", help="take every N-th clip (default: all)")
-    command.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
+    command.add_argument("--threads", type=whole(THREADS), metavar="N", default=1, help="CPU threads (default: 1)")
     command.set_defaults(does=_compare)
 
 
@@ -100,9 +100,8 @@ def _compare(arguments: Any) -> int:
 
     from benchmark import detectors, settings
 
-    for name in ("every", "threads"):
-        if getattr(arguments, name) < 1:
-            raise DataError(f"--{name} {getattr(arguments, name)} is not a positive number")
+    if arguments.every < 1:
+        raise DataError(f"--every {arguments.every} is not a positive number")
     name = arguments.detector
     how = settings.resolve(name, settings.parse(arguments.set, detectors.names()), clip=None, weights=None)
     torch.set_num_threads(arguments.threads)

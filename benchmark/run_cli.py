@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ingest.cli import Parser, add_data
+from ingest.cli import THREADS, Parser, add_data, whole
 from ingest.files import lock, sha256
 from ingest.parallel import add_jobs, chosen
 from ingest.types import DataError, nearest
@@ -32,7 +32,9 @@ def add(commands: Any, examples: str) -> None:
             _add_machine(command)
             _add_parts(command)
     commands.choices["plan"].add_argument("--json", action="store_true", help="for scripts")
-    commands.choices["plan"].add_argument("--jobs", type=int, metavar="N", help="cells at once (default: one per core)")
+    commands.choices["plan"].add_argument(
+        "--jobs", type=whole(THREADS), metavar="N", help="cells at once (default: one per core)"
+    )
     again = commands.add_parser("reproduce", help="repeat a run from its record and compare", epilog=examples)
     again.set_defaults(does=_reproduce)
     add_data(again)
@@ -72,7 +74,7 @@ def _add_grid(command: Parser) -> None:
     command.add_argument("--detector", "--detectors", **MANY, metavar="NAME",
                          help=f"default: {' '.join(DEFAULT_DETECTORS)}")  # fmt: skip
     command.add_argument("--seed", **MANY, type=int, metavar="N", help="default: 0")
-    command.add_argument("--seeds", type=int, metavar="N", help="seeds 0 to N-1")
+    command.add_argument("--seeds", type=whole(10_000), metavar="N", help="seeds 0 to N-1")
     command.add_argument("--set", **MANY, default=[], metavar="KEY=VALUE", help="a setting; DETECTOR.KEY=VALUE for one")
     command.add_argument("--weights", type=Path, metavar="FILE", help="run: start from it; score: score with it")
     command.add_argument("--grid", metavar="NAME", help="cells of a grid file, e.g. ablation/fd_add_loss_weights")
@@ -80,7 +82,9 @@ def _add_grid(command: Parser) -> None:
 
 def _add_machine(command: Parser) -> None:
     command.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N (default: auto)")
-    command.add_argument("--threads", type=int, default=1, help="CPU threads per cell (default: 1)")
+    command.add_argument(
+        "--threads", type=whole(THREADS), metavar="N", default=1, help="CPU threads per cell (default: 1)"
+    )
 
 
 def _add_parts(command: Parser) -> None:
@@ -93,7 +97,7 @@ def _add_parts(command: Parser) -> None:
                          help="compute features even where stored ones are the same to the bit")  # fmt: skip
     command.add_argument("--part", type=_part, default=(1, 1), metavar="I/N",
                          help="only every N-th training, from the I-th on; collects nothing")  # fmt: skip
-    command.add_argument("--slurm", type=int, dest="print_slurm", metavar="N",
+    command.add_argument("--slurm", type=whole(100_000), dest="print_slurm", metavar="N",
                          help="run nothing; print a script that submits N array tasks")  # fmt: skip
     command.add_argument("--slurm-options", default="", metavar="WORDS", help="for sbatch, e.g. '--gres=gpu:1'")
 

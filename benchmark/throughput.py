@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmark import detectors
 from ingest import memory
-from ingest.cli import Parser, add_data
+from ingest.cli import THREADS, Parser, add_data, whole
 from ingest.files import atomic, lock
 from ingest.types import DataError, nearest
 
@@ -211,7 +211,7 @@ def add(commands: Any, examples: str) -> None:
     command.add_argument("--detector", **many, help="default: all")
     command.add_argument("--form", **many, help=f"{', '.join(FORMS)} (default: fast)")
     command.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N (default: auto)")
-    command.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
+    command.add_argument("--threads", type=whole(THREADS), metavar="N", default=1, help="CPU threads (default: 1)")
     command.add_argument("--batch", type=int, default=4, metavar="N", help="clips in a batch (default: 4)")
     command.add_argument("--samples", type=int, metavar="N", help="clip length (default: the detector's own)")
     command.add_argument("--seconds", type=float, default=3.0, help="time for each figure (default: 3)")
@@ -223,7 +223,7 @@ def _measure(arguments: Any) -> int:
     from benchmark import results
     from benchmark.devices import device_of
 
-    for name in ("threads", "batch", "samples"):
+    for name in ("batch", "samples"):
         if getattr(arguments, name) is not None and getattr(arguments, name) < 1:
             raise DataError(f"--{name} {getattr(arguments, name)} is not a positive number")
     rows = measure_all(

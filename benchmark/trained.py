@@ -60,6 +60,9 @@ def run_folder(data: Path, run: str | Path) -> Path:
 
 def newest_run(data: Path, detector: str) -> str:
     """The one finished trained run of a detector below DATA; DataError naming them if there are several or none."""
+    from benchmark import detectors
+
+    detectors.get(detector)  # an unknown word
     found = []
     for path in sorted((data / "scores").glob("*/run.json")):
         about = recorded.run(path.parent)
@@ -167,10 +170,10 @@ def recalibrated(trained: Trained, on: str | Path, data: Path) -> Trained:
     path = Path(on)
     if not path.is_file():
         folder = run_folder(data, on)
-        _check_same(trained, recorded.run(folder), folder.name)
+        _check_same(trained, recorded.run(folder), folder)
         path = folder / "scores.parquet"
     elif (path.parent / "run.json").is_file():
-        _check_same(trained, recorded.run(path.parent), path.parent.name)
+        _check_same(trained, recorded.run(path.parent), path.resolve().parent)
     source = path.parent.name if path.name == "scores.parquet" and path.parent.name else path.name
     calibration, why = on_dev(path, source=source)
     if calibration is None:
@@ -192,17 +195,26 @@ def on_dev(path: Path, *, source: str) -> tuple[Calibration | None, tuple[str, .
         return None, (f"not calibrated: {error}",)
 
 
-def _check_same(trained: Trained, about: Mapping[str, Any], run: str) -> None:
+def _check_same(trained: Trained, about: Mapping[str, Any], folder: Path) -> None:
+    run = folder.name
     if about.get("detector") != trained.detector:
         raise DataError(f"{run} scored {about.get('detector')}, not {trained.detector}: it calibrates nothing here")
-    theirs = (about.get("config") or {}).get("weights")
     ours = trained.provenance.get("weights_sha256")
-    if about.get("trained") and about.get("run_id") != trained.provenance.get("run_id"):
-        same = about.get("train_key") is not None and about.get("train_key") == trained.provenance.get("train_key")
+    if not about.get("trained"):
+        same = (about.get("config") or {}).get("weights") == ours
+    elif about.get("run_id") == trained.provenance.get("run_id"):
+        same = True
     else:
-        same = about.get("trained") or theirs == ours
+        key = about.get("train_key")
+        same = isinstance(key, str) and (key == trained.provenance.get("train_key") or _made(folder, key) == ours)
     if not same:
         raise DataError(f"{run} scored {trained.detector} with other weights: its scores calibrate nothing here")
+
+
+def _made(folder: Path, key: str) -> str | None:
+    """The sha256 of the weights that the run in this folder was scored with, if they are still beside it."""
+    path = inside(folder.parent.parent / "models", key) / WEIGHTS
+    return sha256(path) if path.is_file() else None
 
 
 class _Training:

@@ -1,6 +1,7 @@
 """What every `python -m <stage>` shares: --data, exit codes 0 / 1 / 2, and errors in one line."""
 
 import argparse
+import io
 import os
 import signal
 import sys
@@ -12,6 +13,8 @@ from pathlib import Path
 from ingest import early
 from ingest.files import refusal
 from ingest.types import DataError
+
+THREADS = 1024  # the most that a machine is asked for
 
 
 class Parser(argparse.ArgumentParser):
@@ -33,6 +36,17 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def whole(most: int) -> Callable[[str], int]:
+    """The type of an option that takes a whole number from 1 to `most`."""
+
+    def number(text: str) -> int:
+        if not text.strip().isdecimal() or len(text) > 100 or not 1 <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"takes a whole number from 1 to {most}, not {text[:100]!r}")
+        return int(text)
+
+    return number
+
+
 def printable(text: str) -> str:
     """One line without control characters: what a file from outside is quoted with must not steer the terminal."""
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in " ".join(text.split()))
@@ -51,6 +65,7 @@ def run(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str] 
     """
     ended: list[int] = []
     code: int | str | None
+    _open_streams()
     _listen(ended)
     warnings.filterwarnings(
         "ignore", r"\d+ tasks (which|have been)", UserWarning
@@ -78,6 +93,21 @@ def run(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str] 
     if not ended and threading.current_thread() is threading.main_thread():
         early.listen()  # what is left to do at exit is no work of the command's
     sys.exit(code)
+
+
+def _open_streams() -> None:
+    """Let everything be printed: to nowhere where a stream is closed (`>&-`), as \\xf6 what its encoding lacks.
+
+    Of a closed stream the number goes to the next file that is opened, so nowhere is opened first.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(number, True)
+    os.close(number)
+    sys.stdin = sys.stdin or open(os.devnull)  # noqa: SIM115
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):  # stderr is so anyway
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 PATIENCE_S = 10.0  # for what a command cleans up when it is interrupted

@@ -29,6 +29,14 @@ class Progress:
             self._said = time.monotonic()
             print(self._line(), file=sys.stderr, flush=True)
 
+    def say(self, line: str) -> None:
+        """Print a line of what the command gives, to stdout; a bar on the same terminal makes room for it."""
+        if self._bar is not None:
+            tqdm.write(line, file=sys.stdout)
+            sys.stdout.flush()
+        else:
+            print(line, flush=True)
+
     def _line(self) -> str:
         spent = time.monotonic() - self._started
         rate = self.done / spent if spent else 0.0

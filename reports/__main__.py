@@ -11,7 +11,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from ingest.cli import Parser, add_data, run
+from ingest.cli import Parser, add_data, run, whole
 from reports import cards_cli
 
 EXAMPLES = """examples:
@@ -79,7 +79,7 @@ def _add_compare(commands) -> None:  # noqa: ANN001
     command.add_argument("first", metavar="RUN_ID")
     command.add_argument("second", metavar="RUN_ID")
     add_data(command)
-    command.add_argument("--replicates", type=int, default=1000, metavar="N", help="default: 1000")
+    command.add_argument("--replicates", type=whole(1_000_000), default=1000, metavar="N", help="default: 1000")
     command.add_argument("--format", choices=FORMATS, default="table")
 
 
@@ -135,12 +135,9 @@ def _sql(arguments: Namespace) -> int:
 
 
 def _compare(arguments: Namespace) -> int:
-    from ingest.types import DataError
     from reports import sql
     from reports.compare import compare
 
-    if arguments.replicates < 1:
-        raise DataError(f"--replicates {arguments.replicates} is not a positive number")
     table, remarks = compare(arguments.data, arguments.first, arguments.second, replicates=arguments.replicates)
     sql.write(table, arguments.format, None)
     for remark in remarks:

@@ -22,6 +22,7 @@ from ingest.types import DataError
 
 DATABASES = ("both", "results", "catalog")
 FORMATS = ("table", "csv", "json", "markdown", "latex", "parquet")
+DAY_S = 86_400.0
 WAIT_S = 20.0  # for another process to finish writing
 MEMORY = "4GiB"  # of one query
 LARGEST_BYTES = 2 << 30  # of its rows
@@ -107,8 +108,10 @@ def query(data: Path, text: str, *, db: str = "both", timeout_s: float = 60.0) -
     """The rows of one read-only query.
 
     `score` in the query is every score of every run (read from the Parquet files). Raises DataError, one line,
-    for a query that is wrong, writes, reads other files, or takes longer than timeout_s seconds.
+    for a query that is wrong, writes, reads other files, or takes longer than timeout_s seconds (a day at most).
     """
+    if not 0 < timeout_s <= DAY_S:
+        raise DataError(f"--timeout {timeout_s:g} is not a number of seconds above 0 and up to {DAY_S:g}")
     with connect(data, db) as con:
         _only_reads(con, text)
         if re.search(r"\bscore\b", text) and any((data / "scores").glob("*/scores.parquet")) and db != "catalog":

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ingest.cli import add_data
+from ingest.cli import THREADS, add_data, whole
 from ingest.types import DataError
 
 EXAMPLES = """examples:
@@ -31,7 +31,7 @@ def add(commands: Any) -> None:
     model.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="with --weights")
     model.add_argument("--calibrate-on", metavar="RUN", help="with --weights: run whose dev scores calibrate")
     model.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N (default: auto)")
-    model.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: one per core)")
+    model.add_argument("--threads", type=whole(THREADS), metavar="N", help="CPU threads (default: one per core)")
     serving = app.add_argument_group("serving")
     serving.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, this machine)")
     serving.add_argument("--port", type=int, default=7860, help="0 = a free one (default: 7860)")

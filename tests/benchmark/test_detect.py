@@ -262,17 +262,40 @@ def test_names_that_mean_nothing_end_before_a_detector_is_loaded(made, tmp_path,
     ("words", "said"),
     [([], "say which detector"), (["--run", "a", "--model", "b"], "say which detector"), (["--model", "."], "settings.json"),
      (["--weights", "absent.pth", "--detector", "aasist"], "not a file"), (["--run", "x", "--set", "lr=1"], "--set goes with"),
-     (["--model", ".", "--out", "v.txt"], "extension"), (["--detector", "aasst"], "no trained run of aasst")],
+     (["--model", ".", "--out", "v.txt"], "extension"), (["--detector", "aasist"], "no trained run of aasist"),
+     (["--detector", "aasst"], "unknown detector 'aasst'; did you mean aasist"), (["--run", "x", "--out", "folder.csv"], "is a folder")],
 )  # fmt: skip
-def test_wrong_usage_is_one_line(tmp_path, words, said):
+def test_wrong_usage_is_one_line(tmp_path, monkeypatch, words, said):
     (tmp_path / "a.wav").write_bytes(b"")
+    (tmp_path / "folder.csv").mkdir()
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match=said):
         call("detect", tmp_path / "a.wav", "--data", tmp_path, *words)
 
 
-def test_threads_must_be_a_number_of_threads(made, files):
-    with pytest.raises(DataError, match="--threads 0"):
-        call("detect", files, "--model", made[2], "--threads", 0)
+@pytest.mark.parametrize("number", ["0", "-1", "1.5", "", "100000000000"])
+def test_threads_must_be_a_number_of_threads(made, files, number, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        call("detect", files, "--model", made[2], "--threads", number)
+    assert "--threads: takes a whole number from 1 to 1024" in capsys.readouterr().err
+
+
+def test_a_variable_without_a_value_is_not_this_folder(files, monkeypatch):
+    monkeypatch.chdir(files)
+    with pytest.raises(DataError, match="a FILE is empty"):
+        detect_cli.found(["a.wav", ""])
+
+
+def test_a_bar_on_the_terminal_makes_room_for_the_verdicts(made, files, monkeypatch):
+    """As it arrives at a terminal: no verdict begins behind a bar."""
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr("sys.stdout", terminal)
+    monkeypatch.setattr("sys.stderr", terminal)
+    call("detect", files / "a.wav", files / "deep", "--model", made[2])
+    shown = [line.split("\r")[-1] for line in terminal.getvalue().split("\n")]
+    assert sum(line.startswith(str(files)) for line in shown) == 2 and not any("file/s]/" in line for line in shown)
+    assert "detect: 100%" in terminal.getvalue()
 
 
 def test_the_voice_alone_is_heard_when_asked(made, tmp_path):

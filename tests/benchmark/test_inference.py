@@ -144,6 +144,8 @@ def test_weights_alone_say_that_they_are_not_calibrated_and_can_be(made, tmp_pat
     calibrated = DeepfakeDetector(weights, detector="mean_pool", calibrate_on=copy).predict(path)
     assert calibrated.verdict in ("bonafide", "spoof") and calibrated.score == bare.score
     assert not any(text.startswith("not calibrated") for text in calibrated.warnings)
+    own = DeepfakeDetector(weights, detector="mean_pool", data=data, calibrate_on=run_id).predict(path)
+    assert (own.verdict, own.llr) == (calibrated.verdict, calibrated.llr)  # the weights are those of that run
 
 
 def test_another_detector_s_scores_calibrate_nothing(made, tmp_path):
@@ -168,7 +170,9 @@ def test_a_catalog_that_changed_takes_its_domain_with_it(tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [({"threshold": 0.0, "prior": 0.5}, "pass one"), ({"overlap": 1.0}, "overlap"), ({"threshold": math.nan}, "finite"),
-     ({"prior": 1.5}, "probability"), ({"device": "cuda:99"}, "CUDA"), ({"calibrate_on": "no-such-run"}, "unknown run")],
+     ({"prior": 1.5}, "probability"), ({"device": "cuda:99"}, "CUDA"),
+     ({"device": "gpu"}, "--device gpu cannot be used"), ({"device": "meta"}, "--device meta cannot be used"),
+     ({"calibrate_on": "no-such-run"}, "unknown run")],
 )  # fmt: skip
 def test_wrong_usage_is_one_line(made, options, words):
     if "device" in options and torch.cuda.is_available():

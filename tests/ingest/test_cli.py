@@ -1,5 +1,6 @@
 """How a command ends: one line and a code for Ctrl-C, SIGTERM and what the disk refuses; a bug keeps its traceback."""
 
+import argparse
 import os
 import signal
 import subprocess
@@ -7,6 +8,8 @@ import sys
 
 import pytest
 import street
+
+from ingest.cli import whole
 
 WAITING = """
 import signal, sys, time
@@ -74,6 +77,36 @@ def test_what_the_disk_refuses_is_one_line_and_a_bug_is_not(error, code, lines):
     _, said = process.communicate(timeout=30)
     assert process.returncode == code and (len(said.splitlines()) == 1) == (lines == 1)
     assert ("Traceback" in said) == (code == 1)
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_closed_stream_is_nowhere(tmp_path, closed):
+    """And the files that a command opens do not get the number of one, into which libraries print."""
+    body = f"""
+    import os
+    with open({str(tmp_path / "x")!r}, "w") as file:
+        print("out"), print("err", file=sys.stderr), os.write(1, b"one"), os.write(2, b"two")
+        file.write(f"{{file.fileno() > 2}} {{sys.stdin.read()!r}}")
+    """
+    code = WAITING.replace('print("up", flush=True)', "pass").format(body=body)
+    done = subprocess.run(["bash", "-c", f'exec "$0" -c "$1" {closed}', sys.executable, code], cwd=street.ROOT,
+                          capture_output=True, text=True, stdin=subprocess.DEVNULL)  # fmt: skip
+    assert (done.returncode, (tmp_path / "x").read_text()) == (0, "True ''")
+    assert (done.stdout == "") == (">&-" in closed.split()) and "Traceback" not in done.stderr
+
+
+def test_what_the_encoding_of_the_output_lacks_is_escaped():
+    code = WAITING.replace('print("up", flush=True)', "pass").format(body="print('h\\xf6he')")
+    env = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=street.ROOT, env=env, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "h\\xf6he\n", "")
+
+
+def test_numbers_of_options_are_whole_and_bounded():
+    assert [whole(12)(text) for text in ("1", "12", " 7 ")] == [1, 12, 7]
+    for text in ("0", "13", "-1", "1.0", "", "x", "9" * 5000):
+        with pytest.raises(argparse.ArgumentTypeError, match="from 1 to 12"):
+            whole(12)(text)
 
 
 IMPORTING = """

@@ -66,12 +66,14 @@ def test_trials_of_one_run_only_are_left_out_and_said(runs, capsys):
     assert "hard: trials of one run only are left out (1 of first, 0 of second)" in err
 
 
-def test_runs_without_a_common_subset_are_refused(runs):
+def test_runs_without_a_common_subset_are_refused(runs, capsys):
     data, good, _ = runs
     other = made_results.add_run(data, "aasist", made_results.score_table({"eval": made_results.GOOD["easy"]}))
     with pytest.raises(DataError, match="no common test subset"):
         compare(data, good, other)
     with pytest.raises(DataError, match="run in"):
         compare(data, good, "no-such-run")
-    with pytest.raises(DataError, match="not a positive number"):
-        main(["compare", good, other, "--data", str(data), "--replicates", "0"])
+    for number in ("0", "1000000000000"):
+        with pytest.raises(SystemExit, match="2"):
+            main(["compare", good, other, "--data", str(data), "--replicates", number])
+        assert f"a whole number from 1 to 1000000, not '{number}'" in capsys.readouterr().err

@@ -84,6 +84,12 @@ def test_a_long_query_is_stopped(data):
         sql.query(data, "SELECT sum(a.range * b.range) FROM range(10000000) a, range(10000000) b", timeout_s=0.3)
 
 
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf"])
+def test_the_time_of_a_query_is_a_number_of_seconds(data, seconds):
+    with pytest.raises(DataError, match="--timeout"):
+        main(["sql", "SELECT 1", "--data", str(data), "--timeout", seconds])
+
+
 def test_no_database_says_what_to_do(tmp_path):
     with pytest.raises(DataError, match=r"catalog.duckdb does not exist; make it: python -m ingest"):
         sql.query(tmp_path, "SELECT 1")
