@@ -184,12 +184,23 @@ def _request(arguments):  # noqa: ANN001
     for name in names:
         if name not in known():
             raise nearest(name, known(), what="detector")
-    seeds = arguments.seed or range(arguments.seeds or (of.seeds if of else 1))
     return Request(
         protocols=tuple(dict.fromkeys(arguments.protocol or ())), detectors=tuple(dict.fromkeys(names)),
-        seeds=tuple(seeds), assignments=settings.parse(arguments.set, known()), weights=_weights(arguments),
+        seeds=_seeds(arguments, of.seeds if of else 1), assignments=settings.parse(arguments.set, known()),
+        weights=_weights(arguments),
         trained=arguments.command != "score", partial=arguments.partial, lists=arguments.lists, grid=of,
     )  # fmt: skip
+
+
+def _seeds(arguments, default: int) -> tuple[int, ...]:  # noqa: ANN001
+    if arguments.seed is not None and arguments.seeds is not None:
+        raise DataError("--seed and --seeds both name the seeds; pass one of them")
+    if arguments.seeds is not None and arguments.seeds < 1:
+        raise DataError(f"--seeds {arguments.seeds} is not a number of seeds from 1 on")
+    wrong = [seed for seed in arguments.seed or () if not 0 <= seed < 1 << 63]
+    if wrong:
+        raise DataError(f"--seed {wrong[0]} is not a whole number from 0 to 2^63 - 1")
+    return tuple(dict.fromkeys(arguments.seed or range(default if arguments.seeds is None else arguments.seeds)))
 
 
 def _print_slurm(arguments) -> int:  # noqa: ANN001

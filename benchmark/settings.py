@@ -1,6 +1,7 @@
 """One run's settings, resolved: training.toml, then the detector's TRAINING, then what the user set."""
 
 import json
+import math
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -23,7 +24,17 @@ _WORDS = {
     "balance": ("protocol", "oversample", "classes", "none"),
     "precision": ("float32", "bfloat16", "float16", "half"),
 }
+_FROM_ONE = ("batch_size", "epochs", "accumulate")
 _PHASE_ONLY = {"name": str, "trainable": list, "settings": Mapping, "mix": Mapping}  # beside the fields of Training
+_WHOLE_TRAINING = ("phases", "balance", "drop_last", "swa")  # fields that no phase has of its own
+# Schedules: what each needs, then what it may have; benchmark.train.learning_rate says what they mean.
+_SCHEDULES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "constant": ((), ()),
+    "cosine_per_step": ((), ("min_lr", "steps")),
+    "cosine_per_epoch": (("period",), ("min_lr",)),
+    "step": (("every", "factor"), ()),
+    "warmup_linear": (("warmup",), ()),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +94,8 @@ class Settings:
 def parse(assignments: Iterable[str], known_detectors: Iterable[str]) -> dict[str, dict[str, Any]]:
     """["lr=1e-3", "lfcc_gmm.components=32"] -> {"": {"lr": 0.001}, "lfcc_gmm": {"components": 32}}.
 
-    Values are JSON where they parse as JSON, words otherwise. Raises DataError on a malformed assignment or
-    an unknown detector in front of the dot.
+    Values are JSON where they parse as JSON, words otherwise. Raises DataError on a malformed assignment, a key that
+    is given twice, or an unknown detector in front of the dot.
     """
     parsed: dict[str, dict[str, Any]] = {}
     for assignment in assignments:
@@ -98,7 +109,9 @@ def parse(assignments: Iterable[str], known_detectors: Iterable[str]) -> dict[st
             value = json.loads(text)
         except (json.JSONDecodeError, RecursionError):
             value = text
-        parsed.setdefault(scope, {})[name] = value
+        if name in parsed.setdefault(scope, {}):
+            raise DataError(f"--set gives {key.strip()} twice; which of the two is meant?")
+        parsed[scope][name] = value
     return parsed
 
 
@@ -130,7 +143,30 @@ def resolve(
     training = {**_DEFAULTS, **laid_out.TRAINING, **wanted}
     if "phases" not in wanted:  # what the user sets holds in every phase of the recipe
         training["phases"] = [{k: v for k, v in phase.items() if k not in wanted} for phase in training["phases"]]
-    return Settings(name, config, asdict(spec), _typed(name, training), weights)
+    found = _typed(name, training)
+    _check_names(name, found.phases, laid_out)
+    return Settings(name, config, asdict(spec), found, weights)
+
+
+def _check_names(name: str, phases: Iterable[Mapping[str, Any]], laid_out: Any) -> None:
+    """Raise DataError for a phase that names parameters, attributes or columns that are not there: it would train
+    other parameters than it says, or with other values."""
+    from benchmark.loader import EXTRA
+
+    parameters, attributes = [key for key, _ in laid_out.named_parameters()], dir(laid_out)
+    for number, phase in enumerate(phases, start=1):
+        what = f"in phase {number} of {name}"
+        for prefix in phase.get("trainable", []):
+            if not any(key.startswith(prefix) for key in parameters):
+                raise nearest(
+                    prefix, {key.split(".")[0] + "." for key in parameters}, what=f"start of parameters {what}"
+                )
+        for key in phase.get("settings", {}):
+            if key not in attributes:
+                raise nearest(key, (a for a in attributes if not a.startswith("_")), what=f"attribute {what}")
+        for column in phase.get("mix", {}):
+            if column not in EXTRA:
+                raise nearest(column, EXTRA, what=f"column of mix {what}")
 
 
 def _check_input(name: str, chosen: Mapping[str, Any]) -> None:
@@ -228,13 +264,14 @@ def _check(name: str, key: str, value: Any) -> None:
     """Raise DataError unless the value is of the kind, and among the words, that training.toml says."""
     default = _DEFAULTS[key]
     if key == "schedule":
-        ok = isinstance(value, str | Mapping)
-    elif isinstance(default, bool):
+        _check_schedule(name, value)
+        return
+    if isinstance(default, bool):
         ok = isinstance(value, bool)
     elif isinstance(default, float):
-        ok = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+        ok = _is_number(value)
     elif isinstance(default, int):
-        ok = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+        ok = type(value) is int and value >= (key in _FROM_ONE)
     else:
         ok = isinstance(value, type(default))
     if not ok:
@@ -243,11 +280,34 @@ def _check(name: str, key: str, value: Any) -> None:
         raise nearest(str(value), _WORDS[key], what=f"{key} of {name}")
 
 
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value < math.inf
+
+
+def _check_schedule(name: str, value: Any) -> None:
+    table = {"name": value} if isinstance(value, str) else value
+    if not isinstance(table, Mapping) or not isinstance(table.get("name"), str):
+        raise DataError(
+            f"{name}: schedule = {value!r} is neither a name nor a table with one; see benchmark/training.toml"
+        )
+    if table["name"] not in _SCHEDULES:
+        raise nearest(table["name"], _SCHEDULES, what=f"schedule of {name}")
+    needed, more = _SCHEDULES[table["name"]]
+    for key, number in table.items():
+        if key not in ("name", *needed, *more):
+            raise nearest(key, (*needed, *more), what=f"key in schedule {table['name']} of {name}")
+        if key != "name" and not (_is_number(number) and (number >= 1 or key not in ("every", "period", "steps"))):
+            raise DataError(f"{name}: {key} = {number!r} of schedule {table['name']} is no number that fits")
+    for key in needed:
+        if key not in table:
+            raise DataError(f"{name}: schedule {table['name']} has no {key}; see benchmark/training.toml")
+
+
 def _check_phase(what: str, phase: Any, known: Iterable[str]) -> None:
     """A key that the training loop does not read must not pass for one that it does."""
     if not isinstance(phase, Mapping):
         raise DataError(f"{what} = {phase!r} is not a table; see benchmark/training.toml")
-    known = {*known, *_PHASE_ONLY} - {"phases"}
+    known = {*known, *_PHASE_ONLY} - {*_WHOLE_TRAINING}
     for key, value in phase.items():
         if key not in known:
             raise nearest(key, known, what=f"key in {what}")
@@ -255,3 +315,17 @@ def _check_phase(what: str, phase: Any, known: Iterable[str]) -> None:
             _check(what, key, value)
         elif not isinstance(value, _PHASE_ONLY[key]):
             raise DataError(f"{what}: {key} = {value!r} is not a {_PHASE_ONLY[key].__name__}")
+    if not all(isinstance(prefix, str) for prefix in phase.get("trainable", [])):
+        raise DataError(f"{what}: trainable = {phase['trainable']!r} is not a list of names")
+    for column, shares in phase.get("mix", {}).items():
+        if not (isinstance(shares, Mapping) and shares and all(map(_is_number, shares.values()))):
+            raise DataError(f"{what}: mix of {column} = {shares!r} is not a table of shares")
+    for key, value in phase.get("settings", {}).items():
+        if isinstance(value, Mapping) and not _is_course(value):
+            raise DataError(f"{what}: {key} = {value!r} is not a table of two numbers, from and to, or from and before")
+
+
+def _is_course(value: Mapping[str, Any]) -> bool:
+    return set(value) in ({"from", "to"}, {"from", "before"}) and all(
+        type(end) in (int, float) for end in value.values()
+    )

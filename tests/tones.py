@@ -1,5 +1,7 @@
 """A reader of noisy tones, a small network that can learn them, and loaders of both: training without a corpus."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 from torch import nn
@@ -54,7 +56,7 @@ def loaders(seed=5, batch_size=6):
             Loader(Tones(), table, spec, feature, train=False, **common))  # fmt: skip
 
 
-def settings_of(**changes):
-    """Settings of a short training without early stop."""
+def settings_of(*, phases=(), **changes):
+    """Settings of a short training of `Small` without early stop."""
     wanted = {"": {"epochs": 3, "patience": 0, "stop_above": 0.0, "lr": 0.01, "batch_size": 6, **changes}}
-    return settings.resolve("mean_pool", wanted, clip=None, weights=None).training
+    return replace(settings.resolve("mean_pool", wanted, clip=None, weights=None).training, phases=list(phases))

@@ -9,6 +9,7 @@ import synthetic_catalog
 
 from benchmark import cells, devices, energy, plan, request, settings, slurm
 from benchmark.__main__ import main
+from ingest.types import DataError
 from protocols.__main__ import main as of_protocols
 
 
@@ -137,6 +138,23 @@ def test_a_protocol_below_data_is_planned_like_ours(data, capsys, plural):
     assert (row["detector"], row["cells"], row["trainings"]) == ("mean_pool", 3, 3)
     assert not of_protocols(["show", "inner/mine", "--data", str(data)])
     assert "the first half" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    (["--seeds", "0"], "--seeds 0 is not a number of seeds from 1 on"),
+    (["--seeds", "-2"], "--seeds -2 is not a number of seeds"),
+    (["--seed", "5", "--seeds", "2"], "--seed and --seeds both name the seeds"),
+    (["--seed", "1", "-1"], "--seed -1 is not a whole number from 0"),
+])  # fmt: skip
+def test_seeds_that_are_none_are_refused(data, words, said):
+    with pytest.raises(DataError, match=said):
+        main(["plan", "--protocol", "inner/mine", "--detector", "mean_pool", *words, "--data", str(data)])
+
+
+def test_a_seed_that_is_given_twice_is_one_cell(data, capsys):
+    words = ["plan", "--protocol", "inner/mine", "--detector", "mean_pool", "--seed", "4", "4", "--json"]
+    assert main([*words, "--data", str(data)]) == 0
+    assert json.loads(capsys.readouterr().out)["detectors"][0]["cells"] == 1
 
 
 def test_what_is_remembered_of_a_request_hangs_on_the_protocols_below_data(data):

@@ -36,6 +36,22 @@ def test_the_protocol_fixes_the_clip_unless_the_user_does():
     ({"phases": [{"optimizer": "adan"}]}, "unknown optimizer of phase 1 of mean_pool 'adan'; did you mean adam"),
     ({"phases": [{"trainable": "head."}]}, "trainable = 'head.' is not a list"),
     ({"phases": ["head"]}, "phase 1 of mean_pool = 'head' is not a table"),
+    ({"batch_size": 0}, "batch_size = 0 is not a int"),
+    ({"epochs": 0}, "epochs = 0 is not a int"),
+    ({"accumulate": 0}, "accumulate = 0 is not a int"),
+    ({"lr": float("inf")}, "lr = inf is not a float"),
+    ({"schedule": "cosine"}, "unknown schedule of mean_pool 'cosine'; did you mean cosine_per_"),
+    ({"schedule": "step"}, "schedule step has no every"),
+    ({"schedule": {"every": 3}}, "schedule = .* is neither a name nor a table with one"),
+    ({"schedule": {"name": "cosine_per_step", "minlr": 1e-5}}, "unknown key in schedule cosine_per_step of mean_pool 'minlr'"),
+    ({"schedule": {"name": "step", "every": 0, "factor": 0.5}}, "every = 0 of schedule step is no number that fits"),
+    ({"phases": [{"balance": "none"}]}, "unknown key in phase 1 of mean_pool 'balance'"),
+    ({"phases": [{"trainable": ["linear.", "had."]}]}, "unknown start of parameters in phase 1 of mean_pool 'had.'"),
+    ({"phases": [{"trainable": [1]}]}, r"trainable = \[1\] is not a list of names"),
+    ({"phases": [{"settings": {"taux": 1}}]}, "unknown attribute in phase 1 of mean_pool 'taux'"),
+    ({"phases": [{"settings": {"fast": {"from": 1}}}]}, "fast = .* is not a table of two numbers"),
+    ({"phases": [{"mix": {"domian": {"speech": 1}}}]}, "unknown column of mix in phase 1 of mean_pool 'domian'; did you mean domain"),
+    ({"phases": [{"mix": {"domain": "speech"}}]}, "mix of domain = 'speech' is not a table of shares"),
     ({"test_crop": "centre"}, "unknown test_crop of mean_pool 'centre'"),
     ({"train_crop": "radom"}, "did you mean random"),
     ({"short": "zeros"}, "did you mean zero"),
@@ -71,6 +87,8 @@ def test_parse_scopes_and_values():
     assert parsed == {"": {"lr": 1e-3, "optimizer": "adam", "swa": True}, "lfcc_gmm": {"components": 32}}
     with pytest.raises(DataError, match="not key=value"):
         settings.parse(["lr"], [])
+    with pytest.raises(DataError, match=r"--set gives mean_pool\.lr twice"):
+        settings.parse(["lr=1", "mean_pool.lr=2", "mean_pool.lr=3"], ["mean_pool"])
     with pytest.raises(DataError, match="did you mean lfcc_gmm"):
         settings.parse(["lfc_gmm.components=3"], ["lfcc_gmm"])
 
