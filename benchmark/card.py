@@ -43,20 +43,23 @@ _FAILURES = """
     WHERE run_id = $run AND factor <> 'speaker' AND factor_2 IS NULL AND metric = 'eer' AND value > $above
       AND least(n_bonafide, n_spoof) >= $least
     ORDER BY value DESC, what LIMIT $shown"""
-_FLAGS = """
-    SELECT DISTINCT f.seed, f.note FROM flagged f JOIN run r ON r.run_id = $run
-    WHERE f.detector = r.detector AND f.protocol = r.protocol ORDER BY f.seed, f.note"""
-_SEEDS = """
+_SAME = """(
+    SELECT DISTINCT c.entry, c.protocol, c.config_id
+    FROM run r JOIN current_run c ON c.detector = r.detector AND c.protocol = r.protocol
+         AND c.config IS NOT DISTINCT FROM r.config AND c.trained = r.trained AND c."external" = r."external"
+    WHERE r.run_id = $run) same USING (entry, protocol, config_id)"""  # other configurations are other detectors
+_FLAGS = f"SELECT DISTINCT seed, subset, note FROM flagged SEMI JOIN {_SAME} ORDER BY seed, subset, note"
+_SEEDS = f"""
     SELECT subset, runs, round(100 * mean, 2) AS "mean EER %", round(100 * low, 2) AS lowest,
            round(100 * high, 2) AS highest
-    FROM seeds s JOIN run r ON r.run_id = $run
-    WHERE s.detector = r.detector AND s.protocol = r.protocol AND s.metric = 'eer' AND s.runs > 1 ORDER BY subset"""
+    FROM seeds SEMI JOIN {_SAME} WHERE metric = 'eer' AND runs > 1 ORDER BY subset"""
 _FLOOR = """
-    SELECT l.subset, arg_min(l.detector, l.value) AS probe, round(100 * min(l.value), 2) AS "its EER %",
+    SELECT l.subset, arg_min(l.detector, l.value) AS probe, round(100 * min(l.value), 2) AS "its tie-safe EER %",
            round(100 * any_value(o.value), 2) AS "this detector's EER %"
     FROM leaderboard l JOIN run r ON r.run_id = $run
     JOIN result o ON o.run_id = $run AND o.subset = l.subset AND o.metric = 'eer' AND o.role = 'test'
-    WHERE l.protocol = r.protocol AND starts_with(l.detector, 'shortcut_') AND l.metric = 'eer' AND l.value IS NOT NULL
+    WHERE l.protocol = r.protocol AND starts_with(l.detector, 'shortcut_') AND l.metric = 'eer_tie_safe'
+          AND l.value IS NOT NULL
     GROUP BY l.subset ORDER BY l.subset"""
 
 
@@ -215,7 +218,8 @@ def _failures(con: duckdb.DuckDBPyConnection, run_id: str) -> str:
     values = {"run": run_id, "above": FAILS_ABOVE, "least": LEAST_TRIALS, "shown": SHOWN}
     rows = con.execute(_FAILURES, values).fetchall()
     lines = [f"- {what}: EER {100 * value:.1f} % ({n} bona fide, {m} spoof)" for what, value, n, m in rows]
-    lines += [f"- seed {seed}: {note}" for seed, note in con.execute(_FLAGS, {"run": run_id}).fetchall()]
+    flags = con.execute(_FLAGS, {"run": run_id}).fetchall()
+    lines += [f"- seed {seed}, {subset}: {note}" for seed, subset, note in flags]
     head = (
         f"Subsets and cells with an EER above {100 * FAILS_ABOVE:.0f} %, and warnings about the scores of any seed:\n\n"
     )

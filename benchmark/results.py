@@ -31,7 +31,7 @@ from ingest.progress import Progress
 from ingest.types import DataError
 
 REPLICATES = 200
-SCHEMA_VERSION = 5  # of results.sql; 1 had no table meta, 2 no table tested, 3 no table diagnostic, 4 no run.backbone
+SCHEMA_VERSION = 6  # of results.sql; 1 had no meta, 2 no tested, 3 no diagnostic, 4 no run.backbone, 5 no standing
 MOST_CORPORA = 3  # of a subset that are named; of more only the number
 FILES = ("run.json", "scores.parquet", "curve.parquet", "asv.json")
 NEEDED = ("role", "subset", "utt_id", "label", "score")

@@ -344,6 +344,16 @@ COMMENT ON VIEW current_run IS 'Runs without those that later code repeated';
 COMMENT ON COLUMN current_run.config_id IS 'Short name of the configuration';
 COMMENT ON COLUMN current_run.entry IS 'Detector as the leaderboard names it';
 
+-- A detector can have run with several configurations, as ablations do; its figure is never a median over them.
+CREATE VIEW standing AS
+SELECT * EXCLUDE (changed, runs, latest)
+FROM   (SELECT *, len(json_keys(coalesce(config -> '$.config', '{}'))) AS changed,
+               count(*) OVER same AS runs, max(finished_at) OVER same AS latest
+        FROM   current_run
+        WINDOW same AS (PARTITION BY entry, protocol, config_id))
+QUALIFY dense_rank() OVER (PARTITION BY entry, protocol ORDER BY changed, runs DESC, latest DESC, config_id) = 1;
+COMMENT ON VIEW standing IS 'Current runs of the configuration that stands for each detector on each protocol: the fewest constructor settings changed, of these the most runs, of these the latest';
+
 CREATE VIEW leaderboard AS
 SELECT detector, entry, protocol, scenario, seed, subset, kind, metric, value, ci_low, ci_high, ci_method,
        n_bonafide, n_spoof, note, partial, simulated, trained, "external", config_id, run_id
@@ -391,7 +401,7 @@ WHERE  b.factor = 'attack' AND b.factor_2 IS NULL AND b.metric = 'eer';
 COMMENT ON VIEW by_attack IS 'EER of each attack against all bona fide of its subset';
 
 CREATE VIEW compared AS
-SELECT s.entry, s.detector, s.protocol, s.subset, s.metric, s.runs, s.mean AS measured_mean, s.median AS measured_median,
+SELECT s.entry, s.detector, s.config_id, s.protocol, s.subset, s.metric, s.runs, s.mean AS measured_mean, s.median AS measured_median,
        p.value AS published, s.mean - p.value AS difference, p.source, p."table", s.partial, s.simulated
 FROM   seeds s
 JOIN   published p USING (detector, protocol, subset, metric)
@@ -429,7 +439,7 @@ GROUP  BY ALL;
 COMMENT ON VIEW published_spread IS 'Spread of the authors'' own runs behind a published mean';
 
 CREATE VIEW flagged AS
-SELECT entry, detector, protocol, seed, subset, note, run_id
+SELECT entry, detector, config_id, protocol, seed, subset, note, run_id
 FROM   leaderboard
 WHERE  metric = 'eer' AND note IS NOT NULL;
 COMMENT ON VIEW flagged IS 'Runs whose scores look collapsed, inverted, tied, saturated, or could not be measured';

@@ -119,7 +119,10 @@ def of_protocol(con: duckdb.DuckDBPyConnection, data: Path, protocol: str) -> It
         names = ", ".join(f"{b.entry} {100 * b.eer:.2f} %" for b, _ in scored.values())
         title = f"DET curves, {protocol}"
         curves = {name: s for name, (_, s) in scored.items()}
-        yield Plot(f"det-{slug}", title, f"EER of the runs nearest to the median: {names}.", query,
+        text = f"EER of the runs nearest to the median: {names}."
+        if any("|" in b.parts for b, _ in scored.values()):
+            text += " Scores of all test subsets are drawn together."
+        yield Plot(f"det-{slug}", title, text, query,
                    functools.partial(plots.det, curves))  # fmt: skip
         name, (first, both) = next(iter(scored.items()))
         text = (
@@ -215,7 +218,8 @@ def _heat(
     rows, columns = (sorted({cell[k] for cell in found}) for k in (0, 1))
     if len(found) < 2 or (entry and len(rows) < 2):
         return None
-    text = f"{len(rows)} {of.rows} by {len(columns)} {of.columns}, median over detectors and seeds"
+    over = "seeds" if entry else "detectors and seeds"
+    text = f"{len(rows)} {of.rows} by {len(columns)} {of.columns}, median over {over}"
     rows, columns = rows[:LEVELS], _common(found, columns)
     values = np.full((len(rows), len(columns)), np.nan)
     for row, column, value in found:
@@ -287,7 +291,7 @@ _PROTOCOLS = _Heat(
     "protocols",
     "test subsets",
     """SELECT protocol, subset, round(100 * median(median), 2) AS "EER %"
-FROM   seeds
+FROM   seeds SEMI JOIN standing USING (entry, protocol, config_id)
 WHERE  metric = 'eer' AND kind = 'subset' AND median IS NOT NULL {only}
 GROUP  BY protocol, subset
 ORDER  BY protocol, subset""",
@@ -296,7 +300,7 @@ _TRANSFER = _Heat(
     "train corpora",
     "test corpora",
     """SELECT train, test, round(100 * median(eer), 2) AS "EER %"
-FROM   transfer
+FROM   transfer SEMI JOIN standing USING (run_id)
 WHERE  eer IS NOT NULL {only}
 GROUP  BY train, test
 ORDER  BY train, test""",
@@ -305,10 +309,13 @@ _COSTS = (("parameters", "parameters", "parameters"), ("scoring", "1000 * score_
 _COST = """WITH costs AS (
     SELECT entry, median({column}) AS cost
     FROM   cost
-    WHERE  NOT starts_with(detector, 'shortcut_')
+    WHERE  NOT starts_with(detector, 'shortcut_') AND run_id IN (SELECT run_id FROM standing)
     GROUP  BY entry
 ), entries AS (
-    SELECT entry, protocol, median(value) AS eer FROM headline WHERE metric = 'eer' GROUP BY ALL
+    SELECT entry, protocol, median(value) AS eer
+    FROM   headline
+    WHERE  metric = 'eer' AND run_id IN (SELECT run_id FROM standing)
+    GROUP  BY ALL
 )
 SELECT entry AS detector, round(any_value(cost), 4) AS cost, round(100 * avg(eer), 2) AS "EER %"
 FROM   costs JOIN entries USING (entry)
@@ -316,15 +323,15 @@ WHERE  cost > 0 AND eer IS NOT NULL
 GROUP  BY entry
 ORDER  BY entry"""
 _BEST = f"""WITH runs AS (
-    SELECT h.entry, h.config_id, h.run_id, h.seed, h.value, h.subset, h.kind, r.dev_threshold,
-           median(h.value) OVER (PARTITION BY h.entry, h.config_id) AS middle
+    SELECT h.entry, h.run_id, h.seed, h.value, h.subset, h.kind, r.dev_threshold,
+           median(h.value) OVER (PARTITION BY h.entry) AS middle
     FROM   headline h JOIN current_run r USING (run_id)
     WHERE  h.protocol = '{{protocol}}' AND h.metric = 'eer' AND h.value IS NOT NULL
-           AND NOT starts_with(h.detector, 'shortcut_')
+           AND NOT starts_with(h.detector, 'shortcut_') AND h.run_id IN (SELECT run_id FROM standing)
 ), nearest AS (
     SELECT entry, run_id, seed, value, subset, kind, dev_threshold, middle
     FROM   runs
-    QUALIFY row_number() OVER (PARTITION BY entry ORDER BY middle, abs(value - middle), seed, run_id) = 1
+    QUALIFY row_number() OVER (PARTITION BY entry ORDER BY abs(value - middle), seed, run_id) = 1
 )
 SELECT entry AS detector, run_id AS run, seed, value AS eer, subset, dev_threshold,
        CASE WHEN kind = 'subset' THEN subset ELSE (
@@ -334,14 +341,14 @@ FROM   nearest n
 ORDER  BY middle, entry
 LIMIT  {TOP}"""
 _CELLS = """SELECT b.level, r.entry AS detector, round(100 * median(b.value), 2) AS "EER %", max(b.n_spoof) AS spoofs
-FROM   breakdown b JOIN current_run r USING (run_id)
+FROM   breakdown b JOIN standing r USING (run_id)
 WHERE  r.protocol = '{protocol}' AND b.factor = '{factor}' AND b.factor_2 IS NULL AND b.metric = 'eer'
        AND r.entry IN ({entries})
 GROUP  BY b.level, r.entry
 ORDER  BY b.level, r.entry"""
 _CURVES = f"""WITH last AS (
     SELECT run_id, protocol, seed
-    FROM   current_run
+    FROM   standing
     WHERE  entry = '{{entry}}'
     QUALIFY row_number() OVER (PARTITION BY train_key ORDER BY protocol, seed, run_id) = 1
     ORDER  BY protocol, seed, run_id

@@ -45,7 +45,7 @@ def write(data: Path) -> Path:
 
 def settle(con: duckdb.DuckDBPyConnection) -> None:
     """Compute the views that most queries start from once, as temporary tables of the same names."""
-    for view in ("current_run", "leaderboard", "headline", "seeds"):
+    for view in ("current_run", "standing", "leaderboard", "headline", "seeds"):
         con.execute(f"CREATE TEMP TABLE {view} AS FROM results.main.{view}")
 
 
@@ -110,7 +110,9 @@ class Page:
         return [
             "## Overview\n",
             "EER in percent by scenario: median over seeds, then mean over the protocols of the scenario. "
-            "Detectors that ran more protocols stand first; only equal numbers of protocols compare. The interval of "
+            "Detectors that ran more protocols stand first; only equal numbers of protocols compare. Where a detector "
+            "ran a protocol with several configurations, the one with the fewest changed settings stands for it (of "
+            "these the one with the most runs); the others are in the protocol's table. The interval of "
             "the mean over all protocols is the mean of theirs. GMAC and real-time factor (seconds of scoring per "
             "second of audio) are those of `python -m benchmark throughput`, where it was run; what runs themselves "
             "cost differs from time to time and is in [costs.md](costs.md).\n",

@@ -5,7 +5,7 @@
 WITH runs AS (
     SELECT *, median(value) OVER (PARTITION BY entry, protocol) AS middle
     FROM   headline
-    WHERE  metric = 'eer' AND NOT starts_with(detector, 'shortcut_')
+    WHERE  metric = 'eer' AND NOT starts_with(detector, 'shortcut_') AND run_id IN (SELECT run_id FROM standing)
 ), entries AS (
     SELECT entry, detector, scenario, protocol, median(value) AS eer,
            first(ci_low ORDER BY abs(value - middle), seed, run_id) AS ci_low,
@@ -21,7 +21,7 @@ WITH runs AS (
     GROUP  BY entry, detector
 ), costs AS (
     SELECT entry, count(*) AS runs, count(DISTINCT seed) AS seeds, max(parameters) AS parameters
-    FROM   cost
+    FROM   standing
     GROUP  BY entry
 ), speeds AS (
     SELECT detector, max(macs) / 1e9 AS gmac, min(16000 / (score_per_s * samples)) AS real_time_factor
@@ -131,13 +131,16 @@ ORDER  BY r.rank NULLS LAST, r.eer NULLS FIRST, r.entry, r.config_id;
 
 -- name: moved
 -- At least three seeds, and mean and median more than one point apart. The furthest seed is the one that moves it.
-SELECT s.entry AS detector, s.subset, s.runs AS seeds, format('{{:.2f}}', 100 * s.mean) AS "mean EER %",
+WITH named AS (
+    SELECT entry, count(DISTINCT config_id) AS configs FROM current_run WHERE protocol = '{protocol}' GROUP BY entry
+)
+SELECT s.entry || CASE WHEN any_value(configs) > 1 THEN ' #' || s.config_id ELSE '' END AS detector, s.subset, s.runs AS seeds, format('{{:.2f}}', 100 * s.mean) AS "mean EER %",
        format('{{:.2f}}', 100 * s.median) AS "median EER %", format('{{:.2f}}', 100 * s.low) AS lowest,
        format('{{:.2f}}', 100 * s.high) AS highest,
        first(l.seed ORDER BY abs(l.value - s.median) DESC, l.seed) AS "furthest seed",
        format('{{:.2f}}', 100 * (sum(l.value) - first(l.value ORDER BY abs(l.value - s.median) DESC, l.seed)) / (s.runs - 1))
            AS "mean without it %"
-FROM   seeds s JOIN leaderboard l USING (entry, protocol, subset, kind, metric, config_id)
+FROM   seeds s JOIN leaderboard l USING (entry, protocol, subset, kind, metric, config_id) JOIN named USING (entry)
 WHERE  s.protocol = '{protocol}' AND s.metric = 'eer' AND s.runs > 2 AND abs(s.mean - s.median) > 0.01
        AND NOT starts_with(s.detector, 'shortcut_') AND l.value IS NOT NULL
 GROUP  BY s.entry, s.config_id, s.subset, s.runs, s.mean, s.median, s.low, s.high
@@ -174,18 +177,24 @@ GROUP  BY entry, config_id, subset, metric
 ORDER  BY entry, config_id, subset, metric;
 
 -- name: compared
-SELECT entry AS detector, subset, metric, c.runs AS "our runs", format('{{:.2f}}', 100 * measured_mean) AS "our mean %",
+WITH named AS (
+    SELECT entry, count(DISTINCT config_id) AS configs FROM current_run WHERE protocol = '{protocol}' GROUP BY entry
+)
+SELECT entry || CASE WHEN configs > 1 THEN ' #' || config_id ELSE '' END AS detector, subset, metric, c.runs AS "our runs", format('{{:.2f}}', 100 * measured_mean) AS "our mean %",
        format('{{:.2f}}', 100 * published) AS "published %",
        CASE WHEN simulated THEN '' ELSE format('{{:+.2f}}', 100 * difference) END AS difference,
        coalesce(format('{{:.2f}} to {{:.2f}}', 100 * s.low, 100 * s.high), '') AS "authors' single runs %",
        c.source || coalesce(', ' || "table", '') AS source
-FROM   compared c LEFT JOIN published_spread s USING (detector, protocol, subset, metric)
+FROM   compared c JOIN named USING (entry) LEFT JOIN published_spread s USING (detector, protocol, subset, metric)
 WHERE  protocol = '{protocol}'
 ORDER  BY ALL;
 
 -- name: flagged
-SELECT entry AS detector, seed, subset, note
-FROM   flagged
+WITH named AS (
+    SELECT entry, count(DISTINCT config_id) AS configs FROM current_run WHERE protocol = '{protocol}' GROUP BY entry
+)
+SELECT entry || CASE WHEN configs > 1 THEN ' #' || config_id ELSE '' END AS detector, seed, subset, note
+FROM   flagged JOIN named USING (entry)
 WHERE  protocol = '{protocol}' AND NOT starts_with(detector, 'shortcut_')
 ORDER  BY ALL;
 

@@ -9,9 +9,9 @@ import made_results
 import pyarrow as pa
 import pytest
 
-from benchmark import results
+from benchmark import card, results
 from ingest.types import DataError
-from reports import sql
+from reports import figures, sql
 from reports.leaderboard import Page, settle, write
 
 TABLE = r"((?:^\|[^\n]*\|\n)+)\n<details><summary>SQL</summary>\n\n```sql\n(.*?)\n```"
@@ -271,3 +271,45 @@ def test_what_was_not_run_has_no_rank(tmp_path):
     (row,) = [line for line in page.splitlines() if "| not run |" in line]
     assert [cell.strip() for cell in row.split("|")[1:7]] == ["", "", "aasist", "average", "1", "not run"]
     assert page.index("| 1 |  | lfcc_gmm |") < page.index(row)
+
+
+def with_ablation(data):
+    """One run of lfcc_gmm as it is, and three worse seeds of an ablation of it."""
+    as_it_is = made_results.add_run(
+        data, "lfcc_gmm", made_results.score_table(made_results.GOOD), config={"config": {}}
+    )
+    level = {"config": {"components": 2}}
+    for seed, test in ((0, made_results.WEAK), (1, made_results.WEAK), (2, made_results.GOOD)):
+        made_results.add_run(data, "lfcc_gmm", made_results.score_table(test), seed=seed, config=level, suffix="level")
+    return as_it_is
+
+
+def test_an_ablation_does_not_move_the_overview_nor_the_figures(tmp_path):
+    run = with_ablation(tmp_path)
+    page = write(tmp_path).read_text()
+    (row,) = [line for line in section(page, "Overview").splitlines() if line.startswith("| 1 |")]
+    assert [cell.strip() for cell in row.split("|")][3:6] == ["lfcc_gmm", "18.75", "18.75"]
+    with figures.opened(tmp_path) as con:
+        plots = {plot.name: plot for plot in figures.every(con, tmp_path)}
+        best = con.execute(plots["det-cross_method-librisevoc"].query).fetchall()
+    assert [(name, chosen) for name, chosen, *_ in best] == [("lfcc_gmm", run)]
+    assert "drawn together" in plots["det-cross_method-librisevoc"].text
+
+
+def test_tables_of_a_protocol_tell_configurations_apart(tmp_path):
+    with_ablation(tmp_path)
+    page = section(write(tmp_path).read_text(), "cross_method/librisevoc")
+    for table in ("Single seeds move the mean", "Look twice at these scores"):
+        rows = [line for line in page.split(table)[1].split("<details>")[0].splitlines() if "lfcc_gmm" in line]
+        assert rows and all(line.startswith("| lfcc_gmm #") for line in rows), table
+
+
+def test_a_card_has_the_seeds_of_its_own_configuration(tmp_path):
+    run = with_ablation(tmp_path)
+    level = "cross_method-librisevoc-lfcc_gmm-s1-level"
+    results.collect(tmp_path)
+    with duckdb.connect(str(tmp_path / "results.duckdb"), read_only=True) as con:
+        seeds = {r: con.execute(card._SEEDS, {"run": r}).fetchall() for r in (run, level)}
+        flags = {r: con.execute(card._FLAGS, {"run": r}).fetchall() for r in (run, level)}
+    assert seeds[run] == [] and {row[1] for row in seeds[level]} == {3}
+    assert {seed for seed, *_ in flags[run]} == {0} and {seed for seed, *_ in flags[level]} == {0, 1, 2}
