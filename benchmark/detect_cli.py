@@ -82,6 +82,10 @@ def _detect(arguments: argparse.Namespace) -> int:
         raise DataError(f"--out {arguments.out} is a folder; name a file in it")
     _check(arguments)
     paths = found(arguments.files)
+    if arguments.out is not None and arguments.out.exists():
+        for path in paths:
+            if path.exists() and path.samefile(arguments.out):
+                raise DataError(f"--out {arguments.out} is one of the files to judge; name another")
     detector = _detector(arguments)
     for line in _about(detector):
         print(printable(line), file=sys.stderr)
@@ -169,9 +173,10 @@ def set_threads(threads: int | None) -> None:
 def found(words: Sequence[str]) -> list[Path]:
     """The files that the words of the command line mean, each once, in order.
 
-    A folder stands for the audio files below it (by extension, hidden ones left out; how many others were left out is
-    said), a glob for what it matches, `-` for standard input. A word that means nothing is kept, so that it is reported
-    with the others: a name that is not there, a folder or glob without audio. DataError if no word means anything.
+    A folder stands for the audio files below it (by extension, links followed, hidden ones left out; how many others
+    were left out is said), a glob for what it matches, `-` for standard input. A word that means nothing is kept, so
+    that it is reported with the others: a name that is not there, a folder or glob without audio. DataError if no word
+    means anything.
     """
     paths: dict[str, Path] = {}
     nothing = []
@@ -211,8 +216,14 @@ def _files(folder: Path) -> Iterator[Path]:
     def refuse(error: OSError) -> None:
         raise DataError(f"{error.filename}: cannot be listed ({error.strerror})")
 
-    for place, folders, names in os.walk(folder, onerror=refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    seen = set()
+    for place, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        about = os.stat(place)
+        if (about.st_dev, about.st_ino) in seen:  # a link to where we have been
+            folders.clear()
+            continue
+        seen.add((about.st_dev, about.st_ino))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield from (Path(place, name) for name in names if not name.startswith("."))
 
 

@@ -210,6 +210,23 @@ def test_a_folder_holds_what_telephones_record_and_says_what_it_leaves_out(files
     assert "1 files left out by their extension" in capsys.readouterr().err
 
 
+def test_linked_folders_are_searched_once(files, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    shutil.copy(files / "a.wav", tmp_path / "elsewhere" / "d.wav")
+    (files / "linked").symlink_to(tmp_path / "elsewhere")
+    (files / "twice").symlink_to(tmp_path / "elsewhere")
+    (files / "deep" / "back").symlink_to(files)
+    names = [str(path.relative_to(files)) for path in detect_cli.found([str(files)])]
+    assert names == ["a.wav", "c.wav", "deep/b.flac", "linked/d.wav"]
+
+
+def test_a_recording_is_not_overwritten_by_its_verdict(made, files):
+    shutil.copy(files / "a.wav", files / "a.csv")
+    with pytest.raises(DataError, match="is one of the files to judge"):
+        call("detect", files / "a.wav", files / "a.csv", "--model", made[2], "--out", files / "deep" / ".." / "a.csv")
+    assert (files / "a.csv").read_bytes() == (files / "a.wav").read_bytes()
+
+
 def test_a_folder_that_cannot_be_listed_is_no_empty_folder(files, monkeypatch):
     monkeypatch.setattr(os, "scandir", lambda place: (_ for _ in ()).throw(PermissionError(13, "denied", str(place))))
     with pytest.raises(DataError, match="cannot be listed"):
