@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -390,3 +391,19 @@ def test_a_clip_that_overshoots_full_scale_is_not_clipped(tmp_path, codec):
     assert np.abs(want).max() > 1
     np.testing.assert_array_equal(Reader(data).wave("tiny/x"), want)
     np.testing.assert_array_equal(Reader(data).span("tiny/x", 5, 50), want[5:50])
+
+
+def test_clips_are_planned_by_language_attack_and_id_as_their_bytes_sort(tmp_path):
+    stems = ["b", "B", "a_b", "a-b", "a", "é", "e", "z", "10", "9"]
+    rows = [
+        (stem, "spoof" if i % 3 else "bonafide", ["A07", "a07"][i % 2] if i % 3 else None, [None, "zh", "en"][i % 3], 16000, "WAV")
+        for i, stem in enumerate(stems)
+    ]  # fmt: skip
+    with catalog.connect(small_corpus.build(tmp_path, rows=rows) / "catalog.duckdb") as con:
+        table = writer.clips(con, "tiny")
+        assert con.execute("SELECT current_setting('disabled_optimizers')").fetchone() == ("",)
+    found = list(zip(*(table[name].to_pylist() for name in ("language_group", "attack_group", "utt_id"))))
+    assert len(found) == len(stems) and found == sorted(found, key=lambda row: [word.encode() for word in row])
+    assert table["audio_hash"].to_pylist() == [
+        hashlib.md5(Path(file).read_bytes()).hexdigest() for file in table["file"].to_pylist()
+    ]
