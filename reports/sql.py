@@ -132,11 +132,11 @@ def query(data: Path, text: str, *, db: str = "both", timeout_s: float = 60.0) -
         timer.start()
         try:
             return _bounded(con.execute(text).to_arrow_reader(65_536))
-        except duckdb.InterruptException:
-            if not late.is_set():
+        except (duckdb.Error, OSError) as error:  # OSError: from the reader, once rows have begun to come
+            if late.is_set():
+                raise DataError(f"the query was stopped after {timeout_s:g} s; narrow it or pass --timeout") from None
+            if isinstance(error, duckdb.InterruptException):
                 raise
-            raise DataError(f"the query was stopped after {timeout_s:g} s; narrow it or pass --timeout") from None
-        except duckdb.Error as error:
             raise DataError(f"query: {_first_line(error)}") from None
         finally:
             timer.cancel()

@@ -82,6 +82,13 @@ def test_what_is_refused(data, text, message):
 def test_a_long_query_is_stopped(data):
     with pytest.raises(DataError, match=r"stopped after 0.3 s"):
         sql.query(data, "SELECT sum(a.range * b.range) FROM range(10000000) a, range(10000000) b", timeout_s=0.3)
+    with pytest.raises(DataError, match=r"stopped after 0.3 s"):  # while its rows come
+        sql.query(data, "FROM range(1000000000000)", timeout_s=0.3)
+
+
+def test_a_query_that_fails_on_a_late_row_is_one_line(data):
+    with pytest.raises(DataError, match=r"query: Conversion Error: Could not convert string 'x' to INT32$"):
+        sql.query(data, "SELECT if(range = 300000, 'x', '1')::INT FROM range(400000)")
 
 
 @pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf"])
