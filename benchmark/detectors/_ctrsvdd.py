@@ -10,7 +10,6 @@ import torch
 from torch import nn
 
 from benchmark.batch import Batch
-from benchmark.detectors import _pretrained
 from benchmark.detectors._base import Detector, Input, LoadReport, read_state
 from benchmark.detectors._graph import GraphReadOut, attention_map
 from benchmark.detectors._losses import focal
@@ -21,6 +20,7 @@ from ingest.types import DataError, nearest
 POOLINGS = ("softmax", "max")
 BANDS, FRAMES = 23, 29  # the map that every front end gives, 64 channels of it
 CHANNELS = (32, 32, 64, 64)
+TABLES = (".filter_mat", ".dct_mat", ".fb", ".window")  # of torchaudio's features, which files of the public code carry
 TRAINING = {
     "optimizer": "adamw", "lr": 1e-3, "weight_decay": 1e-9, "batch_size": 24, "epochs": 100, "patience": 0,
     "stop_above": 0.0, "selection": "eer", "balance": "none",
@@ -81,7 +81,6 @@ class CtrSvdd(Detector):
     YEAR = 2024
     CITATION = "zang2024ctrsvdd"
     TRAINING = TRAINING
-    COMPUTED: tuple[str, ...] = ()  # tables of the front end that published files carry along
 
     def __init__(self, *, pooling: str = "softmax") -> None:
         super().__init__()
@@ -108,7 +107,7 @@ class CtrSvdd(Detector):
 
     def map_weights(self, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """A file of the public code gets its sign; tables of its front end are left out, ours are computed."""
-        state = _pretrained.rename(state, {}, drop=self.COMPUTED)
+        state = {key: v for key, v in state.items() if not (key.startswith("frontend.") and key.endswith(TABLES))}
         if "sign" not in state and any(key.startswith("backend.") for key in state):
             flipped = not any(key.startswith("backend.attention.") for key in state)
             state["sign"] = torch.tensor(-1.0 if flipped else 1.0)

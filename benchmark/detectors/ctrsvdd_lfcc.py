@@ -12,7 +12,6 @@ class Lfcc(SpectralCtrSvdd):
 
     FEATURE = "lfcc"
     COLUMNS = 60 * 4
-    COMPUTED = ("frontend.lfcc.",)
     WEIGHTS = "lfcc_model_weights.pt (CtrSVDD2024_Baseline)"
     EER = {"CtrSVDD": 16.10, "CtrSVDD without A14": 12.03}
 

@@ -11,7 +11,6 @@ class MelSpec(SpectralCtrSvdd):
 
     FEATURE = "logmel"
     COLUMNS = 80 * 4
-    COMPUTED = ("frontend.melspec.",)
     WEIGHTS = "melspec_model_weights.pt (CtrSVDD2024_Baseline)"
 
 

@@ -11,7 +11,6 @@ class Mfcc(SpectralCtrSvdd):
 
     FEATURE = "mfcc"
     COLUMNS = 40 * 4
-    COMPUTED = ("frontend.mfcc.",)
     WEIGHTS = "mfcc_model_weights.pt (CtrSVDD2024_Baseline)"
 
 

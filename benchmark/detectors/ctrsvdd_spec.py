@@ -11,7 +11,6 @@ class Spec(SpectralCtrSvdd):
 
     FEATURE = "logspec"
     COLUMNS = 257 * 4
-    COMPUTED = ("frontend.spec.",)
     WEIGHTS = "spec_model_weights.pt (CtrSVDD2024_Baseline)"
 
 

@@ -1,7 +1,7 @@
 """RawNet2: residual blocks and a GRU on a fixed sinc filter bank; the baseline of ASVspoof 2021.
 
 Tak et al., "End-to-end anti-spoofing with RawNet2", arXiv 2011.01108, section 3, in the form of the challenge's
-baseline code (network of Jung et al., arXiv 2011.01108, with a fixed first layer).
+baseline code (network of Jung et al., arXiv 2004.00526, with a fixed first layer).
 """
 
 from dataclasses import replace

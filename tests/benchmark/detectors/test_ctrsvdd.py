@@ -10,13 +10,6 @@ from benchmark.detectors._sinc import sinc_filters
 from ingest.types import DataError
 
 EXACT = {"rtol": 1e-4, "atol": 1e-4}
-FILES = {
-    "raw": "",
-    "lfcc": "lfcc.filter_mat",
-    "mfcc": "mfcc.dct_mat",
-    "melspec": "melspec.mel_scale.fb",
-    "spec": "spec.window",
-}
 PARAMETERS = {"raw": 314_537, "lfcc": 376_210, "mfcc": 322_850, "melspec": 429_570, "spec": 901_806}
 
 
@@ -74,17 +67,22 @@ def test_the_features_are_torchaudio_s_of_one_clip(front_end):
 
 
 def _published(tmp_path, front_end, prefix=""):
-    """As the challenge's files are: pooled by maxima, no attention, tables of the front end beside the weights."""
+    """As the challenge's files are: pooled by maxima, no attention, tables of the front end beside the weights (under
+    whatever name the network has for it)."""
     source = _build(front_end, pooling="max")
     state = {f"{prefix}{key}": value for key, value in source.state_dict().items() if key != "sign"}
-    if FILES[front_end]:
-        state[f"{prefix}frontend.{FILES[front_end]}"] = torch.ones(3)
+    if front_end in TORCHAUDIO:
+        tables = TORCHAUDIO[front_end]().state_dict()
+        assert tables
+        state |= {
+            f"{prefix}frontend.{named}.{key}": value for key, value in tables.items() for named in ("x", front_end)
+        }
     path = tmp_path / f"{front_end}_model_weights.pt"
     torch.save(state, path)
     return path, source.eval()
 
 
-@pytest.mark.parametrize("front_end", FILES)
+@pytest.mark.parametrize("front_end", PARAMETERS)
 @torch.inference_mode()
 def test_a_published_file_loads_with_its_pooling_and_the_sign_turned(tmp_path, front_end):
     path, source = _published(tmp_path, front_end)
