@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +150,32 @@ def _bounded(batches: pa.RecordBatchReader) -> pa.Table:
         size += batch.nbytes
         if size > LARGEST_BYTES:
             raise DataError(f"the rows of this query take over {LARGEST_BYTES >> 30} GiB; add a LIMIT or aggregate")
-    return pa.Table.from_batches(kept, batches.schema)
+    table = pa.Table.from_batches(kept, batches.schema)
+    table = table.rename_columns(_apart(table.column_names))
+    for k, field in enumerate(table.schema):
+        if pa.types.is_interval(field.type):  # neither CSV nor Parquet has a place for months, days and seconds
+            table = table.set_column(k, field.name, pa.array(map(_spell, table.column(k).to_pylist()), pa.string()))
+    return table
+
+
+def _apart(names: list[str]) -> list[str]:
+    """Column names, a repeated one numbered: two columns of a join are not one."""
+    found: list[str] = []
+    for name in names:
+        tries = (name, *(f"{name}_{k}" for k in range(1, len(names) + 1)))
+        found.append(next(one for one in tries if one not in found and (one == name or one not in names)))
+    return found
+
+
+def _spell(interval: Any) -> str | None:
+    """An interval in words: 14 months 3 days 04:05:06."""
+    if interval is None:
+        return None
+    months, days, nanoseconds = interval
+    seconds, rest = divmod(abs(nanoseconds), 10**9)
+    clock = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}" + (f".{rest // 1000:06}" if rest else "")
+    parts = [f"{months} months"] * bool(months) + [f"{days} days"] * bool(days)
+    return " ".join([*parts, *([f"{'-' * (nanoseconds < 0)}{clock}"] if nanoseconds or not parts else [])])
 
 
 def _only_reads(con: duckdb.DuckDBPyConnection, text: str) -> None:
@@ -212,13 +238,14 @@ def latex(table: pa.Table) -> str:
 
 def _tex(text: str) -> str:
     words = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    return "".join(words.get(c, rf"\{c}" if c in "&%$#_{}" else c) for c in text)
+    line = " ".join(text.splitlines())  # an empty line ends a paragraph, which no cell can hold
+    return "".join(words.get(c, rf"\{c}" if c in "&%$#_{}" else c) for c in line)
 
 
 def numeric(table: pa.Table) -> list[bool]:
     """Which columns hold numbers, as numbers or formatted."""
     return [
-        pa.types.is_integer(f.type) or pa.types.is_floating(f.type)
+        pa.types.is_integer(f.type) or pa.types.is_floating(f.type) or pa.types.is_decimal(f.type)
         or (pa.types.is_string(f.type) and _all_numbers(table[f.name].to_pylist()))
         for f in table.schema
     ]  # fmt: skip
@@ -230,7 +257,7 @@ def _all_numbers(texts: list[str | None]) -> bool:
 
 
 def _aligned(table: pa.Table) -> bytes:
-    rows = [[cell(v) for v in row.values()] for row in table.slice(0, SHOWN_ROWS).to_pylist()]
+    rows = [[" ".join(cell(v).splitlines()) for v in row.values()] for row in table.slice(0, SHOWN_ROWS).to_pylist()]
     head = table.column_names
     width = [max(map(len, column)) for column in zip(head, *rows)]
     right = numeric(table)
@@ -250,13 +277,20 @@ def _json(table: pa.Table) -> bytes:
 
 
 def _plain(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    """A value as JSON has it: no NaN, and of DuckDB's sums and decimals the number."""
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _csv(table: pa.Table) -> bytes:
     for k, field in enumerate(table.schema):
         if pa.types.is_nested(field.type):
-            text = [None if v is None else json.dumps(v, default=str) for v in table.column(k).to_pylist()]
+            text = [None if v is None else json.dumps(_plain(v), default=str) for v in table.column(k).to_pylist()]
         elif pa.types.is_string(field.type) or pa.types.is_large_string(field.type):
             text = [v and inert(v) for v in table.column(k).to_pylist()]
         else:

@@ -208,3 +208,28 @@ def test_an_older_catalog_is_brought_up_to_date_before_it_is_asked(tmp_path):
     before = path.read_bytes()
     assert sql.query(tmp_path, "SELECT count(sentence) AS n FROM utterance").to_pylist() == [{"n": 0}]
     assert (tmp_path / "catalog.duckdb.v1.bak").read_bytes() == before
+
+
+@pytest.mark.parametrize("form, wanted", [
+    ("table", "a  a_2  a_1  b\n-  ---  ---  -\n1    2    4  3\n"), ("csv", '"a","a_2","a_1","b"\n1,2,4,3\n'),
+    ("markdown", "| a | a_2 | a_1 | b |\n| --: | --: | --: | --: |\n| 1 | 2 | 4 | 3 |\n"),
+])  # fmt: skip
+def test_columns_of_one_name_are_all_there(data, capsysbinary, form, wanted):
+    assert main(["sql", "SELECT 1 AS a, 2 AS a, 4 AS a_1, 3 AS b", "--data", str(data), "--format", form]) == 0
+    assert capsysbinary.readouterr().out.decode() == wanted
+
+
+@pytest.mark.parametrize("form", sql.FORMATS)
+def test_every_kind_of_value_has_a_form(data, form):
+    query = """SELECT INTERVAL 1 DAY AS day, INTERVAL (-90) SECOND AS ago, sum(3) AS total, 0.5 AS half,
+               ['nan'::DOUBLE, 1.5] AS nested, 'two' || chr(10) || chr(10) || 'lines' AS words"""
+    sql._RENDER[form](sql.query(data, query))
+
+
+def test_json_has_numbers_for_sums_and_decimals_and_none_for_nan(data):
+    query = "SELECT sum(3) AS total, 0.5 AS half, ['nan'::DOUBLE, 1.5] AS nested, INTERVAL (3723) SECOND AS took"
+    table = sql.query(data, query)
+    assert json.loads(sql._RENDER["json"](table)) == [
+        {"total": 3, "half": 0.5, "nested": [None, 1.5], "took": "01:02:03"}
+    ]
+    assert sql.numeric(table) == [True, True, False, False]
