@@ -376,7 +376,7 @@ def _cut(
 def _frames(path: Path) -> int | None:
     """Samples of a clip that is there whole as we cut it, mono at 16 kHz; None for anything else."""
     try:
-        found = soundfile.info(path)
+        found = soundfile.info(os.fsencode(path))
     except (soundfile.LibsndfileError, OSError):
         return None
     return found.frames if (found.samplerate, found.channels) == (RATE_HZ, 1) else None
@@ -385,7 +385,7 @@ def _frames(path: Path) -> int | None:
 def _mono16k(path: Path) -> np.ndarray:
     """(sample,) float32 at 16 kHz, by libsndfile or else by the ffmpeg program. Raises audio.Unreadable."""
     try:
-        wave, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
+        wave, rate_hz = soundfile.read(os.fsencode(path), dtype="float32", always_2d=True)
     except soundfile.LibsndfileError:
         wave, rate_hz = _by_ffmpeg(path)
     if not len(wave):

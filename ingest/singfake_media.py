@@ -22,7 +22,7 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 import soundfile
 
 from ingest import audio, confined, parallel, regions, text
-from ingest.cli import Parser
+from ingest.cli import Parser, printable
 from ingest.corpora._singfake_words import HEADER, SETS
 from ingest.corpora.singfake import ANNOTATION, PARTITIONS, SONGS, SONGS_HEADER
 from ingest.files import atomic, lock
@@ -169,7 +169,7 @@ def report(found: Sequence[Found]) -> list[str]:
                     f"{partition} {label}: {with_clips} of {len(group)} songs give {clips} clips"
                     + (f" ({absent})" if absent else "")
                 )
-    lines += [f"  {one.song.song} {one.media}: {one.why}" for one in found if one.why.startswith("damaged")]
+    lines += [f"  {one.song.song} {printable(one.media)}: {one.why}" for one in found if one.why.startswith("damaged")]
     return lines
 
 
@@ -364,4 +364,5 @@ def _write_songs(path: Path, found: Sequence[tuple[Found, str]]) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(SONGS_HEADER)
         for one, media in found:
-            writer.writerow([*asdict(one.song).values(), media, one.clips])
+            shown = os.fsencode(media).decode(errors="backslashreplace")  # a name that is not UTF-8
+            writer.writerow([*asdict(one.song).values(), shown, one.clips])

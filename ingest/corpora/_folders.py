@@ -2,9 +2,11 @@
 
 import os
 import unicodedata
+from collections.abc import Iterable
 from pathlib import Path
 
 from ingest.scan import AUDIO_SUFFIXES
+from ingest.types import DataError
 
 
 def audio_names(folder: Path) -> list[str]:
@@ -18,6 +20,17 @@ def audio_names(folder: Path) -> list[str]:
 def is_audio(name: str) -> bool:
     """Whether a file name is that of audio: a known extension and no leading dot (`._x.wav` is a stub)."""
     return not name.startswith(".") and os.path.splitext(name)[1].lower() in AUDIO_SUFFIXES
+
+
+def refuse_undecoded(root: Path, paths: Iterable[str]) -> None:
+    """Raise DataError if a path is not UTF-8, as archives made on other systems may leave it: no row can hold it."""
+    odd = [path for path in paths if any("\udc80" <= letter <= "\udcff" for letter in path)]  # PEP 383
+    if odd:
+        first = os.fsencode(odd[0]).decode(errors="backslashreplace")
+        raise DataError(
+            f"{root}: {len(odd)} file names are not in UTF-8 (first: {first}); rename them, for instance those of a "
+            "Chinese archive with: convmv -r -f gbk -t utf8 --notest FOLDER"
+        )
 
 
 def key(stem: str) -> str:

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from ingest import text
 from ingest.corpora._columns import first_file, words
-from ingest.corpora._folders import audio_names, composed, is_audio, key
+from ingest.corpora._folders import audio_names, composed, is_audio, key, refuse_undecoded
 from ingest.corpora._singfake_words import HEADER, MODELS, SETS, iso_639
 from ingest.types import LABEL_WORDS, Corpus, Count, DataError
 
@@ -76,6 +76,7 @@ def tables(root: Path) -> Iterator[pa.Table]:
     """
     known = _Known(root)
     rows = [*_clips(root, known), *_plain(root, known)]
+    refuse_undecoded(root, (row["path"] for row in rows))
     if rows:
         yield pa.table({name: pa.array([row.get(name) for row in rows], pa.string()) for name in _COLUMNS})
     elif annotation := first_file(root, ANNOTATION):

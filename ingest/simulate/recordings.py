@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import os
 from collections import defaultdict
 from collections.abc import Mapping
 from math import gcd
@@ -52,7 +53,8 @@ def assign(layouts: Mapping[str, Layout], speech: Path, seed: int) -> dict[str, 
         ]
     content = hashlib.sha256()
     for file in sorted({segment.file for segment in dealt.values()}):
-        content.update(f"{Path(file).relative_to(speech.resolve()).as_posix()} {sha256(file)}\n".encode())
+        line = f"{Path(file).relative_to(speech.resolve()).as_posix()} {sha256(file)}\n"
+        content.update(line.encode(errors="surrogateescape"))
     return {"speech": content.hexdigest(), "singing": SINGING_NOTE}
 
 
@@ -78,7 +80,7 @@ def _voices(speech: Path, seed: int) -> list[list[Segment]]:
 def duration_s(path: Path) -> float:
     """Length of a recording by its header; 0 where neither libsndfile nor FFmpeg can read it."""
     try:
-        return float(soundfile.info(path).duration)
+        return float(soundfile.info(os.fsencode(path)).duration)
     except soundfile.LibsndfileError:
         pass
     try:
@@ -112,7 +114,7 @@ def cut(segment: Segment, rate_hz: int) -> np.ndarray:
 
 def _read(segment: Segment) -> tuple[np.ndarray, int]:
     try:
-        with soundfile.SoundFile(segment.file) as file:
+        with soundfile.SoundFile(os.fsencode(segment.file)) as file:
             file.seek(int(segment.start_s * file.samplerate))
             wave = file.read(int(segment.length_s * file.samplerate), dtype="float32", always_2d=True)
             rate_hz = file.samplerate

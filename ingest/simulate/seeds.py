@@ -10,7 +10,7 @@ FOLD_BITS = 53  # as macro fold_of in schema.sql
 
 def generator(*key: object) -> np.random.Generator:
     """A generator seeded by the sha256 of the key's parts."""
-    digest = hashlib.sha256("|".join(map(str, key)).encode()).digest()
+    digest = hashlib.sha256("|".join(map(str, key)).encode(errors="surrogateescape")).digest()
     return np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "big")))
 
 

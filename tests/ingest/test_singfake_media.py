@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import os
 
 import numpy as np
 import pytest
@@ -151,6 +152,18 @@ def test_damaged_songs_and_dead_links_are_counted(songs, tmp_path, capsys):
     assert said[6].startswith("  0006 Cheshmat Hayde.mp3: damaged: ")
     assert said[-1].startswith("3 of 7 songs give clips")
     assert not (tmp_path / "out/codec_test").exists()
+
+
+def test_a_song_whose_name_is_not_utf8_is_cut_and_named(tmp_path, capsys):
+    song(tmp_path / "songs/a.wav", seed=1)
+    os.rename(tmp_path / "songs/a.wav", os.fsencode(tmp_path) + b"/songs/\xd6\xd0 [BV1wx411U7YC].wav")
+    put(tmp_path / "songs/b.wav", "")
+    os.rename(tmp_path / "songs/b.wav", os.fsencode(tmp_path) + b"/songs/\xd6\xd0-uIWypArI73w.wav")
+    put(tmp_path / "singfake.csv", HEADER + "".join(ROWS.splitlines(keepends=True)[:2]))
+    known = ["--csv", str(tmp_path / "singfake.csv"), "--media", str(tmp_path / "songs"), "--jobs", "1"]
+    assert main([*known, "--out", str(tmp_path / "out")]) == 1
+    assert "0002 \\xdcd6\\xdcd0-uIWypArI73w.wav: damaged: empty file" in capsys.readouterr().out
+    assert "\\xd6\\xd0 [BV1wx411U7YC].wav,2\n" in (tmp_path / "out/songs.csv").read_text()
 
 
 def test_nothing_is_written_below_the_songs(songs, tmp_path):

@@ -1,5 +1,6 @@
 """SingFake: clips and their conditions, songs of the annotation file, plain folders."""
 
+import os
 import unicodedata
 
 import miniatures
@@ -168,6 +169,14 @@ def test_accents_are_the_same_on_every_file_system(form, tmp_path):
     assert {row["source_id"] for row in rows.values()} == {"ö x", "Zoé_Été à 2", "Zoé_0"}
     files = scan.index(tmp_path, singfake.CORPUS.audio, {})["path"].to_pylist()
     assert sorted(row["path"] for row in rows.values()) == sorted(files)
+
+
+def test_names_that_are_not_utf8_are_refused_with_the_cure(tmp_path):
+    for path in ("bonafide/a.wav", "spoof/b.wav"):
+        tone(tmp_path / path)
+    os.rename(tmp_path / "spoof/b.wav", os.fsencode(tmp_path) + b"/spoof/\xd6\xd0.wav")
+    with pytest.raises(DataError, match=r"1 file names are not in UTF-8 \(first: spoof/\\xd6\\xd0\.wav\).*convmv"):
+        parsed("singfake", tmp_path)
 
 
 def test_clips_without_the_annotation_say_what_is_unknown(tmp_path):

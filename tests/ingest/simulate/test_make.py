@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import json
+import os
 import subprocess
 import sys
 import time
@@ -167,6 +168,11 @@ def test_own_recordings_take_the_place_of_the_voice(tmp_path, speech, tiny):
     assert rate_hz == 16_000 and 1.0 <= len(wave) / rate_hz <= 4.6
     assert not simulate.simulate(tmp_path / "out", corpora=[SMALL], speech=speech, jobs=1)[SMALL].made
     soundfile.write(speech / "ann" / "a.wav", np.zeros((44_100 * 5, 2)) + 0.1, 44_100)
+    assert simulate.simulate(tmp_path / "out", corpora=[SMALL], speech=speech, jobs=1)[SMALL].made
+
+
+def test_own_recordings_may_have_names_that_are_not_utf8(tmp_path, speech, tiny):
+    os.rename(speech / "ann", os.fsencode(speech) + b"/\xd6\xd0")
     assert simulate.simulate(tmp_path / "out", corpora=[SMALL], speech=speech, jobs=1)[SMALL].made
 
 
