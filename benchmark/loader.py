@@ -12,16 +12,16 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from benchmark import level, references, variants
+from benchmark import level, references, variants, weighing
 from benchmark.batch import Batch, targets
 from benchmark.distribution import ALONE, Share
 from benchmark.feeds import Feed
 from features.reader import FeatureReader
+from ingest.types import DataError
 from shards.reader import Reader
 
 EXTRA = ("attack", "domain", "language", "corpus", "speaker")
 _FULL_SCALE = 1 / 32768  # a power of two: no sample is rounded
-_EQUAL = {"bonafide": 1.0, "spoof": 1.0}
 BLOCK = 4  # batches in one block of similar length, for detectors that read whole utterances
 
 
@@ -176,12 +176,17 @@ class Loader:
         """
         weight = self._weights()
         rows = np.flatnonzero(weight > 0)
+        if self.balance in ("classes", "oversample") and len({self.label[row] for row in rows}) == 1:
+            raise DataError(
+                f"{rows.size} of {weight.size} training trials count here, all of them {self.label[rows[0]]}: there "
+                "is no other class to draw alike; change the protocol, the mix of the phase, or set balance=none"
+            )
         if self.balance != "oversample":
-            return _chosen(rows, weight, rows.size, random) if _uneven(weight[rows]) else rows
+            return weighing.chosen(rows, weight, rows.size, random) if weighing.uneven(weight[rows]) else rows
         is_bonafide = np.array(self.label)[rows] == "bonafide"
         fewer, more = sorted((rows[is_bonafide], rows[~is_bonafide]), key=len)
-        if _uneven(weight[fewer]) or _uneven(weight[more]):
-            return np.concatenate([_chosen(part, weight, len(more), random) for part in (fewer, more)])
+        if weighing.uneven(weight[fewer]) or weighing.uneven(weight[more]):
+            return np.concatenate([weighing.chosen(part, weight, len(more), random) for part in (fewer, more)])
         return np.concatenate([rows, random.choice(fewer, size=len(more) - len(fewer))])
 
     def _weights(self) -> np.ndarray:
@@ -192,9 +197,9 @@ class Loader:
         columns = dict(self.weighed_by)
         for column, shares in self.mix.items():
             columns[column] = self.extra.get(column, [None] * weight.size)
-            weight = _mixed(weight, np.array(columns[column], object), shares)
+            weight = weighing.mixed(weight, np.array(columns[column], object), shares)
         if self.balance in ("classes", "oversample"):
-            weight = _alike(weight, np.array(self.label), list(zip(*columns.values(), strict=True)))
+            weight = weighing.alike(weight, np.array(self.label), list(zip(*columns.values(), strict=True)))
         return weight
 
     def _windows(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
@@ -406,38 +411,6 @@ def windows(lengths: np.ndarray, samples: int) -> np.ndarray:
     where it is the only one."""
     rest = lengths % samples
     return np.maximum(1, lengths // samples + (rest >= samples // 4))
-
-
-def _mixed(weight: np.ndarray, value: np.ndarray, shares: Mapping[str, float]) -> np.ndarray:
-    """Weights whose sums over the rows of each value are in the proportion of `shares`; unchanged where no row has
-    one of the values."""
-    mixed = np.zeros(weight.size)
-    for word, share in shares.items():
-        if (total := weight[value == word].sum()) > 0:
-            mixed[value == word] = share * weight[value == word] / total
-    return mixed if mixed.any() else weight
-
-
-def _alike(weight: np.ndarray, label: np.ndarray, group: Sequence[tuple]) -> np.ndarray:
-    """Weights with both classes alike: in each group, which keeps its total, so that what the groups stand for says
-    nothing of the label; then over all, for groups of one class alone."""
-    numbers = {value: number for number, value in enumerate(dict.fromkeys(group))}
-    code = np.array([numbers[value] for value in group] or np.zeros(weight.size), int)
-    alike = np.zeros(weight.size)
-    for number in np.unique(code):
-        here = code == number
-        of_class = _mixed(weight[here], label[here], _EQUAL)
-        alike[here] = of_class * (weight[here].sum() / (of_class.sum() or 1))
-    return _mixed(alike, label, _EQUAL)
-
-
-def _uneven(weight: np.ndarray) -> bool:
-    return weight.size > 0 and bool(np.ptp(weight) > 1e-9 * weight.max())
-
-
-def _chosen(rows: np.ndarray, weight: np.ndarray, size: int, random: np.random.Generator) -> np.ndarray:
-    """So many of the rows, with replacement, by their weights."""
-    return random.choice(rows, size=size, p=weight[rows] / weight[rows].sum())
 
 
 def _named_references(rows: pa.Table) -> list[tuple[str, str] | None]:

@@ -170,6 +170,7 @@ class _Loop:
             norm.reset_running_stats()
             norm.momentum = None  # a plain average over the pass
         self.detector.train()
+        torch.manual_seed(derive(self.seed, "average", self.share.rank))  # dropout: whoever trained the last batch
         with torch.no_grad():
             for batch in self.train_loader.epoch(0, here=self.share):
                 self.detector.score_batch(batch)

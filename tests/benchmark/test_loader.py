@@ -227,6 +227,14 @@ def test_balance_counts_over_all_where_a_group_has_one_class():
     assert {int(u[1:]) <= 100 for u in drawn()} == {True} and len(drawn()) == 180
 
 
+@pytest.mark.parametrize("balance", ["oversample", "classes"])
+def test_one_class_cannot_be_balanced(balance):
+    made, _ = mixed(shared_out().slice(10), balance=balance)
+    made.arrange(batch_size=10, mix={"domain": {"speech": 1.0}})
+    with pytest.raises(DataError, match="90 of 120 training trials count here, all of them spoof"):
+        made.plan()
+
+
 def test_weights_between_the_classes_alone_leave_every_trial_in():
     weight = pa.array([3.0 if label == "bonafide" else 1.0 for label in rows(range(1, 24))["label"].to_pylist()])
     plain, weighed = rows(range(1, 24)), rows(range(1, 24)).append_column("weight", weight)

@@ -56,6 +56,41 @@ def test_killed_and_resumed_equals_undisturbed(tmp_path, recipe, die_at):
     assert again == about
 
 
+class Dropped(Small):
+    """Drops what its batch norm sees, and dies when it looks at dev for the third time."""
+
+    def __init__(self, *, dies):
+        super().__init__()
+        self.looks, self.dies = 0, dies
+
+    def score(self, x):
+        return super().score(torch.nn.functional.dropout(x, 0.5, self.training))
+
+    def eval(self):
+        self.looks += 1
+        if self.looks == 3 and self.dies:
+            raise Killed
+        return super().eval()
+
+
+def test_averaged_weights_are_the_same_after_a_kill_behind_the_last_batch(tmp_path):
+    """No batch is left to train then, so that nothing has set torch's generator when norms are estimated again."""
+
+    def averaged(folder, seed, *, dies=False):
+        torch.manual_seed(0)
+        detector = Dropped(dies=dies)
+        torch.manual_seed(seed)  # of a process that has done other things before
+        train(detector, *loaders(), settings_of(swa=True), seed=1, checkpoint=tmp_path / folder / "state.pt",
+              name="test", save_every_s=0.0)  # fmt: skip
+        return detector.state_dict()
+
+    expected = averaged("whole", 7)
+    with pytest.raises(Killed):
+        averaged("killed", 7, dies=True)
+    got = averaged("killed", 8)
+    assert all(torch.equal(expected[key], got[key]) for key in expected)
+
+
 def test_phases_train_only_what_they_name(tmp_path):
     torch.manual_seed(0)
     before = Small().state_dict()
