@@ -14,7 +14,7 @@ from benchmark.results import collect
 from ingest.files import atomic, lock
 from reports import cite, sql
 
-WIDEST = 16  # subsets in one table; more are still in the results catalog
+WIDEST = 16  # subsets in one table; more go on in the next one
 
 
 def statements(file: str = "leaderboard.sql") -> dict[str, str]:
@@ -125,18 +125,21 @@ class Page:
             ),
         ]
 
-    def subset_columns(self, protocol: str) -> str:
-        """The columns of table `subsets`; "" for a protocol with one subset."""
+    def subset_columns(self, protocol: str) -> list[str]:
+        """The columns of each table `subsets`, together all subsets; none for a protocol with one subset."""
         subsets = self._rows(
             "SELECT DISTINCT subset, kind FROM leaderboard WHERE protocol = ? AND metric = 'eer' "
             "ORDER BY kind <> 'subset', kind, subset".replace("?", _quoted(protocol))
         )
         if len(subsets) < 2:
-            return ""
-        return ", ".join(
+            return []
+        columns = [
             f"coalesce(format('{{:.2f}}', 100 * max(median) FILTER (subset = {_quoted(s)})), '') AS {_name(s)}"
-            for s, _ in subsets[:WIDEST]
-        )
+            for s, _ in subsets
+        ]
+        tables = -(-len(columns) // WIDEST)
+        each = -(-len(columns) // tables)
+        return [", ".join(columns[first : first + each]) for first in range(0, len(columns), each)]
 
     def licences(self, protocol: str) -> list[str]:
         """Sentences: the licences of the protocol's corpora, and of weights that its runs started from."""
@@ -151,7 +154,7 @@ class Page:
 
     def _protocol(self, protocol: str, title: str | None) -> list[str]:
         columns = self.subset_columns(protocol)
-        table = self._table("subsets", protocol=protocol, columns=columns) if columns else ""
+        tables = "\n".join(self._table("subsets", protocol=protocol, columns=some) for some in columns)
         return [
             f"## {protocol}\n",
             f"{title}\n" if title else "",
@@ -160,7 +163,7 @@ class Page:
             self._optional(
                 "", "Single seeds move the mean here; the median stands for the detector\n", "moved", protocol=protocol
             ),
-            f"EER % by subset, median over seeds\n\n{table}" if table else "",
+            f"EER % by subset, median over seeds\n\n{tables}" if tables else "",
             self._optional("", "Other metrics, median over seeds\n", "metrics", protocol=protocol),
             self._optional(
                 "", "Published beside measured. Published figures are quotations.\n", "compared", protocol=protocol

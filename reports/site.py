@@ -156,11 +156,10 @@ class Site:
         return self.protocols.of[protocol], pages.page(protocol, parts, at=self.protocols.of[protocol])
 
     def _subsets(self, protocol: str) -> str:
-        columns = self.markdown.subset_columns(protocol)
-        return (
-            self._table("subsets", "EER % by subset, median over seeds", protocol=protocol, columns=columns)
-            if columns
-            else ""
+        caption = "EER % by subset, median over seeds"
+        return "".join(
+            self._table("subsets", caption, protocol=protocol, columns=columns)
+            for columns in self.markdown.subset_columns(protocol)
         )
 
     def _detector(self, entry: str) -> tuple[str, str]:

@@ -11,7 +11,7 @@ import pytest
 
 from benchmark import card, results
 from ingest.types import DataError
-from reports import figures, sql
+from reports import figures, site, sql
 from reports.leaderboard import Page, settle, write
 
 TABLE = r"((?:^\|[^\n]*\|\n)+)\n<details><summary>SQL</summary>\n\n```sql\n(.*?)\n```"
@@ -313,3 +313,19 @@ def test_a_card_has_the_seeds_of_its_own_configuration(tmp_path):
         flags = {r: con.execute(card._FLAGS, {"run": r}).fetchall() for r in (run, level)}
     assert seeds[run] == [] and {row[1] for row in seeds[level]} == {3}
     assert {seed for seed, *_ in flags[run]} == {0} and {seed for seed, *_ in flags[level]} == {0, 1, 2}
+
+
+def test_every_subset_of_a_protocol_with_many_is_there(tmp_path):
+    names = [f"s{k:02}" for k in range(35)]
+    made_results.add_run(
+        tmp_path, "lfcc_gmm", made_results.score_table(dict.fromkeys(names, made_results.GOOD["easy"])), pooled={},
+        averages={"average": names},
+    )  # fmt: skip
+    page = section(write(tmp_path).read_text(), "cross_method/librisevoc")
+    heads = [line for line in page.split("EER % by subset")[1].splitlines() if line.startswith("| detector | s")]
+    assert [head.count("|") - 2 for head in heads] == [12, 12, 12]
+    assert " ".join(heads).replace("|", " ").split() == ["detector", *names[:12], "detector", *names[12:24], "detector",
+                                                         *names[24:], "average"]  # fmt: skip
+    site.write(tmp_path)
+    shown = (tmp_path / "reports" / "site" / "protocol" / "cross_method-librisevoc.html").read_text()
+    assert all(f"<th scope=col class=n>{name}</th>" in shown for name in [*names, "average"])
