@@ -68,7 +68,7 @@ def ingest_corpus(
     _refuse_wrong_audio(corpus, root, data, table, files, matched)
     absent = checks.missing(table, matched.file >= 0, corpus)
     if not partial:
-        _refuse_incomplete(corpus, root, table, compared, absent, matched)
+        _refuse_incomplete(corpus, root, places, table, compared, absent, matched)
     with writable(data):
         data.mkdir(parents=True, exist_ok=True)
     with lock(data / "ingest" / f"{name}.lock"):
@@ -169,14 +169,16 @@ def _stems_in_catalog(data: Path, name: str) -> pa.Array | None:
 
 
 def _refuse_incomplete(
-    corpus: Corpus, root: Path, table: pa.Table, compared: list[checks.Compared],
+    corpus: Corpus, root: Path, places: Mapping[str, Path], table: pa.Table, compared: list[checks.Compared],
     absent: list[tuple[str, str, str]], matched: scan.Match,
 ) -> None:  # fmt: skip
     fault = checks.count_fault(corpus, compared)
     if fault:
+        elsewhere = [f"--{place} DIR ({place.upper()}=)" for place in corpus.places if place not in places]
+        named = f", name what lies elsewhere with {' and '.join(elsewhere)}" if elsewhere else ""
         raise DataError(
-            f"{fault}. Take the complete protocol files and audio under {root}, or add --partial (PARTIAL=1) if "
-            "this is meant."
+            f"{fault}. Take the complete protocol files and audio under {root}{named}, or add --partial (PARTIAL=1) "
+            "if this is meant."
         )
     if absent:
         gone = int((matched.file < 0).sum())
