@@ -161,6 +161,8 @@ def _rescore(arguments: Namespace) -> int:
 
         names = rescore_figures.write(done.scores, done.table, arguments.figures)
         print(f"drawn in {arguments.figures}: {', '.join(names)}", file=sys.stderr)
+        for remark in rescore_figures.left_out(done.scores, done.table):
+            print(remark, file=sys.stderr)
     if done.run_id:
         print(f"stored as {done.run_id}; python -m reports leaderboard shows it", file=sys.stderr)
     return 0

@@ -50,6 +50,17 @@ def every(scores: pa.Table, rows: pa.Table) -> Iterator[tuple[str, Figure]]:
             yield factor, figure
 
 
+def left_out(scores: pa.Table, rows: pa.Table) -> list[str]:
+    """What the figures do not show, in words: beyond some number lines and bars cannot be told apart."""
+    subsets = len(split(scores))
+    told = [f"of {subsets} subsets the {TOP} with the most trials are drawn"] if subsets > TOP else []
+    for factor in FACTORS:
+        levels = len({level for level, _ in _cells(rows, factor)})
+        if levels > LEVELS:
+            told.append(f"of {levels} values of {factor} the first {LEVELS} are drawn")
+    return told
+
+
 def split(scores: pa.Table) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Subset -> (bona fide scores, spoof scores), those that have both, the largest first."""
     subset = breakdowns.encode(scores["subset"])
@@ -74,13 +85,18 @@ def ratios(bonafide: np.ndarray, spoof: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 def _bars(rows: pa.Table, factor: str, subsets: list[str]) -> Figure | None:
     """EER of each level; None with fewer than two levels."""
-    found = {
-        (row["level"], row["subset"]): 100 * row["value"]
-        for row in rows.filter(pc.equal(rows["factor"], factor)).to_pylist()
-        if row["metric"] == "eer" and row["value"] is not None
-    }
+    found = _cells(rows, factor)
     levels = sorted({level for level, _ in found})[:LEVELS]
     if len(levels) < 2:
         return None
     series = {s: [found.get((level, s)) for level in levels] for s in subsets}
     return plots.bars(levels, {s: values for s, values in series.items() if any(v is not None for v in values)})
+
+
+def _cells(rows: pa.Table, factor: str) -> dict[tuple[str, str], float]:
+    """(level, subset) -> EER in percent."""
+    return {
+        (row["level"], row["subset"]): 100 * row["value"]
+        for row in rows.filter(pc.equal(rows["factor"], factor)).to_pylist()
+        if row["metric"] == "eer" and row["value"] is not None
+    }

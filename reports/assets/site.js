@@ -4,11 +4,12 @@ for (const table of document.querySelectorAll("table[data-sortable]")) {
   const heads = [...table.tHead.rows[0].cells], body = table.tBodies[0];
   const shown = (row, k) => row.cells[k].textContent.trim();
   const number = (text) => /^[-+]?[\d,]*\.?\d+(e[-+]?\d+)?$/i.test(text) ? Number(text.replaceAll(",", "")) : NaN;
+  const absent = (text) => text === "" || text === "not run";
   const order = (a, b) => {
-    if (a === "" || b === "") return 0;
+    if (absent(a) || absent(b)) return 0;
     const [x, y] = [number(a), number(b)];
     if (Number.isNaN(x) !== Number.isNaN(y)) return Number.isNaN(x) ? 1 : -1;
-    return Number.isNaN(x) ? a.localeCompare(b, "en") : x - y;
+    return Number.isNaN(x) ? a.localeCompare(b, "en", {numeric: true}) : x - y;
   };
   heads.forEach((head, k) => {
     const button = document.createElement("button");
@@ -20,7 +21,7 @@ for (const table of document.querySelectorAll("table[data-sortable]")) {
       heads.forEach((other) => other.removeAttribute("aria-sort"));
       head.setAttribute("aria-sort", down ? "descending" : "ascending");
       const rows = [...body.rows].map((row) => [shown(row, k), row]);
-      rows.sort(([a], [b]) => (a === "") - (b === "") || (down ? order(b, a) : order(a, b)));
+      rows.sort(([a], [b]) => absent(a) - absent(b) || (down ? order(b, a) : order(a, b)));
       body.append(...rows.map(([, row]) => row));
     });
   });

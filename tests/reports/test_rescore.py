@@ -242,6 +242,21 @@ def test_figures_of_a_score_file(tmp_path, capsys):
     assert all(attack in drawn for attack in ("A00", "A01", "A02"))
 
 
+def test_what_is_not_drawn_is_said(tmp_path, capsys):
+    path = tmp_path / "scores.csv"
+    lines = [
+        f"{label}{s}{k},{k},{label},A{k:02},s{s}\n"
+        for s in range(9)
+        for k in range(25)
+        for label in ("bonafide", "spoof")
+    ]
+    path.write_text("file,score,label,attack,subset\n" + "".join(lines))
+    assert main(["rescore", str(path), "--data", str(tmp_path), "--figures", str(tmp_path / "plots")]) == 0
+    said = capsys.readouterr().err
+    assert "of 9 subsets the 8 with the most trials are drawn\n" in said
+    assert "of 25 values of attack the first 24 are drawn\n" in said
+
+
 def test_probabilities_become_log_odds_for_reliability_only():
     both = rescore_figures.ratios(np.array([0.5, 1.0]), np.array([0.0, 0.25]))
     assert both[0][0] == 0 and both[0][1] > 20 and both[1][1] == pytest.approx(-np.log(3))

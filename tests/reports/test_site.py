@@ -254,6 +254,23 @@ def test_a_browser_sorts_filters_and_follows_links_without_complaint(data, windo
     assert all(address.startswith(("file:", "data:")) for address in window.requests())
 
 
+@pytest.mark.parametrize("cells, wanted", [
+    (["10.00 to 12.00", "", "9.00 to 11.00"], ["9.00 to 11.00", "10.00 to 12.00", ""]),
+    (["not run", "7.10", "12.30"], ["7.10", "12.30", "not run"]),
+    (["A10", "A9", "A1"], ["A1", "A9", "A10"]),
+])  # fmt: skip
+def test_a_browser_sorts_by_the_numbers_in_words(window, tmp_path, cells, wanted):
+    table = pages.table(pa.table({"row": ["a", "b", "c"], "cell": cells}), "SELECT", "caption")
+    (tmp_path / "page.html").write_text(pages.page("title", [table], at="page.html"))
+    window.open(tmp_path / "page.html")
+    shown = "return [...document.querySelectorAll('tbody tr')].map(r => r.cells[1].textContent)"
+    window.click("thead th:nth-child(2) button")
+    assert window.run(shown) == wanted
+    window.click("thead th:nth-child(2) button")
+    there = [cell for cell in wanted if cell not in ("", "not run")]
+    assert window.run(shown) == there[::-1] + wanted[len(there) :]
+
+
 def test_the_keyboard_reaches_skip_link_and_headings(data, window):
     window.open(data / "reports/site/index.html")
     window.type("body", "\ue004")  # Tab
