@@ -4,9 +4,9 @@ Gradio's server can do more than a demo needs: fetch addresses that a request na
 functions. None of it is reached. The browser is told to load nothing from elsewhere.
 """
 
-import contextlib
 import json
 import os
+import sys
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from urllib.parse import unquote
 from starlette.requests import ClientDisconnect
 
 from benchmark.app.limits import Limiter, Limits, too_large, too_many
+from ingest.cli import printable
 
 READ = {
     "/", "/config", "/theme.css", "/favicon.ico", "/manifest.json", "/robots.txt", "/gradio_api/info",
@@ -63,19 +64,28 @@ class Gate:
         if refused is not None:
             await _answer(send, *refused)
             return
-        with contextlib.suppress(ClientDisconnect):  # a visitor who goes away in the middle is no error of ours
+        try:
             await self.app(scope, receive, _with_headers(send))
+        except ClientDisconnect:  # a visitor who goes away in the middle is no error of ours
+            pass
+        except Exception as error:  # what Gradio's server does not understand: it has answered 500
+            said = f"{_visitor(scope)}: {scope['method']} {scope['path']}: {type(error).__name__}: {error}"
+            print(printable(said[:300]), file=sys.stderr)
 
     def refusal(self, method: str, path: str, headers: dict[str, str], visitor: str) -> tuple[int, str] | None:
         """(status, line) of a request that goes no further, None for one that does."""
         if self.hosts is not None and _host(headers.get("host", "")) not in self.hosts:
             return 403, "This page is served to its own machine only."
+        if _foreign(method, path, headers):
+            return 403, "This page answers to no other."
         if method in ("GET", "HEAD"):
             return None if self._readable(path) else (404, "There is nothing here.")
         bare = path.rstrip("/")
         if method != "POST" or bare not in WRITTEN:
             return 404, "There is nothing here."
         size, most = headers.get("content-length", ""), BODY_BYTES
+        if "transfer-encoding" in headers:  # a body in chunks is as long as it likes, whatever else is said
+            return 411, "The request does not say how long it is."
         if bare == UPLOAD:
             most += self.limits.size_bytes
         if not size.isdecimal():
@@ -124,6 +134,20 @@ class Gate:
 
 def _visitor(scope: Message) -> str:
     return scope["client"][0] if scope.get("client") else "unknown"
+
+
+def _foreign(method: str, path: str, headers: dict[str, str]) -> bool:
+    """Whether another site's page asks: a browser says so, also where it would keep the answer from that page.
+
+    Browsers tell the site that asks (Fetch Metadata) to pages on this machine or encrypted ones, whatever name a proxy
+    has for them; to others the origin of what is no plain reading. Whoever follows a link comes from another site, too.
+    """
+    site = headers.get("sec-fetch-site")
+    if site is not None:
+        visits = method in ("GET", "HEAD") and path == "/" and headers.get("sec-fetch-mode") == "navigate"
+        return site not in ("same-origin", "none") and not visits
+    origin = headers.get("origin")
+    return origin is not None and origin.partition("://")[2] != headers.get("host")
 
 
 def _host(header: str) -> str:

@@ -92,6 +92,19 @@ def test_the_names_of_a_loopback_address_are_checked_and_no_others():
     )
 
 
+@pytest.mark.parametrize(("said", "upload", "visit"), [
+    ({"origin": "http://evil.example"}, 403, 403), ({"origin": "null"}, 403, 403), ({"origin": "http://127.0.0.1:3000"}, 403, 403),
+    ({"origin": "http://127.0.0.1:7860.evil.example"}, 403, 403), ({"origin": "http://127.0.0.1:7860"}, 200, 200),
+    ({"sec-fetch-site": "cross-site"}, 403, 403), ({"sec-fetch-site": "same-site"}, 403, 403),
+    ({"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}, 403, 200),  # a link to the page
+    ({"sec-fetch-site": "same-origin", "origin": "https://the-name-at-a-proxy"}, 200, 200), ({"sec-fetch-site": "none"}, 200, 200),
+])  # fmt: skip
+def test_the_page_of_another_site_is_refused(folder, said, upload, visit):
+    assert ask(folder, "POST", "/gradio_api/upload", headers={**HOST, **said})[0] == upload
+    assert ask(folder, "GET", "/", headers={**HOST, **said})[0] == visit
+    assert ask(folder, "GET", "/config", headers={**HOST, **said})[0] == upload
+
+
 def join(folder, data, **named):
     return ask(
         folder, "POST", "/gradio_api/queue/join", body=json.dumps({"data": data, "fn_index": 0}).encode(), **named
@@ -120,12 +133,29 @@ def test_sizes_are_known_beforehand_and_bounded(folder):
             assert status == 200 or b"\n" not in body
 
 
+def test_a_body_in_chunks_is_refused_whatever_length_it_states(folder):
+    for path in ("/gradio_api/upload", "/gradio_api/queue/join"):
+        for headers in ({"content-length": "10", "transfer-encoding": "chunked"}, {"transfer-encoding": "identity"}):
+            assert ask(folder, "POST", path, headers={**HOST, **headers})[0] == 411
+
+
 def test_uploads_are_counted_and_the_room_for_them_is_bounded(folder):
     gated = gate.Gate(None, limits=limits.Limits(per_minute=2), folder=folder, hosts=None)
     status = [ask(folder, "POST", "/gradio_api/upload", gated=gated) for _ in range(3)]
     assert [s for s, _, _ in status] == [200, 200, 429] and b"More than 2 a minute" in status[2][2]
     (folder / "uploads" / "b").write_bytes(b"x" * 2100)
     assert ask(folder, "POST", "/gradio_api/upload", size_bytes=100)[0] == 507
+
+
+def test_what_gradio_does_not_understand_is_a_line(folder, capsys):
+    async def lost(scope, receive, send):
+        raise KeyError("9999\x1b[31m")
+
+    made = gate.Gate(lost, limits=limits.Limits(), folder=folder, hosts=None)
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "client": ("127.0.0.1", 1)}
+    asyncio.run(made(scope, None, None))
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("127.0.0.1: GET /: KeyError: ") and "\x1b" not in line
 
 
 def test_a_visitor_who_goes_away_is_no_error(folder):

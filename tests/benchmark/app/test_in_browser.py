@@ -174,6 +174,9 @@ def test_a_recording_of_the_microphone_is_judged(made, tmp_path):
         time.sleep(2)
         window.click("#recording .stop-button")
         until(window, THERE, "#recording .play-pause-button")
+        until(
+            window, "return performance.getEntriesByType('resource').some(e => e.name.includes('/upload'))"
+        )  # is sent
         window.click("#judge")
         said = until(window, ANSWER, "hint for research")
         assert "audio.wav: " in said and "1 channel" in said
