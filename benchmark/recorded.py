@@ -84,7 +84,7 @@ KEYS = {  # of run.json; null stands for what is not known
     **dict.fromkeys(("config", "versions", "backbone"), TABLE),
     "train_key": NAME, "metrics": METRICS, "diagnostics": NAMES, "averages": GROUPS, "pooled": GROUPS,
 }  # fmt: skip
-_FAILED_KEYS = {"detector": TEXT, "protocol": TEXT, "seed": WHOLE, "reason": TEXT}
+_FAILED_KEYS = {"detector": TEXT, "protocol": TEXT, "seed": WHOLE, "reason": TEXT, "again": TEXT}
 _TRAINED_KEYS = {"train_s": NUMBER, "train_draws": WHOLE, "best_epoch": WHOLE, "epochs": WHOLE, "curve": CURVE}
 _GRID_KEYS = {"grid": TEXT, "title": TEXT, "source": TEXT, "note": TEXT, "order": WORDS, "columns": PLACES,
               "levels": RUNS}  # fmt: skip
@@ -113,7 +113,7 @@ def asv(folder: Path) -> dict[str, dict[str, dict[str, float]]]:
 
 
 def failure(folder: Path) -> dict[str, Any]:
-    """detector, protocol, seed and reason of a cell that failed; None for what is not known."""
+    """detector, protocol, seed and reason of a cell that failed, and the command for it; None for what is not known."""
     about = read(folder / FAILED)
     _check(folder / FAILED, about, _FAILED_KEYS, (), _AGAIN.format(folder))
     return {name: about.get(name) for name in _FAILED_KEYS}

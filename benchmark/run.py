@@ -13,8 +13,8 @@ import joblib
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from benchmark import again, devices, record, recorded
 from benchmark import cells as grid
-from benchmark import devices, record, recorded
 from benchmark.cells import Cell, Trials
 from benchmark.energy import Meter
 from ingest import memory, parallel
@@ -76,12 +76,14 @@ def run(
     *,
     weights: Path | None = None,
     out: Path | None = None,
+    lists: Path | None = None,
     part: tuple[int, int] = (1, 1),
 ) -> list[Failure]:
     """Run every cell that is not done; a failed one never stops the others. Returns the failures.
 
     data: where catalog and shards lie; out: where models and scores go (default: data). part (i, n): of all trainings,
-    done or not, the i-th, (i + n)-th, ... only, so that n such calls do everything once.
+    done or not, the i-th, (i + n)-th, ... only, so that n such calls do everything once. lists: where `on` has its
+    trial lists from, for the command that repeats a failed cell.
     """
     data = Path(data).absolute()  # a node of a cluster works in a folder of its own
     out = Path(out).absolute() if out else data
@@ -92,7 +94,8 @@ def run(
         return failures
     tasks = (
         joblib.delayed(_group)(
-            _Work(data, out, {c.protocol: on[c.protocol] for c in group}, machine, weights, record.source()), group
+            _Work(data, out, {c.protocol: on[c.protocol] for c in group}, machine, weights, lists, record.source()),
+            group,
         )
         for group in groups.values()
     )
@@ -113,6 +116,7 @@ class _Work:
     on: Mapping[str, Trials]
     machine: Machine
     weights: Path | None
+    lists: Path | None = None
     source: Mapping[str, Any] = field(default_factory=dict)  # record.source() of the process that ordered the work
 
 
@@ -131,15 +135,16 @@ def _group(work: _Work, group: Sequence[Cell]) -> list[Failure]:
                 _train_and_score(work, left, device, here)
             distribution.agree(None, here)  # nobody goes on before the first process has written
     except DataError as error:
-        return [_failed(work.out, cell, str(error)) for cell in group if not done(work.out, cell)]
+        return [_failed(work, cell, str(error)) for cell in group if not done(work.out, cell)]
     except Exception as error:  # a bug in one detector must not cost the others their night
         trace = traceback.format_exc()
         reason = f"{type(error).__name__}: {error}"
-        return [_failed(work.out, cell, reason, trace) for cell in group if not done(work.out, cell)]
+        return [_failed(work, cell, reason, trace) for cell in group if not done(work.out, cell)]
     return []
 
 
-def _failed(out: Path, cell: Cell, reason: str, trace: str = "") -> Failure:
+def _failed(work: _Work, cell: Cell, reason: str, trace: str = "") -> Failure:
+    on = work.on[cell.protocol]
     failed = {
         "run_id": cell.run_id,
         "protocol": cell.protocol,
@@ -147,8 +152,9 @@ def _failed(out: Path, cell: Cell, reason: str, trace: str = "") -> Failure:
         "seed": cell.seed,
         "reason": " ".join(reason.split()),
         "traceback": trace,
+        "again": again.command(cell, on, data=work.data, weights=work.weights, lists=work.lists),
     }
-    with atomic(record.folder(out, cell.run_id) / "failed.json") as temporary:
+    with atomic(record.folder(work.out, cell.run_id) / "failed.json") as temporary:
         temporary.write_text(json.dumps(failed, indent=1, sort_keys=True))
     return Failure(cell.run_id, failed["reason"])
 

@@ -156,7 +156,8 @@ def _run_cells(arguments, asked) -> int:  # noqa: ANN001
     jobs = 1 if several else chosen(arguments) or devices.count(arguments.device)
     machine = run.Machine(arguments.device, arguments.threads, jobs, arguments.gpus, arguments.track, arguments.stored)
     failures = run.run(
-        arguments.data, found.cells, found.on, machine, weights=arguments.weights, part=arguments.part
+        arguments.data, found.cells, found.on, machine, weights=arguments.weights, lists=arguments.lists,
+        part=arguments.part,
     )  # fmt: skip
     for failure in failures:
         print(f"failed: {failure.run_id}: {failure.reason}")

@@ -31,9 +31,8 @@ def _of(folder: Path) -> list[dict[str, Any]]:
     if not (folder / recorded.FAILED).exists():
         return []
     failed = recorded.failure(folder)
-    options = {"protocol": failed["protocol"], "detector": failed["detector"], "seed": failed["seed"]}
-    again = "".join(f" --{name} {value}" for name, value in options.items() if value is not None)
-    detail = f"{failed['reason'] or 'for a reason that it did not leave'}; again: python -m benchmark run{again}"
+    again = failed["again"] or "run the command that gave it once more"  # older records do not have theirs
+    detail = f"{failed['reason'] or 'for a reason that it did not leave'}; again: {again}"
     return [{"run_id": folder.name, "state": "failed", "detail": detail}]
 
 

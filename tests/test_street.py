@@ -185,4 +185,5 @@ def test_status_names_a_failed_cell_and_how_to_repeat_it(made, tmp_path):
     assert "1 of 2 cells done" in done.stdout  # the other was not stopped
     status = street.call("benchmark", "status", data=copy, check=False)
     assert status.returncode == 1
-    assert "python -m benchmark run --protocol inner/librisevoc --detector mean_pool --seed 0" in status.stdout
+    again = f"python -m benchmark run --protocol inner/librisevoc --detector mean_pool --seed 0 --data {copy}"
+    assert again in status.stdout and status.stdout.split(again)[1].split("\n")[0].endswith("--set bands=40")
