@@ -74,7 +74,7 @@ def _add_grid(command: Parser) -> None:
     command.add_argument("--detector", "--detectors", **MANY, metavar="NAME",
                          help=f"default: {' '.join(DEFAULT_DETECTORS)}")  # fmt: skip
     command.add_argument("--seed", **MANY, type=int, metavar="N", help="default: 0")
-    command.add_argument("--seeds", type=whole(10_000), metavar="N", help="seeds 0 to N-1")
+    command.add_argument("--seeds", type=int, metavar="N", help="seeds 0 to N-1")
     command.add_argument("--set", **MANY, default=[], metavar="KEY=VALUE", help="a setting; DETECTOR.KEY=VALUE for one")
     command.add_argument("--weights", type=Path, metavar="FILE", help="run: start from it; score: score with it")
     command.add_argument("--grid", metavar="NAME", help="cells of a grid file, e.g. ablation/fd_add_loss_weights")
@@ -193,11 +193,14 @@ def _request(arguments):  # noqa: ANN001
     )  # fmt: skip
 
 
+MOST_SEEDS = 10_000
+
+
 def _seeds(arguments, default: int) -> tuple[int, ...]:  # noqa: ANN001
     if arguments.seed is not None and arguments.seeds is not None:
         raise DataError("--seed and --seeds both name the seeds; pass one of them")
-    if arguments.seeds is not None and arguments.seeds < 1:
-        raise DataError(f"--seeds {arguments.seeds} is not a number of seeds from 1 on")
+    if arguments.seeds is not None and not 1 <= arguments.seeds <= MOST_SEEDS:
+        raise DataError(f"--seeds {arguments.seeds} is not a number of seeds from 1 on, up to {MOST_SEEDS}")
     wrong = [seed for seed in arguments.seed or () if not 0 <= seed < 1 << 63]
     if wrong:
         raise DataError(f"--seed {wrong[0]} is not a whole number from 0 to 2^63 - 1")

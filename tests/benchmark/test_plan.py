@@ -142,6 +142,7 @@ def test_a_protocol_below_data_is_planned_like_ours(data, capsys, plural):
 
 @pytest.mark.parametrize(("words", "said"), [
     (["--seeds", "0"], "--seeds 0 is not a number of seeds from 1 on"),
+    (["--seeds", "1000000000000"], "--seeds 1000000000000 is not a number of seeds"),
     (["--seeds", "-2"], "--seeds -2 is not a number of seeds"),
     (["--seed", "5", "--seeds", "2"], "--seed and --seeds both name the seeds"),
     (["--seed", "1", "-1"], "--seed -1 is not a whole number from 0"),
