@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import sys
 import time
 import traceback
 from collections.abc import Mapping, Sequence
@@ -199,7 +200,7 @@ def _trained(work: _Work, cell: Cell, reader: Any, device: str, here: "Share") -
     finished = (folder / "train.json").exists()
     detector = _build(cell, on, offline=finished or work.weights is not None).to(device)
     if work.weights is not None:
-        detector.load_weights(work.weights)
+        print(f"{cell.detector}: {work.weights}: {detector.load_weights(work.weights)}", file=sys.stderr)
     if not cell.trained:
         return detector, {"train_s": 0.0, "train_draws": 0, "best_epoch": None, "epochs": 0, "curve": []}
     if finished:

@@ -66,6 +66,12 @@ class LoadReport:
     missing: tuple[str, ...] = ()
     unexpected: tuple[str, ...] = ()
 
+    def __str__(self) -> str:
+        parts = [f"{self.loaded} entries loaded"]
+        for names, word in ((self.missing, "missing, which start anew"), (self.unexpected, "unexpected and left out")):
+            parts.append(f"{len(names)} {word}" + (f" (first: {names[0]})" if names else ""))
+        return ", ".join(parts)
+
 
 class Detector(nn.Module):
     """A system that gives one score per utterance; every file of this folder defines one.
@@ -165,10 +171,7 @@ class Detector(nn.Module):
         over or of another shape.
         """
         path = Path(path)
-        own = self.state_dict()
-        state = mapped(self, path, own)
-        missing, unexpected = (tuple(k for k in a if k not in b) for a, b in ((own, state), (state, own)))
-        return LoadReport(fill(self, state, path=path), missing, unexpected)
+        return fill(self, mapped(self, path), path=path)
 
 
 # A detector that is not trained by gradient has `fit(batches)`; each call of `batches` starts the corpus
@@ -183,8 +186,8 @@ def fill(
     path: Path,
     ignored: Callable[[str], bool] = lambda key: False,
     optional: tuple[str, ...] = (),
-) -> int:
-    """Load `state` into `module`; returns how many entries.
+) -> LoadReport:
+    """Load `state` into `module`; the report counts what was ignored and absent, too.
 
     Strict: an entry that is missing, of another shape, or left over and not `ignored`, is a DataError, and nothing is
     changed; only the `optional` ones may be absent. So is one that holds whole numbers, or none, where there are
@@ -213,12 +216,13 @@ def fill(
         )
     taken = {key: state[key] for key in own if key in state}
     module.load_state_dict({**own, **taken})
-    return len(taken)
+    absent, left = (tuple(key for key in a if key not in b) for a, b in ((own, state), (state, own)))
+    return LoadReport(len(taken), absent, left)
 
 
-def mapped(detector: Detector, path: Path, own: Iterable[str]) -> dict[str, torch.Tensor]:
+def mapped(detector: Detector, path: Path) -> dict[str, torch.Tensor]:
     """The tensors of a file under the names of `detector`; what does not fit is told with the file's name."""
-    state = plain_names(read_state(path), own)
+    state = plain_names(read_state(path), detector.state_dict())
     try:
         return detector.map_weights(state)
     except DataError as error:

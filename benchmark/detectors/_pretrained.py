@@ -1,5 +1,6 @@
 """Where pretrained weights are found: a path the user gives, or the local caches; nothing is ever downloaded."""
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
@@ -32,6 +33,11 @@ def find(weights: str | None, *, detector: str, files: tuple[str, ...]) -> Path 
         f"{detector}: no pretrained weights ({' or '.join(files)} is not in {folder}); give the file with "
         f"--set weights=PATH, or start from scratch with --set weights={RANDOM}"
     )
+
+
+def tell(detector: str, path: Path, report: LoadReport) -> None:
+    """Say what was taken from a file that training starts from: what is missing there is not pretrained."""
+    print(f"{detector}: {path}: {report}", file=sys.stderr)
 
 
 def under(state: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
@@ -72,15 +78,12 @@ class Pretrained(Detector):
     def start_from(self, weights: str | None, *, detector: str) -> None:
         """Load the pretrained file that `weights` stands for (see `find`); nothing on the meta device."""
         if not laid_out_only(self) and (path := find(weights, detector=detector, files=self.FILES)) is not None:
-            self.load_weights(path)
+            tell(detector, path, self.load_weights(path))
 
     def load_weights(self, path: Path | str) -> LoadReport:
         """Load a pretrained file or a complete one; DataError if anything but the heads is missing."""
         path = Path(path)
-        own = self.state_dict()
-        state = mapped(self, path, own)
-        heads = [key for key in own if key.startswith(self.HEADS)]
+        state = mapped(self, path)
+        heads = [key for key in self.state_dict() if key.startswith(self.HEADS)]
         absent = tuple(heads) if not any(key in state for key in heads) else ()
-        loaded = fill(self, state, path=path, ignored=lambda key: key.startswith(self.IGNORED), optional=absent)
-        missing, unexpected = (tuple(k for k in a if k not in b) for a, b in ((own, state), (state, own)))
-        return LoadReport(loaded, missing, unexpected)
+        return fill(self, state, path=path, ignored=lambda key: key.startswith(self.IGNORED), optional=absent)

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from benchmark.detectors import _pretrained
-from benchmark.detectors._base import fill, read_state
+from benchmark.detectors._base import LoadReport, fill, read_state
 from ingest.types import DataError, nearest
 
 CONVOLUTIONS = (512,) * 7  # 20 ms per frame: 48,000 samples -> 149 frames
@@ -89,10 +89,11 @@ class Backbone(nn.Module):
         self.model = _build(known, source, {**changes, **(SMALL if small else {})})
         self.width, self.layers = self.model.config.hidden_size, self.model.config.num_hidden_layers
         if source is not None and not _pretrained.laid_out_only(self.model):
-            self.load(_weight_file(source, detector))
+            path = _weight_file(source, detector)
+            _pretrained.tell(detector, path, self.load(path))
 
-    def load(self, path: Path) -> int:
-        """Load a file of any of the three namings; returns the number of entries. DataError if it does not fit."""
+    def load(self, path: Path) -> LoadReport:
+        """Load a file of any of the three namings. DataError if it does not fit."""
         state = read_state(path)
         try:
             state = to_transformers(state)

@@ -65,7 +65,8 @@ def test_a_torchaudio_file_gives_torchaudios_layer_outputs(tmp_path):
     twin = _torchaudio_twin(backbone)
     path = tmp_path / "wav2vec2_xlsr_300m.pth"
     torch.save({f"model.{key}": value for key, value in twin.state_dict().items()}, path)
-    assert backbone.load(path) == len(twin.state_dict())
+    report = backbone.load(path)
+    assert (report.loaded, report.missing) == (len(twin.state_dict()), ("masked_spec_embed",))
     # torchaudio hands out the raw output of every layer when the norms stand in front
     outputs, _ = twin.extract_features(WAVE)
     torch.testing.assert_close(backbone.layer_outputs(WAVE), torch.stack(outputs), rtol=1e-4, atol=1e-5)
@@ -103,7 +104,8 @@ def test_a_fairseq_file_loads_and_its_pre_training_parts_are_left_out(tmp_path):
     beside = {"quantizer.vars": torch.ones(1), "project_q.weight": torch.ones(1), "final_proj.bias": torch.ones(1)}
     content = {"model": {**named, **beside}, "cfg": {"a": 1}, "args": argparse.Namespace(lr=1)}
     torch.save(content, tmp_path / "xlsr2_300m.pt")
-    assert backbone.load(tmp_path / "xlsr2_300m.pt") == len(named)
+    report = backbone.load(tmp_path / "xlsr2_300m.pt")
+    assert (report.loaded, report.missing, report.unexpected) == (len(named), (), tuple(beside))
     for key, value in source.model.state_dict().items():
         assert torch.equal(backbone.model.state_dict()[key], value), key
 
@@ -125,6 +127,19 @@ def test_a_hub_folder_loads_with_its_own_configuration(tmp_path, kind):
     loaded = _ssl.Backbone(known, str(tmp_path), detector="test").eval()
     assert loaded.model.config.apply_spec_augment is False
     torch.testing.assert_close(loaded(WAVE), source(WAVE))
+
+
+def test_what_was_taken_from_a_file_is_said(tmp_path, capsys):
+    """A file without what a detector needs is refused; what it lacks beside, and has beside, is counted."""
+    source = _small("wav2vec2-base-960h")
+    (tmp_path / "config.json").write_text(json.dumps(source.model.config.to_dict(), default=str))
+    state = {f"wav2vec2.{key}": value for key, value in source.model.state_dict().items() if "masked" not in key}
+    save_file({**state, "lm_head.weight": torch.ones(2)}, tmp_path / "model.safetensors")
+    detectors.build("w2v2_ft", weights=str(tmp_path))
+    assert capsys.readouterr().err == (
+        f"w2v2_ft: {tmp_path}/model.safetensors: {len(state)} entries loaded, "
+        "1 missing, which start anew (first: masked_spec_embed), 1 unexpected and left out (first: lm_head.weight)\n"
+    )
 
 
 def test_a_file_that_lacks_a_layer_or_is_no_backbone_is_refused(tmp_path):
