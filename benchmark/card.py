@@ -217,9 +217,9 @@ def _why_none(con: duckdb.DuckDBPyConnection, run_id: str, factor: str) -> str:
 def _failures(con: duckdb.DuckDBPyConnection, run_id: str) -> str:
     values = {"run": run_id, "above": FAILS_ABOVE, "least": LEAST_TRIALS, "shown": SHOWN}
     rows = con.execute(_FAILURES, values).fetchall()
-    lines = [f"- {what}: EER {100 * value:.1f} % ({n} bona fide, {m} spoof)" for what, value, n, m in rows]
+    lines = [f"- {plain(what)}: EER {100 * value:.1f} % ({n} bona fide, {m} spoof)" for what, value, n, m in rows]
     flags = con.execute(_FLAGS, {"run": run_id}).fetchall()
-    lines += [f"- seed {seed}, {subset}: {note}" for seed, subset, note in flags]
+    lines += [f"- seed {seed}, {plain(subset)}: {note}" for seed, subset, note in flags]
     head = (
         f"Subsets and cells with an EER above {100 * FAILS_ABOVE:.0f} %, and warnings about the scores of any seed:\n\n"
     )

@@ -111,7 +111,7 @@ def of_all(con: duckdb.DuckDBPyConnection) -> Iterator[Plot]:
 
 def of_protocol(con: duckdb.DuckDBPyConnection, data: Path, protocol: str) -> Iterator[Plot]:
     """DET curves, score histogram of the best, reliability, bars by attack and by codec."""
-    slug = protocol.replace("/", "-")
+    slug = _slug(protocol)
     query = _BEST.format(protocol=_escaped(protocol))
     best = [_Best(*row) for row in con.execute(query).fetchall()]
     scored = {b.entry: (b, s) for b in best if (s := scores(data, b.run_id, b.parts.split("|"))) is not None}
@@ -144,7 +144,7 @@ def of_protocol(con: duckdb.DuckDBPyConnection, data: Path, protocol: str) -> It
 
 def of_detector(con: duckdb.DuckDBPyConnection, entry: str) -> Iterator[Plot]:
     """Heat map over what it was trained and tested on, and the learning curves of its last trainings."""
-    slug = "".join(c if c.isalnum() or c == "_" else "-" for c in entry)
+    slug = _slug(entry)
     if not entry.startswith("shortcut_"):
         heat = _heat(con, f"transfer-{slug}", f"{entry}: train corpus against test corpus", entry, of=_TRANSFER)
         heat = heat or _heat(con, f"heat-{slug}", f"{entry}: training protocol against test subset", entry)
@@ -262,7 +262,7 @@ def _bars(con: duckdb.DuckDBPyConnection, protocol: str, factor: str, word: str,
     text = f"{len(levels)} levels, {len(series)} detector{'s' * (len(series) > 1)}; "
     text += f"hardest is {worst[0]} for {worst[1]}, {worst[2]:.2f} %."
     text += f" Drawn: the first {LEVELS}." if len(levels) > LEVELS else ""
-    yield Plot(f"{word}-{protocol.replace('/', '-')}", f"EER by {word}, {protocol}", text, query,
+    yield Plot(f"{word}-{_slug(protocol)}", f"EER by {word}, {protocol}", text, query,
                functools.partial(plots.bars, levels[:LEVELS], series))  # fmt: skip
 
 
@@ -275,8 +275,13 @@ def _grid(con: duckdb.DuckDBPyConnection, grid: str, title: str) -> Plot:
     series = {c: [found.get((level, c), (None, None))[0] for level in levels] for c in columns}
     marks = {c: [found.get((level, c), (None, None))[1] for level in levels] for c in columns}
     text = "; ".join(f"{level}, {column}: {value:.2f} %" for level, column, value, _ in rows if value is not None)
-    return Plot(f"grid-{grid.replace('/', '-')}", title, f"{text}.", query,
+    return Plot(f"grid-{_slug(grid)}", title, f"{text}.", query,
                 functools.partial(plots.bars, levels, series, marks=marks))  # fmt: skip
+
+
+def _slug(name: str) -> str:
+    """A part of a file's name and of an element's id, whatever a run calls its protocol or detector."""
+    return "".join(c if c.isalnum() or c == "_" else "-" for c in name)[:100]
 
 
 def _escaped(text: str) -> str:

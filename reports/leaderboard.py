@@ -10,6 +10,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from benchmark import card
 from benchmark.results import collect
 from ingest.files import atomic, lock
 from reports import cite, sql
@@ -156,8 +157,8 @@ class Page:
         columns = self.subset_columns(protocol)
         tables = "\n".join(self._table("subsets", protocol=protocol, columns=some) for some in columns)
         return [
-            f"## {protocol}\n",
-            f"{title}\n" if title else "",
+            f"## {card.plain(protocol)}\n",
+            f"{card.plain(title)}\n" if title else "",
             "".join(f"{line}\n\n" for line in self.licences(protocol)).rstrip("\n") + "\n",
             self._table("protocol", protocol=protocol),
             self._optional(
@@ -190,8 +191,8 @@ class Page:
 
         quoted = grid.replace("'", "''")
         return [
-            f"## {grid}\n",
-            f"{title}. {words}\n",
+            f"## {card.plain(grid)}\n",
+            f"{card.plain(title)}. {card.plain(words)}\n",
             self._table("grid", grid=quoted, columns=shown("{:.2f}", "100 * ")),
             self._optional(
                 "",
@@ -227,7 +228,10 @@ class Page:
 
     def _rendered(self, table: pa.Table, name: str, **values: str) -> str:
         query = self._sql(name, **values)
-        return f"{sql.markdown(table)}\n<details><summary>SQL</summary>\n\n```sql\n{query}\n```\n\n</details>\n"
+        mark = "`" * max(
+            3, *(len(ticks) + 1 for ticks in ["", *re.findall("`+", query)])
+        )  # no name in it ends the block
+        return f"{sql.markdown(table)}\n<details><summary>SQL</summary>\n\n{mark}sql\n{query}\n{mark}\n\n</details>\n"
 
 
 def _quoted(text: str) -> str:

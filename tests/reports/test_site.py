@@ -1,6 +1,7 @@
 """The site: every number is that of the SQL below it, nothing is asked for, nothing unescaped, and a browser is content."""
 
 import html
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from benchmark import results
 from ingest.types import DataError
-from reports import pages, site, sql
+from reports import figures, leaderboard, pages, site, sql
 from reports.__main__ import main
 
 NASTY = "<script>alert(1)</script>"
@@ -252,6 +253,27 @@ def test_a_browser_sorts_filters_and_follows_links_without_complaint(data, windo
     assert window.run("return document.querySelector('h1').textContent") == "aasist"
     assert window.console() == []
     assert all(address.startswith(("file:", "data:")) for address in window.requests())
+
+
+def test_names_from_outside_are_no_markup_wherever_they_stand(tmp_path):
+    """A run that somebody sent: its protocol, title and detector are any text."""
+    name = 'a\n## b ``` "c" <script>' + "x" * 300
+    for kind, test in (("one", made_results.GOOD), ("two", made_results.WEAK)):
+        made_results.add_run(
+            tmp_path, "mean_pool", made_results.score_table(test), seed=0, suffix=kind, config={"lr": kind},
+        )  # fmt: skip
+    for path in tmp_path.glob("scores/*/run.json"):
+        about = json.loads(path.read_text()) | {"protocol": name, "title": name, "detector": name}
+        path.write_text(json.dumps(about))
+    page = leaderboard.write(tmp_path).read_text()
+    outside = re.sub(r"(?ms)^(````+)sql\n.*?^\1$", "", page)
+    assert "<script>" not in outside and "\n## b" not in outside and "```" in outside
+    site.write(tmp_path)
+    for file in (tmp_path / "reports" / "site").rglob("*.html"):
+        assert "<script>x" not in file.read_text(), file
+    figures.write(tmp_path)
+    drawn = {file.name for file in (tmp_path / "reports" / "figures").iterdir()}
+    assert any(n.startswith("det-") for n in drawn) and all(re.fullmatch(r"[\w.-]{1,130}", n) for n in drawn)
 
 
 @pytest.mark.parametrize("cells, wanted", [
