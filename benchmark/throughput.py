@@ -123,6 +123,9 @@ def _measured(
             path = data / "throughput" / f"{name}-{form}-{device.replace(':', '')}.json"
             with atomic(path) as temporary:
                 temporary.write_text(json.dumps(asdict(row), indent=1, sort_keys=True))
+            for other in (data / "throughput").glob(f"{name}-{form}-*.json"):  # of cuda, after cuda:0 on the same card
+                if other != path and _read(other).device == row.device:
+                    other.unlink()
             yield row
 
 
@@ -139,16 +142,24 @@ def _unmeasured(name: str, threads: int, options: dict[str, Any], note: str) -> 
 
 def stored(data: Path) -> list[Throughput]:
     """What `measure_all` kept, by detector and form. Raises DataError naming a file that holds no such figure."""
-    found, names = [], {f.name for f in fields(Throughput)}
+    found: dict[tuple[str, str, str], tuple[Path, Throughput]] = {}
     for path in sorted((data / "throughput").glob("*.json")):
-        try:
-            values = json.loads(path.read_text())
-        except (OSError, ValueError, RecursionError):
-            values = None
-        if not isinstance(values, dict) or set(values) != names or not all(KINDS[n](v) for n, v in values.items()):
-            raise DataError(f"{path} is not a throughput figure; remove it and run: python -m benchmark throughput")
-        found.append(Throughput(**values))
-    return found
+        row = _read(path)
+        other, _ = found.setdefault((row.detector, row.form, row.device), (path, row))
+        if other != path:
+            raise DataError(f"{other} and {path} both have {row.detector}, {row.form}, on {row.device}; remove one")
+    return [row for _, row in found.values()]
+
+
+def _read(path: Path) -> Throughput:
+    try:
+        values = json.loads(path.read_text())
+    except (OSError, ValueError, RecursionError):
+        values = None
+    names = {f.name for f in fields(Throughput)}
+    if not isinstance(values, dict) or set(values) != names or not all(KINDS[n](v) for n, v in values.items()):
+        raise DataError(f"{path} is not a throughput figure; remove it and run: python -m benchmark throughput")
+    return Throughput(**values)
 
 
 def table(path: Path = TABLE) -> dict[str, dict[str, str]]:
@@ -226,6 +237,8 @@ def _measure(arguments: Any) -> int:
     for name in ("batch", "samples"):
         if getattr(arguments, name) is not None and getattr(arguments, name) < 1:
             raise DataError(f"--{name} {getattr(arguments, name)} is not a positive number")
+    if not 0 <= arguments.seconds <= 3600:
+        raise DataError(f"--seconds {arguments.seconds:g} is not a number of seconds from 0 to 3600")
     rows = measure_all(
         arguments.data, arguments.detector or detectors.names(), device=device_of(arguments.device),
         threads=arguments.threads, forms=arguments.form or ["fast"], batch_size=arguments.batch,

@@ -212,9 +212,11 @@ def _positive(word: str) -> int:
         number = int(word)
     except ValueError:
         number = 0
-    if number < 1:
-        raise DataError(f"--jobs {word}: a whole number of at least 1")
-    return number
+    if not 1 <= number < 10**9:
+        raise DataError(f"--jobs {word[:40]}: a whole number of at least 1")
+    from ingest import parallel
+
+    return min(number, parallel.MOST_JOBS)
 
 
 if __name__ == "__main__":

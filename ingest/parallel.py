@@ -23,6 +23,7 @@ PACKAGES = ("ingest", "protocols", "shards", "features", "benchmark", "reports")
 CONNECT_S = 10
 ORPHAN_S = 1.0  # how often a process looks whether the one that started it is there
 GROWN_BYTES = 1 << 30  # a worker that has grown by more since its first task is replaced
+MOST_JOBS = 4096  # more are as many
 RETRIES = 3  # a task whose worker or node dies is started again this often
 
 Task = tuple[Any, tuple, dict]
@@ -202,6 +203,6 @@ def _first_line(error: BaseException) -> str:
 
 
 def _jobs(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"takes a number of processes from 1 on, not {text!r}")
-    return int(text)
+    if not text.isdecimal() or not 1 <= len(text) <= 9 or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"takes a number of processes from 1 on, not {text[:40]!r}")
+    return min(int(text), MOST_JOBS)

@@ -59,6 +59,16 @@ def test_figures_are_kept_and_read_back(tmp_path, here):
     rows = list(throughput.measure_all(tmp_path, ["mean_pool"], forms=["fast", "plain"], batch_size=2, seconds=0.0))
     assert throughput.stored(tmp_path) == rows
     assert [row.form for row in rows] == ["fast", "plain"] and rows[0].parameters == 81
+    (row,) = throughput.measure_all(tmp_path, ["mean_pool"], device="cpu:0", batch_size=2, seconds=0.0)
+    assert sorted(throughput.stored(tmp_path), key=lambda r: r.form) == [
+        row,
+        rows[1],
+    ]  # the same device by another word
+    folder = tmp_path / "throughput"
+    (folder / "y.json").write_text((folder / "mean_pool-plain-cpu.json").read_text())
+    with pytest.raises(DataError, match=r"plain-cpu\.json and .*y\.json both have mean_pool, plain, on "):
+        throughput.stored(tmp_path)
+    (folder / "y.json").unlink()
     (tmp_path / "throughput" / "x.json").write_text(json.dumps({"detector": "x"}))
     with pytest.raises(DataError, match=r"x\.json is not a throughput figure"):
         throughput.stored(tmp_path)
@@ -109,6 +119,14 @@ def test_the_committed_table_keeps_what_is_not_measured_again(tmp_path):
     before = path.read_bytes()
     throughput.write_table([row], path)
     assert path.read_bytes() == before and throughput.table(tmp_path / "none.csv") == {}
+
+
+@pytest.mark.parametrize("seconds", ["nan", "-1", "1e9"])
+def test_the_time_for_a_figure_is_a_number_of_seconds(tmp_path, seconds):
+    from benchmark.__main__ import main
+
+    with pytest.raises(DataError, match="--seconds"):
+        main(["throughput", "--data", str(tmp_path), "--detector", "mean_pool", "--seconds", seconds])
 
 
 def test_unknown_names_are_refused(tmp_path):

@@ -52,6 +52,7 @@ def test_bad_input_is_one_line_and_code_2(tmp_path):
         (["statsu"], "did you mean status"),
         ([LA, "--root", "/nowhere"], "/nowhere does not exist"),
         (["verify", "--jobs", "0"], "--jobs 0: a whole number of at least 1"),
+        (["verify", "--jobs", "1000000000000"], "--jobs 1000000000000: a whole number of at least 1"),
     ],
 )
 def test_wrong_usage_is_named(words, message, tmp_path):

@@ -94,7 +94,8 @@ def test_options(monkeypatch):
     assert parallel.chosen(options("--backend", "ray")) == parallel.Ray("head:6379")
     with pytest.raises(DataError, match="--address is for --backend ray"):
         parallel.chosen(options("--address", "h:1"))
-    for wrong in (["--jobs", "0"], ["--backend", "dask"]):
+    assert parallel.chosen(options("--jobs", "99999")) == parallel.MOST_JOBS
+    for wrong in (["--jobs", "0"], ["--jobs", "1000000000000"], ["--backend", "dask"]):
         with pytest.raises(SystemExit):
             options(*wrong)
 
