@@ -87,7 +87,8 @@ def ingest_corpus(
                 *extra_findings(extra),
             ],
         )
-        short = bool(absent or faults.num_rows or any(one.short for one in compared))
+        lacking = absent or faults.num_rows or any(one.short for one in compared)
+        short = bool(lacking) or source.incomplete(root)
         scores = source.asv_scores(root)
         _commit(
             data, corpus, root, places, table, measured, noticed, compared, scores, short=short, simulated=simulated

@@ -17,13 +17,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
+from urllib.parse import unquote
 
 import soundfile
 
 from ingest import audio, confined, parallel, regions, text
 from ingest.cli import Parser, printable
-from ingest.corpora._singfake_words import HEADER, SETS
+from ingest.corpora._singfake_words import HEADER, SETS, address, video
 from ingest.corpora.singfake import ANNOTATION, PARTITIONS, SONGS, SONGS_HEADER
 from ingest.files import atomic, lock
 from ingest.progress import track
@@ -98,7 +98,7 @@ def match(songs: Sequence[Song], names: Iterable[str]) -> dict[str, str]:
     for song in songs:
         exact = [song.song, f"{song.singer}_{song.title}", os.path.splitext(_address_file(song.url))[0], song.title]
         hit = next((stems[_plain(word)][0] for word in exact if word and _plain(word) in stems), None)
-        if hit is None and (pattern := _video(song.url)):
+        if hit is None and (pattern := video(song.url)):
             hit = next((name for name in names if pattern.search(os.path.basename(name))), None)
         if hit is not None:
             found[song.song] = hit
@@ -316,33 +316,10 @@ def _plain(word: str) -> str:
     return re.sub(r'[\s/\\:*?"<>|_]+', "_", unicodedata.normalize("NFC", word)).strip("_. ").casefold()
 
 
-def _address(url: str) -> SplitResult:
-    """The parts of an address; none of one that is none, such as `http://[`: no file fits it, and its row says so."""
-    try:
-        return urlsplit(url)
-    except ValueError:
-        return urlsplit("")
-
-
 def _address_file(url: str) -> str:
     """The file name at the end of a direct address; empty for the page of a video."""
-    name = unquote(_address(url).path).rpartition("/")[2]
+    name = unquote(address(url).path).rpartition("/")[2]
     return name if os.path.splitext(name)[1] else ""
-
-
-def _video(url: str) -> re.Pattern | None:
-    """What the name of a video's file holds: YouTube's id, or Bilibili's number and page, or its episode."""
-    parsed = _address(url)
-    query = parse_qs(parsed.query)
-    bilibili = re.search(r"BV[0-9A-Za-z]{10}|(?<=play/)ep\d+", f"{parsed.path} {' '.join(query.get('bvid', []))}")
-    if bilibili:
-        told = query.get("p", ["1"])[0]
-        page = int(told) if told.isdecimal() else 1
-        other = r"(?![ _-]*p0*\d)" if page == 1 else rf"[ _-]*p0*{page}(?!\d)"
-        first = rf"(?:[ _-]*p0*1(?!\d)|{other})" if page == 1 else other
-        return re.compile(rf"(?<![0-9A-Za-z]){bilibili[0]}{first}(?![0-9A-Za-z])")
-    video = query.get("v", [""])[0] or (parsed.path[1:] if parsed.netloc.endswith("youtu.be") else "")
-    return re.compile(rf"(?<![0-9A-Za-z]){re.escape(video)}(?![0-9A-Za-z_-])") if len(video) == 11 else None
 
 
 def _stamp(path: Path | None) -> list | None:

@@ -14,6 +14,7 @@ _CURES = {
     "counts": "take the complete protocol files and audio and ingest again",
     "missing": "unpack the archives named above below the root and ingest again",
     "corrupt": "fetch the files again and ingest again",
+    "incomplete": "fetch what the notes above count as absent and ingest again",
 }
 
 
@@ -77,6 +78,7 @@ def of_corpus(con: duckdb.DuckDBPyConnection, name: str) -> dict[str, Any]:
         "missing": any(row["missing"] for row in rows),
         "corrupt": any(row["corrupt"] for row in rows),
     }
+    lacks["incomplete"] = partial and not any(lacks.values())  # as songs of SingFake without clips
     return {
         "corpus": name, "root": root, "partial": partial, "simulated": simulated, "rows": rows,
         "expected": expected, "findings": findings, "short": any(lacks.values()),

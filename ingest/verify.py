@@ -97,7 +97,7 @@ def verify(name: str, data: Path, *, deep: bool = False, jobs: int | None = None
         gone = ~present & known["audio_present"].to_numpy(zero_copy_only=False).astype(bool)
         rotten = _rotten(known, stale, again, swept) if deep else []
         if stale.any() or gone.any():
-            _update(data, corpus, known, matched, stale, gone, again, swept)
+            _update(data, corpus, root, known, matched, stale, gone, again, swept)
         extra = files.take(matched.extra)["path"].to_pylist()
         _keep_extra(data, corpus, extra)
         sweep.forget(data / "ingest" / name)
@@ -168,7 +168,7 @@ def _stale(known: pa.Table, files: pa.Table, matched: scan.Match, *, deep: bool)
 
 
 def _update(
-    data: Path, corpus: Corpus, known: pa.Table, matched: scan.Match,
+    data: Path, corpus: Corpus, root: Path, known: pa.Table, matched: scan.Match,
     stale: np.ndarray, gone: np.ndarray, again: pa.Table, swept: pa.Table,
 ) -> None:  # fmt: skip
     """Store what was measured again and what is gone, as a new ingest of those files would."""
@@ -219,7 +219,7 @@ def _update(
         utterances = con.execute(f"SELECT {columns} FROM utterance WHERE corpus = ?", [corpus.name]).to_arrow_table()
         con.execute(
             "UPDATE corpus SET partial = ?, fingerprint = ? WHERE corpus = ?",
-            [short, build.fingerprint(utterances), corpus.name],
+            [short or corpora.get(corpus.name).incomplete(root), build.fingerprint(utterances), corpus.name],
         )
         con.execute("COMMIT")
 

@@ -98,6 +98,8 @@ def _show(given: object) -> None:
         print(f"missing   {', '.join(missing)}")
     for corpus, words in state.items():
         print(f"corpus    {corpus}: {words}")
+        for remark in _lacking(con, corpus) if "partial" in words else ():
+            print(f"          {remark}")
     print()
     _print_counts(protocol, table)
     for entry in short:
@@ -135,6 +137,21 @@ def _state(con: duckdb.DuckDBPyConnection, protocol: Protocol) -> dict[str, str]
         kinds = [word for word, holds in (("partial", partial), ("simulated", simulated)) if holds]
         words[name] = "absent" if name not in found else ", ".join(kinds) or "complete"
     return words
+
+
+def _lacking(con: duckdb.DuckDBPyConnection, corpus: str) -> list[str]:
+    """What a partial corpus lacks, as its ingest found it: rows of the published counts, audio, songs."""
+    counts = con.execute(
+        "SELECT concat_ws(' ', \"partition\", group_value, label), found, expected FROM expected_count "
+        "WHERE corpus = ? AND grade <> 'U' AND expected <> found ORDER BY rowid",
+        [corpus],
+    ).fetchall()
+    found = con.execute(
+        "SELECT CASE kind WHEN 'missing' THEN 'no audio: ' ELSE '' END || detail FROM finding "
+        "WHERE corpus = ? AND kind IN ('missing', 'note') ORDER BY rowid",
+        [corpus],
+    ).fetchall()
+    return [f"{what}: {there:,} of {due:,} rows" for what, there, due in counts] + [detail for (detail,) in found]
 
 
 def _audit(given: object) -> int:

@@ -6,7 +6,8 @@ A parser file `ingest/corpora/<name>.py` states
 - `tables(root)`, a generator of Arrow tables of rows as described in ingest/rows.py; if CORPUS.places is not
   empty it is `tables(root, places)`, with places a mapping from place to the folder the user named;
 - optionally `asv_scores(root)`, an Arrow table (partition, attack, key, score, perhaps codec) or None; `counts(root)`,
-  where the published counts hold for some layouts only; `notes(root)`, what a reader should know of this copy.
+  where the published counts hold for some layouts only; `notes(root)`, what a reader should know of this copy;
+  `incomplete(root)`, where it lacks something that neither counts nor absent audio show.
 
 Files whose names begin with an underscore are shared by several parsers and are no corpus.
 """
@@ -62,6 +63,11 @@ class Source:
         """What a reader should know of the copy at `root`: the version of its key, how complete it is."""
         tell = getattr(self.module, "notes", None)
         return tell(Path(root)) if tell else []
+
+    def incomplete(self, root: Path) -> bool:
+        """Whether the copy at `root` lacks something that is no absent row, so that it is partial."""
+        lacks = getattr(self.module, "incomplete", None)
+        return bool(lacks and lacks(Path(root)))
 
 
 def names() -> list[str]:

@@ -1,6 +1,7 @@
-"""The words of SingFake's annotation file: sets, languages in free text, models in free text."""
+"""The words of SingFake's annotation file: sets, languages in free text, models in free text, addresses."""
 
 import re
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 HEADER = ("Set", "Bonafide Or Spoof", "Language", "Singer", "Title", "Model", "Url")
 SETS = ("Training", "Validation", "T01", "T02", "T04")  # T03 is made from T02 by four codecs
@@ -34,3 +35,26 @@ def iso_639(words: str) -> str | None:
     """
     first = re.split(r"[+/,&;]", words)[0].lower().split()
     return next((_LANGUAGES[word] for word in first if word in _LANGUAGES), None)
+
+
+def address(url: str) -> SplitResult:
+    """The parts of an address; none of one that is none, such as `http://[`: no file fits it, and its row says so."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return urlsplit("")
+
+
+def video(url: str) -> re.Pattern | None:
+    """What the name of a video's file holds: YouTube's id, or Bilibili's number and page, or its episode."""
+    parsed = address(url)
+    query = parse_qs(parsed.query)
+    bilibili = re.search(r"BV[0-9A-Za-z]{10}|(?<=play/)ep\d+", f"{parsed.path} {' '.join(query.get('bvid', []))}")
+    if bilibili:
+        told = query.get("p", ["1"])[0]
+        page = int(told) if told.isdecimal() else 1
+        other = r"(?![ _-]*p0*\d)" if page == 1 else rf"[ _-]*p0*{page}(?!\d)"
+        first = rf"(?:[ _-]*p0*1(?!\d)|{other})" if page == 1 else other
+        return re.compile(rf"(?<![0-9A-Za-z]){bilibili[0]}{first}(?![0-9A-Za-z])")
+    video = query.get("v", [""])[0] or (parsed.path[1:] if parsed.netloc.endswith("youtu.be") else "")
+    return re.compile(rf"(?<![0-9A-Za-z]){re.escape(video)}(?![0-9A-Za-z_-])") if len(video) == 11 else None

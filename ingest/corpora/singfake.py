@@ -15,7 +15,7 @@ import pyarrow as pa
 from ingest import text
 from ingest.corpora._columns import first_file, words
 from ingest.corpora._folders import audio_names, composed, is_audio, key, refuse_undecoded
-from ingest.corpora._singfake_words import HEADER, MODELS, SETS, iso_639
+from ingest.corpora._singfake_words import HEADER, MODELS, SETS, iso_639, video
 from ingest.types import LABEL_WORDS, Corpus, Count, DataError
 
 ANNOTATION = "singfake.csv"
@@ -101,14 +101,31 @@ def notes(root: Path) -> list[str]:
     if not _has_clips(root):
         return []
     annotated = _annotation(annotation)["Set"].to_pylist()
-    songs = defaultdict(set)
-    known = _Known(root)
-    for row in (*_clips(root, known), *_plain(root, known)):
-        songs[row["partition"]].add(row["song"])
+    songs = _songs_with_clips(root)
     return [
         f"{partition}: clips of {len(songs[partition])} of the {annotated.count(partition)} songs in {ANNOTATION}"
         for partition in SETS
     ]
+
+
+def incomplete(root: Path) -> bool:
+    """Whether a set has clips of fewer songs than the annotation, in which some recordings stand twice, labels."""
+    annotation = first_file(root, ANNOTATION)
+    if annotation is None or not _has_clips(root):
+        return False
+    table, songs, recordings = _annotation(annotation), _songs_with_clips(root), defaultdict(set)
+    for row, label in zip(table.to_pylist(), text.labels(table["Bonafide Or Spoof"]).to_pylist()):
+        if label != "unknown":
+            found = video(row["Url"])
+            recordings[row["Set"]].add(found.pattern if found else row["Url"])
+    return any(len(songs[partition]) < len(recordings[partition]) for partition in SETS)
+
+
+def _songs_with_clips(root: Path) -> defaultdict[str | None, set[str]]:
+    songs, known = defaultdict(set), _Known(root)
+    for row in (*_clips(root, known), *_plain(root, known)):
+        songs[row["partition"]].add(row["song"])
+    return songs
 
 
 class _Known:

@@ -13,8 +13,9 @@ import pytest
 import whole_corpus
 from whole_corpus import everything, ingest, query
 
-from ingest import corpora, sweep
+from ingest import corpora, status, sweep, verify
 from ingest.types import DataError
+from protocols import __main__ as protocol_commands
 
 NAMES = corpora.names()
 LA = "asvspoof2019_la"
@@ -237,6 +238,23 @@ def test_originals_may_lie_elsewhere(tmp_path, data):
         ingest("wavefake", root, data, places={"vctk": lj})
     with pytest.raises(DataError, match=r"none .JSUT=. is not a folder"):
         ingest("wavefake", root, data, places={"jsut": tmp_path / "none"})
+
+
+def test_singfake_with_clips_of_some_songs_is_partial(tmp_path, data, capsys):
+    root = miniatures.build("singfake", tmp_path / "corpus")
+    for name in ("0_0001_0", "1_0002_0"):
+        whole_corpus.noise(root / f"train/vocals/{name}.flac", len(name))
+    ingest("singfake", root, data)
+    assert query(data, "SELECT partial FROM corpus") == [{"partial": True}]
+    whole_corpus.noise(root / "train/vocals/1_0002_0.flac", 9)
+    verify.verify("singfake", data, jobs=1)
+    assert query(data, "SELECT partial FROM corpus") == [{"partial": True}]
+    assert status.main(data, [], as_json=False) == 1
+    assert "to do: fetch what the notes above count as absent" in capsys.readouterr().out
+    protocol_commands.main(["show", "official/singfake_vocals", "--data", str(data)])
+    said = capsys.readouterr().out
+    assert "corpus    singfake: partial\n          Training: clips of 2 of the 2 songs" in said
+    assert "T01: clips of 0 of the 1 songs" in said
 
 
 def test_nothing_is_written_below_the_root(la, data):

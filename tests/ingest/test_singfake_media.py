@@ -11,6 +11,7 @@ from miniatures import by_id, put
 from shared_data import shared
 
 from ingest import audio, corpora, singfake_media
+from ingest.corpora._singfake_words import video
 from ingest.singfake_media import Song, main, match, read_annotation, segment
 from ingest.types import DataError
 
@@ -212,11 +213,11 @@ def test_the_published_annotation(tmp_path):
     songs = read_annotation(put(tmp_path / "singfake.csv", gzip.decompress(packed)))
     assert len(songs) == 1481 and songs[-1].song == "1481"
     assert sum(song.label == "unknown" for song in songs) == 1
-    assert all(singfake_media._video(song.url) or singfake_media._address_file(song.url) for song in songs)
+    assert all(video(song.url) or singfake_media._address_file(song.url) for song in songs)
 
 
 @pytest.mark.parametrize("url", ["http://[", "https://[]/watch?v=abcdefghijk", "http://[x]/a.mp3"])
 def test_an_address_that_is_none_fits_no_file(url):
     from ingest import singfake_media
 
-    assert singfake_media._address_file(url) == "" and singfake_media._video(url) is None
+    assert singfake_media._address_file(url) == "" and video(url) is None

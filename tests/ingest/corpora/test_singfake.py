@@ -113,6 +113,21 @@ def test_plain_files_of_a_set_count_as_its_songs(tmp_path):
     assert notes[1] == "Validation: clips of 0 of the 1 songs in singfake.csv"
 
 
+def test_a_copy_is_incomplete_while_a_recording_of_its_annotation_has_no_clip(tmp_path):
+    row = "{},{},Mandarin,S,{},N/A,https://www.bilibili.com/video/{}/?x={}\n"
+    rows = [
+        ("Training", "bonafide", "a", "BV1vP411m73H", 1), ("Training", "spoof", "b", "BV1XX4y1S79e", 2),
+        ("Training", "spoof", "b again", "BV1XX4y1S79e", 3), ("T02", "unknown", "c", "BV1du4y1d7pH", 4),
+    ]  # fmt: skip
+    put(tmp_path / "singfake.csv", ",".join(singfake.HEADER) + "\n" + "".join(row.format(*one) for one in rows))
+    source = corpora.get("singfake")
+    assert not source.incomplete(tmp_path)  # songs without any clip are rows without audio
+    tone(tmp_path / "train/vocals/0_0001_0.flac")
+    assert source.incomplete(tmp_path)
+    tone(tmp_path / "train/vocals/1_0002_0.flac")
+    assert not source.incomplete(tmp_path)
+
+
 def test_plain_files_named_by_singer_and_title_are_matched(tmp_path):
     root = miniatures.build("singfake", tmp_path)
     tone(root / "spoof/Teresa_Teng_T2.wav")
