@@ -200,7 +200,10 @@ def _trained(work: _Work, cell: Cell, reader: Any, device: str, here: "Share") -
     finished = (folder / "train.json").exists()
     detector = _build(cell, on, offline=finished or work.weights is not None).to(device)
     if work.weights is not None:
-        print(f"{cell.detector}: {work.weights}: {detector.load_weights(work.weights)}", file=sys.stderr)
+        report = detector.load_weights(work.weights)
+        print(f"{cell.detector}: {work.weights}: {report}", file=sys.stderr)
+        if not cell.trained:
+            report.whole(work.weights)
     if not cell.trained:
         return detector, {"train_s": 0.0, "train_draws": 0, "best_epoch": None, "epochs": 0, "curve": []}
     if finished:

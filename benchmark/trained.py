@@ -123,7 +123,7 @@ def from_weights(path: Path, detector: str, assignments: Mapping[str, Mapping[st
 
     how = settings.resolve(detector, assignments or {}, clip=None, weights=None)
     network = detectors.build(detector, **{**detectors.get(detector).OFFLINE, **how.config})
-    network.load_weights(path)
+    network.load_weights(path).whole(path)
     provenance = {"weights": Path(path).name, "weights_sha256": sha256(path), "trained": False}
     remarks = (UNCALIBRATED, UNKNOWN_TRAINING)
     return Trained(detector, network.eval(), how.config, how.input, None, None, provenance, remarks)

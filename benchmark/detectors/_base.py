@@ -66,6 +66,15 @@ class LoadReport:
     missing: tuple[str, ...] = ()
     unexpected: tuple[str, ...] = ()
 
+    def whole(self, path: Path | str) -> "LoadReport":
+        """The report itself. DataError if weights are missing, as a score would then hang on chance."""
+        if absent := [key for key in self.missing if not key.endswith(COUNTER)]:
+            raise DataError(
+                f"{path} is where a training starts, not a trained detector: {len(absent)} entries are missing "
+                f"(first: {absent[0]}); train from it with --set weights={path}"
+            )
+        return self
+
     def __str__(self) -> str:
         parts = [f"{self.loaded} entries loaded"]
         for names, word in ((self.missing, "missing, which start anew"), (self.unexpected, "unexpected and left out")):

@@ -3,7 +3,7 @@ import real_clips
 import torch
 from golden_formula import golden, params, waves
 
-from benchmark import detectors
+from benchmark import detectors, trained
 from features import extractors
 from ingest.types import DataError
 
@@ -63,6 +63,18 @@ def _published(tmp_path, detector, **more):
             state[names[prefix] + key.removeprefix(prefix)] = value
     torch.save({**state, **more}, tmp_path / "Wav2CLIP.pt")
     return tmp_path / "Wav2CLIP.pt"
+
+
+def test_a_file_without_a_head_starts_a_training_but_scores_nothing(tmp_path):
+    """Its scores would be those of a head that no one has trained."""
+    source = detectors.build("wav2clip", weights="random", width=8)
+    path, small = _published(tmp_path, source), {"": {"width": 8}}
+    with pytest.raises(
+        DataError, match=r"Wav2CLIP\.pt is where a training starts.*2 entries are missing \(first: head\."
+    ):
+        trained.from_weights(path, "wav2clip", small)
+    torch.save(source.state_dict(), tmp_path / "whole.pt")
+    assert trained.from_weights(tmp_path / "whole.pt", "wav2clip", small).detector == "wav2clip"
 
 
 def test_the_published_names_load_and_the_report_counts(tmp_path):
