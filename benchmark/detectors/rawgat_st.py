@@ -5,8 +5,11 @@ Deepfake Detection", arXiv 2107.12710. Two code bases exist with different first
 (the authors') and `clovaai` (the copy published with AASIST).
 """
 
+import re
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -15,7 +18,7 @@ from torch.nn import functional
 from benchmark.batch import Batch
 from ingest.types import DataError, nearest
 
-from ._base import Detector, Input
+from ._base import Detector, Input, LoadReport
 from ._graph import GraphAttention, GraphPool
 from ._losses import weighted_cross_entropy
 from ._recipes import FULL_LENGTH
@@ -106,6 +109,18 @@ class RawGatSt(Detector):
         embed, out = self.names["last"]
         self.add_module(embed, nn.Linear(wide // 2, 1))
         self.add_module(out, nn.Linear(7, self.OUTPUTS))
+
+    def load_weights(self, path: Path | str) -> LoadReport:
+        """As `Detector.load_weights`. Files of mul and add hold the same entries and only their names tell them apart:
+        one line on standard error says when that is another."""
+        report = super().load_weights(path)
+        named = re.fullmatch(r"RawGAT_ST_(mul|add)", Path(path).stem)
+        if named and named[1] != self.fusion:
+            print(
+                f"{path} was trained with fusion {named[1]}, not {self.fusion}: --set fusion={named[1]}",
+                file=sys.stderr,
+            )
+        return report
 
     def _of(self, part: str) -> list[nn.Module]:
         return [getattr(self, name) for name in self.names[part]]

@@ -30,6 +30,15 @@ def test_speech_clips(golden):
             assert float(model.score(x)) == pytest.approx(told["RawGAT-ST-mul"][1], abs=5e-5), name
 
 
+def test_weights_of_another_fusion_are_told_by_their_name(golden, capsys):
+    """The entries of both are the same, and the scores are not."""
+    path = golden.root / "weights" / "RawGAT_ST_mul.pth"
+    detectors.build("rawgat_st").load_weights(path)
+    assert capsys.readouterr().err == ""
+    detectors.build("rawgat_st", fusion="add").load_weights(path)
+    assert capsys.readouterr().err == f"{path} was trained with fusion mul, not add: --set fusion=mul\n"
+
+
 @pytest.mark.parametrize("fusion", ["mul", "add", "cat"])
 def test_state_dict_of_every_fusion(golden, fusion):
     model, file = detectors.build("rawgat_st", fusion=fusion), f"RawGAT-ST-{fusion}"
