@@ -219,10 +219,11 @@ def _check_length(name: str, network: Any, spec: Any) -> None:
         return
     for form in (lambda: network.to("meta"), lambda: _small(name)):
         made = form().eval()
-        if _refusal(made, spec, own) is None:
-            if reason := _refusal(made, spec, spec.samples):
-                raise DataError(f"{name} cannot hear clips of {spec.samples} samples ({reason}); its own are of {own}")
+        reason = _refusal(made, spec, spec.samples)
+        if reason is None:
             return
+        if _refusal(made, spec, own) is None:  # else it is built for one length alone, or has no numbers to hear with
+            raise DataError(f"{name} cannot hear clips of {spec.samples} samples ({reason}); its own are of {own}")
 
 
 def _small(name: str) -> Any:

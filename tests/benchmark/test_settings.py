@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from benchmark import detectors, settings
+from benchmark import detectors, grid_files, settings
 from ingest.types import DataError
 
 
@@ -61,6 +61,13 @@ def test_the_protocol_fixes_the_clip_unless_the_user_does():
 def test_bad_settings_are_named(chosen, message):
     with pytest.raises(DataError, match=message):
         resolve(**chosen)
+
+
+def test_every_detector_of_the_matrix_hears_what_its_settings_say():
+    """Of networks that are built for one length, none hears its own default any more."""
+    grid = grid_files.load("matrix")
+    for name in detectors.names():
+        settings.resolve(name, grid.settings, clip=None, weights=None)
 
 
 @pytest.mark.parametrize(
