@@ -108,9 +108,9 @@ def _numbers(layers: str) -> tuple[int, ...]:
 
 
 def _model(weights: str, architecture: str, stable: bool) -> tuple[nn.Module, str]:
-    from transformers import AutoConfig, AutoModel
-
     if weights == RANDOM:
+        from transformers import AutoConfig, AutoModel
+
         extra = {"do_stable_layer_norm": stable, "feat_extract_norm": "layer" if stable else "group"}
         config = AutoConfig.for_model(architecture, **SMALL, **extra, apply_spec_augment=False)
         with torch.random.fork_rng(devices=[]):
@@ -128,17 +128,40 @@ def _model(weights: str, architecture: str, stable: bool) -> tuple[nn.Module, st
     found = said.get("model_type")
     if found != architecture:
         raise DataError(f"ssl: {folder} holds a {found} model; set architecture={found}, one of {ARCHITECTURES}")
-    config = AutoConfig.from_pretrained(folder, apply_spec_augment=False, local_files_only=True)
-    model, loading = AutoModel.from_pretrained(
-        folder, config=config, local_files_only=True, output_loading_info=True, dtype=torch.float32
-    )
+    model, loading = _loaded(folder, files[0])
     missing = sorted(key for key in loading["missing_keys"] if not key.endswith("masked_spec_embed"))
     if missing:
         raise DataError(f"ssl: {files[0]} lacks {len(missing)} weights of its model (first: {missing[0]})")
+    if other := sorted(str(key) for key, *_ in loading["mismatched_keys"]):
+        raise DataError(
+            f"ssl: {len(other)} weights of {files[0]} have other shapes than config.json says (first: {other[0]})"
+        )
     with open(files[0], "rb") as file:
         digest = hashlib.file_digest(file, "sha256")
     digest.update(json.dumps({k: v for k, v in said.items() if k not in UNHEARD}, sort_keys=True).encode())
     return model, digest.hexdigest()
+
+
+def _loaded(folder: Path, file: Path) -> tuple[nn.Module, dict[str, Any]]:
+    """The model of a folder, and what transformers tells of loading it, without its bar and its table.
+
+    Raises DataError for whatever transformers cannot load; it has an exception of another kind for every damage.
+    """
+    from transformers import AutoConfig, AutoModel, logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        config = AutoConfig.from_pretrained(folder, apply_spec_augment=False, local_files_only=True)
+        return AutoModel.from_pretrained(
+            folder, config=config, local_files_only=True, output_loading_info=True, dtype=torch.float32,
+            ignore_mismatched_sizes=True,
+        )  # fmt: skip
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise DataError(
+            f"ssl: {file} and its config.json cannot be loaded ({reason}); download the model's folder again"
+        ) from None
 
 
 def _config(path: Path) -> dict[str, Any]:

@@ -126,6 +126,43 @@ def test_weights_that_do_not_fit_are_refused(tmp_path):
         extractors.get("ssl", weights=str(tmp_path))
 
 
+@pytest.mark.parametrize(("name", "damaged"), [
+    ("model.safetensors", lambda data: data[: len(data) // 2]), ("model.safetensors", lambda data: b""),
+    ("config.json", lambda data: data.replace(b'"hidden_size": 32', b'"hidden_size": -1')),
+    ("config.json", lambda data: data.replace(b'"hidden_act": "gelu"', b'"hidden_act": "no such"')),
+])  # fmt: skip
+def test_a_damaged_model_is_one_line(name, damaged, tmp_path):
+    small().model.save_pretrained(tmp_path)
+    path = tmp_path / name
+    before = path.read_bytes()
+    path.write_bytes(damaged(before))
+    assert path.read_bytes() != before
+    with pytest.raises(
+        DataError, match=r"ssl: .*model\.safetensors and its config\.json cannot be loaded .* again$"
+    ) as said:
+        extractors.get("ssl", weights=str(tmp_path))
+    assert "\n" not in str(said.value)
+
+
+def test_weights_of_another_shape_and_pickles_are_refused(tmp_path):
+    small().model.save_pretrained(tmp_path)
+    config = tmp_path / "config.json"
+    config.write_text(config.read_text().replace('"intermediate_size": 64', '"intermediate_size": 96'))
+    with pytest.raises(DataError, match=r"9 weights of .* have other shapes than config\.json says \(first: encoder"):
+        extractors.get("ssl", weights=str(tmp_path))
+    (tmp_path / "model.safetensors").unlink()
+    torch.save({"x": tmp_path}, tmp_path / "pytorch_model.bin")  # a Path is no tensor: it would run code
+    with pytest.raises(DataError, match=r"pytorch_model\.bin and its config\.json cannot be loaded \(UnpicklingError"):
+        extractors.get("ssl", weights=str(tmp_path))
+
+
+def test_loading_says_nothing_of_its_own(tmp_path, capfd):
+    small().model.save_pretrained(tmp_path)
+    capfd.readouterr()
+    extractors.get("ssl", weights=str(tmp_path))
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize("weights", ["", "/nowhere/at/all", "~nobody-of-that-name/model"])
 def test_without_weights_the_message_says_how_to_supply_them(weights):
     with pytest.raises(DataError, match=r"--set weights=DIR takes a folder with config\.json and model\.safetensors"):
