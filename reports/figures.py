@@ -260,7 +260,7 @@ def _bars(con: duckdb.DuckDBPyConnection, protocol: str, factor: str, word: str,
         return
     worst = max(known, key=lambda row: row[2])
     text = f"{len(levels)} levels, {len(series)} detector{'s' * (len(series) > 1)}; "
-    text += f"hardest is {worst[0]} for {worst[1]}, {worst[2]:.2f} %."
+    text += f"hardest is {worst[0]} for {worst[1]}, {worst[2]:.2f} %. Each in the subset with the most trials of it."
     text += f" Drawn: the first {LEVELS}." if len(levels) > LEVELS else ""
     yield Plot(f"{word}-{_slug(protocol)}", f"EER by {word}, {protocol}", text, query,
                functools.partial(plots.bars, levels[:LEVELS], series))  # fmt: skip
@@ -345,12 +345,18 @@ SELECT entry AS detector, run_id AS run, seed, value AS eer, subset, dev_thresho
 FROM   nearest n
 ORDER  BY middle, entry
 LIMIT  {TOP}"""
-_CELLS = """SELECT b.level, r.entry AS detector, round(100 * median(b.value), 2) AS "EER %", max(b.n_spoof) AS spoofs
-FROM   breakdown b JOIN standing r USING (run_id)
-WHERE  r.protocol = '{protocol}' AND b.factor = '{factor}' AND b.factor_2 IS NULL AND b.metric = 'eer'
-       AND r.entry IN ({entries})
-GROUP  BY b.level, r.entry
-ORDER  BY b.level, r.entry"""
+_CELLS = """WITH cells AS (  -- of the subsets that hold a level the one with the most trials of it
+    SELECT r.entry, b.level, b.value, b.n_spoof
+    FROM   breakdown b JOIN standing r USING (run_id)
+    WHERE  r.protocol = '{protocol}' AND b.factor = '{factor}' AND b.factor_2 IS NULL AND b.metric = 'eer'
+           AND r.entry IN ({entries})
+    QUALIFY row_number() OVER (PARTITION BY run_id, b.level
+                               ORDER BY b.value IS NULL, b.n_spoof DESC, b.n_bonafide DESC, b.subset) = 1
+)
+SELECT level, entry AS detector, round(100 * median(value), 2) AS "EER %", max(n_spoof) AS spoofs
+FROM   cells
+GROUP  BY level, entry
+ORDER  BY level, entry"""
 _CURVES = f"""WITH last AS (
     SELECT run_id, protocol, seed
     FROM   standing

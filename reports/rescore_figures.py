@@ -84,13 +84,12 @@ def ratios(bonafide: np.ndarray, spoof: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def _bars(rows: pa.Table, factor: str, subsets: list[str]) -> Figure | None:
-    """EER of each level; None with fewer than two levels."""
+    """EER of each level in the subsets that hold several; None if none does."""
     found = _cells(rows, factor)
-    levels = sorted({level for level, _ in found})[:LEVELS]
-    if len(levels) < 2:
-        return None
-    series = {s: [found.get((level, s)) for level in levels] for s in subsets}
-    return plots.bars(levels, {s: values for s, values in series.items() if any(v is not None for v in values)})
+    several = [s for s in subsets if sum(subset == s for _, subset in found) > 1]
+    levels = sorted({level for level, subset in found if subset in several})[:LEVELS]
+    series = {s: [found.get((level, s)) for level in levels] for s in several}
+    return plots.bars(levels, series) if levels else None
 
 
 def _cells(rows: pa.Table, factor: str) -> dict[tuple[str, str], float]:

@@ -192,6 +192,22 @@ def test_scores_of_variants_are_not_one_utterance(tmp_path):
     assert (bonafide.tolist(), spoof.tolist()) == ([0.0, 10.0], [1.0, 11.0])
 
 
+def test_bars_are_of_the_largest_subset_that_holds_an_attack(tmp_path):
+    """Not of a median over whole, codec and source subsets of one run."""
+    whole = ([3.0, 2.0, 1.0, -1.5], {"melgan": [-1.0, -2.0, -3.0], "wavenet": [1.5, 2.5, 4.0]})
+    made_results.add_run(
+        tmp_path, "lfcc_gmm", made_results.score_table({"whole": whole, **made_results.GOOD}), averages={}, pooled={}
+    )
+    with figures.opened(tmp_path) as con:
+        (plot,) = [p for p in figures.every(con, tmp_path) if p.name == "attack-cross_method-librisevoc"]
+        rows = con.execute(plot.query).fetchall()
+        wanted = con.execute(
+            "SELECT level, 'lfcc_gmm', round(100 * value, 2), n_spoof FROM breakdown "
+            "WHERE subset = 'whole' AND factor = 'attack' AND metric = 'eer' ORDER BY level"
+        ).fetchall()
+    assert rows == wanted and [row[3] for row in rows] == [3, 3]
+
+
 def test_long_score_lists_are_thinned(data, monkeypatch):
     monkeypatch.setattr(figures, "TRIALS", 2)
     assert figures.scores(data, "cross_method-librisevoc-mean_pool-s0-abc", ["easy"])[0].tolist() == [-1.5, 2.0]

@@ -242,6 +242,16 @@ def test_figures_of_a_score_file(tmp_path, capsys):
     assert all(attack in drawn for attack in ("A00", "A01", "A02"))
 
 
+def test_subsets_of_one_attack_are_no_bars_of_their_own():
+    rows = [("eval", "A1", 0.1), ("eval", "A2", 0.2), ("A1", "A1", 0.1), ("A2", "A2", 0.2)]
+    columns = dict(zip(("subset", "level", "value"), map(list, zip(*rows))))
+    table = pa.table({**columns, "factor": ["attack"] * 4, "metric": ["eer"] * 4})
+    (axes,) = rescore_figures._bars(table, "attack", ["eval", "A1", "A2"]).axes
+    assert axes.get_legend_handles_labels()[1] == ["eval"]
+    assert [bar.get_width() for bar in axes.patches] == [10, 20]
+    assert rescore_figures._bars(table, "attack", ["A1", "A2"]) is None
+
+
 def test_what_is_not_drawn_is_said(tmp_path, capsys):
     path = tmp_path / "scores.csv"
     lines = [
