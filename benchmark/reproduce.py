@@ -1,6 +1,7 @@
 """Repeat a run from its record, beside it, and compare the scores."""
 
 import math
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,11 +52,20 @@ def reproduce(
     how = Settings.from_json(about["config"])
     _check_weights(how, weights, run_id)
     cell = grid.cell(about["protocol"], on, how, about["seed"], about["trained"])
+    _forget(data / WHERE, cell)
     failures = run.run(data, [cell], {cell.protocol: on}, machine, weights=weights, out=data / WHERE)
     if failures:
         raise DataError(f"{run_id} could not be repeated: {failures[0].reason}")
     again = recorded.run(record.folder(data / WHERE, cell.run_id))
     return _compared(data, run_id, cell.run_id, tuple(_changed(about, again)))
+
+
+def _forget(out: Path, cell: grid.Cell) -> None:
+    """Remove an earlier repetition that ended: other libraries, another device or other audio may have made it. One
+    that was killed goes on."""
+    if run.done(out, cell):
+        shutil.rmtree(run.model_folder(out, cell), ignore_errors=True)
+        shutil.rmtree(record.folder(out, cell.run_id))
 
 
 def _record(data: Path, run_id: str) -> dict[str, Any]:

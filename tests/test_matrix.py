@@ -129,6 +129,10 @@ def test_a_run_repeated_from_its_record_gives_the_same_scores(made, tmp_path):
         assert run[key], key
     said = street.call("benchmark", "reproduce", run["run_id"], data=work).stdout
     assert said.strip().endswith("scores, the same")
+    (left,) = (work / "reproduced" / "scores").glob("*/run.json")  # as if other libraries had made it
+    left.write_text(json.dumps(json.loads(left.read_text()) | {"versions": {"torch": "0.4"}}))
+    said = street.call("benchmark", "reproduce", run["run_id"], data=work).stdout
+    assert said.strip().endswith("scores, the same") and "0.4" not in said  # repeated, not looked up
     path = work / "scores" / run["run_id"] / "run.json"
     path.write_text(json.dumps(run | {"seed": 1, "code_version": "another"}))
     done = street.call("benchmark", "reproduce", run["run_id"], data=work, check=False)
