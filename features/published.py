@@ -17,6 +17,7 @@ PCM_BYTES_PER_S = 32_000  # 16 kHz, 16 bit; FLAC takes less
 LOGMEL_BYTES_PER_S = 4 * 80 * 100  # float32, 80 bands, 100 frames a second
 SHARDS = re.compile(r"\| shards \| decode, resample and shard as flac, two processes[^|]*\| ([\d.,e+]+) \| clips/s")
 LOGMEL = re.compile(r"\| features \| logmel, one thread[^|]*\| ([\d.,e+]+) \| clips/s")
+TABLE = re.compile(r"^\| corpus \| clips \|.*?^\| \*\*all\*\* \|[^\n]*$", re.MULTILINE | re.DOTALL)
 SHARDS_CLIP_S, SHARDS_PROCESSES, LOGMEL_CLIP_S = 4.0, 2, 3.0  # what the bench measured with
 
 
@@ -58,6 +59,11 @@ def markdown(found: list[Cost]) -> str:
         lines.append(f"| {c.corpus} | {c.clips:,} | {c.audio_h:,.0f} | {c.shard_bytes / 1e9:.1f} | "
                      f"{c.logmel_bytes / 1e9:.1f} | {c.shards_cpu_h:.2f} | {c.logmel_cpu_h:.2f} |")  # fmt: skip
     return "\n".join(lines)
+
+
+def up_to_date(text: str, page: str) -> str:
+    """docs/cluster.md with the costs by the rates of `page`, the text of docs/performance.md."""
+    return TABLE.sub(lambda _: markdown(costs(page)), text)
 
 
 def _clips(counts: Iterable[Count]) -> int:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from features import published
 from ingest.files import atomic
 from ingest.types import nearest
 
@@ -39,7 +40,7 @@ _NOTES = "\n## Notes\n"
 def bench(only: Sequence[str] = (), page: Path = PAGE) -> bool:
     """Measure, print one table, and write `page` when everything was measured. True if every limit was reached.
 
-    What stands on the page from `## Notes` on is kept.
+    What stands on the page from `## Notes` on is kept; the costs in cluster.md beside it follow the new rates.
     """
     for name in only:
         if name not in SOURCES:
@@ -54,7 +55,17 @@ def bench(only: Sequence[str] = (), page: Path = PAGE) -> bool:
     if not only:
         with atomic(page) as temporary:
             temporary.write_text(_page(table, _notes(page)))
+        _bring_costs_up_to_date(page)
     return all(reached(row) is not False for row in rows)
+
+
+def _bring_costs_up_to_date(page: Path) -> None:
+    """The table of costs on the page beside, which is computed from the rates of this one."""
+    costs = page.with_name("cluster.md")
+    if costs.exists():
+        text = published.up_to_date(costs.read_text(), page.read_text())
+        with atomic(costs) as temporary:
+            temporary.write_text(text)
 
 
 def measured(module: str) -> list[dict[str, Any]]:

@@ -36,6 +36,8 @@ def test_the_page_has_a_row_for_each_and_the_command_prints_them(capsys):
     said = capsys.readouterr().out
     for name in corpora.names():
         assert f"| {name} |" in text and f"| {name} |" in said
+    assert published.up_to_date(text, published.PAGE.read_text()) == text, "make bench writes both pages"
+    assert published.up_to_date("x\n" + published.markdown(published.costs(PAGE)) + "\ny\n", PAGE).endswith("|\ny\n")
 
 
 def test_a_page_without_the_rates_is_one_line():

@@ -41,6 +41,21 @@ def test_the_notes_of_the_page_are_kept(tmp_path, monkeypatch):
     assert bench.bench(page=page) and "Notes" not in page.read_text()
 
 
+def test_the_costs_follow_the_rates(tmp_path, monkeypatch):
+    names = ("decode, resample and shard as flac, two processes, against x", "logmel, one thread, against x")
+    rows = [
+        {"name": name, "value": value, "unit": "clips/s", "limit": 1.0} for name, value in zip(names, (2000.0, 3000.0))
+    ]
+    monkeypatch.setattr(bench, "SOURCES", {"shards": "0", "features": "1"})
+    monkeypatch.setattr(bench, "measured", lambda module: [dict(rows[int(module)])])
+    page, costs = tmp_path / "performance.md", tmp_path / "cluster.md"
+    costs.write_text("a\n\n| corpus | clips | hours |\n|---|---|---|\n| **all** | 1 | 1 |\n\nb\n")
+    bench.bench(page=page)
+    text = costs.read_text()
+    assert text.startswith("a\n\n| corpus | clips | hours | audio") and text.endswith("|\n\nb\n")
+    assert "| asvspoof2021_df | 611,829 | 680 | 78.3 | 78.3 | 0.17 | 0.08 |" in text
+
+
 def test_a_stage_is_measured_in_a_process_of_its_own(tmp_path, monkeypatch):
     import os
 
