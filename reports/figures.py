@@ -296,7 +296,7 @@ _PROTOCOLS = _Heat(
     "protocols",
     "test subsets",
     """SELECT protocol, subset, round(100 * median(median), 2) AS "EER %"
-FROM   seeds SEMI JOIN standing USING (entry, protocol, config_id)
+FROM   seeds SEMI JOIN (FROM standing WHERE trained) here USING (entry, protocol, config_id)
 WHERE  metric = 'eer' AND kind = 'subset' AND median IS NOT NULL {only}
 GROUP  BY protocol, subset
 ORDER  BY protocol, subset""",

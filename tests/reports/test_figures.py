@@ -192,6 +192,20 @@ def test_scores_of_variants_are_not_one_utterance(tmp_path):
     assert (bonafide.tolist(), spoof.tolist()) == ([0.0, 10.0], [1.0, 11.0])
 
 
+def test_what_was_trained_elsewhere_is_in_no_map_of_training_protocols(tmp_path):
+    made_results.add_run(tmp_path, "lfcc_gmm", made_results.score_table(made_results.GOOD))
+    made_results.add_run(
+        tmp_path, "theirs", made_results.score_table(made_results.WEAK), external=True, trained=False, seed=None
+    )
+    with figures.opened(tmp_path) as con:
+        (heat,) = [plot for plot in figures.every(con, tmp_path) if plot.name == "heat"]
+        cells = con.execute(heat.query).fetchall()
+        assert cells == con.execute(
+            "SELECT protocol, subset, round(100 * value, 2) FROM leaderboard "
+            "WHERE detector = 'lfcc_gmm' AND metric = 'eer' AND kind = 'subset' ORDER BY subset"
+        ).fetchall()  # fmt: skip
+
+
 def test_bars_are_of_the_largest_subset_that_holds_an_attack(tmp_path):
     """Not of a median over whole, codec and source subsets of one run."""
     whole = ([3.0, 2.0, 1.0, -1.5], {"melgan": [-1.0, -2.0, -3.0], "wavenet": [1.5, 2.5, 4.0]})
