@@ -6,7 +6,7 @@ found enters the catalog in one transaction, as a new ingest of those files woul
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -88,7 +88,8 @@ def verify(name: str, data: Path, *, deep: bool = False, jobs: int | None = None
         places = {place: Path(folder) for place, folder in roots.items() if place is not None}
         root = Path(roots[None])
         files = scan.index(root, corpus.audio, places)
-        matched = scan.match(known, files, corpus)
+        due = _due(known, corpora.get(name), root, places)
+        matched = scan.match(due, files, corpus)
         present = matched.file >= 0
         stale = _stale(known, files, matched, deep=deep)
         again = files.take(matched.file[stale])
@@ -97,7 +98,7 @@ def verify(name: str, data: Path, *, deep: bool = False, jobs: int | None = None
         gone = ~present & known["audio_present"].to_numpy(zero_copy_only=False).astype(bool)
         rotten = _rotten(known, stale, again, swept) if deep else []
         if stale.any() or gone.any():
-            _update(data, corpus, root, known, matched, stale, gone, again, swept)
+            _update(data, corpus, root, known, due, matched, stale, gone, again, swept)
         extra = files.take(matched.extra)["path"].to_pylist()
         _keep_extra(data, corpus, extra)
         sweep.forget(data / "ingest" / name)
@@ -153,6 +154,20 @@ def _known(con: duckdb.DuckDBPyConnection, name: str) -> pa.Table:
     ).to_arrow_table()
 
 
+def _due(known: pa.Table, source: corpora.Source, root: Path, places: Mapping[str, Path]) -> pa.Table:
+    """The rows with the paths at which a new ingest would look for their files, where its lists still tell them."""
+    try:
+        listed = pa.concat_tables(
+            pa.table({name: pc.cast(table[name], pa.string()) for name in ("utt_id", "path")})
+            for table in source.tables(root, places)
+        )
+    except DataError:
+        return known
+    where = pc.index_in(known["utt_id"], value_set=listed["utt_id"].combine_chunks())
+    path = pc.coalesce(pc.take(listed["path"], where), known["path"])
+    return known.set_column(known.column_names.index("path"), "path", path)
+
+
 def _stale(known: pa.Table, files: pa.Table, matched: scan.Match, *, deep: bool) -> np.ndarray:
     """Which rows have a file that must be decoded: all with deep, else those that the catalog does not know so."""
     present = matched.file >= 0
@@ -168,7 +183,7 @@ def _stale(known: pa.Table, files: pa.Table, matched: scan.Match, *, deep: bool)
 
 
 def _update(
-    data: Path, corpus: Corpus, root: Path, known: pa.Table, matched: scan.Match,
+    data: Path, corpus: Corpus, root: Path, known: pa.Table, due: pa.Table, matched: scan.Match,
     stale: np.ndarray, gone: np.ndarray, again: pa.Table, swept: pa.Table,
 ) -> None:  # fmt: skip
     """Store what was measured again and what is gone, as a new ingest of those files would."""
@@ -183,8 +198,9 @@ def _update(
         }
     )  # fmt: skip
     measurements = pa.table({**{name: old[name] for name in old.column_names}, **_columns(rows)})
-    lost = known.filter(pa.array(gone)).select(["utt_id", "path"])
-    absent = checks.missing(known, matched.file >= 0, corpus)
+    lost = due.filter(pa.array(gone)).select(["utt_id", "path"])
+    before = known.filter(pa.array(stale | gone)).select(["path"])
+    absent = checks.missing(due, matched.file >= 0, corpus)
     noticed = build.findings(
         corpus, [*build.missing_findings(absent), *build.corrupt_findings(again["path"], rows["fault"])]
     )
@@ -192,21 +208,22 @@ def _update(
         con.execute("BEGIN")
         con.register("again", fresh)
         con.register("lost", lost)
+        con.register("before", before)
         con.execute(
             "UPDATE utterance SET audio_present = true, path = again.path, audio_status = again.audio_status, "
             "duration_s = again.duration_s, rate_hz = again.rate_hz, channels = again.channels "
             "FROM again WHERE utterance.utt_id = again.utt_id"
         )
         con.execute(
-            "UPDATE utterance SET audio_present = false, audio_status = 'missing', duration_s = NULL, rate_hz = NULL, "
-            "channels = NULL FROM lost WHERE utterance.utt_id = lost.utt_id"
+            "UPDATE utterance SET audio_present = false, audio_status = 'missing', path = lost.path, "
+            "duration_s = NULL, rate_hz = NULL, channels = NULL FROM lost WHERE utterance.utt_id = lost.utt_id"
         )
         con.execute("DELETE FROM measurement WHERE utt_id IN (SELECT utt_id FROM lost)")
         con.register("measured", measurements)
         con.execute("INSERT OR REPLACE INTO measurement BY NAME SELECT * FROM measured")
         con.execute(
             "DELETE FROM finding WHERE corpus = ? AND (kind = 'missing' OR kind = 'corrupt' AND (path IN "
-            "(SELECT path FROM again) OR path IN (SELECT path FROM lost)))",
+            "(SELECT path FROM again) OR path IN (SELECT path FROM before)))",
             [corpus.name],
         )
         build.insert(con, "finding", noticed)

@@ -100,6 +100,37 @@ def test_files_of_no_row_are_told_as_they_are_now(data, root, capsys):
     assert code == 0 and [(one["kind"], one["count"]) for one in corpus["findings"]] == [("extra", 1)]
 
 
+def test_a_file_that_moves_about_is_the_row_of_a_new_ingest(tmp_path):
+    root = whole_corpus.build("decro", tmp_path / "corpus")
+    data, clip = tmp_path / "data", root / "en_train/pwg_LJ045-0151_gen.wav"
+    ingest("decro", root, data)
+    before = whole_corpus.everything(data)
+    places = (
+        root / "en_train/deep/pwg_LJ045-0151_gen.wav",
+        root / "en_train/pwg_LJ045-0151_gen.WAV",
+        tmp_path / "x",
+        clip,
+    )
+    for place in places:  # deeper, another name, away, and back
+        place.parent.mkdir(exist_ok=True)
+        clip.rename(place)
+        clip = place
+        verify.verify("decro", data, jobs=1)
+        (row,) = query(data, "FROM utterance WHERE utt_id = 'decro/en_train/pwg_LJ045-0151_gen'")
+        there = place.is_relative_to(root)
+        assert row["path"] == (place.relative_to(root).as_posix() if there else "en_train/pwg_LJ045-0151_gen.wav")
+        assert row["audio_present"] == there
+    assert whole_corpus.everything(data) == before
+
+
+def test_a_damaged_file_that_gets_another_name_is_named_once(data, root):
+    clip(root, 3).write_bytes(clip(root, 3).read_bytes()[:3000])
+    assert found(data)["truncated"].count == 1
+    clip(root, 3).rename(clip(root, 3).with_suffix(".WAV"))
+    assert found(data)["truncated"].first == "release_in_the_wild/3.WAV"
+    assert [row["path"] for row in query(data, "FROM finding WHERE kind = 'corrupt'")] == ["release_in_the_wild/3.WAV"]
+
+
 def test_damaged_files_are_decoded_again_and_named(data, root):
     clip(root, 2).write_bytes(b"")
     whole = clip(root, 3).read_bytes()
