@@ -1,5 +1,6 @@
 """Where pretrained weights are found: a path the user gives, or the local caches; nothing is ever downloaded."""
 
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,7 +23,7 @@ def find(weights: str | None, *, detector: str, files: tuple[str, ...]) -> Path 
     if weights == RANDOM:
         return None
     if weights is not None:
-        if (path := Path(weights)).exists():
+        if (path := Path(os.path.expanduser(weights))).exists():  # a shell leaves the ~ of weights=~/x as it is
             return path
         raise DataError(f"{detector}: weights={weights} does not exist; expected {' or '.join(files)}")
     folder = Path(torch.hub.get_dir()) / "checkpoints"

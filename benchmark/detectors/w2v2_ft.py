@@ -2,7 +2,7 @@
 
 Baevski et al., "wav2vec 2.0: A Framework for Self-Supervised Learning of Speech Representations", arXiv 2006.11477.
 Fine-tuning everything at 1e-4 without warm-up is what the comparison did and looks unstable (33.60 % in its Table VI);
-`lr=1e-5` is the variant to try.
+the grid ablation/w2v2_ft_learning_rate sets it beside `lr=1e-5`.
 """
 
 import torch

@@ -129,6 +129,13 @@ def test_a_hub_folder_loads_with_its_own_configuration(tmp_path, kind):
     torch.testing.assert_close(loaded(WAVE), source(WAVE))
 
 
+def test_a_path_below_the_home_folder_is_found(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    torch.save(_small().model.state_dict(), tmp_path / "xlsr2_300m.pt")
+    with pytest.raises(DataError, match=rf"^{tmp_path}/xlsr2_300m\.pt does not fit"):  # of the small one
+        _ssl.Backbone("wav2vec2-base", "~/xlsr2_300m.pt", detector="test")
+
+
 def test_what_was_taken_from_a_file_is_said(tmp_path, capsys):
     """A file without what a detector needs is refused; what it lacks beside, and has beside, is counted."""
     source = _small("wav2vec2-base-960h")
