@@ -121,7 +121,8 @@ class _Loop:
                 _set_lr(optimizer, learning_rate(how.schedule, how.lr, step=step, total=total, epoch=at.epoch))
                 with self.hardware.autocast():
                     loss = loss_of(batch.to(device))
-                self.hardware.backward(loss / how.accumulate)
+                begun = at.batch // how.accumulate * how.accumulate  # the epoch's last step may have fewer batches
+                self.hardware.backward(loss / min(how.accumulate, batches - begun))
                 at.loss += _finite(self.hardware.mean(loss), self.name)
                 at.batch, at.step = at.batch + 1, at.step + 1
                 progress.add()

@@ -8,6 +8,7 @@ import torch
 from tones import Small, loaders, settings_of
 
 from benchmark import metrics
+from benchmark.detectors._base import Detector
 from benchmark.score import score, score_and_diagnose
 from benchmark.train import _dev, learning_rate, train
 from ingest.types import DataError
@@ -97,6 +98,27 @@ def test_phases_train_only_what_they_name(tmp_path):
     after, _ = fit(tmp_path, phases=[{"name": "head", "trainable": ["head"]}])
     assert torch.equal(before["body.0.weight"], after["body.0.weight"])
     assert not torch.equal(before["head.weight"], after["head.weight"])
+
+
+def test_accumulated_batches_are_one_larger_batch(tmp_path):
+    """Of 10 batches of 6, four at a time, the last two are a batch of 12."""
+
+    class Line(Detector):
+        def __init__(self):
+            super().__init__()
+            self.head = torch.nn.Linear(80, 1)
+
+        def score(self, x):
+            return self.head(x.mean(1)).squeeze(-1)
+
+    def trained(folder, batch_size, **changes):
+        torch.manual_seed(0)
+        detector = Line()
+        how = settings_of(batch_size=batch_size, optimizer="sgd", weight_decay=0.0, lr=0.05, drop_last=False, **changes)
+        train(detector, *loaders(batch_size=batch_size), how, seed=1, checkpoint=tmp_path / folder, name="test")
+        return detector.head.weight.detach()
+
+    torch.testing.assert_close(trained("one", 6, accumulate=4), trained("two", 24), rtol=1e-4, atol=1e-6)
 
 
 def test_each_phase_has_its_precision(tmp_path):
