@@ -1,5 +1,4 @@
-"""python -m benchmark run | score | plan | reproduce | detect | export | app | shortcuts | status | collect |
-detectors | throughput | forms."""
+"""Detectors: train, score and compare them under protocols, judge recordings with them, measure what they cost."""
 
 if __name__ == "__main__":  # before the imports below, which take a while
     from ingest.early import listen
@@ -22,9 +21,14 @@ EXAMPLES = """examples:
   python -m benchmark score --protocol official/asvspoof2019_la --detector aasist --weights AASIST.pth
   python -m benchmark plan --grid ablation/fd_add_loss_weights --seeds 10
   python -m benchmark run --grid matrix --slurm 20 --slurm-options '--gres=gpu:1 --time=24:00:00' > submit.sh
+  python -m benchmark reproduce inner-librisevoc-aasist-s0-0123456789ab
+  python -m benchmark robustness inner-librisevoc-aasist-s0-0123456789ab --variant mp3-32k alaw
+  python -m benchmark shortcuts --protocol inner/librisevoc
   python -m benchmark throughput --detector aasist rawnet2 --form fast plain --samples 48000
   python -m benchmark forms --detector aasist --weights AASIST.pth --every 10
   python -m benchmark status
+  python -m benchmark collect --data data
+  python -m benchmark detectors
 """
 
 

@@ -17,15 +17,49 @@ from ingest.types import DataError
 THREADS = 1024  # the most that a machine is asked for
 
 
+class _Commands(argparse._SubParsersAction):
+    """Commands whose own help begins with the line that stands for them in the list."""
+
+    def add_parser(self, name: str, **kwargs) -> argparse.ArgumentParser:
+        kwargs.setdefault("description", kwargs.get("help"))
+        return super().add_parser(name, **kwargs)
+
+
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose help keeps its examples as written and whose errors are one line, exit 2."""
+    """An argument parser whose help keeps its examples as written and whose errors are one line, exit 2.
+
+    Commands may share a text of examples: the help of each shows its own.
+    """
 
     def __init__(self, *args, **kwargs):
         kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
         super().__init__(*args, allow_abbrev=False, **kwargs)
+        self.register("action", "parsers", _Commands)
+
+    def format_help(self) -> str:
+        """The help, as argparse makes it."""
+        shared = self.epilog
+        self.epilog = shared and _own_examples(shared, self.prog)
+        try:
+            return super().format_help()
+        finally:
+            self.epilog = shared
 
     def error(self, message: str) -> None:
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def _own_examples(text: str, prog: str) -> str:
+    """The text without the examples of other commands; all of it where the command has none."""
+    kept, keeping, goes_on, found = [], True, False, False
+    for line in text.splitlines():
+        if line.startswith(" ") and not goes_on:
+            keeping = f"{prog} " in f"{line} "
+            found = found or keeping
+        if keeping or not line.startswith(" "):
+            kept.append(line)
+        goes_on = line.endswith("\\")
+    return "\n".join(kept) if found else text
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:

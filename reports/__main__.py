@@ -16,6 +16,9 @@ from reports import cards_cli
 
 EXAMPLES = """examples:
   python -m reports leaderboard
+  python -m reports bench features detect
+  python -m reports readme --data data/demo
+  python -m reports schema
   python -m reports site --data data/demo
   python -m reports figures --data data/demo
   python -m reports sql "SELECT detector, protocol, subset, value FROM leaderboard WHERE metric = 'eer'"
