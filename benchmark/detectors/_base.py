@@ -209,7 +209,7 @@ def fill(
     shapes = [key for key in own if key in state and own[key].shape != state[key].shape]
     both = [key for key in own if key in state and key not in shapes and own[key].is_floating_point()]
     kinds = [key for key in both if not state[key].is_floating_point()]
-    wild = [key for key in both if key not in kinds and not bool(state[key].isfinite().all())]
+    wild = [key for key in both if key not in kinds and not bool(state[key].to(own[key].dtype).isfinite().all())]
     problems = [
         f"{len(keys)} {word} (first: {keys[0]})"
         for keys, word in (

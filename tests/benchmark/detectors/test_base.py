@@ -41,6 +41,10 @@ def test_safetensors_and_parallel_prefix_are_read(model, tmp_path):
             lambda s: s["linear.weight"].fill_(float("nan")),
             r"1 with numbers that are not finite \(first: linear.weight",
         ),
+        (
+            lambda s: s.update({"linear.bias": torch.tensor([1e300], dtype=torch.float64)}),
+            r"1 with numbers that are not finite",
+        ),
         (lambda s: s.update({0: torch.zeros(1)}), r"is not a state dict"),
     ],
 )
@@ -66,8 +70,9 @@ def test_a_pickle_that_would_run_code_is_refused(model, tmp_path, capsys):
     assert "executed" not in capsys.readouterr().out
 
 
-def test_a_file_in_another_precision_or_with_a_command_line_beside_it_is_read(model, tmp_path):
-    state = {key: value.half() for key, value in model.state_dict().items()}
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float8_e5m2, torch.float64])
+def test_a_file_in_another_precision_or_with_a_command_line_beside_it_is_read(model, tmp_path, kind):
+    state = {key: value.to(kind) for key, value in model.state_dict().items()}
     torch.save({"model": state, "args": argparse.Namespace(lr=1e-4)}, tmp_path / "w.pt")
     assert model.load_weights(tmp_path / "w.pt").loaded == 2
     assert all(torch.equal(value, state[key].float()) for key, value in model.state_dict().items())
