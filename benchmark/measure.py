@@ -146,7 +146,10 @@ def measure(
         results += _rows(about, part, names, rates, threshold, how)
         cells += _cells(run_id, name, part, [n for n in names if n in IN_CELLS], rates)
     for name in _inner_first(averages or {}):
-        results += _averages(run_id, name, averages[name], results)
+        heard = [parts[member] for member in averages[name] if member in parts]
+        parts[name] = _once(table, np.logical_or.reduce(heard)) if heard else np.zeros(table.num_rows, bool)
+        of_both = [int(both.sum()) for both in (parts[name] & whole.bonafide, parts[name] & ~whole.bonafide)]
+        results += _averages(run_id, name, averages[name], results, of_both)
     dev_eer = next((r.value for r in results if r.role == "dev" and r.metric == "eer"), None)
     return Measured(results, cells, inside, dev_eer, threshold)
 
@@ -352,20 +355,23 @@ def _inner_first(averages: Mapping[str, Sequence[str]]) -> list[str]:
     return order
 
 
-def _averages(run_id: str, name: str, members: Sequence[str], results: Sequence[Result]) -> Iterator[Result]:
-    """Unweighted means over subsets of one run; never the metric of the pooled scores."""
+def _averages(
+    run_id: str, name: str, members: Sequence[str], results: Sequence[Result], trials: Sequence[int]
+) -> Iterator[Result]:  # fmt: skip
+    """Unweighted means over subsets of one run; never the metric of the pooled scores.
+
+    trials: bona fide and spoof trials of all of them, each once: subsets often share their bona fide.
+    """
     for metric in dict.fromkeys(r.metric for r in results if r.role == "test"):
         of = {r.subset: r for r in results if r.role == "test" and r.metric == metric}
         lacking = [m for m in members if m not in of or of[m].value is None]
-        n = sum(of[m].n_bonafide for m in members if m in of)
-        s = sum(of[m].n_spoof for m in members if m in of)
         if lacking or not members:
             note = f"not run: {', '.join(lacking) or 'an average of no subset'}"
-            yield Result(run_id, "test", name, "average", metric, None, None, None, None, n, s, note)
+            yield Result(run_id, "test", name, "average", metric, None, None, None, None, *trials, note)
         else:
             value = float(np.mean([of[m].value for m in members]))
             low = high = method = None
             if all(of[m].ci_low is not None for m in members):  # right if all move together, else too wide
                 low, high = (float(np.mean([getattr(of[m], end) for m in members])) for end in ("ci_low", "ci_high"))
                 method = f"mean of {len(members)} intervals"
-            yield Result(run_id, "test", name, "average", metric, value, low, high, method, n, s, None)
+            yield Result(run_id, "test", name, "average", metric, value, low, high, method, *trials, None)

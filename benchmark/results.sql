@@ -129,8 +129,8 @@ COMMENT ON COLUMN result.value IS 'A fraction, except cllr (bits); NULL where it
 COMMENT ON COLUMN result.ci_low IS 'Lower end of the 95 % interval';
 COMMENT ON COLUMN result.ci_high IS 'Upper end of the 95 % interval';
 COMMENT ON COLUMN result.ci_method IS 'What was resampled and how often, or the formula';
-COMMENT ON COLUMN result.n_bonafide IS 'Bona fide trials';
-COMMENT ON COLUMN result.n_spoof IS 'Spoof trials';
+COMMENT ON COLUMN result.n_bonafide IS 'Bona fide trials; of an average or a pool each once, however many of its parts share it';
+COMMENT ON COLUMN result.n_spoof IS 'Spoof trials, counted alike';
 COMMENT ON COLUMN result.note IS 'Warnings about the scores, or why there is no value';
 
 CREATE TABLE breakdown (

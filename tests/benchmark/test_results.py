@@ -391,6 +391,13 @@ def test_an_average_of_averages_by_hand():
     assert eer["ring"] is None and eer["easy"] != eer["hard"]
 
 
+def test_an_average_counts_each_trial_once():
+    groups = {"average": ["easy", "hard"], "whole": ["average", "easy"]}
+    found = measure.measure("r", made_results.score_table(made_results.GOOD), averages=groups).results
+    counts = {r.subset: (r.n_bonafide, r.n_spoof) for r in found if r.metric == "eer" and r.role == "test"}
+    assert counts == {"easy": (4, 2), "hard": (4, 2), "average": (4, 4), "whole": (4, 4)}  # one set of bona fide
+
+
 def test_json_of_the_run_is_kept(data):
     results.collect(data, replicates=20)
     ((config,),) = ask(data, "SELECT DISTINCT config FROM run")
