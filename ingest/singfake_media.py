@@ -145,6 +145,7 @@ def _segment(
         else:
             first_with[name] = song.song
             tasks.append((song, media / name, _stem(vocals, name), out))
+    _forget_others(out, songs, [song for song, one in found.items() if one.media])
     for one in _all(_segment_song, tasks, jobs, "segment", "song"):
         found[one.song.song] = one
     listed = [found[song.song] for song in songs]
@@ -200,6 +201,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0 if whole == len(found) else 1
 
 
+def _forget_others(out: Path, songs: Sequence[Song], refused: Sequence[str]) -> None:
+    """Remove what an earlier run cut for rows that the annotation has no more, or whose set, label or song is another.
+
+    refused: songs whose media file gives no clips: of no label, or another song's. Clips of a song whose file is gone
+    meanwhile stay.
+    """
+    rows = {song.song: _row(song) for song in songs if song.song not in refused}
+    for record in sorted((out / "segments").glob("*.json")):
+        done = _read_record(record) or {}
+        if record.stem not in rows or done.get("row", rows[record.stem]) != rows[record.stem]:
+            _remove_clips(out, record.stem)
+            record.unlink()
+
+
+def _row(song: Song) -> list[str]:
+    return [song.set, song.label, song.url]
+
+
+def _remove_clips(out: Path, song: str) -> None:
+    for folder in _FOLDERS.values():
+        for old in (out / folder).glob(f"*/[01]_{song}_*.flac"):
+            old.unlink()
+
+
 def _segment_song(song: Song, media: Path, vocals: Path | None, out: Path) -> Found:
     record = out / "segments" / f"{song.song}.json"
     stamp = {"media": _stamp(media), "vocals": _stamp(vocals)}
@@ -218,15 +243,13 @@ def _segment_song(song: Song, media: Path, vocals: Path | None, out: Path) -> Fo
     ):
         try:
             spans = regions.active(regions.levels(vocals or media))
-            for kind in ("mixtures", "vocals"):
-                for old in (folder / kind).glob(f"[01]_{song.song}_*.flac"):
-                    old.unlink()
+            _remove_clips(out, song.song)
             written = [_write_clips(folder / kind, name, path, spans) for kind, path in zip(kinds, (media, vocals))]
         except audio.Unreadable as error:
             return Found(song, media.name, 0, f"damaged: {error.reason}")
         for kind, index in ((kind, index) for kind in kinds for index in range(min(written), len(spans))):
             (folder / kind / f"{name}_{index}.flac").unlink(missing_ok=True)  # stem and mixture of unlike length
-        done = stamp | {"regions": spans[: min(written)]}
+        done = stamp | {"row": _row(song), "regions": spans[: min(written)]}
         with atomic(record) as temporary:
             temporary.write_text(json.dumps(done, sort_keys=True) + "\n")
     clips = len(done["regions"])

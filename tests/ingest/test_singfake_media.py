@@ -129,6 +129,20 @@ def test_activity_is_that_of_the_vocal_stem_and_both_are_cut(songs, tmp_path):
     }
 
 
+def test_clips_of_another_annotation_do_not_stay(songs, tmp_path):
+    """Song ids are row numbers: in another order of rows they are other songs."""
+    out, rows = tmp_path / "out", ROWS.splitlines(keepends=True)
+    segment(tmp_path / "singfake.csv", songs, out, codecs=False)
+    put(tmp_path / "other.csv", HEADER + rows[1].replace("Training,spoof", "T02,bonafide") + rows[4] + rows[0])
+    segment(tmp_path / "other.csv", songs, out, codecs=False)
+    segment(tmp_path / "other.csv", songs, tmp_path / "fresh", codecs=False)
+    assert bytes_of(out) == bytes_of(tmp_path / "fresh")
+    kept = {path.name for path in out.rglob("*_0001_*.flac")}
+    (songs / "c-uIWypArI73w.m4a").unlink()
+    segment(tmp_path / "other.csv", songs, out, codecs=False)
+    assert kept and {path.name for path in out.rglob("*_0001_*.flac")} == kept, "the song is gone, its clips are not"
+
+
 def test_a_new_stem_replaces_the_clips(songs, tmp_path):
     media, out = tmp_path / "m", tmp_path / "SingFake"
     path = song(media / "0001.wav", voiced_s=(4.0, 4.0, 4.0))
