@@ -14,7 +14,7 @@ from benchmark.cells import Cell, Trials
 from benchmark.grid_files import Grid
 from ingest import catalog
 from ingest.files import atomic
-from ingest.types import DataError
+from ingest.types import DataError, nearest
 
 SOURCES = ("ingest", "protocols", "shards", "features", "benchmark")  # whatever may change the cells of a request
 
@@ -61,6 +61,7 @@ def resolve(data: Path, request: Request) -> Resolved:
 def _resolve_grid(con: Any, request: Request, of: Grid) -> Resolved:
     from benchmark import detectors
 
+    check_names(of, request, _names(con))
     on: dict[str, Trials] = {}
     skipped: dict[str, str] = {}
     found: dict[str, Cell] = {}
@@ -86,6 +87,28 @@ def _resolve_grid(con: Any, request: Request, of: Grid) -> Resolved:
         why = "; ".join(f"{name}: {reason}" for name, reason in list(skipped.items())[:3])
         raise DataError(f"grid {of.name} has no cell that this catalog can run ({why or 'no protocol chosen'})")
     return Resolved(list(found.values()), on, skipped, sorted(set(levels)))
+
+
+def check_names(of: Grid, request: Request, known: Sequence[str]) -> None:
+    """Raise DataError for a name that would be passed over: of a detector in [set], of a protocol in [columns], or of
+    what the user asks for and the grid does not have. known: every protocol."""
+    from benchmark import detectors
+
+    for name in of.settings:
+        if name not in ("all", *detectors.names()):
+            raise nearest(name, ("all", *detectors.names()), what=f"detector in [set] of grid {of.name}")
+    for column, (protocol, _) in of.columns.items():
+        if protocol and protocol not in known:
+            raise nearest(protocol, known, what=f"protocol in [columns.{column}] of grid {of.name}")
+    patterns = [instead or part.protocols for _, instead in of.levels.values() for part in of.parts]
+    offered = {
+        "protocol": {name for words in patterns for name in grid_files.chosen(words, known, what="protocol")},
+        "detector": {n for p in of.parts for n in grid_files.chosen(p.detectors, detectors.names(), what="detector")},
+    }
+    for what, asked in (("protocol", request.protocols), ("detector", request.detectors)):
+        for name in asked:
+            if name not in offered[what]:
+                raise nearest(name, offered[what], what=f"{what} of grid {of.name}")
 
 
 def _assigned(of: Grid, detector: str, level: Mapping[str, Any], request: Request) -> dict[str, dict[str, Any]]:

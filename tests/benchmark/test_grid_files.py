@@ -31,6 +31,7 @@ def asked(**changes):
 @pytest.mark.parametrize("name", grid_files.names())
 def test_every_grid_names_protocols_detectors_subsets_and_settings(name):
     grid = grid_files.load(name)
+    request.check_names(grid, asked(), protocols.names())
     assert grid.title and grid.source
     for level, (chosen, instead) in grid.levels.items():
         for part in grid.parts:
@@ -43,6 +44,20 @@ def test_every_grid_names_protocols_detectors_subsets_and_settings(name):
                 about = protocols.load(protocol or names[0])
                 subsets = {role.subset for role in about.roles} | set(about.averages) | set(about.pooled)
                 assert subset in subsets, column
+
+
+@pytest.mark.parametrize(("more", "changes", "says"), [
+    ("[set.mean_pol]\nlr = 1", {}, r"unknown detector in \[set\] of grid g 'mean_pol'; did you mean mean_pool"),
+    ("[columns.x]\nprotocol = 'inner/decrozh'\nsubset = 'eval'", {}, r"protocol in \[columns\.x\] of grid g 'inner/decrozh'"),
+    ("", {"protocols": ("inner/decro_zh", "inner/librisvoc")}, "unknown protocol of grid g 'inner/librisvoc'; did you mean inner/libri"),
+    ("", {"protocols": ("official/asvspoof2019_la",)}, "unknown protocol of grid g 'official/asvspoof2019_la'"),
+    ("", {"detectors": ("mean_pool", "aasist")}, "unknown detector of grid g 'aasist'; known: mean_pool"),
+])  # fmt: skip
+def test_names_that_would_be_passed_over_are_told(tmp_path, more, changes, says):
+    path = tmp_path / "g.toml"
+    path.write_text(f"{SMALL}\n{more}\n")
+    with pytest.raises(DataError, match=says):
+        request.check_names(grid_files.load(str(path)), asked(**changes), protocols.names())
 
 
 def test_patterns_pick_in_their_order_and_take_out_again():
