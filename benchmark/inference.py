@@ -205,8 +205,9 @@ class DeepfakeDetector:
             return []
         pick = min if verdict == "bonafide" else max
         start_s, end_s, _ = pick(against, key=lambda span: span[2])
-        word = "spoof" if verdict == "bonafide" else "bonafide"
-        return [f"{len(against)} of {len(spans)} windows say {word}, most clearly {start_s:.1f} to {end_s:.1f} s"]
+        word = "spoof" if verdict == "bonafide" else "bona fide"
+        said = f"{len(against)} of {len(spans)} windows {'says' if len(against) == 1 else 'say'} {word}"
+        return [f"{said}, most clearly {start_s:.1f} to {end_s:.1f} s"]
 
 
 def _extractor(trained: Trained) -> Any:

@@ -71,7 +71,9 @@ def page(recording: Recording, name: str, results: Sequence[tuple[str, Any, Verd
     facts = (
         f"{name}: {recording.duration_s:.1f} s, {header.rate_hz:,} Hz, {channels}, {header.container} {header.subtype}"
     )
+    heard = "; ".join(f"{title}: {_said(verdict)}" for title, _, verdict, _ in results)
     return (
+        f'<p class="siren-heard" role="alert">{plain(heard)}.</p>'  # what a screen reader says when it is there
         f'<p class="siren-facts">{plain(facts)}</p>{_together([result[2] for result in results])}'
         f'<div class="siren-columns">{columns}</div><p class="siren-note">A verdict is a hint for research, not '
         "evidence. Error rates hold for the recordings that they were measured on.</p>"
@@ -108,13 +110,24 @@ def _column(
         _judgement(verdict, calibration),
         _warnings(verdict),
         f"<h3>{counted} over {verdict.duration_s:.1f} s</h3>",
-        _figure(drawn, f"line-{number}", f"Scores of {counted} over the spectrogram of the recording."),
+        _figure(drawn, f"line-{number}", f"Scores of {counted} over the spectrogram of the recording{_ends(verdict)}."),
         KEY if verdict.threshold is not None else KEY_WITHOUT,
         f"<h3>What decided: {start_s:.1f} to {end_s:.1f} s</h3><p>{plain(_sentence(explanation.why))}</p>",
         _attention(wave, explanation, number),
         _provenance(verdict, calibration),
     ]
     return f'<section class="siren-result">{"".join(parts)}</section>'
+
+
+def _ends(verdict: Verdict) -> str:
+    """The lowest and the highest window, for whoever does not see the drawing."""
+    if len(verdict.windows) < 2:
+        return ""
+    low, *_, high = sorted(verdict.windows, key=lambda window: window[2])
+    return "".join(
+        f", {word} {score:.3f} from {start_s:.1f} to {end_s:.1f} s"
+        for word, (start_s, end_s, score) in (("lowest", low), ("highest", high))
+    )
 
 
 def _said(verdict: Verdict) -> str:

@@ -84,6 +84,13 @@ def test_windows_lie_on_the_time_line_and_one_is_the_benchmark_s(made, detector,
     soundfile.write(path, 0.1 * np.random.default_rng(0).standard_normal(16_000 * 10 + 77), 16_000)
     verdict = detector.predict(path)
     assert [w[:2] for w in verdict.windows[:3]] == [(0.0, 3.0), (1.5, 4.5), (3.0, 6.0)]
+    low, high = detector.threshold - 1, detector.threshold + 1
+    for scores, verdict_of, said in (
+        ((high, low, high), "bonafide", "1 of 3 windows says spoof, most clearly 1.5 to 4.5 s"),
+        ((high, low, high), "spoof", "2 of 3 windows say bona fide, most clearly 0.0 to 3.0 s"),
+    ):
+        spans = [(*window[:2], score) for window, score in zip(verdict.windows, scores)]
+        assert detector._disagreement(spans, verdict_of) == [said]
     assert verdict.windows[-1][1] == verdict.duration_s == (160_077) / 16_000
     assert verdict.window_mean == pytest.approx(np.mean([w[2] for w in verdict.windows]))
     middle = (160_077 - 48_000) // 2

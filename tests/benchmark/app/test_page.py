@@ -51,6 +51,16 @@ def test_a_recording_gets_a_verdict_with_all_that_belongs_to_it(judge, clip):
                  "sha256", "calibrated on", "Outside the training domain", "hint for research"):  # fmt: skip
         assert part in said, part
     assert "<b>" not in answer and answer.count("<svg") == 1 and answer.count("siren-result") == 1
+    (heard,) = re.findall(r'role="alert">([^<]*)<', answer)
+    assert heard in (
+        "pool: Bona fide.",
+        "pool: Spoof.",
+        "pool: Bona fide, but undecided.",
+        "pool: Spoof, but undecided.",
+    )
+    (drawn,) = re.findall(r'role="img" aria-label="([^"]*)"', answer)
+    ends = re.search(r"lowest (\S+) from (\S+) to (\S+) s, highest (\S+) from (\S+) to (\S+) s", drawn)
+    assert float(ends[1]) <= float(ends[4]) and {ends[2], ends[5]} == {"0.0", "1.4"}
 
 
 def test_a_name_is_no_template(judge, clip):
