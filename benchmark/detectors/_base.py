@@ -6,6 +6,7 @@ A network with an input, a score, a loss, a training recipe and a way to load we
 import argparse
 import pickle
 import re
+import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -254,7 +255,8 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
             return load_file(path, device="cpu")
         refuse_packed(path)
         refuse_damaged(path)
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what it takes a broken file for, before it refuses it
             state = torch.load(path, map_location="cpu", weights_only=True)
     except DataError:
         raise

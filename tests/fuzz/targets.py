@@ -71,8 +71,13 @@ def _by_ffmpeg(name: str, codec: str, rate_hz: int = 16_000, tracks: int = 1) ->
 
 
 def _saved(value: object) -> bytes:
-    buffer = io.BytesIO()
-    torch.save(value, buffer)
+    """Without checksums, which would keep what is mutated from the unpickler."""
+    buffer, checked = io.BytesIO(), torch.serialization.get_crc32_options()
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save(value, buffer)
+    finally:
+        torch.serialization.set_crc32_options(checked)
     return buffer.getvalue()
 
 

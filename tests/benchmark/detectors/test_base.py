@@ -96,6 +96,7 @@ def test_one_flipped_bit_of_a_weight_is_seen(model, tmp_path, checked):
         assert model.load_weights(tmp_path / "w.pt").loaded == 2
 
 
+@pytest.mark.filterwarnings("error::UserWarning")
 def test_why_a_file_cannot_be_read_is_said_without_torchs_advice_to_run_it(model, tmp_path):
     whole = {"linear.weight": torch.zeros(1, 3), "linear.bias": torch.zeros(1)}
     torch.save(whole, tmp_path / "cut.pt")
