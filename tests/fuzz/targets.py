@@ -316,7 +316,7 @@ TARGETS = {
                          _annotation),
     "variant_plan": Target(".toml", tuple(path.read_bytes() for path in sorted(variant_plan.FOLDER.glob("*.toml"))[:3]), _plan),
     "setting": Target(".txt", (b"lr=1e-3", b'phases=[{"name": "a", "epochs": 1, "trainable": ["linear"], "mix": {}}]', b"mean_pool.bands=40",
-                               b"lfcc_gmm.components=32", b"test_crop=middle", b"samples=48000", b'schedule={"kind": "cosine"}',
+                               b"lfcc_gmm.components=32", b"test_crop=middle", b"samples=48000", b'schedule={"name": "cosine_per_step"}',
                                b"short=zero", b"precision=bfloat16", b"swa=true"), _setting),
     "score_file": Target(".txt", (b"LA_E_1 A07 spoof -1.5\nLA_E_2 - bonafide 2.5\n", b"filename\tcm-score\na\t1.0\nb\t2\n",
                                   b"file,score,label\na.wav,0.5,spoof\n"), score_files.read),
