@@ -4,7 +4,7 @@ The headings follow Mitchell et al., Model Cards for Model Reporting, 2019. Ever
 give the same bytes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +125,7 @@ def _opening(trained: Trained) -> str:
 
 
 def _use(trained: Trained) -> str:
-    titles = [corpus["title"] for corpus in trained.provenance.get("corpora") or []]
+    titles = [_title(corpus) for corpus in trained.provenance.get("corpora") or []]
     corpora = ", ".join(titles) or "its training corpora"
     return (
         f"Research on deepfake detection, and a first hint on recordings like those of {corpora}. Not evidence: an "
@@ -141,11 +141,16 @@ def _training(trained: Trained) -> str:
         return "Not known here: the weights were given, or the catalog they were trained from is gone."
     names = ["corpus", "licence", "bona fide", "spoof", "attacks heard", "citation"]
     rows = [
-        [c["title"], c["licence"], c["bonafide"], c["spoof"], _attacks(c.get("attacks") or []), c["citation"]]
+        [_title(c), c["licence"], c["bonafide"], c["spoof"], _attacks(c.get("attacks") or []), c["citation"]]
         for c in corpora
     ]
     parts = [table(names, rows), *_began(trained)]
     return "\n\n".join([*parts, *([] if trained.domain is None else [_domain(trained.domain)])])
+
+
+def _title(corpus: Mapping[str, Any]) -> str:
+    """A corpus that Siren made itself is none of its name."""
+    return f"{corpus['title']} (simulated)" if corpus.get("simulated") else corpus["title"]
 
 
 def _attacks(words: Sequence[str]) -> str:

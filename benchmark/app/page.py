@@ -27,7 +27,7 @@ class Judge:
     def __init__(self, shelf: Shelf, limits: Limits):
         self.shelf, self.limits, self.limiter = shelf, limits, Limiter(limits.per_minute)
 
-    def page(self, path: str | None, first: str, second: str, visitor: str) -> str:
+    def page(self, path: str | None, first: str | None, second: str | None, visitor: str) -> str:
         """HTML of the verdict, or of the one line that says why there is none."""
         if path is None:
             return words.refusal("Upload or record something first, or take an example.")
@@ -38,7 +38,9 @@ class Judge:
         wait_s = self.limiter.wait_s(visitor)
         if wait_s:
             return words.refusal(too_many(self.limits.per_minute, wait_s))
-        names = [first] + ([second] if second not in (NOBODY, first) else [])
+        names = [name for name in dict.fromkeys((first, second)) if name in self.shelf.names]
+        if first not in names:
+            return words.refusal("Choose a detector first.")
         try:
             return self._judged(Path(path), names)
         except windows.TooLong:

@@ -120,7 +120,7 @@ def test_the_card_says_what_it_was_trained_on_and_where_it_fails(made, exported)
     calibration = DeepfakeDetector(run_id, data=data).trained.calibration
     for words in ("own", run_id, f"{100 * calibration.eer:.2f} %", "| eval |", "simulated corpora", "Not measured"):
         assert words in card
-    assert "| T | own |" in card  # the corpus with its licence
+    assert "| T (simulated) | own |" in card  # the corpus with its licence
     for word in ("None", "| nan", "nan %", "inf "):
         assert word not in card
 

@@ -1,7 +1,7 @@
 import pytest
 import trained_run
 
-from benchmark import export
+from benchmark import card, export
 from ingest import catalog
 from ingest.types import DataError
 from reports import __main__ as reports
@@ -55,7 +55,7 @@ def test_findings_and_other_counts_are_in_the_datasheet(made, tmp_path):
 def test_the_card_tells_what_was_heard_and_what_is_not_known(made):
     from dataclasses import replace
 
-    from benchmark import card, trained
+    from benchmark import trained
 
     data, run_id = made
     found = trained.from_run(data, run_id)
@@ -73,8 +73,6 @@ def test_the_card_tells_what_was_heard_and_what_is_not_known(made):
 def test_too_few_trials_for_an_error_rate_are_told():
     import duckdb
 
-    from benchmark import card
-
     with duckdb.connect() as con:
         con.execute("CREATE TABLE breakdown (run_id TEXT, factor TEXT, level TEXT, factor_2 TEXT, metric TEXT, "
                     "n_bonafide INTEGER, n_spoof INTEGER)")  # fmt: skip
@@ -91,3 +89,8 @@ def test_unknown_runs_and_corpora_are_one_line(made):
         cards.model(made[0], "inner-librisevoc-mean_pool-s1-abc")
     with pytest.raises(DataError, match="did you mean librisevoc"):
         cards.datasheet(made[0], ["librisevox"])
+
+
+def test_a_corpus_that_siren_made_is_none_of_its_name():
+    made = {"title": "LibriSeVoc", "simulated": True}
+    assert card._title(made) == "LibriSeVoc (simulated)" and card._title({**made, "simulated": False}) == "LibriSeVoc"

@@ -99,6 +99,9 @@ def test_what_is_refused_is_refused_in_one_line(judge, tmp_path, clip):
         assert line in refused(judge.page(str(tmp_path / name), "pool", page.NOBODY, "me")), name
         assert str(tmp_path) not in judge.page(str(tmp_path / name), "pool", page.NOBODY, "me")
     assert "first" in refused(judge.page(None, "pool", page.NOBODY, "me"))
+    for first in (None, "gone"):
+        assert "Choose a detector" in refused(judge.page(str(clip), first, "pool", "me"))
+    assert judge.page(str(clip), "pool", None, "me").count("siren-result") == 1
 
 
 def test_a_playlist_with_the_name_of_a_recording_reaches_nothing(judge, tmp_path):
