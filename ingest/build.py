@@ -63,12 +63,17 @@ def ingest_corpus(
     table, notes = _parsed(source, root, places)
     counts, simulated = checks.expected_counts(corpus, root)
     compared = checks.compare(table, counts)
+    scores = source.asv_scores(root)
+    asv_faults = [] if simulated else checks.asv_faults(scores, source.asv_counts)
+    notes += asv_faults
     files = scan.index(root, corpus.audio, places)
     matched = scan.match(table, files, corpus)
     _refuse_wrong_audio(corpus, root, data, table, files, matched)
     absent = checks.missing(table, matched.file >= 0, corpus)
     if not partial:
         _refuse_incomplete(corpus, root, places, table, compared, absent, matched)
+        if asv_faults:
+            raise DataError(f"{name}: {'; '.join(asv_faults)}. Take the published files, or add --partial (PARTIAL=1).")
     with writable(data):
         data.mkdir(parents=True, exist_ok=True)
     with lock(data / "ingest" / f"{name}.lock"):
@@ -87,9 +92,8 @@ def ingest_corpus(
                 *extra_findings(extra),
             ],
         )
-        lacking = absent or faults.num_rows or any(one.short for one in compared)
+        lacking = absent or faults.num_rows or asv_faults or any(one.short for one in compared)
         short = bool(lacking) or source.incomplete(root)
-        scores = source.asv_scores(root)
         _commit(
             data, corpus, root, places, table, measured, noticed, compared, scores, short=short, simulated=simulated
         )

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,6 +105,19 @@ def count_fault(corpus: Corpus, compared: Sequence[Compared]) -> str | None:
     more = f"; and {len(short) - _NAMED} more" if len(short) > _NAMED else ""
     sources = ", ".join(dict.fromkeys(one.expected.source for one in short[:_NAMED]))
     return f"{corpus.name}: rows differ from the published counts: {told}{more} (published in: {sources})"
+
+
+def asv_faults(scores: pa.Table | None, counts: Mapping[tuple[str, str], int]) -> list[str]:
+    """Where the verification scores that are there have another number of rows than the published ones."""
+    if scores is None:
+        return []
+    found = Counter(zip(scores["partition"].to_pylist(), scores["key"].to_pylist()))
+    there = {partition for partition, _ in found}
+    return [
+        f"{found[partition, key]} of {due} {key} verification scores of {partition}: min t-DCF would be another"
+        for (partition, key), due in counts.items()
+        if partition in there and found[partition, key] != due
+    ]
 
 
 def missing(table: pa.Table, present: np.ndarray, corpus: Corpus) -> list[tuple[str, str, str]]:

@@ -236,9 +236,16 @@ def _update(
         utterances = con.execute(f"SELECT {columns} FROM utterance WHERE corpus = ?", [corpus.name]).to_arrow_table()
         con.execute(
             "UPDATE corpus SET partial = ?, fingerprint = ? WHERE corpus = ?",
-            [short or corpora.get(corpus.name).incomplete(root), build.fingerprint(utterances), corpus.name],
+            [short or _lacks_more(con, corpora.get(corpus.name), root), build.fingerprint(utterances), corpus.name],
         )
         con.execute("COMMIT")
+
+
+def _lacks_more(con: duckdb.DuckDBPyConnection, source: corpora.Source, root: Path) -> bool:
+    """Whether the copy lacks what no row tells: songs, verification scores."""
+    (simulated,) = con.execute("SELECT simulated FROM corpus WHERE corpus = ?", [source.corpus.name]).fetchone()
+    scores_lack = not simulated and bool(checks.asv_faults(source.asv_scores(root), source.asv_counts))
+    return scores_lack or source.incomplete(root)
 
 
 def _keep_extra(data: Path, corpus: Corpus, paths: Sequence[str]) -> None:

@@ -5,7 +5,8 @@ A parser file `ingest/corpora/<name>.py` states
 - `CORPUS`, an ingest.types.Corpus whose name is the file name;
 - `tables(root)`, a generator of Arrow tables of rows as described in ingest/rows.py; if CORPUS.places is not
   empty it is `tables(root, places)`, with places a mapping from place to the folder the user named;
-- optionally `asv_scores(root)`, an Arrow table (partition, attack, key, score, perhaps codec) or None; `counts(root)`,
+- optionally `asv_scores(root)`, an Arrow table (partition, attack, key, score, perhaps codec) or None, and how many
+  rows of each (partition, key) are published, `ASV_COUNTS`; `counts(root)`,
   where the published counts hold for some layouts only; `notes(root)`, what a reader should know of this copy;
   `incomplete(root)`, where it lacks something that neither counts nor absent audio show.
 
@@ -53,6 +54,11 @@ class Source:
         """The organisers' speaker verification scores (partition, attack, key, score), where shipped."""
         read = getattr(self.module, "asv_scores", None)
         return read(Path(root)) if read else None
+
+    @property
+    def asv_counts(self) -> Mapping[tuple[str, str], int]:
+        """The published rows of asv_scores() of each partition and key, where they are known."""
+        return getattr(self.module, "ASV_COUNTS", {})
 
     def counts(self, root: Path) -> tuple[Count, ...]:
         """The published counts that a complete copy of the layout at `root` has."""

@@ -14,6 +14,11 @@ PARTITIONS = {"train": "T", "dev": "D", "eval": "E"}
 _FOLDER = "ASVspoof2019_LA_cm_protocols"
 _COLUMNS = ("speaker", "stem", "environment", "attack", "key")  # LA_0039 LA_E_2834763 - A11 spoof
 
+ASV_COUNTS = {  # rows of the organisers' verification scores
+    ("dev", "target"): 1484, ("dev", "nontarget"): 5768, ("dev", "spoof"): 22296,
+    ("eval", "target"): 5370, ("eval", "nontarget"): 33327, ("eval", "spoof"): 63882,
+}  # fmt: skip
+
 CORPUS = Corpus(
     name="asvspoof2019_la",
     title="ASVspoof 2019 LA",

@@ -1,5 +1,6 @@
 """One corpus into the catalog: complete, partial, faulty, again, and killed in the middle."""
 
+import dataclasses
 import os
 import shutil
 import signal
@@ -280,6 +281,29 @@ def test_asv_scores_are_read_where_shipped(la, data):
         {"key": "spoof", "attack": "A11", "score": 0.25, "p": "eval"},
         {"key": "target", "attack": None, "score": 3.5, "p": "eval"},
     ]
+
+
+def test_asv_scores_that_are_cut_are_refused(tmp_path, data, monkeypatch):
+    root = whole_corpus.build(LA, tmp_path / "corpus")
+    (root / ".siren-simulated").unlink()
+    monkeypatch.setattr(corpora.get(LA).module, "CORPUS", dataclasses.replace(corpora.get(LA).corpus, counts=()))
+    name = "ASVspoof2019.LA.asv.dev.gi.trl.scores.txt"
+    rows = ["bonafide target 1\n"] * 1484 + ["bonafide nontarget 0\n"] * 5768 + ["A01 spoof -1\n"] * 22296
+    miniatures.put(root / "ASVspoof2019_LA_asv_scores" / name, "".join(rows[:-3]))
+    other = (("bonafide target", 5370), ("bonafide nontarget", 33327), ("A11 spoof", 63882))
+    miniatures.put(
+        root / "ASVspoof2019_LA_asv_scores" / name.replace("dev", "eval"), "".join(f"{row} 2\n" * n for row, n in other)
+    )
+    with pytest.raises(DataError, match=r"22293 of 22296 spoof verification scores of dev: min t-DCF would be another"):
+        ingest(LA, root, data)
+    ingest(LA, root, data, partial=True)
+    assert query(data, "SELECT partial FROM corpus") == [{"partial": True}]
+    whole_corpus.noise(next(root.rglob("*.flac")), 99)
+    verify.verify(LA, data, jobs=1)
+    assert query(data, "SELECT partial FROM corpus") == [{"partial": True}]
+    miniatures.put(root / "ASVspoof2019_LA_asv_scores" / name, "".join(rows))
+    ingest(LA, root, data)
+    assert query(data, "SELECT partial FROM corpus") == [{"partial": False}]
 
 
 def test_killed_at_any_moment_and_run_again_is_as_if_undisturbed(tmp_path):
