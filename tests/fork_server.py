@@ -107,6 +107,8 @@ def run(asked: dict) -> None:
     for number, file in enumerate(asked["files"]):
         os.dup2(file, number)
         os.close(file)
+    # the server's own streams remember whether its files could be sought in, which these perhaps cannot
+    sys.stdout = open(1, "w", encoding=sys.stdout.encoding, errors=sys.stdout.errors, closefd=False)  # noqa: SIM115
     os.chdir(asked["folder"])
     sys.path[0] = asked["folder"]
     os.environ.clear()
