@@ -78,8 +78,8 @@ class LoadReport:
 
     def __str__(self) -> str:
         parts = [f"{self.loaded} entries loaded"]
-        for names, word in ((self.missing, "missing, which start anew"), (self.unexpected, "unexpected and left out")):
-            parts.append(f"{len(names)} {word}" + (f" (first: {names[0]})" if names else ""))
+        for names, word, so in ((self.missing, "missing", "as built"), (self.unexpected, "unexpected", "left out")):
+            parts.append(f"{len(names)} {word}" + (f" ({so}; first: {names[0]})" if names else ""))
         return ", ".join(parts)
 
 

@@ -145,7 +145,7 @@ def test_what_was_taken_from_a_file_is_said(tmp_path, capsys):
     detectors.build("w2v2_ft", weights=str(tmp_path))
     assert capsys.readouterr().err == (
         f"w2v2_ft: {tmp_path}/model.safetensors: {len(state)} entries loaded, "
-        "1 missing, which start anew (first: masked_spec_embed), 1 unexpected and left out (first: lm_head.weight)\n"
+        "1 missing (as built; first: masked_spec_embed), 1 unexpected (left out; first: lm_head.weight)\n"
     )
 
 
