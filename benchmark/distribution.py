@@ -9,6 +9,7 @@ import contextlib
 import importlib.util
 import os
 import sys
+import time
 import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from benchmark.batch import Batch
 from ingest.types import DataError
 
 TRACKERS = ("tensorboard", "mlflow", "wandb")
+ALL_WITHIN_S = 10.0  # how long after the first process the last one may notice a failure that all of them have
+_stores: list[torch.distributed.Store] = []  # what the processes of torchrun share beside the group; none without it
 PRECISIONS = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 
 
@@ -62,8 +65,39 @@ def start(device: str) -> Share:
     """Join the other processes of torchrun, if any; every process calls it before anything that waits for others."""
     here = share()
     if here.world > 1 and not torch.distributed.is_initialized():
-        torch.distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+        _stores.append(next(torch.distributed.rendezvous("env://", here.rank, here.world))[0])
+        torch.distributed.init_process_group(
+            "nccl" if device.startswith("cuda") else "gloo", store=_stores[-1], rank=here.rank, world_size=here.world
+        )
     return here
+
+
+def count_failure(work: str) -> int:
+    """Told by a process whose work failed: how many of them it has failed in by now, with this one."""
+    return _stores[-1].add(f"failed/{work}", 1) if _stores else 1
+
+
+def all_failed(work: str) -> bool:
+    """Has the work failed in all processes, so that they can go on together?
+
+    If not, the others wait for the one that asks in the middle of the work, and would for half an hour.
+    """
+    end = time.monotonic() + ALL_WITHIN_S
+    while _stores and _stores[-1].add(f"failed/{work}", 0) < share().world:
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def abandon(reason: str) -> None:
+    """End this process of torchrun's, which then ends the others, as they cannot go on without it."""
+    print(
+        f"failed: {reason}; the other processes are ended, run the same command again for what is left", file=sys.stderr
+    )
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)
 
 
 def leave(code: int) -> int:

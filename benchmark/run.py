@@ -136,15 +136,19 @@ def _group(work: _Work, group: Sequence[Cell]) -> list[Failure]:
                 _train_and_score(work, left, device, here)
             distribution.agree(None, here)  # nobody goes on before the first process has written
     except DataError as error:
-        return [_failed(work, cell, str(error)) for cell in group if not done(work.out, cell)]
+        reason, trace = str(error), ""
     except Exception as error:  # a bug in one detector must not cost the others their night
-        trace = traceback.format_exc()
-        reason = f"{type(error).__name__}: {error}"
-        return [_failed(work, cell, reason, trace) for cell in group if not done(work.out, cell)]
-    return []
+        reason, trace = f"{type(error).__name__}: {error}", traceback.format_exc()
+    else:
+        return []
+    first = distribution.count_failure(group[0].train_key) == 1  # the next ones may only have lost the first one
+    failures = [_failed(work, cell, reason, trace, write=first) for cell in group if not done(work.out, cell)]
+    if not distribution.all_failed(group[0].train_key):
+        distribution.abandon(f"{group[0].run_id}: {' '.join(reason.split())}")
+    return failures
 
 
-def _failed(work: _Work, cell: Cell, reason: str, trace: str = "") -> Failure:
+def _failed(work: _Work, cell: Cell, reason: str, trace: str, *, write: bool) -> Failure:
     on = work.on[cell.protocol]
     failed = {
         "run_id": cell.run_id,
@@ -155,8 +159,9 @@ def _failed(work: _Work, cell: Cell, reason: str, trace: str = "") -> Failure:
         "traceback": trace,
         "again": again.command(cell, on, data=work.data, weights=work.weights, lists=work.lists),
     }
-    with atomic(record.folder(work.out, cell.run_id) / "failed.json") as temporary:
-        temporary.write_text(json.dumps(failed, indent=1, sort_keys=True))
+    if write:
+        with atomic(record.folder(work.out, cell.run_id) / "failed.json") as temporary:
+            temporary.write_text(json.dumps(failed, indent=1, sort_keys=True))
     return Failure(cell.run_id, failed["reason"])
 
 

@@ -1,6 +1,8 @@
 """Two processes under torchrun compute what one computes with the same batch."""
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -13,13 +15,13 @@ HERE = street.ROOT / "tests"
 TWO = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
 
-def call(*words, **extra):
+def call(*words, check=True, **extra):
     environment = {**street.environment(), "GLOO_SOCKET_IFNAME": "lo", **extra}
     environment["PYTHONPATH"] = os.pathsep.join([str(street.ROOT), str(HERE)])
     done = subprocess.run([sys.executable, *map(str, words)], cwd=street.ROOT, env=environment, capture_output=True,
                           text=True, timeout=300)  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    assert not check or done.returncode == 0, done.stdout + done.stderr
+    return done.stdout if check else done
 
 
 @pytest.fixture(scope="module")
@@ -60,3 +62,19 @@ def test_the_command_runs_under_torchrun_and_only_the_first_process_speaks(made,
     for run_id, rows in mine.items():
         expected = [row["score"] for row in street.scores(data, run_id)]
         assert [row["score"] for row in rows] == pytest.approx(expected, rel=1e-4, abs=1e-5)
+
+
+def test_what_fails_in_one_process_alone_ends_all_of_them_at_once(made, tmp_path):
+    """The other waited for half an hour for its part of a gradient."""
+    _, data = made
+    copy = tmp_path / "data"
+    shutil.copytree(data / "shards", copy / "shards")
+    (copy / "catalog.duckdb").symlink_to(data / "catalog.duckdb")
+    shard = next((copy / "shards" / "decro").glob("*zh-bonafide*.tar"))
+    os.truncate(shard, shard.stat().st_size - 40_000)  # its last clips
+    words = ("benchmark", "run", "--protocol", "inner/decro_zh", "--detector", "mean_pool", "--device", "cpu",
+             "--set", "epochs=2", "batch_size=2")  # fmt: skip
+    done = call(*TWO, "-m", *words, "--data", copy, check=False)
+    assert done.returncode == 1 and "is damaged" in done.stderr
+    (failed,) = (copy / "scores").glob("*/failed.json")
+    assert "is damaged" in json.loads(failed.read_text())["reason"]
