@@ -32,8 +32,11 @@ setup: $(READY)  ## make .venv from the lock, once per lock
 $(READY):
 	@$(BASE_PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 13) else \
 	  f"Siren needs Python 3.11 or 3.12, {sys.executable} is {sys.version.split()[0]}: make BASE_PYTHON=python3.12 ...")'
-	rm -rf $(VENV)
-	$(BASE_PYTHON) -m venv $(VENV)
+	@test ! -e "$(VENV)" -o -z "$$(ls -A "$(VENV)" 2>/dev/null)" -o -e "$(VENV)/.siren" -o "$(VENV)" = .venv || \
+	  { echo "make: VENV=$(VENV) holds something that make setup did not put there: name a folder of its own" >&2; exit 2; }
+	rm -rf "$(VENV)"
+	$(BASE_PYTHON) -m venv "$(VENV)"
+	@touch "$(VENV)/.siren"  # it may be removed when the lock has changed
 	$(PYTHON) -m pip install --quiet --require-hashes --no-deps -r requirements-setup.lock
 	$(VENV)/bin/uv pip sync --quiet --python $(PYTHON) --require-hashes --compile-bytecode requirements.lock
 	@touch $(READY)

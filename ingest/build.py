@@ -108,7 +108,7 @@ def _places(corpus: Corpus, places: Mapping[str, Path]) -> dict[str, Path]:
     for place, folder in places.items():
         if place not in corpus.places:
             raise DataError(f"{corpus.name} has no place {place!r}; known: {', '.join(corpus.places) or 'none'}")
-        found[place] = Path(os.path.abspath(Path(folder).expanduser()))
+        found[place] = Path(os.path.abspath(os.path.expanduser(folder)))
         if not found[place].is_dir():
             raise DataError(f"{corpus.name}: {found[place]} ({place.upper()}=) is not a folder")
     return found

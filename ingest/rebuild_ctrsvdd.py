@@ -169,7 +169,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.jobs < 1:
         raise DataError(f"--jobs {args.jobs}: a whole number of at least 1")
-    root = args.root.expanduser()
+    root = Path(os.path.expanduser(args.root))
     done = rebuild(root, _externals(args.external), timestamps=args.timestamps, out=args.out, jobs=args.jobs)
     for line in (*report(done), *_audio_of_lists(root, args.out or root)):
         print(line)
@@ -228,7 +228,7 @@ def _externals(words: Sequence[str]) -> dict[str, Path]:
             raise nearest(name, EXTERNALS, what="external corpus")
         if name in externals:
             raise DataError(f"--external {name} is given twice")
-        externals[name] = Path(folder).expanduser()
+        externals[name] = Path(os.path.expanduser(folder))
     return externals
 
 

@@ -39,7 +39,7 @@ def find_root(corpus: Corpus, given: Path) -> Path:
 
     Raises DataError if there is none, saying what was looked for, or if two folders do.
     """
-    given = Path(os.path.abspath(given.expanduser()))
+    given = Path(os.path.abspath(os.path.expanduser(given)))  # Path.expanduser raises where there is no such user
     if not given.is_dir():
         what = "is a file" if given.exists() else "does not exist"
         raise DataError(f"{corpus.name}: {given} {what}; pass the corpus's folder as --root (ROOT=)")

@@ -67,7 +67,7 @@ def place(text: str | Path) -> Place:
         raise DataError(f"{str(text)!r} names no place for shards; give a folder, or a URL such as s3://bucket/prefix")
     if colon and scheme not in ("file", "local"):
         return Remote(str(text).rstrip("/"))
-    return Path(rest if colon else text).expanduser().absolute()
+    return Path(os.path.expanduser(rest if colon else text)).absolute()
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ import functools
 import importlib.metadata
 import inspect
 import json
+import os
 import pickle
 import struct
 from collections.abc import Iterator, Mapping, Sequence
@@ -107,7 +108,7 @@ def find(name: str, weights: Path | None = None) -> Model:
     SIGNATURE.safetensors for each of its networks; or one such file alone. For a published name the yaml that comes
     with Demucs serves. Raises DataError that names what is absent, where it was looked for and how to supply it.
     """
-    folder = Path(name).expanduser()
+    folder = Path(os.path.expanduser(name))
     if folder.is_dir():
         bags, files = sorted(folder.glob("*.yaml")), _network_files(folder)
         if len(bags) > 1 or (not bags and len(files) != 1):

@@ -5,10 +5,12 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import street
 
+from ingest import cli
 from ingest.cli import whole
 
 WAITING = """
@@ -148,3 +150,14 @@ def test_a_signal_after_the_work_is_one_line(number, code, end):
     _, said = process.communicate(timeout=30)
     assert (process.returncode, said.splitlines()[-1]) == (code, "interrupted; run the same command again to go on")
     assert "Traceback" not in said
+
+
+def test_the_folder_of_data_may_begin_with_the_home(monkeypatch):
+    """A shell leaves `make DATA=~/x` as it is."""
+    parser = cli.Parser()
+    monkeypatch.setenv("HOME", "/home/x")
+    monkeypatch.setenv("DATA", "~/made")
+    cli.add_data(parser)
+    assert parser.parse_args([]).data == Path("/home/x/made")
+    assert parser.parse_args(["--data", "~/y"]).data == Path("/home/x/y")
+    assert parser.parse_args(["--data", "~no-such-user/y"]).data == Path("~no-such-user/y")
