@@ -179,6 +179,7 @@ def _has_clips(root: Path) -> bool:
 
 def _folders(root: Path) -> Iterator[tuple[str, str, str | None, str]]:
     """(folder below the root, partition, codec, condition) of every clip folder that holds audio."""
+    seen: dict[str, str] = {}  # partition -> its split folder
     for split, partition in SPLITS.items():
         below = [(split, None)]
         if partition == "T03" and (root / split).is_dir():
@@ -186,6 +187,14 @@ def _folders(root: Path) -> Iterator[tuple[str, str, str | None, str]]:
         for folder, codec in below:
             for kind, condition in CONDITIONS.items():
                 if audio_names(root / folder / kind):
+                    first = seen.setdefault(partition, split)
+                    if first != split and (root / first).samefile(root / split):
+                        continue  # a link under the other name
+                    if first != split:
+                        raise DataError(
+                            f"{root} holds clips of {partition} in {first} and in {split}, two names of one set; keep "
+                            "one folder, or every clip would count twice"
+                        )
                     yield f"{folder}/{kind}", partition, codec, condition
 
 

@@ -171,6 +171,16 @@ def test_folders_named_by_their_set_are_read_like_those_of_the_official_code(tmp
     assert scan.index(tmp_path, singfake.CORPUS.audio, {}).num_rows == 3
 
 
+def test_a_set_under_both_of_its_names_is_refused_and_a_link_is_not(tmp_path):
+    tone(tmp_path / "test/vocals/1_a_0.flac")
+    (tmp_path / "T02").symlink_to("test")
+    assert set(by_id("singfake", tmp_path)) == {"test/vocals/1_a_0"}
+    (tmp_path / "T02").unlink()
+    tone(tmp_path / "T02/vocals/1_a_0.flac")
+    with pytest.raises(DataError, match="holds clips of T02 in test and in T02, two names of one set"):
+        parsed("singfake", tmp_path)
+
+
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
 def test_accents_are_the_same_on_every_file_system(form, tmp_path):
     put(tmp_path / "singfake.csv", (
