@@ -123,7 +123,7 @@ class _Loop:
                     loss = loss_of(batch.to(device))
                 begun = at.batch // how.accumulate * how.accumulate  # the epoch's last step may have fewer batches
                 self.hardware.backward(loss / min(how.accumulate, batches - begun))
-                at.loss += _finite(self.hardware.mean(loss), self.name)
+                at.loss += _finite(self.hardware.mean(loss), f"{self.name}: the training loss")
                 at.batch, at.step = at.batch + 1, at.step + 1
                 progress.add()
                 if at.batch % how.accumulate == 0 or at.batch == batches:
@@ -143,7 +143,9 @@ class _Loop:
         """Look at dev; keep the weights if they are the best so far. True when training should stop."""
         at, number = self.at, self.at.number - 1
         seen = _dev(self.detector, self.dev_loader, self.share, own_loss=how.selection == "loss")
-        self.curve += [(number, f"dev_{name}", value) for name, value in seen.items()]
+        self.curve += [
+            (number, f"dev_{name}", _finite(value, f"{self.name}: the dev {name}")) for name, value in seen.items()
+        ]
         if self.tracker is not None:
             self.tracker.log({name: value for epoch, name, value in self.curve if epoch == number}, number)
         value = seen[how.selection] if how.selection in ("auc", "accuracy") else -seen[how.selection]
@@ -347,7 +349,7 @@ def _copy(detector: nn.Module) -> dict[str, torch.Tensor]:
     return {key: value.detach().clone() for key, value in detector.state_dict().items()}
 
 
-def _finite(value: float, name: str) -> float:
+def _finite(value: float, what: str) -> float:
     if not math.isfinite(value):
-        raise DataError(f"{name}: the training loss is {value}; lower lr or set clip_norm")
+        raise DataError(f"{what} is {value}; lower lr or set clip_norm")
     return value

@@ -152,6 +152,19 @@ def test_a_loss_that_is_not_finite_is_an_error(tmp_path):
         fit(tmp_path, lr=1e30, optimizer="sgd")
 
 
+def test_a_dev_loss_that_is_not_finite_is_an_error(tmp_path):
+    """No epoch was ever the best one then, and the weights of the start were kept as trained."""
+
+    class Overflowing(Small):
+        OWN_DEV_LOSS = True
+
+        def loss(self, batch):
+            return super().loss(batch) * (1.0 if self.training else math.inf)
+
+    with pytest.raises(DataError, match="test: the dev loss is inf; lower lr"):
+        train(Overflowing(), *loaders(), settings_of(selection="loss"), seed=1, checkpoint=tmp_path / "s", name="test")
+
+
 def test_an_unknown_phase_prefix_is_an_error(tmp_path):
     with pytest.raises(DataError, match="no parameter of Small starts with haed"):
         fit(tmp_path, phases=[{"name": "head", "trainable": ["haed"]}])
