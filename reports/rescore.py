@@ -109,7 +109,7 @@ def _external(
     path: Path, scores: pa.Table, data: Path, protocol: str, name: str | None, partial: bool,
     source: str | None, replicates: int,
 ) -> Rescored:  # fmt: skip
-    from benchmark import cells
+    from benchmark import cells, finished, recorded
     from benchmark.results import asv_file, collect
     from ingest import catalog
 
@@ -129,7 +129,8 @@ def _external(
         "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }  # fmt: skip
     digest = hashlib.sha256(path.read_bytes() + repr((protocol, detector, on.fingerprint)).encode()).hexdigest()[:12]
-    run_id = f"{protocol.replace('/', '-')}-{detector}-external-{digest}"
+    named = f"{protocol.replace('/', '-')}-{detector}-external-"
+    run_id = named + digest
     measured = measure(
         run_id, table, asked=on.protocol.metrics, averages=on.protocol.averages, pooled=on.protocol.pooled,
         asv=asv, replicates=replicates, threads=2,
@@ -142,6 +143,13 @@ def _external(
             with atomic(folder / file) as temporary:
                 temporary.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
     collect(data)
+    for other in finished.names(data):
+        if (
+            other.startswith(named)
+            and other != run_id
+            and recorded.run(data / "scores" / other).get("source") == facts["source"]
+        ):
+            remarks.append(f"stands on the leaderboard in the place of {other}; --name or --source tells them apart")
     rows = _rows(measured)
     if {"asv_score", "sasv_score"} & set(scores.column_names):
         remarks.append("verification scores are not used with a protocol; without --protocol they give a-DCF and t-EER")

@@ -321,6 +321,18 @@ def test_an_external_run_is_checked_stored_and_shown(data):
     assert "| theirs (external) |" in write(data).read_text()
 
 
+def test_a_file_of_the_same_name_is_said_to_take_the_place_of_another(data):
+    first = rescore(eval_scores(data), data=data, protocol="inner/decro_en")
+    again = rescore(eval_scores(data), data=data, protocol="inner/decro_en")
+    other = eval_scores(data, "evalb0 0\n")
+    second = rescore(other, data=data, protocol="inner/decro_en")
+    third = rescore(other, data=data, protocol="inner/decro_en", source="somebody else")
+    place = [
+        [remark for remark in done.remarks if "in the place of" in remark] for done in (first, again, second, third)
+    ]
+    assert [len(told) for told in place] == [0, 0, 1, 0] and first.run_id in place[2][0]
+
+
 def test_scores_are_matched_to_the_published_list_whatever_audio_is_here(data):
     whole = rescore(eval_scores(data), data=data, protocol="inner/decro_en")
     with catalog.connect(data / "catalog.duckdb", read_only=False) as con:
