@@ -94,7 +94,7 @@ class Loader:
         self.feed = feed or Feed()
         self.mix: Mapping[str, Mapping[str, float]] = {}
         self.draws = 0
-        self.groups: list[str] | None = rows[group_by].to_pylist() if group_by else None
+        self.groups: list[str] | None = [str(word) for word in rows[group_by].to_pylist()] if group_by else None
         self.utt_id = rows["utt_id"].to_pylist()
         self.label = rows["label"].to_pylist()
         self.variant = rows["variant"].to_pylist() if "variant" in rows.column_names else ["original"] * len(rows)

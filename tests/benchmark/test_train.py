@@ -3,14 +3,17 @@
 import math
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
-from tones import Small, loaders, settings_of
+from tones import Small, Tones, loaders, settings_of
 
 from benchmark import metrics
 from benchmark.detectors._base import Detector
+from benchmark.loader import Loader
 from benchmark.score import score, score_and_diagnose
 from benchmark.train import _dev, learning_rate, train
+from features import extractors
 from ingest.types import DataError
 
 
@@ -201,6 +204,15 @@ def test_diagnostics_come_in_the_order_of_the_rows_beside_the_same_scores(tmp_pa
     order = [draw.row for batch in dev.plan() for draw in batch]
     assert found["first"][order].tolist() == [float(v) for batch in dev.epoch() for v in batch.x.flatten(1)[:, 0]]
     assert score_and_diagnose(Small(), loaders()[1])[1] == {}
+
+
+def test_trials_without_a_word_are_a_group_of_dev():
+    table = pa.table({"utt_id": ["b1", "s1", "b2", "s2"], "label": ["bonafide", "spoof"] * 2,
+                      "speaker": ["one", "one", None, None]})  # fmt: skip
+    spec = {"feature": "logmel", "params": {}, "samples": 3000, "test_crop": "middle", "short": "repeat"}
+    dev = Loader(Tones(), table, spec, extractors.get("logmel"), batch_size=2, seed=0, train=False, group_by="speaker")
+    assert dev.groups == ["one", "one", "None", "None"]
+    assert 0 <= _dev(Small(), dev)["eer"] <= 1
 
 
 def test_dev_is_the_mean_over_its_groups():
