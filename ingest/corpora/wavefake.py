@@ -40,12 +40,18 @@ NAMES = {"en": r"LJ\d{3}-\d{4}", "ja": r"BASIC5000_\d{4}"}  # of LJSpeech and JS
 TTS_NAME = r"gen_\d+"
 _CLIP = re.compile(rf"(?:{'|'.join(NAMES.values())})(?:_gen|_generated)?|{TTS_NAME}")
 
+
+def _below_root(archive: str, folder: str) -> tuple[str, ...]:
+    """Beside or in real_audio; some programs unpack an archive into a folder of its own name."""
+    places = (f"{archive}/{folder}", f"{archive}/{archive}/{folder}")
+    return (*(f"real_audio/{place}" for place in places), *places)
+
+
 # place -> language, clips, and where the originals may lie below the root and below a folder of their own
 ORIGINALS = {
-    "ljspeech": ("en", 13100, ("real_audio/LJSpeech-1.1/wavs", "LJSpeech-1.1/wavs"), ("wavs", "LJSpeech-1.1/wavs", "")),
+    "ljspeech": ("en", 13100, _below_root("LJSpeech-1.1", "wavs"), ("wavs", "LJSpeech-1.1/wavs", "")),
     "jsut": (
-        "ja", 5000,
-        ("real_audio/jsut_ver1.1/basic5000/wav", "jsut_ver1.1/basic5000/wav"),
+        "ja", 5000, _below_root("jsut_ver1.1", "basic5000/wav"),
         ("basic5000/wav", "jsut_ver1.1/basic5000/wav", "wav", ""),
     ),
 }  # fmt: skip

@@ -79,6 +79,19 @@ def test_wavefake_unpacked_into_a_folder_of_the_archives_name(tmp_path):
         assert (root / row["path"]).is_file()
 
 
+@pytest.mark.parametrize("above", ["", "real_audio/"])
+def test_wavefakes_originals_unpacked_into_folders_of_their_archives_names(above, tmp_path):
+    tone(tmp_path / "generated_audio/ljspeech_waveglow/LJ001-0001.wav")
+    lj = tone(tmp_path / above / "LJSpeech-1.1/LJSpeech-1.1/wavs/LJ001-0001.wav")
+    jsut = tone(tmp_path / above / "jsut_ver1.1/jsut_ver1.1/basic5000/wav/BASIC5000_0001.wav")
+    found = {tmp_path / row["path"] for row in parsed("wavefake", tmp_path) if row["label"] == "bonafide"}
+    assert (
+        found
+        == {lj, jsut}
+        <= {tmp_path / path for path in scan.index(tmp_path, wavefake.CORPUS.audio, {})["path"].to_pylist()}
+    )
+
+
 def test_wavefake_tells_of_the_copy_inside_the_folder_of_synthesised_speech(tmp_path):
     root = miniatures.build("wavefake", tmp_path)
     tone(root / f"generated_audio/{TTS}/gen_1.wav")
