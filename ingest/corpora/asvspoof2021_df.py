@@ -54,12 +54,15 @@ CORPUS = Corpus(
         Count("hidden", "spoof", 16596, "18,576 less 1,980", "A"),
     ),
     markers=("|".join(_keys2021.markers("DF")),),
-    audio=("ASVspoof2021_DF_eval", "ASVspoof2021_DF_eval_part0?", "*/ASVspoof2021_DF_eval", "flac"),
+    audio=(
+        "ASVspoof2021_DF_eval", "ASVspoof2021_DF_eval_part0?", "*/ASVspoof2021_DF_eval",
+        "*/ASVspoof2021_DF_eval_part0?", "flac",
+    ),
     rate_hz=16_000,
     stem_unique=True,
     stems=dict.fromkeys(("progress", "eval", "hidden"), r"DF_E_\d{7}"),
     archives=dict.fromkeys(("progress", "eval", "hidden"), "ASVspoof2021_DF_eval_part00..03.tar.gz"),
-)
+)  # fmt: skip
 
 
 def tables(root: Path) -> Iterator[pa.Table]:

@@ -1,11 +1,13 @@
 """The ASVspoof corpora: columns, versions of the key, and what is easily taken for something else."""
 
+from pathlib import Path
+
 import miniatures
 import pyarrow as pa
 import pytest
 from miniatures import by_id, parsed, put
 
-from ingest import checks, corpora, rows
+from ingest import checks, corpora, rows, scan
 from ingest.types import DataError
 
 LA19 = "ASVspoof2019_LA_cm_protocols/ASVspoof2019.LA.cm"
@@ -322,3 +324,15 @@ def test_stage_1_keys_of_both_tracks_may_lie_side_by_side(tmp_path):
     put(tmp_path / "LA-keys-stage-1/keys/CM/trial_metadata.txt", miniatures.FILES["asvspoof2021_la"][LA21])
     assert len(parsed("asvspoof2021_la", tmp_path)) == 4
     assert [row["utt_id"] for row in parsed("asvspoof2021_df", tmp_path)] == ["asvspoof2021_df/DF_E_2000011"]
+
+
+@pytest.mark.parametrize("above", ["", "audio"])
+def test_the_parts_of_df_may_lie_in_folders_of_their_own(above, tmp_path):
+    root = miniatures.build("asvspoof2021_df", tmp_path)
+    (table,) = corpora.get("asvspoof2021_df").tables(root)
+    for number, stem in enumerate(Path(path).name for path in table["path"].to_pylist()):
+        miniatures.put(root / above / f"ASVspoof2021_DF_eval_part0{number % 4}/ASVspoof2021_DF_eval/flac" / stem, b"x")
+    corpus = corpora.get("asvspoof2021_df").corpus
+    rows_of = rows.complete(table, corpus)
+    found = scan.match(rows_of, scan.index(root, corpus.audio, {}), corpus)
+    assert (found.file >= 0).all() and not len(found.extra)
