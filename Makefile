@@ -19,7 +19,7 @@ DEMO_PROTOCOLS := inner/librisevoc inner/wavefake inner/decro_en inner/decro_zh 
   cross_language/decro_en_zh official/asvspoof2019_la
 
 CORPORA := $(filter-out _%,$(basename $(notdir $(wildcard ingest/corpora/*.py))))
-INGEST_FLAGS = $(if $(PARTIAL),--partial) $(if $(LJSPEECH),--ljspeech "$(LJSPEECH)") $(if $(JSUT),--jsut "$(JSUT)")
+INGEST_FLAGS = $(if $(filter-out 0 no false,$(PARTIAL)),--partial) $(if $(LJSPEECH),--ljspeech "$(LJSPEECH)") $(if $(JSUT),--jsut "$(JSUT)")
 
 .PHONY: help setup demo test lint matrix fuzz faults bench benchmark leaderboard site docs figures app sql all-corpora readme lock $(CORPORA)
 

@@ -6,6 +6,8 @@ if __name__ == "__main__":  # before the imports below, which take a while
     listen()
 
 
+import argparse
+import os
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from ingest import corpora
 from ingest.cli import Parser, add_data, run
-from ingest.types import DataError, nearest
+from ingest.types import Corpus, DataError, nearest
 
 if TYPE_CHECKING:
     from ingest.build import Report
@@ -85,20 +87,30 @@ def _ingest(name: str, argv: Sequence[str]) -> int:
         epilog=f"example:\n  python -m ingest {name} --root ~/corpora/{name}",
     )
     parser.add_argument("--root", type=Path, required=True, metavar="DIR", help="folder of the corpus, read only")
-    for place in corpus.places:
-        parser.add_argument(
-            f"--{place}", type=Path, metavar="DIR", help=f"folder of the {place} originals, where not below --root"
-        )
+    _add_places(parser, corpus)
     parser.add_argument(
         "--partial", action="store_true", help="accept other counts than the published, absent and damaged audio"
     )
     add_data(parser)
     _add_jobs(parser)
     args = parser.parse_args(argv)
-    places = {place: getattr(args, place) for place in corpus.places if getattr(args, place)}
-    report = ingest_corpus(name, args.root, args.data, places=places, partial=args.partial, jobs=args.jobs)
+    report = ingest_corpus(
+        name, args.root, args.data, places=_places(args, corpus), partial=args.partial, jobs=args.jobs
+    )
     _say(name, report, args.data)
     return 0
+
+
+def _add_places(parser: Parser, corpus: Corpus) -> None:
+    for place in corpus.places:
+        parser.add_argument(
+            f"--{place}", type=Path, metavar="DIR",
+            help=f"folder of the {place} originals of {corpus.title}, where not below --root",
+        )  # fmt: skip
+
+
+def _places(args: argparse.Namespace, corpus: Corpus) -> dict[str, Path]:
+    return {place: getattr(args, place) for place in corpus.places if getattr(args, place)}
 
 
 def _say(name: str, report: "Report", data: Path) -> None:
@@ -122,17 +134,23 @@ def _all(argv: Sequence[str]) -> int:
         epilog="example:\n  python -m ingest all --root ~/corpora      with ~/corpora/librisevoc, ~/corpora/decro, ...",
     )
     parser.add_argument("--root", type=Path, required=True, metavar="DIR", help="folder of the corpora, read only")
+    for name in corpora.names():
+        _add_places(parser, corpora.get(name).corpus)
     parser.add_argument("--partial", action="store_true", help="as for one corpus")
     add_data(parser)
     _add_jobs(parser)
     args = parser.parse_args(argv)
+    args.root = Path(os.path.expanduser(args.root))
     here = [name for name in corpora.names() if (args.root / name).is_dir()]
     if not here:
         raise DataError(f"{args.root} holds no folder named after a corpus ({', '.join(corpora.names())})")
     refused = {}
     for name in here:
         try:
-            report = ingest_corpus(name, args.root / name, args.data, partial=args.partial, jobs=args.jobs)
+            places = _places(args, corpora.get(name).corpus)
+            report = ingest_corpus(
+                name, args.root / name, args.data, places=places, partial=args.partial, jobs=args.jobs
+            )
         except DataError as error:
             refused[name] = error
             print(f"{name}: refused: {error}", file=sys.stderr)

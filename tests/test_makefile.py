@@ -20,3 +20,10 @@ def test_a_folder_that_setup_did_not_make_is_kept(tmp_path, name, goes):
     done = subprocess.run(words, cwd=street.ROOT, capture_output=True, text=True)
     assert done.returncode == 2 and (tmp_path / "own").exists() != goes
     assert ("holds something that make setup did not put there" in done.stderr) != goes
+
+
+@pytest.mark.parametrize(("word", "partial"), [("1", True), ("yes", True), ("0", False), ("no", False), ("", False)])
+def test_partial_is_what_its_word_says(word, partial):
+    words = ["make", "-n", "librisevoc", "ROOT=x", f"PARTIAL={word}"]
+    said = subprocess.run(words, cwd=street.ROOT, capture_output=True, text=True).stdout
+    assert ("--partial" in said) == partial and "ingest librisevoc" in said
