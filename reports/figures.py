@@ -118,20 +118,23 @@ def of_protocol(con: duckdb.DuckDBPyConnection, data: Path, protocol: str) -> It
     if scored:
         names = ", ".join(f"{b.entry} {100 * b.eer:.2f} %" for b, _ in scored.values())
         title = f"DET curves, {protocol}"
-        curves = {name: s for name, (_, s) in scored.items()}
+        curves = {name: thinned(s) for name, (_, s) in scored.items()}
         text = f"EER of the runs nearest to the median: {names}."
         if any("|" in b.parts for b, _ in scored.values()):
             text += " Scores of all test subsets are drawn together."
         yield Plot(f"det-{slug}", title, text, query,
                    functools.partial(plots.det, curves))  # fmt: skip
         name, (first, both) = next(iter(scored.items()))
+        whose = name if first.seed is None else f"{name}, seed {first.seed}"
         text = (
-            f"{name}, seed {first.seed}: {both[0].size:,} bona fide with mean score {both[0].mean():.2f}, "
+            f"{whose}: {both[0].size:,} bona fide with mean score {both[0].mean():.2f}, "
             f"{both[1].size:,} spoof with mean score {both[1].mean():.2f}."
         )
         yield Plot(f"scores-{slug}", f"Scores of {name}, {protocol}", text, query,
-                   functools.partial(plots.histogram, *both, threshold=first.dev_threshold))  # fmt: skip
-        calibrated = {name: ratios for name, (b, s) in scored.items() if (ratios := _ratios(data, b.run_id, s))}
+                   functools.partial(plots.histogram, *curves[name], threshold=first.dev_threshold))  # fmt: skip
+        calibrated = {
+            name: ratios for name, (b, s) in scored.items() if (ratios := _ratios(data, b.run_id, curves[name]))
+        }
         if calibrated:
             text = "Scores turned into probabilities on dev; the diagonal is ideal. " + "; ".join(
                 f"{name} predicts {_gap(r):.1f} points off on average" for name, r in calibrated.items()
@@ -191,9 +194,13 @@ def scores(data: Path, run_id: str, parts: list[str]) -> tuple[np.ndarray, np.nd
     label, score = breakdowns.encode(table["label"]), table["score"].to_numpy()
     both = []
     for word in ("bonafide", "spoof"):
-        values = np.sort(score[label.code == (label.names.index(word) if word in label.names else -2)])
-        both.append(values[:: -(-values.size // TRIALS) or 1])
+        both.append(np.sort(score[label.code == (label.names.index(word) if word in label.names else -2)]))
     return (both[0], both[1]) if both[0].size and both[1].size else None
+
+
+def thinned(both: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Of more than TRIALS sorted scores of a class every n-th: curves of them look the same."""
+    return tuple(values[:: -(-values.size // TRIALS) or 1] for values in both)
 
 
 def _ratios(data: Path, run_id: str, both: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray] | None:

@@ -224,7 +224,19 @@ def test_bars_are_of_the_largest_subset_that_holds_an_attack(tmp_path):
 
 def test_long_score_lists_are_thinned(data, monkeypatch):
     monkeypatch.setattr(figures, "TRIALS", 2)
-    assert figures.scores(data, "cross_method-librisevoc-mean_pool-s0-abc", ["easy"])[0].tolist() == [-1.5, 2.0]
+    both = figures.scores(data, "cross_method-librisevoc-mean_pool-s0-abc", ["easy"])
+    assert figures.thinned(both)[0].tolist() == [-1.5, 2.0]
+
+
+def test_a_thinned_histogram_has_the_whole_counts_in_words(tmp_path, monkeypatch):
+    monkeypatch.setattr(figures, "TRIALS", 1)
+    made_results.add_run(
+        tmp_path, "theirs", made_results.score_table({"eval": made_results.GOOD["easy"]}), external=True, trained=False,
+        seed=None, averages={}, pooled={},
+    )  # fmt: skip
+    with figures.opened(tmp_path) as con:
+        (plot,) = [plot for plot in figures.every(con, tmp_path) if plot.name.startswith("scores-")]
+    assert plot.text.startswith("theirs (external): 4 bona fide with mean score 1.62, 2 spoof with mean score -1.50")
 
 
 def test_the_command_writes_pairs_and_says_what_it_could_not_draw(data, capsys):
