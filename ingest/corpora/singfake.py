@@ -223,10 +223,15 @@ def _plain_folders(root: Path) -> Iterator[tuple[str, str | None, str]]:
 
 
 def _audio_below(folder: Path) -> Iterator[str]:
-    for path, _, names in os.walk(folder):
-        for name in names:
+    """Paths of the audio below a folder, links followed, each folder once: what ingest.scan sees, too."""
+    seen: set[str] = set()
+    for path, below, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(path)
+        below[:] = [] if real in seen else sorted(name for name in below if name[0] != "." and name != "__MACOSX")
+        for name in () if real in seen else names:
             if is_audio(name):
                 yield os.path.relpath(os.path.join(path, name), folder).replace(os.sep, "/")
+        seen.add(real)
 
 
 def _plain(root: Path, known: _Known) -> Iterator[dict[str, str | None]]:

@@ -105,6 +105,18 @@ def test_plain_folders_of_any_label_word_are_looked_into(folders, tmp_path):
     assert sorted(row["path"] for row in rows) == sorted(files["path"].to_pylist())
 
 
+def test_plain_folders_may_be_links(tmp_path):
+    root = tmp_path / "corpus"
+    tone(root / "bonafide/a.wav")
+    tone(tmp_path / "elsewhere/deep/b.wav")
+    (root / "spoof").mkdir()
+    (root / "spoof/batch").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere/deep/round").symlink_to(tmp_path / "elsewhere")
+    tone(root / "spoof/.trash/c.wav")
+    files = scan.index(root, singfake.CORPUS.audio, {})["path"].to_pylist()
+    assert [row["path"] for row in parsed("singfake", root)] == files == ["bonafide/a.wav", "spoof/batch/deep/b.wav"]
+
+
 def test_plain_files_of_a_set_count_as_its_songs(tmp_path):
     root = miniatures.build("singfake", tmp_path)
     tone(root / "Training/bonafide/Bella_Yao_x.wav")
