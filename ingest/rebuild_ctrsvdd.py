@@ -153,7 +153,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="python -m ingest rebuild-ctrsvdd",
         description="Cut the bona fide clips that the archives of CtrSVDD leave out from your own copies of Ofuton, "
         "Oniku, JVS-MuSiC and Kiritan. The timestamp files (CtrSVDD_Utils, folder timestamps) are looked for in "
-        "ROOT/timestamps and ROOT.",
+        "ROOT/timestamps and ROOT. Clips that are there in the right length are kept: to cut them again, from another "
+        "copy of a source, remove them first.",
         epilog="example:\n  python -m ingest rebuild-ctrsvdd --root ~/CtrSVDD \\\n"
         "    --external ofuton=~/OFUTON_P_UTAGOE_DB --external oniku=~/ONIKU_KURUMI_UTAGOE_DB \\\n"
         "    --external jvs=~/jvs_music_ver1 --external kiritan=~/kiritan_singing",
