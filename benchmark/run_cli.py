@@ -113,6 +113,10 @@ def _run(arguments) -> int:  # noqa: ANN001
     from benchmark import request as requests
     from benchmark import results
 
+    if not 0 <= arguments.gpus <= THREADS:
+        raise DataError(f"--gpus {arguments.gpus:g} is not a number of GPUs")
+    if arguments.gpus and arguments.backend != "ray":
+        raise DataError("--gpus is for --backend ray; here each cell takes one GPU of its own, as --device says")
     if arguments.print_slurm:
         return _print_slurm(arguments)
     if int(os.environ.get("RANK", 0)):  # of torchrun's processes the first one speaks

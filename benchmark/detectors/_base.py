@@ -283,7 +283,7 @@ def _reason(error: Exception) -> str:
         return f"it holds a Python object ({found[1]}), which could run code; save the state_dict() alone"
     if isinstance(error, EOFError) or "PytorchStreamReader" in text:
         return "it is damaged or cut short; copy or download it again"
-    if isinstance(error, pickle.UnpicklingError):
+    if isinstance(error, pickle.UnpicklingError | LookupError | TypeError | AttributeError | UnicodeError):
         return "it is no file of torch.save; download it again"
     return text.splitlines()[0] if text else type(error).__name__
 

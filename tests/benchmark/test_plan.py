@@ -152,6 +152,15 @@ def test_seeds_that_are_none_are_refused(data, words, said):
         main(["plan", "--protocol", "inner/mine", "--detector", "mean_pool", *words, "--data", str(data)])
 
 
+@pytest.mark.parametrize(("words", "said"), [
+    (["--gpus", "2"], "--gpus is for --backend ray"), (["--gpus", "nan", "--backend", "ray"], "not a number of GPUs"),
+    (["--gpus", "-1", "--backend", "ray"], "not a number of GPUs"),
+])  # fmt: skip
+def test_gpus_are_for_ray(data, words, said):
+    with pytest.raises(DataError, match=said):
+        main(["run", "--protocol", "inner/mine", "--detector", "mean_pool", *words, "--data", str(data)])
+
+
 def test_a_seed_that_is_given_twice_is_one_cell(data, capsys):
     words = ["plan", "--protocol", "inner/mine", "--detector", "mean_pool", "--seed", "4", "4", "--json"]
     assert main([*words, "--data", str(data)]) == 0

@@ -105,8 +105,9 @@ def test_why_a_file_cannot_be_read_is_said_without_torchs_advice_to_run_it(model
     torch.jit.script(torch.nn.Linear(2, 2)).save(tmp_path / "script.pt")
     (tmp_path / "page.pt").write_text("<!DOCTYPE html><title>not found</title>")
     (tmp_path / "none.pt").write_bytes(b"")
+    (tmp_path / "sound.pt").write_bytes(b"RIFF\xe4\x5c\x01\x00WAVEfmt \x10\x00")
     told = {
-        "cut": "cut short", "none": "cut short", "page": "no file of torch.save", "script": "TorchScript archive",
+        "cut": "cut short", "none": "cut short", "page": "no file of torch.save", "sound": "no file of torch.save", "script": "TorchScript archive",
         "module": r"Python object \(torch\.nn\.modules\.linear\.Linear\)",
     }  # fmt: skip
     for name, reason in told.items():
