@@ -15,9 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmark import cells as grid
+from benchmark import recorded
 from benchmark.cells import Trials
 from ingest import catalog, memory
 from ingest.files import atomic, sha256
+from ingest.types import DataError
 
 
 def folder(data: Path, run_id: str) -> Path:
@@ -57,6 +59,28 @@ def write_run(
         shards = _shards(con, on.rows)
     (where / "failed.json").unlink(missing_ok=True)
     _write_json(where / "run.json", {"run_id": run_id, "shards": shards, **_about(on), **_provenance(), **facts})
+
+
+def describe_again(data: Path, out: Path, run_id: str, on: Trials) -> None:
+    """Bring what a finished run says of its protocol up to date: title, metrics, averages, what is pooled or missing.
+
+    The trials are the same, or it were another run; its scores stay as they are. A damaged record stays, too: the
+    collector names it.
+    """
+    from benchmark.results import asv_file
+
+    where, told = folder(out, run_id), _about(on)
+    try:
+        about = recorded.run(where)
+    except DataError:
+        return
+    if all(about.get(name) == value for name, value in told.items()):
+        return
+    if about.get("metrics") != told["metrics"]:
+        rows = pa.concat_tables([on.role("dev"), on.role("test")]).select(list(grid.SCORE_COLUMNS))
+        with catalog.connect(data / "catalog.duckdb") as con:
+            _write_json(where / "asv.json", asv_file(con, rows, told["metrics"]))
+    _write_json(where / "run.json", {**about, **told})
 
 
 def _write_json(path: Path, value: Any) -> None:

@@ -146,15 +146,17 @@ def _leave(code: int) -> int:
 
 
 def _run_cells(arguments, asked) -> int:  # noqa: ANN001
-    from benchmark import devices, results, run
+    from benchmark import devices, record, results, run
     from benchmark import request as requests
 
     several = int(os.environ.get("WORLD_SIZE", 1)) > 1
     found = requests.resolve(arguments.data, asked)
     todo = run.grouped(arguments.data, found.cells, arguments.part)
     left = sum(len(group) for group in todo.values())
-    before = sum(run.done(arguments.data, cell) for cell in found.cells)
-    print(f"{len(found.cells)} cells, {before} done before, {left} to run")
+    before = [cell for cell in found.cells if run.done(arguments.data, cell)]
+    print(f"{len(found.cells)} cells, {len(before)} done before, {left} to run")
+    for cell in before if not int(os.environ.get("RANK", 0)) else ():
+        record.describe_again(arguments.data, arguments.data, cell.run_id, found.on[cell.protocol])
     if asked.grid is not None and not int(os.environ.get("RANK", 0)):
         requests.note_levels(arguments.data, asked.grid, found.levels)
     jobs = 1 if several else chosen(arguments) or devices.count(arguments.device)

@@ -144,6 +144,31 @@ def test_a_run_repeated_from_its_record_gives_the_same_scores(made, tmp_path):
     assert done.returncode == 2 and len(done.stderr.strip().splitlines()) == 1
 
 
+def test_what_a_protocol_newly_averages_is_told_of_runs_that_are_done(made, copy):
+    (copy / "catalog.duckdb").unlink()  # the user's protocols lie beside it
+    shutil.copy(made[1] / "catalog.duckdb", copy / "catalog.duckdb")
+    own = copy / "protocols" / "inner" / "mine.toml"
+    own.parent.mkdir(parents=True)
+    text = 'like = "inner/decro_zh"\ntitle = "mine"\nmetrics = ["eer"]\n'
+    own.write_text(text)
+    words = ("benchmark", "run", "--protocol", "inner/mine", "--detector", "mean_pool", "--set", "epochs=1")
+    street.call(*words, data=copy)
+    (before,) = street.records(copy)
+    scores = street.digest(copy)[f"scores/{before['run_id']}/scores.parquet"]
+    own.write_text(
+        text.replace("mine", "another").replace('"eer"', '"eer", "cllr"') + '[averages]\nmean = ["eval", "v*"]\n'
+    )
+    assert "1 done before, 0 to run" in street.call(*words, data=copy).stdout
+    (after,) = street.records(copy)
+    told = ("title", "metrics", "averages")
+    assert [after[name] for name in told] == ["another", ["eer", "cllr"], {"mean": ["eval", "vits"]}]
+    assert {name for name in after if after[name] != before[name]} == set(told)
+    assert street.digest(copy)[f"scores/{before['run_id']}/scores.parquet"] == scores
+    with duckdb.connect(str(copy / "results.duckdb"), read_only=True) as con:
+        found = con.execute("SELECT DISTINCT metric FROM leaderboard WHERE metric IN ('eer', 'cllr')").fetchall()
+        assert sorted(found) == [("cllr",), ("eer",)]
+
+
 def test_a_grid_runs_its_levels_and_the_catalog_knows_them(copy, tmp_path):
     grid = tmp_path / "width.toml"
     grid.write_text(TWO_LEVELS)
