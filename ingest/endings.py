@@ -15,6 +15,7 @@ _PAGE_BYTES = 27 + 255 + 255 * 255  # the largest Ogg page
 _END_OF_STREAM = 4
 _STREAMED = 0x7F00_0000  # who writes to a pipe claims this size or more, in 32 bits: unknown
 _STREAMED_64 = 1 << 62  # the same in 64 bits
+_MOST_CHUNKS = 10_000  # before the samples: a gigabyte of empty ones would take minutes
 _XING_SHARE = 0.99  # of the claimed bytes: editors drop tags and a last frame without correcting the claim
 _IN_SYNC = 8  # frames that follow each other before the walk is believed
 # kbit/s by index, for MPEG-1 of layers II and III, and for MPEG-2/2.5 of both
@@ -99,7 +100,10 @@ def _chunk(
 
     own: what each size counts of its own header. even: chunks begin at multiples of it.
     """
-    while len(header := file.read(len(wanted) + size_bytes)) == len(wanted) + size_bytes:
+    for _ in range(_MOST_CHUNKS):
+        header = file.read(len(wanted) + size_bytes)
+        if len(header) < len(wanted) + size_bytes:
+            break
         length = int.from_bytes(header[len(wanted) :], order) - own
         if header.startswith(wanted):
             return length

@@ -73,6 +73,14 @@ def test_a_size_that_was_not_known_when_it_was_written_is_no_cut(tmp_path, name,
     assert endings.cut(path) is None
 
 
+def test_a_file_of_empty_chunks_is_no_long_walk(tmp_path, monkeypatch):
+    start, end = b"RIFF" + b"\xff" * 4 + b"WAVE", b"data\x08\0\0\0"
+    (tmp_path / "x").write_bytes(start + b"junk\0\0\0\0" * 9 + end)
+    assert endings.cut(tmp_path / "x") == "0 of 8 bytes of samples are there"
+    monkeypatch.setattr(endings, "_MOST_CHUNKS", 9)
+    assert endings.cut(tmp_path / "x") is None
+
+
 def test_an_ogg_file_cut_between_two_pages_is_truncated(tmp_path):
     path = written(tmp_path / "vorbis.ogg")
     whole = path.read_bytes()
