@@ -114,7 +114,7 @@ def _opening(trained: Trained) -> str:
     lines = [
         "A detector of synthetic or converted speech and singing. Its score is higher for bona fide recordings.",
         f"Design: {about['paper'] or 'see the source file'}. "
-        f"{sum(p.numel() for p in trained.network.parameters()):,} parameters; hears {length} as {spec['feature']}"
+        f"{trained.network.parameter_count:,} parameters; hears {length} as {spec['feature']}"
         f"{level.SAID[trained.level]}.",
     ]
     if trained.provenance.get("simulated"):

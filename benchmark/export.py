@@ -36,7 +36,7 @@ def _export(data: Path, run: str, to: Path, weights: Path | None, onnx: bool) ->
     path = to / loading.WEIGHTS
     _save(trained.network, path)
     files = {loading.WEIGHTS: sha256(path)}
-    lines = [f"{path}: {trained.detector}, {sum(p.numel() for p in trained.network.parameters()):,} parameters"]
+    lines = [f"{path}: {trained.detector}, {trained.network.parameter_count:,} parameters"]
     (to / ONNX).unlink(missing_ok=True)
     if onnx:
         lines.append(_onnx(trained, to / ONNX))

@@ -337,7 +337,7 @@ def _facts(cell: Cell, costs: dict, detector: Any, device: str, folder: Path) ->
         "config": cell.settings.as_json(),
         "trained": cell.trained,
         "code_version": cell.code_version,
-        "parameters": sum(p.numel() for p in detector.parameters()),
+        "parameters": detector.parameter_count,
         "form": detector.form,
         "diagnostics": dict(detector.DIAGNOSTICS),
         "device": record.device_name(device),

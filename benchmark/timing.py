@@ -117,7 +117,7 @@ def measured(
             found = [call and batch_size / _per_call_s(call, device, seconds) for call in (score, train)]
     return Throughput(
         name, form, record.device_name(device), torch.get_num_threads(),
-        samples or model.input.samples or WHOLE_SAMPLES, batch_size, sum(p.numel() for p in model.parameters()),
+        samples or model.input.samples or WHOLE_SAMPLES, batch_size, model.parameter_count,
         _macs(name, samples, config), found[1], found[0], _peak_bytes(device),
         code_version(name, model.input.feature),
     )  # fmt: skip

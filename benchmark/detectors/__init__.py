@@ -89,7 +89,7 @@ def describe(name: str) -> dict[str, Any]:
         "year": cls.YEAR,
         "citation": cls.CITATION,
         "input": model.input,
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "parameters": model.parameter_count,
         "weights": cls.WEIGHTS,
         "eer": dict(cls.EER),
         "form": model.form,

@@ -143,6 +143,11 @@ class Detector(nn.Module):
                 config._attn_implementation = "eager"
 
     @property
+    def parameter_count(self) -> int:
+        """How many numbers a training sets."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    @property
     def form(self) -> str:
         """What a run records of the form: plain, fast, or fast with channels last."""
         return "plain" if not self.fast else "fast, channels last" if self.CHANNELS_LAST else "fast"

@@ -175,6 +175,11 @@ class GaussianMixtures(Detector):
         self.bonafide = DiagonalMixture(components, dim)
         self.spoof = DiagonalMixture(components, dim)
 
+    @property
+    def parameter_count(self) -> int:
+        """Weights, means and variances of both mixtures."""
+        return sum(buffer.numel() for mixture in (self.bonafide, self.spoof) for buffer in mixture.buffers())
+
     def score(self, x: torch.Tensor) -> torch.Tensor:
         """(batch, frame, dim) -> (batch,) float64, mean log-likelihood under bona fide minus under spoof."""
         frames = x.flatten(0, 1).double()
