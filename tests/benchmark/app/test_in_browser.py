@@ -20,6 +20,9 @@ ROOT = Path(__file__).resolve().parents[3]
 PATIENCE_S = 120  # on a machine that is busy with other things
 ANSWER = "const e = document.querySelector('#answer'); return e && e.innerText.includes(arguments[0]) && e.innerText"
 THERE = "return document.querySelector(arguments[0]) !== null"
+OPAQUE = """let e = document.querySelector('#answer [role=alert]');
+    while (e && getComputedStyle(e).opacity === '1') e = e.parentElement;
+    return e === null"""  # Gradio lets an answer fade in
 INPUT, CLEAR = "#recording input[type=file]", "#recording button[aria-label=Clear]"
 
 
@@ -157,6 +160,7 @@ def test_axe_finds_nothing_in_what_is_ours(window, page, dark):
     script = "axe.run('#answer').then(r => arguments[0](r.violations.map(v => [v.id, v.nodes.map(n => n.html)])))"
     window.click("#judge")
     until(window, ANSWER, "first")
+    until(window, OPAQUE)
     assert window.wait(script) == []
     window.click("#example-2")
     until(window, THERE, CLEAR)
@@ -164,6 +168,7 @@ def test_axe_finds_nothing_in_what_is_ours(window, page, dark):
     until(
         window, "return document.querySelector('#answer [role=alert]').innerText.includes(': ')"
     )  # or too many a minute
+    until(window, OPAQUE)
     assert window.wait(script) == []
     window.dark(False)
 
