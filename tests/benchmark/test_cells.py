@@ -42,6 +42,26 @@ def test_what_a_protocol_decides_beside_its_trials_makes_another_training(on):
     assert cell(changed(on, title="another", note="another")).train_key == made[0].train_key
 
 
+def test_other_audio_of_the_same_trials_is_another_run():
+    """A clip that was ingested anew: what was trained or scored with the old one is not done."""
+    con = synthetic_catalog.connect(ids=10)
+
+    def measured(role, name):
+        utt_id = cells.trials(con, "inner/decro_en", partial=True).role(role)["utt_id"][0].as_py()
+        con.execute(
+            "INSERT OR REPLACE INTO measurement BY NAME SELECT utt_id, corpus, 1 AS size_bytes, 1 AS mtime_ns, "
+            "? AS audio_hash FROM utterance WHERE utt_id = ?", [name, utt_id]
+        )  # fmt: skip
+        return cell(cells.trials(con, "inner/decro_en", partial=True))
+
+    first, again, test, train = (
+        measured(*what) for what in (("test", "a"), ("test", "a"), ("test", "b"), ("train", "c"))
+    )
+    assert first == again
+    assert len({c.run_id for c in (first, test, train)}) == 3
+    assert first.train_key == test.train_key != train.train_key
+
+
 def test_a_cell_says_which_balance_was_used(on):
     assert cell(on).settings.training.balance == "oversample"
     assert cell(changed(on, balance="none")).settings.training.balance == "none"
