@@ -229,6 +229,23 @@ def test_plans_that_change_meanwhile_are_seen_and_nothing_is_entered(data, monke
     assert [row[1] for row in tables(data)[3]] == ["a", "b"]
 
 
+@pytest.mark.parametrize("remove", [False, True])
+def test_one_command_twice_at_the_same_time_is_done_twice(data, monkeypatch, remove):
+    given = plan("[[use]]\nvariants = ['alaw', 'ulaw']", "a")
+    write_variants("tiny", data, plan("[[use]]\nvariants = ['alaw']", "b"), jobs=1)
+    if remove:
+        write_variants("tiny", data, given, jobs=1)
+
+    def meanwhile(*given_encoders):
+        monkeypatch.undo()
+        write_variants("tiny", data, given, jobs=1, remove=remove)
+
+    monkeypatch.setattr(variant_writer, "_check_encoders", meanwhile)
+    write_variants("tiny", data, given, jobs=1, remove=remove)
+    assert [row[1] for row in tables(data)[3]] == (["b"] if remove else ["a", "b"])
+    assert set().union(*variants_of(data).values()) == ({"alaw"} if remove else {"alaw", "ulaw"})
+
+
 FACTORS = """
 [[use]]
 draw = 1
