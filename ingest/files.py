@@ -224,7 +224,8 @@ def refuse_damaged(path: Path) -> None:
     PyTorch does not look at it: a flipped bit is another weight. Parts without one pass.
     """
     name = ""
-    with contextlib.suppress(ValueError, NotImplementedError, EOFError, RuntimeError), open(path, "rb") as file:
+    unknown = (ValueError, NotImplementedError, EOFError, RuntimeError)  # archives that torch.load refuses in its words
+    with contextlib.suppress(*unknown), open(path, "rb") as file:
         if not zipfile.is_zipfile(file):
             return  # what it is instead, its reader says
         try:
