@@ -149,7 +149,9 @@ def quoted(path):
 
 def test_quoted_figures_are_those_of_the_papers():
     """Every printed figure of a kind that is measured here, and no other; sentences repeat figures of the tables."""
-    told = {"avg_alpha_max": "gate_largest", "avg_cosine_similarity": "embedding_cosine"}  # our words for two of them
+    told = {"avg_alpha_max": "gate_largest", "avg_cosine_similarity": "embedding_cosine",
+            "accuracy_pct": "accuracy_at_eer_pct", "precision_pct": "spoof_precision_at_eer_pct",
+            "recall_pct": "spoof_recall_at_eer_pct", "f1_pct": "spoof_f1_at_eer_pct"}  # our words for them  # fmt: skip
     ours = quoted(results._HERE / "published.csv")
     figure = ("detector", "setting", "protocol", "subset", "metric", "value")
     kinds = {row["metric"] for row in ours}
@@ -158,6 +160,20 @@ def test_quoted_figures_are_those_of_the_papers():
     ]
     printed = [row for row in printed if row["metric"] in kinds]
     assert {tuple(row[k] for k in figure) for row in ours} == {tuple(row[k] for k in figure) for row in printed}
+
+
+def test_quoted_decisions_have_spoof_as_the_positive_class_and_stand_beside_none_of_ours(data):
+    made_results.add_run(
+        data, "uniaudio", made_results.score_table({"ctrsvdd": made_results.GOOD["hard"]}), averages={}, pooled={},
+        protocol="adaptation/uniaudio_multidomain", scenario="adaptation",
+    )  # fmt: skip
+    results.collect(data, replicates=20)
+    where = "protocol = 'adaptation/uniaudio_multidomain' AND subset = 'ctrsvdd' AND detector = 'uniaudio'"
+    told = dict(ask(data, f"SELECT metric, value FROM published WHERE {where} AND setting = 'default'"))
+    caught, accepted = told["spoof_recall_at_eer"] * 10836, (1 - told["eer"]) * 1490  # trials of CtrSVDD's dev part
+    assert told["spoof_precision_at_eer"] == pytest.approx(caught / (caught + 1490 - accepted), abs=1e-4)
+    assert told["accuracy_at_eer"] == pytest.approx((caught + accepted) / (1490 + 10836), abs=1e-4)
+    assert ask(data, f"SELECT DISTINCT metric FROM compared WHERE {where} ORDER BY 1") == [("auc",), ("eer",)]
 
 
 def test_quoted_baselines_of_ctrsvdd_are_those_of_the_organisers():
