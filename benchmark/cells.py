@@ -18,6 +18,7 @@ from benchmark import settings
 from benchmark.settings import Settings
 from ingest import catalog
 from ingest.types import DataError
+from shards import root
 
 ROOT = Path(__file__).resolve().parents[1]
 SCORE_COLUMNS = (
@@ -39,7 +40,7 @@ class Trials:
     missing: int  # trials left out because their audio is missing or corrupt
     partial: bool
     simulated: bool
-    train_fingerprint: str  # of what train and dev are, and of their audio
+    train_fingerprint: str  # of what train and dev are, and of what is heard of them
     fingerprint: str  # of all roles
 
     def role(self, role: str) -> pa.Table:
@@ -70,7 +71,7 @@ def trials(con: duckdb.DuckDBPyConnection, name: str, *, partial: bool = False, 
     table = protocols.trials(con, protocol, partial=partial, lists=lists)
     rows, partial_corpus, simulated = _described(con, table, _PARTIAL)
     short = protocols.shortfalls(table)
-    train, every = _fingerprints(con, table)
+    train, every = fingerprints(con, table)
     return Trials(
         protocol=protocol,
         rows=rows,
@@ -125,15 +126,18 @@ def _described(con: duckdb.DuckDBPyConnection, table: pa.Table, question: str) -
     return rows, answers[0], answers[1]
 
 
-def _fingerprints(con: duckdb.DuckDBPyConnection, table: pa.Table) -> tuple[str, str]:
-    """sha256 of the trials of train and dev, and of all roles, with the samples of their audio as ingested last."""
+def fingerprints(con: duckdb.DuckDBPyConnection, table: pa.Table) -> tuple[str, str]:
+    """sha256 of the trials of train and dev, and of all roles, with the samples of their audio as ingested last and how
+    their variants were made."""
     con.register("protocol_rows", table)
     try:
         heard = con.sql(_HEARD).fetchone()
+        made = con.sql(_MADE).fetchone() if root.has_table(con, "variant") else (None, None)
     finally:
         con.unregister("protocol_rows")
     listed = (protocols.fingerprint(table, roles) for roles in (("train", "dev"), ("train", "dev", "test")))
-    train, every = (hashlib.sha256(f"{a} {b}".encode()).hexdigest() for a, b in zip(listed, heard, strict=True))
+    texts = (f"{a} {b}{f' {c}' if c else ''}" for a, b, c in zip(listed, heard, made, strict=True))
+    train, every = (hashlib.sha256(text.encode()).hexdigest() for text in texts)
     return train, every
 
 
@@ -145,6 +149,12 @@ _HEARD = """
     SELECT bit_xor(sample) FILTER (trained), bit_xor(sample)
     FROM (SELECT trained, md5_number(concat(utt_id, ' ', audio_hash)) AS sample
           FROM heard JOIN measurement USING (utt_id))"""
+_MADE = """
+    WITH used AS (
+        SELECT corpus, variant, bool_or(role <> 'test') AS trained FROM protocol_rows GROUP BY corpus, variant)
+    SELECT bit_xor(recipe) FILTER (trained), bit_xor(recipe)
+    FROM (SELECT trained, md5_number(concat_ws(' ', corpus, variant, steps, seed, versions, recordings)) AS recipe
+          FROM used JOIN variant USING (corpus, variant))"""
 
 
 def resolve(

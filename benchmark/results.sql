@@ -77,8 +77,8 @@ COMMENT ON COLUMN run.scored_trials IS 'Trials scored in score_s: those that no 
 COMMENT ON COLUMN run.device IS 'Processor or GPU';
 COMMENT ON COLUMN run.finished_at IS 'UTC time, ISO 8601';
 COMMENT ON COLUMN run.train_key IS 'Runs with the same key share one training';
-COMMENT ON COLUMN run.train_fingerprint IS 'sha256 of the train and dev trials and of their audio';
-COMMENT ON COLUMN run.trials_fingerprint IS 'sha256 of all trials and of their audio';
+COMMENT ON COLUMN run.train_fingerprint IS 'sha256 of the train and dev trials, of their audio and how their copies were made';
+COMMENT ON COLUMN run.trials_fingerprint IS 'sha256 of all trials, of their audio and how their copies were made';
 COMMENT ON COLUMN run.code_version IS 'Hash of the sources that decide the scores';
 COMMENT ON COLUMN run.catalog_version IS 'Schema version of the catalog the trials came from';
 COMMENT ON COLUMN run.git_commit IS 'Commit of the checkout';

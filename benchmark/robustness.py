@@ -34,8 +34,8 @@ def score(data: Path, run_id: str, words: Sequence[str], machine: running.Machin
         test = _once(on.role("test"))
         words = [ORIGINAL, *(word for word in (words or _complete(con, test)) if word != ORIGINAL)]
         _refuse_missing(con, test, words)
-    through = _through(on, test, words)
-    cell = _cell(run_id, about, words)
+        through = _through(con, on, test, words)
+    cell = _cell(run_id, about, through, words)
     inside(data / "models", cell.train_key)  # a record can come from anywhere
     with lock(running.model_folder(data, cell) / "lock"):
         if not running.done(data, cell):
@@ -87,8 +87,8 @@ def _refuse_missing(con: Any, test: pa.Table, words: Sequence[str]) -> None:
     con.unregister("tested")
 
 
-def _through(on: Trials, test: pa.Table, words: Sequence[str]) -> Trials:
-    """The protocol with one test subset per variant."""
+def _through(con: Any, on: Trials, test: pa.Table, words: Sequence[str]) -> Trials:
+    """The protocol with one test subset per variant; its fingerprint tells copies that were made anew otherwise."""
     rows = [pa.concat_tables([on.role("train"), on.role("dev")])]
     for word in words:
         column = pa.array([word] * test.num_rows, pa.string())
@@ -99,14 +99,13 @@ def _through(on: Trials, test: pa.Table, words: Sequence[str]) -> Trials:
         on.protocol, name=name, scenario="robustness", title=f"{on.protocol.title}: codecs, speeds, noise, rooms",
         averages={"average": tuple(words[1:])}, pooled={}, metrics=("eer", "auc"),
     )  # fmt: skip
-    return replace(
-        on, protocol=protocol, rows=pa.concat_tables(rows), fingerprint=grid.digest([on.fingerprint, *words])
-    )
+    every = pa.concat_tables(rows)
+    return replace(on, protocol=protocol, rows=every, fingerprint=grid.fingerprints(con, every)[1])
 
 
-def _cell(run_id: str, about: dict[str, Any], words: Sequence[str]) -> Cell:
+def _cell(run_id: str, about: dict[str, Any], through: Trials, words: Sequence[str]) -> Cell:
     how = Settings.from_json(about["config"])
-    name = f"robustness-{run_id}-{grid.digest([run_id, *words])}"
+    name = f"robustness-{run_id}-{grid.digest([run_id, through.fingerprint, *words])}"
     code = grid.code_version(how.detector, how.input["feature"])
     return Cell(about["protocol"], how.detector, about["seed"], how, about["train_key"], name, True, code)
 

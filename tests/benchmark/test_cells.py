@@ -3,13 +3,15 @@
 from dataclasses import replace
 
 import numpy as np
+import pyarrow.compute as pc
 import pytest
 import synthetic_catalog
 import torch
 
-from benchmark import cells, run, settings
+from benchmark import cells, robustness, run, settings
 from benchmark.detectors.mean_pool import MeanPool
 from benchmark.distribution import ALONE
+from shards import root
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +62,45 @@ def test_other_audio_of_the_same_trials_is_another_run():
     assert first == again
     assert len({c.run_id for c in (first, test, train)}) == 3
     assert first.train_key == test.train_key != train.train_key
+
+
+def test_copies_that_were_made_anew_otherwise_are_another_run(on):
+    """Vocals of another Demucs, noise of another seed: what was scored through the old ones was taken for done."""
+    con = synthetic_catalog.connect(ids=10)
+    con.execute(root.SCHEMA.read_text())
+
+    def made(role, variant, recipe):
+        con.execute(
+            "INSERT OR REPLACE INTO variant VALUES ('decro', ?, ?, NULL, NULL, NULL, '{}', '{}')", [variant, recipe]
+        )
+        heard = pc.if_else(pc.equal(on.rows["role"], role), "vocals", "original")
+        rows = on.rows.set_column(on.rows.column_names.index("variant"), "variant", heard)
+        return cells.fingerprints(con, rows)
+
+    first = made("test", "vocals", "[1]")
+    assert first == made("test", "mp3-32k", "[2]")  # which nobody hears
+    second = made("test", "vocals", "[2]")
+    assert second[0] == first[0] and second[1] != first[1]
+    train = made("train", "vocals", "[2]")
+    assert all(a != b for a, b in zip(train, made("train", "vocals", "[1]"), strict=True))
+    assert train == made("train", "vocals", "[2]")
+
+
+def test_robustness_is_due_again_where_a_copy_was_made_anew_otherwise(on):
+    con = synthetic_catalog.connect(ids=10)
+    con.execute(root.SCHEMA.read_text())
+
+    def run_id(seed, *words):
+        con.execute(
+            "INSERT OR REPLACE INTO variant VALUES ('decro', 'white-20db', '[]', NULL, NULL, ?, '{}', '{}')", [seed]
+        )
+        through = robustness._through(con, on, robustness._once(on.role("test")), words)
+        about = {"config": cell(on).settings.as_json(), "protocol": "p", "seed": 0, "train_key": "k"}
+        return robustness._cell("run", about, through, words).run_id
+
+    noisy, plain = ("original", "white-20db"), ("original", "mp3-32k")
+    assert run_id(0, *noisy) == run_id(0, *noisy) != run_id(1, *noisy)
+    assert run_id(0, *plain) == run_id(1, *plain)
 
 
 def test_a_cell_says_which_balance_was_used(on):
