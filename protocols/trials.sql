@@ -7,13 +7,12 @@ WHERE  {condition}
 -- name: limited_part
 -- The same, sub-sampled by md5 of utterance and seed: the same rows on every machine. Missing audio does not
 -- change the draw: the limit is applied to the published list, and what has no audio falls out afterwards.
-WITH chosen AS (
-    SELECT *, count(*) FILTER (label = 'bonafide') OVER () AS all_bonafide,
-              count(*) FILTER (label = 'spoof') OVER () AS all_spoof,
-              count(*) OVER (PARTITION BY label, {by}) AS in_group
-    FROM   trial_pool
-    WHERE  {condition}
-)
+WITH pool AS (SELECT * FROM trial_pool WHERE {condition}),
+size AS (                                              -- as windows over all rows they take the square of them
+    SELECT count(*) FILTER (label = 'bonafide') AS all_bonafide, count(*) FILTER (label = 'spoof') AS all_spoof
+    FROM   pool
+),
+chosen AS (SELECT *, count(*) OVER (PARTITION BY label, {by}) AS in_group FROM pool, size)
 SELECT utt_id, label, corpus, attack, speaker, language, domain, "partition", audio_status
 FROM   chosen
 QUALIFY row_number() OVER (PARTITION BY label, {by} ORDER BY md5(concat(utt_id, ':', {seed})), utt_id)

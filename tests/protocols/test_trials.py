@@ -1,6 +1,7 @@
 """Trial rows: counts worked out apart from the code, disjoint roles, seeded draws, refusals."""
 
 import hashlib
+import time
 from pathlib import Path
 
 import duckdb
@@ -10,6 +11,7 @@ import synthetic_catalog
 
 import protocols
 from ingest.types import DataError
+from protocols.statements import statements
 
 LISTED = {name for name in protocols.names() if protocols.load(name).lists}
 
@@ -208,6 +210,21 @@ def test_a_limit_can_follow_the_bona_fide_in_every_group(con, tmp_path):
     protocol = write(tmp_path, ROLES + 'bonafide = "utt_id < \'asvspoof2019_la/LA_E_1000004\'"\n'
                                        'limit = { spoof = "bonafide", by = "attack" }\n')  # fmt: skip
     assert protocols.counts(protocols.trials(con, protocol))[("test", "eval")] == (4, 13 * 4)
+
+
+def test_the_time_of_a_limit_does_not_grow_with_the_square_of_the_rows():
+    con = duckdb.connect()
+    con.execute(
+        "CREATE TABLE trial_pool AS SELECT 'c/' || i AS utt_id, CASE WHEN i % 8 = 0 THEN 'bonafide' ELSE 'spoof' END "
+        "AS label, 'c' AS corpus, 'A01' AS attack, '1' AS speaker, 'en' AS language, 'speech' AS domain, "
+        "'eval' AS \"partition\", 'ok' AS audio_status FROM range(100000) AS r(i)"
+    )
+    draw = statements()["limited_part"].format(
+        condition="true", by="NULL", seed=0, cap_bonafide="in_group", cap_spoof="all_bonafide"
+    )
+    began = time.monotonic()
+    assert len(con.execute(draw).fetchall()) == 25_000
+    assert time.monotonic() - began < 10  # half a second; windows over all rows took 40
 
 
 def test_a_list_of_the_user_selects_and_shuts_out(con, tmp_path):
