@@ -75,9 +75,10 @@ def _believed(path: Path, scores: pa.Table) -> pa.Table:
         twice = counted.filter(pc.greater(counted["count_all"], 1))
         raise DataError(f"{path}: {twice.num_rows} files occur more than once (first: {twice['file'][0]})")
     words = {"role": "test"} if "subset" in scores.column_names else {"role": "test", "subset": "all"}
-    if scores["label"].null_count:
-        first = scores.filter(pc.is_null(scores["label"]))["file"][0]
-        raise DataError(f"{path}: {scores['label'].null_count} rows have no label (first: {first})")
+    for column in ("label", "subset"):
+        if column in scores.column_names and scores[column].null_count:
+            first = scores.filter(pc.is_null(scores[column]))["file"][0]
+            raise DataError(f"{path}: {scores[column].null_count} rows have no {column} (first: {first})")
     for column, word in words.items():
         scores = scores.append_column(column, pa.array([word] * scores.num_rows))
     if "attack" in scores.column_names:

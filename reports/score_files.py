@@ -43,6 +43,7 @@ COLUMN_WORDS = {
 FACTORS = (
     "attack", "codec", "vocoder", "transmission", "speaker", "language", "domain", "gender", "trim", "subset",
 )  # fmt: skip
+UNSAID = {"attack": ("", "-", "bonafide"), "speaker": ("", "-"), "subset": ("",)}  # words that name none
 NUMBERED = {"0": "bonafide", "1": "spoof", "nan": None}  # RAT's labels; nan: not known
 VERIFIED = {"target": "bonafide", "nontarget": "bonafide", "spoof": "spoof"}  # labels of ASVspoof 5, track 2
 AUDIO_SUFFIX = r"\.(flac|wav|mp3|m4a|ogg|opus)$"
@@ -52,7 +53,8 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)  # Pyth
 def read(path: Path, *, sign: float = 1.0) -> pa.Table:
     """Columns file, score (times sign), and those of label, attack, codec, ... and of track 2 that the file has.
 
-    `file` is as written, without an audio suffix. Labels become bonafide or spoof, NULL where the file says nan.
+    `file` is as written, without an audio suffix. Labels become bonafide or spoof, NULL where the file says nan;
+    so do attack, speaker and subset where it is blank.
     Remarks about how the file was read are in the schema's metadata: see `remarks`. Raises DataError naming
     the file and what is wrong: an unreadable layout, a score that is not a finite number (first line named),
     an unknown label word.
@@ -69,8 +71,7 @@ def read(path: Path, *, sign: float = 1.0) -> pa.Table:
     for name in FACTORS:
         if name in columns:
             values = words[columns[name]]
-            found[name] = pc.if_else(pc.is_in(values, pa.array(["", "-", "bonafide"])), None, values) \
-                if name == "attack" else values  # fmt: skip
+            found[name] = pc.if_else(pc.is_in(values, pa.array(UNSAID.get(name, ()), pa.string())), None, values)
     for name in ("asv_score", "sasv_score"):
         if name in columns:
             found[name] = pa.array(_scores(path, words[columns[name]], header, file))

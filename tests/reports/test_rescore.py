@@ -119,6 +119,20 @@ def test_labels_in_the_file_are_enough(tmp_path):
         rescore(path, data=tmp_path)
 
 
+def test_blank_speakers_and_subsets_are_unknown(tmp_path):
+    path = tmp_path / "scores.csv"
+    lines = [f"{label[0]}{k},{k},{label},{f's{k}' * (k % 3 > 0)}\n"
+             for label in ("bonafide", "spoof") for k in range(12)]  # fmt: skip
+    path.write_text("file,score,label,speaker\n" + "".join(lines))
+    rows = rescore(path, data=tmp_path, replicates=20).table.to_pylist()
+    assert {r["level"] for r in rows} == {None, *(f"s{k}" for k in range(12) if k % 3)}
+    whole = next(r for r in rows if r["metric"] == "eer" and r["factor"] is None)
+    assert whole["ci_method"] == "stratified_bootstrap_20"  # the blank is no speaker
+    path.write_text("file,score,label,subset\na,1,bonafide,eval\nb,0,spoof,\n")
+    with pytest.raises(DataError, match=r"1 rows have no subset \(first: b\)"):
+        rescore(path, data=tmp_path)
+
+
 @pytest.mark.parametrize("name, sign", [
     ("asvspoof2019_la_eval_resnet18_ocsoftmax", -1), ("asvspoof2019_la_eval_resnet18_softmax", 1),
     ("asvspoof5_eval_subset_w2v2_erm", 1), ("in_the_wild_xlsr_mamba", 1),
