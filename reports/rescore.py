@@ -7,6 +7,7 @@ the labels written in the file are believed and nothing is stored.
 import hashlib
 import json
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +53,7 @@ def rescore(
     sign: -1 for files in which higher means more fake. asv: a file of speaker verification scores (`source label
     score`, or with a header that names columns, codec among them) for min t-DCF, where no protocol gives them.
     partial: trials without a score are left out instead of refused. Raises DataError for missing, duplicate or
-    unknown trials and for labels that disagree.
+    unknown trials, for labels that disagree, and for a protocol that tests a clip in several forms.
     """
     scores = score_files.read(path, sign=sign)
     if protocol is None:
@@ -116,6 +117,7 @@ def _external(
 
     with catalog.connect(data / "catalog.duckdb") as con:
         on = cells.tested(con, protocol, partial=partial)
+        _one_form_each(protocol, cells.score_keys(on.role("test"), paired=True))
         trials = on.role("test").select(list(cells.SCORE_COLUMNS))
         names = _file_names(con, trials)
         table, missing, remarks = match(path, scores, trials, names, partial=partial)
@@ -155,6 +157,17 @@ def _external(
     if {"asv_score", "sasv_score"} & set(scores.column_names):
         remarks.append("verification scores are not used with a protocol; without --protocol they give a-DCF and t-EER")
     return Rescored(rows, [*score_files.remarks(scores), *remarks, *_notes(rows)], run_id, table)
+
+
+def _one_form_each(protocol: str, heard: Sequence[tuple]) -> None:
+    """Raise DataError where a test clip is heard in several forms: a file has one score for it."""
+    forms = Counter(utt_id for utt_id, *_ in set(heard))
+    several = sorted(utt_id for utt_id, count in forms.items() if count > 1)
+    if several:
+        raise DataError(
+            f"{protocol} tests {len(several)} clips in several forms, by variant or reference (first: {several[0]}); "
+            "one score cannot be that of all; name a protocol that tests each clip once"
+        )
 
 
 def _lists(groups: Mapping[str, Any]) -> dict[str, list[str]]:

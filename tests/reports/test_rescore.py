@@ -385,6 +385,23 @@ def test_what_does_not_fit_the_trials_is_refused(data):
         rescore(data / "labels.txt", data=data, protocol="inner/decro_en", partial=True)
 
 
+def test_a_protocol_that_tests_a_clip_in_several_forms_is_refused(data):
+    own = data / "protocols" / "inner"
+    own.mkdir(parents=True)
+    text = "\n".join([
+        'title = "two forms"', 'scenario = "inner"', 'source = "nobody"', 'note = "none"',
+        '[train]', "where = \"corpus = 'decro' AND partition = 'train'\"",
+        '[dev]', "where = \"corpus = 'decro' AND partition = 'dev'\"",
+        '[test]', "where = \"corpus = 'decro' AND partition = 'eval'\"",
+        '[test.eval]', '[test.copies]', 'variant = "mp3-32k"',
+    ])  # fmt: skip
+    (own / "forms.toml").write_text(text)
+    with pytest.raises(DataError, match=r"inner/forms tests 12 clips in several forms.*\(first: decro/en_eval/b0\)"):
+        rescore(eval_scores(data), data=data, protocol="inner/forms")
+    (own / "forms.toml").write_text(text.replace('variant = "mp3-32k"', ""))
+    assert rescore(eval_scores(data), data=data, protocol="inner/forms").run_id
+
+
 def test_trials_without_a_score_are_refused_unless_meant(tmp_path):
     trials = pa.table({"utt_id": ["c/a/1", "c/b/1", "c/a/2"], "label": ["bonafide", "spoof", "spoof"]})
     names = pa.table({"utt_id": trials["utt_id"], "path": ["a/1", "b/1", "a/2"]})
