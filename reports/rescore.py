@@ -190,7 +190,7 @@ def match(
 ) -> tuple[pa.Table, int, list[str]]:
     """Give every trial its score: (trials with a column score, trials left out, remarks).
 
-    A file name means the utterance with that id or path, or with that stem where stems are unique in the
+    A file name means the utterance with that id, or with that path or stem where these are unique in the
     protocol. names: utt_id and path (without suffix) of the trials.
     """
     place = _places(names)
@@ -231,16 +231,16 @@ def match(
 
 
 def _places(names: pa.Table) -> dict[str, str]:
-    """utt_id, path, and unique stem -> utt_id."""
-    found: dict[str, str] = {}
+    """utt_id, unique path and unique stem -> utt_id."""
+    ids = names["utt_id"].to_pylist()
+    found: dict[str, str] = dict(zip(ids, ids))
     ambiguous = set()
-    for utt_id, path in zip(names["utt_id"].to_pylist(), names["path"].to_pylist()):
-        found[utt_id] = found[path] = utt_id
-        for stem in {path.rsplit("/", 1)[-1], utt_id.rsplit("/", 1)[-1]}:
-            if found.setdefault(stem, utt_id) != utt_id:
-                ambiguous.add(stem)
-    for stem in ambiguous:
-        del found[stem]
+    for utt_id, path in zip(ids, names["path"].to_pylist()):
+        for word in {path, path.rsplit("/", 1)[-1], utt_id.rsplit("/", 1)[-1]}:  # paths: two corpora can share one
+            if found.setdefault(word, utt_id) != utt_id:
+                ambiguous.add(word)
+    for word in ambiguous - set(ids):
+        del found[word]
     return found
 
 

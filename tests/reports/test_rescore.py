@@ -413,6 +413,8 @@ def test_trials_without_a_score_are_refused_unless_meant(tmp_path):
     assert (missing, len(remarks)) == (1, 1)
     stems = pa.table({"file": ["1", "2"], "score": [1.0, 0.0]})  # 1 means two utterances: it names none
     assert match(tmp_path, stems, trials, names, partial=True)[1] == 2
+    shared = names.set_column(1, "path", pa.array(["a/1", "a/1", "a/2"]))  # of two corpora
+    assert match(tmp_path, scores, trials, shared, partial=True)[1] == 2
     twice = pa.table({"file": ["a/1", "a/1", "b/1", "a/2"], "score": [1.0, 1.0, 0.5, 0.0]})
     assert "1 trials occur more than once" in match(tmp_path, twice, trials, names, partial=False)[2][0]
 
