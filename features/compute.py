@@ -196,7 +196,7 @@ def _features(recipe: Recipe, audio: AudioShard, place: Place, data: Path) -> It
     import torch
 
     tar = place / "shards" / audio.name
-    samples = reader.clips(tar, data=data, members=audio.members, variant=audio.variant)
+    samples = reader.clips(tar, data=data, members=audio.members, sha256=audio.sha256, variant=audio.variant)
     while window := list(itertools.islice(samples, WINDOW)):
         by_length: dict[int, list[int]] = {}
         for i, (_, wave, _) in enumerate(window):

@@ -84,6 +84,19 @@ def finished(tar: Place, fingerprint: str, entered: str | None) -> bool:
         return False
 
 
+def is_of(tar: Place, sha256: str) -> bool:
+    """Whether its index, and of an object the tag, leave a tar to be the one of that sha256 in the catalog.
+
+    The catalog comes last: a command that writes tars anew and is still busy, or was killed, leaves the rows of before.
+    A tar without an index passes. Raises FileNotFoundError if an object is absent.
+    """
+    about = read_about(tar)
+    if about is None:
+        return True
+    tag = storage.stamp(tar)[1] if isinstance(tar, Remote) and about.get("tag") else None
+    return about.get("sha256") == sha256 and tag in (None, about.get("tag"))
+
+
 def settle(tars: Sequence[Place]) -> None:
     """Flush tars and their indexes to disk: what the catalog will name survives a power cut."""
     here = [tar for tar in tars if not isinstance(tar, Remote)]

@@ -13,7 +13,7 @@ import numpy as np
 
 from ingest import catalog
 from ingest.types import DataError
-from shards import root, storage
+from shards import index, root, storage
 from shards.storage import Place, Remote
 
 _OPEN_FILES = 256
@@ -47,6 +47,8 @@ class Members:
         self._lock, self._turn = threading.Lock(), threading.Lock()
         self._index: dict[str, np.ndarray] | None = None
         self._shards: list[str] = []
+        self._sha256: list[str | None] = []  # of each shard
+        self._known: dict[int, tuple] = {}  # shard -> the state of its file when it was the one of the catalog
         self._folder: Place | None = None
         self._files: collections.OrderedDict[int, OpenFile | _Object] = collections.OrderedDict()
 
@@ -84,8 +86,12 @@ class Members:
                                {", ".join(f"{sql} AS {name}" for name, (sql, _) in self.columns.items())}
                         FROM {self.table} m WHERE {where} ORDER BY key""", list(values),
                 ).fetchnumpy()  # fmt: skip
-                names = f"SELECT DISTINCT shard FROM {self.table} m WHERE {where} ORDER BY shard"
-                self._shards = [name for (name,) in con.execute(names, list(values)).fetchall()]
+                names = (
+                    f"SELECT shard, sha256 FROM (SELECT DISTINCT shard FROM {self.table} m WHERE {where}) "
+                    f"LEFT JOIN {self.shards} USING (shard) ORDER BY shard"
+                )
+                named = con.execute(names, list(values)).fetchall()
+                self._shards, self._sha256 = ([row[i] for row in named] for i in (0, 1))
                 self._folder = root.root(con, self.data) / self.kind
             except duckdb.CatalogException:
                 raise DataError(
@@ -199,13 +205,28 @@ class Members:
         path = self._folder / self._shards[number]
         try:
             file = _Object(path) if isinstance(path, Remote) else OpenFile(path)
+            self._check(number, path, file.state)
         except OSError as error:
-            raise self._gone(number, error.strerror) from None
+            raise self._gone(number, error.strerror or "no such object") from None
         with self._lock:
             self._files[number] = file
             while len(self._files) > _OPEN_FILES:  # closed when its last reader lets go of it
                 self._files.popitem(last=False)
         return file
+
+    def _check(self, number: int, path: Place, state: tuple) -> None:
+        """Raise DataError if a tar is not the one that the rows are of: they would mean other bytes, of PCM noise.
+
+        Once for each state of its file: the index is read for it.
+        """
+        if self._known.get(number) == state:
+            return
+        if self._sha256[number] and not index.is_of(path, self._sha256[number]):
+            raise DataError(
+                f"shard {path} is not the one of the catalog: a command that writes it anew is still busy, or was "
+                f"killed; let it end, or run: {self._again(number)}"
+            )
+        self._known[number] = state
 
     def _gone(self, number: int, reason: str) -> DataError:
         path = self._folder / self._shards[number]
@@ -228,6 +249,12 @@ class OpenFile:
 
     def __init__(self, path: Path):
         self.handle = os.open(path, os.O_RDONLY)
+
+    @property
+    def state(self) -> tuple:
+        """Another one for another file, or another content, of that name."""
+        about = os.fstat(self.handle)
+        return about.st_ino, about.st_size, about.st_mtime_ns
 
     def read(self, size: int, offset: int) -> bytes:
         return os.pread(self.handle, size, offset)
@@ -256,6 +283,8 @@ def ask(spans: Sequence[tuple[OpenFile, int, int]]) -> None:
 
 class _Object:
     """An object of a store, read by ranges."""
+
+    state = ()  # it is asked for once
 
     def __init__(self, url: Remote):
         self.url = url

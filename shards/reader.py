@@ -10,7 +10,7 @@ import numpy as np
 import soundfile
 
 from ingest.types import DataError
-from shards import storage
+from shards import index, storage
 from shards.members import Members, OpenFile, ask
 from shards.storage import Place
 
@@ -160,14 +160,17 @@ def making(corpus: str, variant: str) -> str:
 
 
 def clips(
-    tar: Place, *, data: Path, members: int, variant: str = "original"
+    tar: Place, *, data: Path, members: int, sha256: str, variant: str = "original"
 ) -> Iterator[tuple[str, np.ndarray, bytes]]:
     """The samples of one audio shard in order: utt_id, float32 (sample,), and its labels as JSON bytes.
 
-    members: how many there should be. Raises DataError naming the shard and what to run if it is damaged.
+    members: how many there should be; sha256: of the tar in the catalog. Raises DataError naming the shard and what to
+    run if it is damaged, or another one by its index.
     """
     again = f"{making(tar.parent.name, variant)} --data {data}"
     try:
+        if not index.is_of(tar, sha256):
+            raise DataError(f"shard {tar} was written anew by a command that has not ended well; run: {again}")
         with storage.opened(tar) as file, tarfile.open(fileobj=file, mode="r:") as archive:
             entries, found = iter(archive), 0
             for found, entry in enumerate(entries, start=1):  # noqa: B007 - counted

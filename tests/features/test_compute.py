@@ -157,6 +157,16 @@ def test_wrong_usage_is_one_clear_line(data, arguments, message):
     assert not tars(data)
 
 
+def test_an_audio_shard_that_a_killed_command_wrote_anew_is_not_computed_from(data, monkeypatch):
+    """Its features would have been entered as those of the shard before."""
+    with monkeypatch.context() as killed:
+        killed.setattr(writer, "enter", lambda *_, **__: None)
+        writer.write_corpus("tiny", data, audio_codec="pcm")
+    with pytest.raises(DataError, match=r"was written anew by a command that has not ended well; run: .*shards tiny"):
+        main(["tiny", "--data", str(data), "--jobs", "1"])
+    assert not tars(data)
+
+
 def test_a_damaged_audio_shard_is_named(data):
     path = data / "shards/tiny/tiny-en-melgan-original-000000.tar"
     whole = path.read_bytes()

@@ -248,6 +248,35 @@ def test_reader_errors_name_the_shard_and_the_command(data):
     assert path.read_bytes() == whole
 
 
+def test_tars_that_a_killed_command_wrote_anew_are_not_read_by_the_rows_of_before(data, monkeypatch):
+    """PCM shards, and a command that was to make FLAC of them and died before its rows were entered: noise was read."""
+    writer.write_corpus("tiny", data, audio_codec="pcm")
+    early, late = Reader(data), Reader(data)
+    before = {utt_id: early.wave(utt_id) for utt_id in UTTERANCES}
+    late.has("tiny/b1")  # the index is there, no tar is open
+
+    def die(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
+        killed.setattr(writer, "enter", die)
+        writer.write_corpus("tiny", data, audio_codec="flac")
+    for reader in (late, Reader(data)):
+        for utt_id in UTTERANCES:
+            with pytest.raises(
+                DataError, match=r"is not the one of the catalog: .*; let it end, or run: .*shards tiny"
+            ):
+                reader.wave(utt_id)
+    for utt_id, wave in before.items():  # what is open is the old file
+        np.testing.assert_array_equal(early.wave(utt_id), wave)
+    early.close()
+    with pytest.raises(DataError, match="is not the one of the catalog"):
+        early.wave(UTTERANCES[0])
+    assert writer.write_corpus("tiny", data, audio_codec="flac")["written"] == 0
+    for utt_id in UTTERANCES:
+        np.testing.assert_allclose(Reader(data).wave(utt_id), before[utt_id], atol=2 / 32768)
+
+
 def damage_missing(path):
     path.unlink()
 

@@ -123,6 +123,8 @@ def test_an_upload_that_was_cut_is_made_again_and_a_changed_object_is_seen(serve
     storage.remove(bucket("cut") / names[2][1:])
     with pytest.raises(DataError, match=r"s3://bucket/cut/shards/tiny/.*cannot be opened.*python -m shards tiny"):
         Reader(data).wave("tiny/u1")
+    with pytest.raises(DataError, match="is not the one of the catalog"):
+        Reader(data).wave("tiny/s1")
     assert writer.write_corpus("tiny", data)["written"] == 3
     assert held(bucket("cut")) == whole == held(local)
 
