@@ -61,7 +61,8 @@ class Recipe:
         """Whatever the samples depend on beside the source, as JSON has it: the row of table `variant`."""
         files = {Path(path).name: digest for path, digest in self.model.files}
         step = {"step": "vocals", "stage": "separation", "model": self.model.name, "files": files,
-                "segment_s": self.model.segment_s, "overlap": OVERLAP, "shifts": 0, "device": self.device}  # fmt: skip
+                "segment_s": self.model.segment_s, "overlap": OVERLAP, "shifts": 0,
+                "device": self.device.partition(":")[0]}  # fmt: skip
         names = ("demucs", "torch", "torchaudio")
         return {"steps": [step], "seed": None, "recordings": {},
                 "versions": {name: importlib.metadata.version(name) for name in names}}  # fmt: skip

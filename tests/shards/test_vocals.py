@@ -125,6 +125,13 @@ def test_vocals_become_a_variant_of_every_clip_that_is_none_yet(data, folder):
     assert (data / "catalog.duckdb").stat().st_mtime_ns == stamp
 
 
+def test_another_gpu_of_a_machine_makes_the_same_vocals():
+    """A separation that went on with --device cuda:1 after cuda began again from the first song."""
+    model = vocals.Model("small", (("aaaa.th", "0" * 64),), None, None)
+    made = [vocals.Recipe(model, device, None).identity for device in ("cuda", "cuda:0", "cuda:1", "cpu")]
+    assert made[0] == made[1] == made[2] != made[3]
+
+
 def test_a_run_that_was_cut_short_goes_on_shard_by_shard(data, folder, monkeypatch):
     made_of, real = [], vocals.Separator.vocals
 
