@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ingest.files import atomic, writable
+from ingest.files import atomic, ready, writable
 from ingest.types import DataError
 
 FORMS = (".jsonl", ".csv", ".parquet")
@@ -88,8 +88,7 @@ def journal(out: Path, judge: dict[str, Any]) -> Iterator[Journal]:
     Raises DataError if another process writes the same file.
     """
     path = out.with_name(f".{out.name}.part")
-    with writable(out.parent):
-        out.parent.mkdir(parents=True, exist_ok=True)
+    with ready(out.parent):
         handle = _held(path, out)
     try:
         holder = f"process {os.getpid()} on {socket.gethostname()}"[: _HOLDER_BYTES - 1]

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from ingest import audio, catalog, checks, corpora, measure, scan, sweep
 from ingest import rows as row_module
-from ingest.files import lock, writable
+from ingest.files import lock, ready
 from ingest.types import Corpus, DataError
 
 FINDING = pa.schema([("corpus", pa.string()), ("kind", pa.string()), ("path", pa.string()), ("detail", pa.string())])
@@ -74,8 +74,8 @@ def ingest_corpus(
         _refuse_incomplete(corpus, root, places, table, compared, absent, matched)
         if asv_faults:
             raise DataError(f"{name}: {'; '.join(asv_faults)}. Take the published files, or add --partial (PARTIAL=1).")
-    with writable(data):
-        data.mkdir(parents=True, exist_ok=True)
+    with ready(data):
+        pass
     with lock(data / "ingest" / f"{name}.lock"):
         measured = _measure(name, root, places, files, matched, data, jobs or cores())
         table = _with_audio(table, files, matched, measured, _roots(root, places))

@@ -34,7 +34,6 @@ def connect(path: Path | str, read_only: bool = True, *, wait_s: float = 60.0) -
         raise DataError(f"{path} does not exist; ingest a corpus first: python -m ingest CORPUS --root DIR")
     with writable(path.parent):
         if not read_only:
-            path.parent.mkdir(parents=True, exist_ok=True)
             _create(path)
         con = _open(path, read_only, wait_s)
         found = _version(con, path)

@@ -19,12 +19,14 @@ def atomic(path: Path | str, *, sync: bool = True) -> Iterator[Path]:
 
     The caller writes the temporary file by name. A reader sees the old file or the new one, never a part.
     With sync=False the caller flushes later, many files at once, before anything relies on them.
-    What a killed writer of the same path left is taken over. Raises DataError when the folder cannot be written or the
-    disk is full.
+    What a killed writer of the same path left is taken over. Raises DataError when the folder cannot be written, the
+    disk is full, or `path` is a folder, a device or a pipe, whose name a file would take.
     """
     path = Path(path)
-    with writable(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with ready(path.parent):
+        if path.exists() and not path.is_file():
+            what = "folder" if path.is_dir() else "device or a pipe"
+            raise DataError(f"{path} is a {what}; name a file")
         handle, temporary = _temporary(path)
     renamed = False
     try:
@@ -116,6 +118,17 @@ def writable(folder: Path) -> Iterator[None]:
         raise DataError(said) from None
 
 
+@contextlib.contextmanager
+def ready(folder: Path) -> Iterator[None]:
+    """`writable`, with the folder made, for the first file in it: one that is not there then is one that may not be."""
+    with writable(folder):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            yield
+        except FileNotFoundError as error:  # below /proc and the like
+            raise DataError(f"{folder} takes no new files ({error.strerror}: {error.filename}); name another") from None
+
+
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NO_RIGHT = (errno.EACCES, errno.EPERM, errno.EROFS)
 _NO_FOLDER = (errno.ENOTDIR, errno.EEXIST)
@@ -183,8 +196,7 @@ def lock(path: Path | str, *, wait: bool = True, keep: bool = True) -> Iterator[
 
 @contextlib.contextmanager
 def _locked(path: Path, *, wait: bool) -> Iterator[int]:
-    with writable(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with ready(path.parent):
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         try:

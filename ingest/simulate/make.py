@@ -36,10 +36,8 @@ def make(
 
         note |= assign(layouts, speech, seed)
     jobs = jobs or len(os.sched_getaffinity(0))
-    with writable(out):
-        out.mkdir(parents=True, exist_ok=True)
-        with lock(out / ".lock", keep=False):
-            return {name: _corpus(out, name, layouts[name], note, jobs) for name in chosen}
+    with writable(out), lock(out / ".lock", keep=False):
+        return {name: _corpus(out, name, layouts[name], note, jobs) for name in chosen}
 
 
 def layout(name: str, seed: int) -> Layout:

@@ -121,6 +121,22 @@ def test_a_bug_stays_a_bug(tmp_path):
     assert files.refusal(KeyError("errno")) is None
 
 
+@pytest.mark.parametrize("begin", [files.atomic, files.lock])
+def test_a_folder_that_takes_no_new_files_is_one_line(begin):
+    for path in ("/proc/x.jsonl", "/proc/x/y.jsonl"):
+        with pytest.raises(DataError, match=r"/proc.* takes no new files .*; name another"), begin(path):
+            pass
+
+
+def test_a_name_that_is_no_file_is_one_line_and_stays(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    for path, what in ((tmp_path, "a folder"), ("", "a folder"), ("pipe", "a device or a pipe")):
+        with pytest.raises(DataError, match=rf"is {what}.*; name a file"), files.atomic(path):
+            pass
+    assert names(tmp_path) == ["pipe"] and (tmp_path / "pipe").is_fifo()
+
+
 def test_a_path_that_is_too_long_is_one_line_of_bearable_length(tmp_path):
     with pytest.raises(OSError) as error:
         (tmp_path / ("x" * 5000)).stat()
