@@ -71,9 +71,9 @@ def _compute(options: argparse.Namespace) -> int:
 
 
 def _plan_published() -> int:
-    from features.published import CLIP_S, PAGE, costs, markdown
+    from features.published import CLIP_S, costs, markdown, measured_page
 
-    print(markdown(costs(PAGE.read_text())))
+    print(markdown(costs(measured_page())))
     print(f"\nat {CLIP_S:g} s a clip; SingFake is counted in songs")
     return 0
 

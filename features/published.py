@@ -34,6 +34,13 @@ class Cost:
     logmel_cpu_h: float
 
 
+def measured_page() -> str:
+    """The text of docs/performance.md. Raises DataError where Siren was installed without its documentation."""
+    if not PAGE.exists():
+        raise DataError("docs/performance.md is not there: an installed Siren has no documentation; run it in a clone")
+    return PAGE.read_text()
+
+
 def costs(page: str, *, clip_s: float = CLIP_S) -> list[Cost]:
     """The cost of every corpus. page: the text of docs/performance.md; DataError if a rate is not in it."""
     shards = _rate(page, SHARDS) * SHARDS_CLIP_S / SHARDS_PROCESSES  # seconds of audio a second of one CPU

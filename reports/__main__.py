@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ingest.cli import Parser, add_data, run, whole
+from ingest.types import DataError
 from reports import cards_cli
 
 EXAMPLES = """examples:
@@ -206,12 +207,15 @@ def _cite(arguments: Namespace) -> int:
 def _bench(arguments: Namespace) -> int:
     from reports.bench import bench
 
+    if not arguments.only:
+        _refuse_without_clone("bench")
     return 0 if bench(arguments.only) else 1
 
 
 def _readme(arguments: Namespace) -> int:
     from reports import readme
 
+    _refuse_without_clone("readme")
     readme.write(arguments.data)
     return 0
 
@@ -219,8 +223,19 @@ def _readme(arguments: Namespace) -> int:
 def _schema(_: Namespace) -> int:
     from reports import schema
 
+    _refuse_without_clone("schema")
     schema.write()
     return 0
+
+
+def _refuse_without_clone(command: str) -> None:
+    """Raise DataError where Siren was installed without the pages that the command brings up to date."""
+    from reports.readme import README
+
+    if not README.exists():
+        raise DataError(
+            f"reports {command} writes the pages of a clone; an installed Siren has none: run it in a clone"
+        )
 
 
 if __name__ == "__main__":

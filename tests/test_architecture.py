@@ -1,6 +1,8 @@
 """The one-way street: no package imports one that lies further down."""
 
 import ast
+import tomllib
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -31,3 +33,11 @@ def test_imports_go_up_the_street(package):
 def test_every_package_has_a_command_line():
     for package in STREET:
         assert (ROOT / package / "__main__.py").exists(), package
+
+
+def test_an_installed_package_has_every_file_that_is_no_code():
+    """`pip install '.[app]'` takes what the patterns of pyproject.toml name; the style sheet's neighbour was not there."""
+    taken = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["*"]
+    files = [path for package in STREET for path in (ROOT / package).rglob("*") if path.is_file()]
+    masks = ("*.py", "*.pyc", "README.md", *taken)
+    assert not [str(path) for path in files if not any(fnmatch(path.name, mask) for mask in masks)]

@@ -43,3 +43,9 @@ def test_the_page_has_a_row_for_each_and_the_command_prints_them(capsys):
 def test_a_page_without_the_rates_is_one_line():
     with pytest.raises(DataError, match="run: make bench"):
         published.costs("nothing")
+
+
+def test_without_the_documentation_it_is_one_line(monkeypatch, tmp_path):
+    monkeypatch.setattr(published, "PAGE", tmp_path / "performance.md")
+    with pytest.raises(DataError, match="an installed Siren has no documentation"):
+        main(["plan", "--published"])

@@ -8,6 +8,7 @@ import pytest
 from benchmark import detectors, throughput
 from ingest.types import DataError
 from reports import readme
+from reports.__main__ import main
 from reports.leaderboard import write
 
 TEXT = readme.README.read_text()
@@ -62,3 +63,10 @@ def test_it_shows_the_head_of_a_leaderboard(tmp_path):
     assert fixed <= {cell.strip() for cell in there.split("\n| rank", 1)[1].splitlines()[0].split("|")} | {"rank"}
     with pytest.raises(DataError, match="no overview"):
         readme.head("# Leaderboard\n")
+
+
+@pytest.mark.parametrize("command", ["readme", "schema", "bench"])
+def test_an_installed_siren_has_no_pages_to_write(command, monkeypatch, tmp_path):
+    monkeypatch.setattr(readme, "README", tmp_path / "README.md")
+    with pytest.raises(DataError, match="run it in a clone"):
+        main([command])
