@@ -83,8 +83,8 @@ def index(root: Path, patterns: Sequence[str], places: Mapping[str, Path]) -> pa
 
 
 def match(rows: pa.Table, files: pa.Table, corpus: Corpus) -> Match:
-    """Find the file of each row: by its exact path, else with another extension, else but for case, else
-    by its stem if stems are unique in this corpus, else deeper in its own folder.
+    """Find the file of each row: by its exact path, else with accents in another form, else with another extension,
+    else but for case, else by its stem if stems are unique in this corpus, else deeper in its own folder.
 
     rows: place, path. files: FILES, with paths of their own. Every match but the exact ones has a note.
     """
@@ -92,7 +92,8 @@ def match(rows: pa.Table, files: pa.Table, corpus: Corpus) -> Match:
     file = pc.index_in(rows_key, value_set=files_key).to_numpy(zero_copy_only=False)
     file = np.where(np.isnan(file), -1, file).astype(np.int64) if file.dtype.kind == "f" else file
     notes = []
-    for how, *key in _looser(corpus):
+    accents = not all(pc.all(pc.string_is_ascii(table["path"])).as_py() for table in (rows, files))
+    for how, *key in _looser(corpus, accents=accents):
         left, free = np.flatnonzero(file < 0), _free(file, files)
         free = free[is_audio(files["path"].take(free))]
         if not left.size or not free.size:
@@ -251,11 +252,16 @@ def _free(file: np.ndarray, files: pa.Table) -> np.ndarray:
     return np.flatnonzero(~taken)
 
 
-def _looser(corpus: Corpus) -> list[tuple[str, str, str]]:
-    """(what a match of this kind has, key of a row, key of a file) in SQL, the closer first."""
-    without_suffix = r"regexp_replace(path, '\.[^./]*$', '')"
-    stem = r"regexp_replace(path, '^.*/|\.[^./]*$', '', 'g')"
-    ways = [
+def _looser(corpus: Corpus, *, accents: bool) -> list[tuple[str, str, str]]:
+    """(what a match of this kind has, key of a row, key of a file) in SQL, the closer first.
+
+    accents: compare in the composed form of Unicode; some file systems and archives split accents off.
+    """
+    path = "nfc_normalize(path)" if accents else "path"
+    without_suffix = rf"regexp_replace({path}, '\.[^./]*$', '')"
+    stem = rf"regexp_replace({path}, '^.*/|\.[^./]*$', '', 'g')"
+    ways = [("have accents in another Unicode form than the protocol file", path, path)] if accents else []
+    ways += [
         ("have another extension than the official one", without_suffix, without_suffix),
         ("differ from the official name in upper and lower case", *[f"lower({without_suffix})"] * 2),
     ]

@@ -1,6 +1,7 @@
 """The root is found at any sensible level; each row finds its file, and what is not a row's is known."""
 
 import dataclasses
+import unicodedata
 from pathlib import Path
 
 import pyarrow as pa
@@ -75,6 +76,18 @@ def test_exact_before_other_extension_before_case_before_folder(tmp_path):
         "1 audio files lie in another folder and differ in upper and lower case",
     ]
     assert "first: a/2.flac for a/2.wav" in notes[0]
+
+
+@pytest.mark.parametrize("stem_unique", [True, False])
+def test_accents_may_be_in_another_unicode_form(stem_unique, tmp_path):
+    split, composed = (unicodedata.normalize(form, "a/Zoë_1.wav") for form in ("NFD", "NFC"))
+    corpus = dataclasses.replace(CORPUS, stem_unique=stem_unique)
+    for listed, there in ((composed, split), (split, composed.replace("wav", "FLAC"))):
+        root = put(tmp_path / there, there)
+        rows = pa.table({"place": pa.nulls(1, pa.string()), "path": [listed]})
+        matched = scan.match(rows, scan.index(root, CORPUS.audio, {}), corpus)
+        assert matched.file.tolist() == [0]
+    assert matched.notes[0].startswith("1 audio files have another extension")
 
 
 def test_where_stems_recur_another_folder_is_another_utterance(tmp_path):
