@@ -22,7 +22,7 @@ from types import ModuleType
 import pyarrow as pa
 
 from ingest import rows
-from ingest.types import Corpus, Count, Utterance, nearest
+from ingest.types import Corpus, Count, DataError, Utterance, nearest
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,12 @@ def names() -> list[str]:
 
 
 def get(name: str) -> Source:
-    """The corpus of this name; raises DataError with the nearest names if there is none."""
+    """The corpus of this name; raises DataError if there is none (with the nearest) or if its file names another."""
     if name not in names():
         raise nearest(name, names(), what="corpus")
-    return Source(importlib.import_module(f"ingest.corpora.{name}"))
+    source = Source(importlib.import_module(f"ingest.corpora.{name}"))
+    if source.corpus.name != name:  # a copied file: its rows would take the place of the other corpus's
+        raise DataError(
+            f"ingest/corpora/{name}.py: CORPUS has the name {source.corpus.name!r}; the name is that of the file"
+        )
+    return source

@@ -1,6 +1,7 @@
 """What holds for every corpus, over all names found, on the miniatures; and on mutated protocol files."""
 
 import gzip
+import importlib
 import random
 import re
 from collections import Counter
@@ -24,6 +25,13 @@ def test_the_ten_corpora_are_found_by_their_file_names():
     ]  # fmt: skip
     with pytest.raises(DataError, match="did you mean wavefake"):
         corpora.get("wavefak")
+
+
+def test_a_copied_file_that_keeps_the_name_of_its_neighbour_is_refused(monkeypatch):
+    neighbour = corpora.get("decro").corpus
+    monkeypatch.setattr(importlib.import_module("ingest.corpora.librisevoc"), "CORPUS", neighbour)
+    with pytest.raises(DataError, match=r"librisevoc\.py: CORPUS has the name 'decro'"):
+        corpora.get("librisevoc")
 
 
 @pytest.mark.parametrize("name", NAMES)
