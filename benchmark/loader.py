@@ -141,7 +141,9 @@ class Loader:
         for a device of its own the waves that it is sent."""
         plan = self.plan(number)[start:]
         plan = [here.of(draws) for draws in plan] if self.train else here.turns(plan)
-        with ThreadPoolExecutor(max(1, self.workers)) as pool:
+        # A worker's features are computed outside autocast, and whoever leaves that last in its thread empties the one
+        # store of narrow weights of all threads: a loss at work would cast them anew and round its gradient otherwise.
+        with ThreadPoolExecutor(max(1, self.workers), initializer=torch.autocast_increment_nesting) as pool:
             ahead: deque = deque()
             for draws in plan:
                 ahead.append((draws, pool.submit(self._made, draws)))

@@ -87,3 +87,18 @@ def test_half_is_what_the_machine_has():
     assert mixed_precision("float16", "cuda") == "fp16"
     with pytest.raises(DataError, match="float16 needs a GPU"):
         mixed_precision("float16", "cpu")
+
+
+def test_batches_made_meanwhile_change_no_gradient(narrow_numbers):
+    """A weight that a loss uses twice is cast once, so that its gradients meet in bfloat16: 256 + 1 = 256 there. A worker
+    that made features meanwhile had it cast anew, now and then, and the same training gave other weights."""
+    rows = pa.table({"utt_id": ["a", "b"], "label": ["bonafide", "spoof"]})
+    spec = {"feature": "raw", "params": {}, "samples": 16_000, "test_crop": "first", "short": "repeat"}
+    loader = Loader(Noise(), rows, spec, extractors.get("raw"), batch_size=1, seed=0, train=False)
+    layer = torch.nn.Linear(1, 1, bias=False)
+    with narrow_numbers.autocast():
+        loss = layer(torch.tensor([[256.0]]))
+        assert len(list(loader.epoch())) == 2
+        loss = loss + layer(torch.tensor([[1.0]]))
+    loss.sum().backward()
+    assert float(layer.weight.grad) == 256
