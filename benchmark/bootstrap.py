@@ -5,6 +5,9 @@ each of them. Stratified bootstrap: each class is resampled by itself. Trial boo
 Trials of one speaker resemble each other, so the cluster interval is the honest one (about twice as wide as
 the trial interval on ASVspoof 5); Bisani & Ney 2004, Ferrer & Riera (confidence intervals for ML).
 
+Where a detector makes no error, every replicate makes none, and a percentile interval from 0 to 0 would promise what
+few trials cannot: there the exact bound of Clopper & Pearson (1934) for no error among so many trials stands instead.
+
 A replicate of the EER does not need all its trials: how many drawn trials fall below, inside and above a
 window of scores around the crossing is binomial per speaker, and only those inside are drawn one by one.
 A replicate whose crossing leaves the window resolves the other part instead, so the law is exact.
@@ -23,11 +26,12 @@ from benchmark.resampling import Region, Sample, in_blocks
 MIN_CLUSTERS = 5  # fewer speakers than this cannot stand for a population
 CONFIDENCE = 0.95
 NORMAL_QUANTILE = 1.959963984540054
+NO_ERROR = "exact_no_error"  # the method of an interval of a detector without an error
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A 95 % interval and how it was made: `method` names the resampled unit and the replicates."""
+    """A 95 % interval and how it was made: `method` names the resampled unit and the replicates, or the formula."""
 
     low: float
     high: float
@@ -225,9 +229,11 @@ def eer_interval(
     threads: int = 2,
 ) -> Interval:
     """95 % percentile interval of the official EER: over speakers where every trial has one (at least
-    `MIN_CLUSTERS` of them), else over trials inside each class."""
+    `MIN_CLUSTERS` of them), else over trials inside each class; without an error the exact bound (`no_error_bound`)."""
     clusters = speakers if usable_clusters(speakers) else None
     values = eer_replicates(bonafide, spoof, clusters=clusters, replicates=replicates, seed=seed, threads=threads)
+    if _apart(bonafide, spoof):
+        return eer_interval_of(0.0, len(bonafide), len(spoof))
     return Interval(*percentile_interval(values), method_name(clusters, replicates))
 
 
@@ -246,12 +252,31 @@ def cost_intervals(
     seed: int = 0,
     threads: int = 2,
 ) -> list[Interval]:
-    """95 % percentile intervals of least costs (see `cost_replicates`), resampled like `eer_interval`."""
+    """95 % percentile intervals of least costs (see `cost_replicates`), resampled like `eer_interval`; without an
+    error up to what the exact bounds of both rates cost."""
     clusters = speakers if usable_clusters(speakers) else None
     values = cost_replicates(
         bonafide, spoof, costs=costs, clusters=clusters, replicates=replicates, seed=seed, threads=threads
     )
+    if _apart(bonafide, spoof):
+        miss, false_alarm = (no_error_bound(len(scores)) for scores in (bonafide, spoof))
+        return [Interval(c0, c0 + min(c1 * miss + c2 * false_alarm, c1, c2), NO_ERROR) for c0, c1, c2 in costs]
     return [Interval(*percentile_interval(column), method_name(clusters, replicates)) for column in values.T]
+
+
+def _apart(bonafide: ArrayLike, spoof: ArrayLike) -> bool:
+    """Whether every bona fide trial outscores every spoof trial."""
+    return bool(np.min(bonafide) > np.max(spoof))
+
+
+def no_error_bound(trials: int, *, classes: int = 2) -> float:
+    """The largest error rate of a class that so many of its trials, none of them an error, leave possible; in (0, 1).
+
+    1 - (0.05 / classes) ** (1 / trials): exact for independent trials, and with 95 % confidence for all classes
+    together. Some threshold lies between the classes, both error rates there are below their bounds, and the EER is
+    at most the larger of the two.
+    """
+    return -math.expm1(math.log((1 - CONFIDENCE) / classes) / trials)
 
 
 def auc_interval(
@@ -259,7 +284,8 @@ def auc_interval(
 ) -> Interval:
     """95 % interval of the AUC, symmetric in its logit, from placement values summed over speakers.
 
-    DeLong et al. 1988; with speakers Obuchowski 1997. At AUC 0 or 1 the interval has no width.
+    DeLong et al. 1988; with speakers Obuchowski 1997. At AUC 1 it ends where the exact bounds of both error rates
+    (`no_error_bound`) let it, at AUC 0 likewise.
     """
     scores = Ranked(bonafide, spoof)
     bonafide, spoof = np.asarray(bonafide, np.float64), np.asarray(spoof, np.float64)
@@ -279,7 +305,10 @@ def auc_interval(
         method = "delong"
         variance = sum(float(((v - area) ** 2).sum()) / v.size / max(v.size - 1, 1) for v in (won, lost))
     if not 0 < area < 1:
-        return Interval(area, area, method)
+        least = (1 - no_error_bound(n)) * (
+            1 - no_error_bound(m)
+        )  # a threshold between the classes tells right so often
+        return Interval(least, 1.0, NO_ERROR) if area else Interval(0.0, 1 - least, NO_ERROR)
     logit, width = math.log(area / (1 - area)), NORMAL_QUANTILE * math.sqrt(variance) / (area * (1 - area))
     return Interval(_logistic(logit - width), _logistic(logit + width), method)
 
@@ -297,6 +326,14 @@ def normal_half_width(rate: float, n_bonafide: int, n_spoof: int) -> float:
     """Half of the 95 % interval of an EER known only as a number (Bengio & Mariethoz 2004, HTER form)."""
     spread = rate * (1 - rate)
     return 1.96 * 0.5 * math.sqrt(spread / n_bonafide + spread / n_spoof)
+
+
+def eer_interval_of(rate: float, n_bonafide: int, n_spoof: int) -> Interval:
+    """95 % interval of an EER known only as a number: normal, or where it is 0 up to the exact bound."""
+    if rate == 0:
+        return Interval(0.0, no_error_bound(min(n_bonafide, n_spoof)), NO_ERROR)
+    half = normal_half_width(rate, n_bonafide, n_spoof)
+    return Interval(max(rate - half, 0.0), min(rate + half, 1.0), "normal")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from benchmark import breakdowns, metrics
-from benchmark.bootstrap import Interval, auc_interval, cost_intervals, eer_interval, normal_half_width
+from benchmark.bootstrap import Interval, auc_interval, cost_intervals, eer_interval, eer_interval_of
 from benchmark.metrics import AsvRates, Ranked
 from benchmark.tdcf import cell_key
 from ingest.types import DataError
@@ -338,11 +338,8 @@ def _cells(run_id: str, subset: str, part: Scores, names: Sequence[str], rates: 
             value, note = (metrics.eer(ranked)[0], None) if name == "eer" else value_of(name, ranked, asv)
             if value is None and name.startswith("min_tdcf"):
                 continue
-            low = high = method = None
-            if name == "eer":
-                half, method = normal_half_width(value, n, m), "normal"
-                low, high = max(value - half, 0.0), min(value + half, 1.0)
-            yield Breakdown(*about, name, value, low, high, method, n, m, note)
+            interval = eer_interval_of(value, n, m) if name == "eer" else Interval(None, None, None)
+            yield Breakdown(*about, name, value, interval.low, interval.high, interval.method, n, m, note)
 
 
 def _inner_first(averages: Mapping[str, Sequence[str]]) -> list[str]:

@@ -128,7 +128,7 @@ COMMENT ON COLUMN result.metric IS 'eer (official), eer_tie_safe, tie_mass, auc,
 COMMENT ON COLUMN result.value IS 'A fraction, except cllr (bits); NULL where it is not defined';
 COMMENT ON COLUMN result.ci_low IS 'Lower end of the 95 % interval';
 COMMENT ON COLUMN result.ci_high IS 'Upper end of the 95 % interval';
-COMMENT ON COLUMN result.ci_method IS 'What was resampled and how often, or the formula';
+COMMENT ON COLUMN result.ci_method IS 'What was resampled and how often, or the formula; exact_no_error: no trial was an error, the other end is the exact bound for so many';
 COMMENT ON COLUMN result.n_bonafide IS 'Bona fide trials; of an average or a pool each once, however many of its parts share it';
 COMMENT ON COLUMN result.n_spoof IS 'Spoof trials, counted alike';
 COMMENT ON COLUMN result.note IS 'Warnings about the scores, or why there is no value';
@@ -160,7 +160,7 @@ COMMENT ON COLUMN breakdown.metric IS 'As in result';
 COMMENT ON COLUMN breakdown.value IS 'As in result';
 COMMENT ON COLUMN breakdown.ci_low IS 'Lower end of the 95 % interval';
 COMMENT ON COLUMN breakdown.ci_high IS 'Upper end of the 95 % interval';
-COMMENT ON COLUMN breakdown.ci_method IS 'normal: from the trial counts alone';
+COMMENT ON COLUMN breakdown.ci_method IS 'normal: from the trial counts alone; exact_no_error: as in result';
 COMMENT ON COLUMN breakdown.n_bonafide IS 'Bona fide trials';
 COMMENT ON COLUMN breakdown.n_spoof IS 'Spoof trials';
 COMMENT ON COLUMN breakdown.note IS 'Why there is no value';

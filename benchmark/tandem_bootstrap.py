@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike
 
-from benchmark.bootstrap import Interval, method_name, percentile_interval, usable_clusters
+from benchmark.bootstrap import NO_ERROR, Interval, method_name, no_error_bound, percentile_interval, usable_clusters
 from benchmark.ranked import ascending
 from benchmark.resampling import Sample, in_blocks
 from benchmark.tdcf import SasvCosts, Verifier, concurrent
@@ -29,7 +29,10 @@ def a_dcf_interval(
     seed: int = 0,
     threads: int = 2,
 ) -> Interval:
-    """95 % percentile interval of `a_dcf`. speakers: of the trials of each class, in the same order."""
+    """95 % percentile interval of `a_dcf`; without an error up to what the exact bounds of the three rates cost.
+
+    speakers: of the trials of each class, in the same order.
+    """
     weights = (costs or SasvCosts()).weights
 
     def value(drawn: np.ndarray, kind: np.ndarray) -> float:
@@ -41,7 +44,12 @@ def a_dcf_interval(
         default = weights[1] + weights[2]
         return (default + min(float(path.min()), 0.0)) / min(weights[0], default)
 
-    return _interval(value, (target, nontarget, spoof), speakers, replicates, seed, threads)
+    found = _interval(value, (target, nontarget, spoof), speakers, replicates, seed, threads)
+    if np.min(target) > max(np.max(nontarget), np.max(spoof)):
+        rates = (no_error_bound(len(scores), classes=3) for scores in (target, nontarget, spoof))
+        most = sum(weight * rate for weight, rate in zip(weights, rates)) / min(weights[0], weights[1] + weights[2])
+        return Interval(0.0, min(most, 1.0), NO_ERROR)
+    return found
 
 
 def t_eer_interval(
@@ -60,7 +68,8 @@ def t_eer_interval(
 
     target, nontarget, spoof: the detector's scores of the three classes. asv: the verifier's. As in the intervals
     of min t-DCF the verifier is held as it was measured and only the detector's trials are drawn anew, so that
-    detectors beside the same verifier compare; its own uncertainty is not in the interval.
+    detectors beside the same verifier compare; its own uncertainty is not in the interval. Where no replicate has an
+    error there is none: (None, None, None).
     """
     verifier = Verifier(*asv, rho=rho)
 
@@ -73,7 +82,8 @@ def t_eer_interval(
         spoofs = m - (np.arange(path.size + 1) - rejected)
         return concurrent(rejected / n, spoofs / m, verifier)
 
-    return _interval(value, (target, nontarget, spoof), speakers, replicates, seed, threads)
+    found = _interval(value, (target, nontarget, spoof), speakers, replicates, seed, threads)
+    return found if found.high != 0 else Interval(None, None, None)
 
 
 def _interval(

@@ -248,8 +248,9 @@ _SPEEDS = """,
 _HOW = (
     "EER by the official ASVspoof convention, in percent, lower is better. Test was scored once, from the weights that "
     "were best on dev. Intervals are 95 % bootstrap intervals, over speakers where the corpus names them, else over "
-    "trials; that of an average is the mean of its parts' intervals, which is on the wide side. With several seeds the "
-    "median stands for the detector, beside it mean ± deviation and range, and the interval is that of the run nearest "
-    "to the median. `≈ rank` is the best rank whose EER the interval holds: these trials do not separate the two. A "
-    "figure is `average` (mean over subsets) or `pooled` only where its subset says so.\n"
+    "trials; without any error they end at the exact bound for so many trials. That of an average is the mean of its "
+    "parts' intervals, which is on the wide side. With several seeds the median stands for the detector, beside it "
+    "mean ± deviation and range, and the interval is that of the run nearest to the median. `≈ rank` is the best rank "
+    "whose EER the interval holds: these trials do not separate the two. A figure is `average` (mean over subsets) or "
+    "`pooled` only where its subset says so.\n"
 )

@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy.stats import beta
 from shared_data import shared
 
 from benchmark import bootstrap, metrics, resampling
@@ -167,7 +168,29 @@ def test_auc_interval_agrees_with_resampling_speakers():
     low, high = np.percentile(values, [2.5, 97.5])
     assert interval.method == "speaker_delong"
     assert interval.high - interval.low == pytest.approx(high - low, rel=0.3)
-    assert bootstrap.auc_interval([2, 3], [0, 1]).high == 1.0
+
+
+@pytest.mark.parametrize("speakers", [None, (np.repeat(range(6), 5), np.repeat(range(6), 10))])
+def test_without_an_error_the_interval_is_the_exact_bound(speakers):
+    bonafide, spoof = np.arange(30) + 0.5, -np.arange(60.0)
+    miss, false_alarm = (beta.ppf(0.975, 1, trials) for trials in (30, 60))  # Clopper and Pearson
+    assert bootstrap.no_error_bound(30) == pytest.approx(miss, rel=1e-9)
+    how = {"speakers": speakers, "replicates": 20}
+    assert bootstrap.eer_interval(bonafide, spoof, **how) == bootstrap.Interval(
+        0.0, pytest.approx(miss), "exact_no_error"
+    )
+    dcf, tandem, dear = bootstrap.cost_intervals(bonafide, spoof, costs=[(0, 1.9, 1), (0.1, 0.9, 3), (0, 20, 1)], **how)
+    assert (dcf.low, dcf.high) == (0, pytest.approx(1.9 * miss + false_alarm))
+    assert (tandem.low, tandem.high) == (0.1, pytest.approx(0.1 + 0.9 * miss + 3 * false_alarm))
+    assert dear.high == 1  # accepting all costs no more
+    for area, low, high in (
+        (bootstrap.auc_interval(bonafide, spoof, speakers=speakers), (1 - miss) * (1 - false_alarm), 1),
+        (bootstrap.auc_interval(spoof, bonafide), 0, 1 - (1 - miss) * (1 - false_alarm)),
+    ):
+        assert (area.low, area.high, area.method) == (pytest.approx(low), pytest.approx(high), "exact_no_error")
+    assert bootstrap.eer_interval_of(0, 60, 30).high == pytest.approx(miss)
+    tied = bootstrap.eer_interval(np.append(bonafide, 0.0), spoof, replicates=20)  # equal to the highest spoof
+    assert tied.method == "stratified_bootstrap_20"
 
 
 def test_paired_difference_sees_what_separate_intervals_miss():

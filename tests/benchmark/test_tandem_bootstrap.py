@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmark import tandem_bootstrap
-from benchmark.bootstrap import percentile_interval
+from benchmark.bootstrap import Interval, percentile_interval
 from benchmark.resampling import Sample
 from benchmark.tandem_bootstrap import a_dcf_interval, t_eer_interval
 from benchmark.tdcf import A_DCF_LIBRARY_COSTS, a_dcf, t_eer
@@ -74,11 +74,24 @@ def test_unknown_speakers_fall_back_to_trials():
 
 def test_a_replicate_that_lacks_a_class_is_left_out():
     # five speakers, nontargets of one only: about a third of the replicates have none
-    scores = ([2.0] * 4, [0.0], [0.5] * 4)
+    scores = ([2.0, 2.0, 2.0, 0.25], [0.0], [0.5] * 4)
     speakers = (np.arange(4), np.array([4]), np.arange(4))
     found = a_dcf_interval(*scores, speakers=speakers, replicates=100)
     assert math.isfinite(found.low)
-    assert found.high <= 1
+    assert found.low < found.high <= 1
+
+
+def test_without_an_error_there_is_the_exact_bound_or_no_interval():
+    scores, verifier = three(levels=(20, 0, -9)), three(levels=(20, -20, -1))
+    found = a_dcf_interval(*scores, replicates=20)
+    rates = [1 - (0.05 / 3) ** (1 / trials) for trials in (60, 50, 90)]
+    assert (found.low, found.high) == (
+        0,
+        pytest.approx((0.9405 * rates[0] + 0.095 * rates[1] + 0.5 * rates[2]) / 0.595),
+    )
+    assert found.method == "exact_no_error"
+    assert t_eer(np.concatenate(scores[:2]), scores[2], *verifier) == 0
+    assert t_eer_interval(*scores, verifier, replicates=20) == Interval(None, None, None)
 
 
 def test_seed_decides_and_threads_do_not():
