@@ -27,7 +27,7 @@ from shards.rate import RATE_HZ, resampled
 from shards.variant_writer import catalog_row, record
 
 OVERLAP = 0.25  # of neighbouring windows, joined by triangular weights, as demucs.apply does by default
-CLIPS_AT_ONCE = 64  # whose windows share batches
+CLIPS_AT_ONCE, SECONDS_AT_ONCE = 64, 600.0  # whose windows share batches: a song of four minutes takes 450 MB
 BATCH_CPU, BATCH_CUDA = 1, 64  # windows; on cuda at most, by the memory that is free
 CLASSES = {"HTDemucs": "demucs.htdemucs", "HDemucs": "demucs.hdemucs", "Demucs": "demucs.demucs"}
 
@@ -53,8 +53,8 @@ class Recipe:
     def waves(self, rows: Sequence[Mapping[str, Any]]) -> Iterator[np.ndarray]:
         """float32 (sample,) at 16 kHz for each catalog row, in order."""
         separator = _separator(self.model, self.device, self.batch)
-        for start in range(0, len(rows), CLIPS_AT_ONCE):
-            yield from separator.vocals([clip.read(row) for row in rows[start : start + CLIPS_AT_ONCE]])
+        for some in _at_once(rows):
+            yield from separator.vocals([clip.read(row) for row in some])
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -66,6 +66,18 @@ class Recipe:
         names = ("demucs", "torch", "torchaudio")
         return {"steps": [step], "seed": None, "recordings": {},
                 "versions": {name: importlib.metadata.version(name) for name in names}}  # fmt: skip
+
+
+def _at_once(rows: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
+    """The rows in order, as many together as are held at once; one that lasts longer than that alone."""
+    some, seconds = [], 0.0
+    for row in rows:
+        if some and (len(some) == CLIPS_AT_ONCE or seconds + row["duration_s"] > SECONDS_AT_ONCE):
+            yield some
+            some, seconds = [], 0.0
+        some.append(row)
+        seconds += row["duration_s"]
+    yield some
 
 
 def write_vocals(

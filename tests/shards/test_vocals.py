@@ -125,6 +125,27 @@ def test_vocals_become_a_variant_of_every_clip_that_is_none_yet(data, folder):
     assert (data / "catalog.duckdb").stat().st_mtime_ns == stamp
 
 
+def test_whole_songs_are_not_all_held_at_once(monkeypatch):
+    """64 songs of four minutes took 29 GB."""
+    taken = []
+
+    class Noted:
+        def vocals(self, clips):
+            taken.append(clips)
+            return iter(clips)
+
+    monkeypatch.setattr(vocals, "_separator", lambda *_: Noted())
+    monkeypatch.setattr(vocals.clip, "read", lambda row: row["utt_id"])
+    recipe = vocals.Recipe(vocals.Model("small", (), None, None), "cpu", None)
+    for lengths, want in [
+        ([240] * 5, [2, 2, 1]), ([5] * 130, [64, 64, 2]), ([1200, 5, 5, 1200, 599, 1], [1, 2, 1, 2]), ([7200], [1]),
+    ]:  # fmt: skip
+        rows = [{"utt_id": i, "duration_s": float(s)} for i, s in enumerate(lengths)]
+        taken.clear()
+        assert list(recipe.waves(rows)) == list(range(len(lengths)))
+        assert [len(some) for some in taken] == want
+
+
 def test_another_gpu_of_a_machine_makes_the_same_vocals():
     """A separation that went on with --device cuda:1 after cuda began again from the first song."""
     model = vocals.Model("small", (("aaaa.th", "0" * 64),), None, None)
