@@ -165,7 +165,7 @@ def select(
             rows = pa.concat_tables(_part(cursor, part, index) for index, part in enumerate(role.parts))
             kept = rows.filter(pc.equal(rows["audio_status"], "ok"))
             found += _without_audio(role, rows)
-            listed_in = dict.fromkeys(name for part in role.parts for name, _ in part.within)
+            listed_in = dict.fromkeys(name for part in role.parts for name, _ in (*part.within, *part.outside))
             found += [Shortfall(role.role, role.subset, None, None, strange[n]) for n in listed_in if n in strange]
             kept = kept.append_column("weight", pa.array(_weights(role, kept)))
             kept = add_reference(cursor, kept, role.reference, seed=seed, enrolled=listed)
@@ -292,8 +292,8 @@ def _without_audio(role: Role, rows: pa.Table) -> list[Shortfall]:
 
 
 def _strange_entries(cursor: duckdb.DuckDBPyConnection, protocol: Protocol) -> dict[str, str]:
-    """List -> how many of its entries name nothing in the protocol's corpora, for lists that roles select from."""
-    used = {listed for role in protocol.roles for part in role.parts for listed in part.within}
+    """List -> how many of its entries name nothing in the protocol's corpora, for lists that select or shut out."""
+    used = {listed for role in protocol.roles for part in role.parts for listed in (*part.within, *part.outside)}
     found = {}
     for kind in sorted({kind for _, kind in used}):
         names = sorted(name for name, its in used if its == kind)

@@ -242,14 +242,15 @@ id = "stem"
     assert not protocols.shortfalls(table)
 
 
-def test_entries_of_a_list_that_name_nothing_are_counted(con, tmp_path):
+@pytest.mark.parametrize(("key", "trials"), [("in", 2), ("not_in", 158)])
+def test_entries_of_a_list_that_name_nothing_are_counted(key, trials, con, tmp_path):
     protocol = write(
-        tmp_path, ROLES + 'in = ["held"]\n[lists]\nheld = { file = "held.csv", column = "file", id = "stem" }\n'
+        tmp_path, ROLES + f'{key} = ["held"]\n[lists]\nheld = {{ file = "held.csv", column = "file", id = "stem" }}\n'
     )
     entries = ["LA_E_1000000.wav", "LA_E_9999999.wav", "LA_E_1000001.wav", "LA_E_9999998.wav"]
     (tmp_path / "held.csv").write_text("\ufefffile ,n\r\n" + "".join(f"{one} ,1\r\n" for one in entries))
     table = protocols.trials(con, protocol, lists=tmp_path)
-    assert sum(protocols.counts(table)[("test", "eval")]) == 2
+    assert sum(protocols.counts(table)[("test", "eval")]) == trials
     (short,) = protocols.shortfalls(table)
     assert (short.role, short.subset, short.trials) == ("test", "eval", None)
     assert short.why == "2 of 4 entries of held.csv name no utterance of this catalog (first: LA_E_9999998)"
