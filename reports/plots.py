@@ -233,7 +233,7 @@ def scatter(points: Sequence[tuple[str, float, float]], *, x: str, y: str = "EER
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(lambda value, _: _short(value))
     low, high = axes.get_xlim()
-    few = high / low < 30  # fewer than two powers of ten for certain
+    few = np.ceil(np.log10(low)) >= np.floor(np.log10(high))  # fewer than two powers of ten
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set(xlabel=x, ylabel=y)

@@ -132,7 +132,7 @@ def test_a_det_curve_of_few_errors_has_points_there():
     assert ((points.false_alarm > 0.0005) & (points.false_alarm < 0.005)).sum() > 5
 
 
-@pytest.mark.parametrize("costs", [(2.5, 7.5), (300_000, 500_000), (300, 310), (90, 4e8)])
+@pytest.mark.parametrize("costs", [(2.5, 7.5), (300_000, 500_000), (300, 310), (200, 6000), (90, 4e8)])
 def test_a_cost_axis_has_numbers_however_near_its_points(costs):
     figure = plots.scatter([("a", costs[0], 10), ("b", costs[1], 5)], x="parameters")
     figure.draw_without_rendering()
