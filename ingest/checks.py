@@ -78,7 +78,9 @@ def without_duplicates(table: pa.Table, corpus: Corpus) -> tuple[pa.Table, list[
 
 def expected_counts(corpus: Corpus, root: Path) -> tuple[tuple[Count, ...], bool]:
     """The counts that a complete copy has, and whether the copy at `root` is simulated (then: its own)."""
-    for folder in (root, *list(root.parents)[: scan.ABOVE]):
+    below = (folder.parent for folder in sorted(root.glob(f"*/{SIMULATED}")))  # where the folder above fits as well
+    own = (folder for folder in below if scan.is_root(corpus, folder))
+    for folder in (root, *list(root.parents)[: scan.ABOVE], *own):
         marker = folder / SIMULATED
         if marker.is_file():
             try:

@@ -46,6 +46,14 @@ def test_a_complete_corpus_is_ingested_whole(name, tmp_path, data):
     assert not query(data, "FROM finding WHERE kind IN ('missing', 'corrupt', 'extra')")
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_simulated_corpus_is_known_from_the_folder_above_too(name, tmp_path, data):
+    whole_corpus.build(name, tmp_path / "all/one")
+    (tmp_path / "all/two").mkdir()
+    ingest(name, tmp_path / "all", data)
+    assert query(data, "SELECT partial, simulated FROM corpus") == [{"partial": False, "simulated": True}]
+
+
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "wavefake"])
 def test_protocol_files_alone_will_do_when_told_so(name, tmp_path, data):
     root = whole_corpus.build(name, tmp_path / "corpus")
