@@ -25,6 +25,7 @@ SLOPE = 0.02  # of both rates at once, from one point to the next, that is drawn
 LETTER, LEGEND_LETTER = 0.076, 0.068  # inches of a letter, of one in a legend
 FEW = 8  # points that are all named
 NARROWEST = 2.6  # inches that are left to the drawing
+LARGEST = 1e300  # score in a histogram: the span of larger ones is no number
 NUMBERED = 150  # cells of a heat map that still have room for their numbers
 
 
@@ -124,6 +125,7 @@ def histogram(
 ) -> Figure:  # fmt: skip
     """Shares of each class per score bin; threshold: a line, by default that of the dev EER."""
     figure, axes = _axes(legend=["bona fide", threshold_label if threshold is not None else ""], left=0.75)
+    bonafide, spoof = (np.clip(scores, -LARGEST, LARGEST) for scores in (bonafide, spoof))
     both = np.concatenate([bonafide, spoof])
     low, high = np.quantile(both, [0.001, 0.999])
     bins = np.linspace(low, high if high > low else low + 1, 41)

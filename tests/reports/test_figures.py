@@ -100,6 +100,12 @@ def test_numbers_of_a_logarithmic_axis_stay_short(value, text):
     assert plots._short(value) == text
 
 
+def test_a_histogram_takes_every_finite_score():
+    largest = np.finfo(float).max
+    (axes,) = plots.histogram(np.array([largest, 0.0]), np.array([-largest, 5e-324]), threshold=0.0).axes
+    axes.figure.draw_without_rendering()
+
+
 def test_det_points_by_hand():
     points = plots.det_points(np.array([1.0, 2.0, 3.0, 4.0]), np.array([0.0, 1.0]))
     # thresholds 0, 1, 2, 3, 4 and above all: bona fide below, spoof at or above
