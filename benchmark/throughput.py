@@ -23,6 +23,7 @@ from ingest.types import DataError, nearest
 
 TABLE = Path(__file__).with_name("throughput_here.csv")  # what the README's table shows
 TABLE_COLUMNS = ("detector", "form", "device", "threads", "samples", "batch_size", "macs", "train_per_s", "score_per_s")
+MOST = 1 << 31  # samples of a clip, clips of a batch: more than any memory holds
 WHOLE_SAMPLES = 64_600  # for detectors that read whole utterances
 FORMS = {
     "fast": "as a run computes it: float32, tile by tile where the detector has that",
@@ -73,6 +74,9 @@ KINDS = {  # what a stored figure must hold
 }
 
 
+_NO_MEMORY = ("can't allocate memory", "Storage size calculation overflowed")  # of torch's CPU allocator
+
+
 def _alone(name: str, threads: int, options: dict[str, Any]) -> Throughput:
     """In a fresh process, so that its peak memory is the detector's own."""
     import torch
@@ -84,10 +88,14 @@ def _alone(name: str, threads: int, options: dict[str, Any]) -> Throughput:
     try:
         return measured(name, **options)
     except Exception as error:
-        if options["form"] in ("fast", "plain"):
-            raise
         why = " ".join(str(error).split())[:160]
-        return _unmeasured(name, threads, options, f"does not run in this form here ({why})")
+        if isinstance(error, MemoryError | torch.OutOfMemoryError) or any(words in why for words in _NO_MEMORY):
+            return _unmeasured(name, threads, options, f"does not fit into memory ({why})")
+        if options["form"] not in ("fast", "plain"):
+            return _unmeasured(name, threads, options, f"does not run in this form here ({why})")
+        if options["samples"] is not None:  # too few for its layers
+            return _unmeasured(name, threads, options, f"does not run on so many samples ({why})")
+        raise
 
 
 def measure_all(
@@ -96,8 +104,8 @@ def measure_all(
 ) -> Iterator[Throughput]:  # fmt: skip
     """Measure detectors one after the other, each in its own process, and keep every figure in DATA/throughput.
 
-    A detector whose process is killed, or that does not run in a form that none needs, gives a row of its own with
-    the reason. Raises DataError for an unknown form.
+    A detector whose process is killed, that wants more memory than there is, or that does not run in a form that none
+    needs or on `samples`, gives a row of its own with the reason. Raises DataError for an unknown form.
     """
     for form in forms:
         if form not in FORMS:
@@ -223,8 +231,8 @@ def add(commands: Any, examples: str) -> None:
     command.add_argument("--form", **many, help=f"{', '.join(FORMS)} (default: fast)")
     command.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N (default: auto)")
     command.add_argument("--threads", type=whole(THREADS), metavar="N", default=1, help="CPU threads (default: 1)")
-    command.add_argument("--batch", type=int, default=4, metavar="N", help="clips in a batch (default: 4)")
-    command.add_argument("--samples", type=int, metavar="N", help="clip length (default: the detector's own)")
+    command.add_argument("--batch", type=whole(MOST), default=4, metavar="N", help="clips in a batch (default: 4)")
+    command.add_argument("--samples", type=whole(MOST), metavar="N", help="clip length (default: the detector's own)")
     command.add_argument("--seconds", type=float, default=3.0, help="time for each figure (default: 3)")
     command.add_argument("--write-table", action="store_true", help="bring the README's figures up to date, too")
     command.set_defaults(does=_measure)
@@ -234,9 +242,6 @@ def _measure(arguments: Any) -> int:
     from benchmark import results
     from benchmark.devices import device_of
 
-    for name in ("batch", "samples"):
-        if getattr(arguments, name) is not None and getattr(arguments, name) < 1:
-            raise DataError(f"--{name} {getattr(arguments, name)} is not a positive number")
     if not 0 <= arguments.seconds <= 3600:
         raise DataError(f"--seconds {arguments.seconds:g} is not a number of seconds from 0 to 3600")
     rows = measure_all(

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from benchmark import detectors, throughput, timing
+from benchmark.__main__ import main
 from ingest.types import DataError
 
 KINDS = [
@@ -150,3 +151,19 @@ def test_a_form_that_does_not_run_is_a_row_with_the_reason(form, monkeypatch):
     assert row.train_per_s is None and row.score_per_s is None and row.parameters == 81
     with pytest.raises(RuntimeError):  # in a form that it trains in it is a bug
         throughput._alone("mean_pool", 1, {**options, "form": "fast"})
+
+
+@pytest.mark.parametrize(("asked", "note"), [
+    ({"batch_size": 1 << 31, "samples": 1 << 31}, "does not fit into memory"),
+    ({"batch_size": 2, "samples": 1}, "does not run on so many samples"),
+])  # fmt: skip
+def test_what_no_memory_holds_and_no_layer_takes_is_a_row_with_the_reason(asked, note):
+    row = throughput._alone("aasist", 1, {"form": "fast", "device": "cpu", "seconds": 0.0, **asked})
+    assert row.note.startswith(f"{note} (") and row.score_per_s is None and row.samples == asked["samples"]
+
+
+@pytest.mark.parametrize("words", [["--samples", "0"], ["--batch", "99999999999"]])
+def test_sizes_are_bounded(words, capsys):
+    with pytest.raises(SystemExit):
+        main(["throughput", *words])
+    assert "takes a whole number from 1 to" in capsys.readouterr().err
