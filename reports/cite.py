@@ -25,7 +25,7 @@ CORPORA = {
 METRICS = {
     "eer": "martin1997det", "auc": "hanley1982auc", "cllr": "brummer2006cllr", "min_dcf": "wang2024asvspoof5",
     "act_dcf": "wang2024asvspoof5", "a_dcf": "shim2024adcf", "t_eer": "kinnunen2023teer",
-    "min_tdcf_2019": "kinnunen2020tdcf", "min_tdcf_2021": "liu2023asvspoof2021",
+    "min_tdcf_2019": "kinnunen2018tdcf", "min_tdcf_2021": "kinnunen2020tdcf",
 }  # fmt: skip
 BOOKS = (Path(__file__).with_name("works.bib"), Path(settings.__file__).with_name("citations.bib"))
 

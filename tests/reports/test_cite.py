@@ -38,6 +38,12 @@ def test_every_corpus_and_metric_has_its_work_and_none_is_left_over():
     assert own <= used <= set(cite.entries())
 
 
+def test_each_form_of_the_tdcf_is_cited_by_the_work_that_defines_it():
+    # as benchmark/tdcf.py names them: 2019 after Odyssey 2018, the ASV-constrained form of 2021 after TASLP 2020
+    assert "Odyssey" in cite.entries()[cite.METRICS["min_tdcf_2019"]]
+    assert "10.1109/TASLP.2020.3009494" in cite.entries()[cite.METRICS["min_tdcf_2021"]]
+
+
 @pytest.mark.parametrize("name", corpora.names())
 def test_the_work_of_a_corpus_is_the_one_its_file_names(name):
     entry = cite.entries()[cite.CORPORA[name]]
