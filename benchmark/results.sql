@@ -480,4 +480,4 @@ COMMENT ON VIEW transfer IS 'EER by the corpora a run was trained on and each co
 
 CREATE MACRO scores(data) AS TABLE
 SELECT parse_path(filename)[-2] AS run_id, * EXCLUDE (filename)
-FROM   read_parquet(data || '/scores/*/scores.parquet', filename = true, union_by_name = true);
+FROM   read_parquet(data || '/scores/*/scores.parquet', filename = true, union_by_name = true, hive_partitioning = false);

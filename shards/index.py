@@ -51,7 +51,8 @@ def insert_members(con: duckdb.DuckDBPyConnection, table: str, tars: Sequence[Pl
     here = [str(index_path(tar)) for tar in tars if not isinstance(tar, Remote)]
     con.execute("SET enable_external_file_cache = false")  # each is read once; kept, they add up with the corpus
     for start in range(0, len(here), _INDEXES):
-        con.execute(f"INSERT INTO {table} BY NAME SELECT * FROM read_parquet(?)", [here[start : start + _INDEXES]])
+        read = "read_parquet(?, hive_partitioning = false)"  # a folder `variant=x` above would else be a column
+        con.execute(f"INSERT INTO {table} BY NAME SELECT * FROM {read}", [here[start : start + _INDEXES]])
     for tar in tars:
         if isinstance(tar, Remote):
             con.register("new_member", pq.read_table(_readable(tar)))

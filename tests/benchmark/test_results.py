@@ -356,6 +356,10 @@ def test_scores_are_read_through_the_database(data, monkeypatch):
     results.collect(data, replicates=20)
     rows = ask(data, f"SELECT count(*), count(DISTINCT run_id) FROM scores('{data}')")
     assert rows == [(3 * 16 + 10, 4)]
+    below = data.with_name("role=test") / "data"  # which DuckDB takes for a column
+    shutil.copytree(data, below)
+    roles = [sorted(ask(data, f"SELECT role, count(*) FROM scores('{at}') GROUP BY 1")) for at in (data, below)]
+    assert roles[0] == roles[1] and len(roles[0]) == 2
 
 
 def test_no_runs_give_an_empty_catalog_with_the_published_figures(tmp_path):
