@@ -2,47 +2,65 @@
 
 import importlib
 import resource
+import threading
 from pathlib import Path
 from typing import Any
 
 WATTS_PER_BUSY_CORE = 10.0  # a server core under load, with its share of memory and board
+EVERY_S = 60.0  # a counter of 65 kJ, the smallest there is, lasts longer below 1 kW
 _RAPL = Path("/sys/class/powercap")
 
 
 class Meter:
-    """Joules since it was made.
+    """Joules from one reading to the next; a context, which it must be left by.
 
     Sources, joined by "+" in `source`: `rapl` (energy counters of the processor packages, the whole machine's), `nvml`
     (the GPU's own counter), `estimate` (processor seconds of this process times WATTS_PER_BUSY_CORE; a GPU without a
-    counter is then not in it).
+    counter is then not in it). The packages' counters start again from 0 several times an hour, so a thread reads them
+    every EVERY_S seconds.
     """
 
     def __init__(self, device: str = "cpu"):
         self._rapl = _packages()
         self._gpu = _gpu(device)
+        self._lock, self._left = threading.Lock(), threading.Event()
+        self._counted = {path: (0, _counter(path)) for path in self._rapl}  # microjoules so far, last reading
         self._before = self._read()
 
-    def _read(self) -> tuple[dict[Path, int], float, int | None]:
+    def __enter__(self) -> "Meter":
+        if self._rapl:
+            threading.Thread(target=self._watch, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._left.set()
+
+    def _watch(self) -> None:
+        while not self._left.wait(EVERY_S):
+            self._count()
+
+    def _count(self) -> int:
+        """Microjoules of all packages since it was made."""
+        with self._lock:
+            for path, (sum_uj, before) in self._counted.items():
+                after = _counter(path)
+                self._counted[path] = (sum_uj + _passed(before, after, path), after)
+            return sum(sum_uj for sum_uj, _ in self._counted.values())
+
+    def _read(self) -> tuple[int, float, int | None]:
         usage = resource.getrusage(resource.RUSAGE_SELF)
-        return (
-            {path: int((path / "energy_uj").read_text()) for path in self._rapl},
-            usage.ru_utime + usage.ru_stime,
-            (self._gpu() if self._gpu else None),
-        )
+        return self._count(), usage.ru_utime + usage.ru_stime, (self._gpu() if self._gpu else None)
 
     def read(self) -> dict[str, Any]:
-        """{"energy_j": joules so far, "energy_source": how they were found}."""
-        packages, busy_s, gpu = self._read()
-        joules, sources = 0.0, []
-        if packages:
-            for path, after in packages.items():
-                joules += _passed(self._before[0][path], after, path) / 1e6
-            sources.append("rapl")
+        """{"energy_j": joules since the last reading, "energy_source": how they were found}."""
+        before, self._before = self._before, self._read()
+        packages_uj, busy_s, gpu = self._before
+        if self._rapl:
+            joules, sources = (packages_uj - before[0]) / 1e6, ["rapl"]
         else:
-            joules += (busy_s - self._before[1]) * WATTS_PER_BUSY_CORE
-            sources.append("estimate")
+            joules, sources = (busy_s - before[1]) * WATTS_PER_BUSY_CORE, ["estimate"]
         if gpu is not None:
-            joules += (gpu - self._before[2]) / 1e3
+            joules += (gpu - before[2]) / 1e3
             sources.append("nvml")
         return {"energy_j": round(joules, 1), "energy_source": "+".join(sources)}
 
@@ -52,11 +70,17 @@ def _packages() -> list[Path]:
     found = []
     for path in sorted(_RAPL.glob("intel-rapl:[0-9]")) if _RAPL.exists() else ():
         try:
-            int((path / "energy_uj").read_text())
+            _counter(path)
+            if (path / "name").read_text().startswith("package"):  # psys has the packages in it
+                found.append(path)
         except (OSError, ValueError):
             continue
-        found.append(path)
     return found
+
+
+def _counter(path: Path) -> int:
+    """Microjoules."""
+    return int((path / "energy_uj").read_text())
 
 
 def _passed(before: int, after: int, path: Path) -> int:

@@ -172,8 +172,7 @@ def _train_and_score(work: _Work, cells: Sequence[Cell], device: str, here: "Sha
 
     torch.set_num_threads(work.machine.threads)
     memory.keep_freed()
-    with Reader(work.data) as reader:
-        meter = Meter(device)
+    with Reader(work.data) as reader, Meter(device) as meter:
         detector, training = _trained(work, cells[0], reader, device, here)
         known: dict[tuple, dict[str, list[float]]] = {}
         for cell in cells:
@@ -181,8 +180,8 @@ def _train_and_score(work: _Work, cells: Sequence[Cell], device: str, here: "Sha
             columns, number = _scores(
                 detector, cell, work.on[cell.protocol], reader, device, known, here, stored=work.machine.stored
             )
-            costs = {"score_s": time.perf_counter() - started, "scored_trials": number, **meter.read()}
-            meter = Meter(device)  # the next cell starts from here: the training counts once
+            costs = {"score_s": time.perf_counter() - started, "scored_trials": number}
+            costs |= meter.read()  # the next cell starts from here: the training counts once
             if not here.first:
                 continue
             facts = _facts(cell, {**training, **costs}, detector, device, model_folder(work.out, cell))

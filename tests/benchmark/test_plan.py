@@ -1,6 +1,8 @@
 """Plans by hand: how many utterances, epochs and hours; GPUs handed out one by one; energy counters."""
 
 import json
+import threading
+import time
 from types import SimpleNamespace
 
 import pyarrow as pa
@@ -61,15 +63,42 @@ def test_every_cell_takes_a_gpu_of_its_own():
         assert cpu == "cpu"
 
 
-def test_energy_comes_from_the_counter_or_from_busy_seconds(tmp_path, monkeypatch):
-    package = tmp_path / "intel-rapl:0"
+def rapl(folder, name, kind):
+    package = folder / name
     package.mkdir()
-    (package / "energy_uj").write_text("9000000\n")
-    (package / "max_energy_range_uj").write_text("10000000\n")
+    for file, text in (("name", kind), ("energy_uj", "9000000"), ("max_energy_range_uj", "10000000")):
+        (package / file).write_text(f"{text}\n")
+    return package
+
+
+def test_a_counter_that_begins_again_several_times_loses_nothing(tmp_path, monkeypatch):
+    package = rapl(tmp_path, "intel-rapl:0", "package-0")
+    monkeypatch.setattr(energy, "_RAPL", tmp_path)
+    monkeypatch.setattr(energy, "EVERY_S", 0.01)
+    with energy.Meter() as meter:
+        for value in (3_000_000, 1_000_000, 8_000_000, 2_000_000):  # 4, 8, 7 and 4 J later
+            (package / "new").write_text(f"{value}\n")
+            (package / "new").rename(package / "energy_uj")
+            deadline = time.monotonic() + 10
+            while meter._counted[package][1] != value and time.monotonic() < deadline:
+                time.sleep(0.01)
+        assert meter.read()["energy_j"] == 23.0
+        threads = threading.active_count()
+    deadline = time.monotonic() + 10
+    while threading.active_count() >= threads and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert threading.active_count() < threads  # nobody reads on
+
+
+def test_energy_comes_from_the_counter_or_from_busy_seconds(tmp_path, monkeypatch):
+    package = rapl(tmp_path, "intel-rapl:0", "package-0")
+    rapl(tmp_path, "intel-rapl:1", "psys")  # the whole board, package and all
     monkeypatch.setattr(energy, "_RAPL", tmp_path)
     meter = energy.Meter()
     (package / "energy_uj").write_text("3000000\n")  # it began again from 0 at 10 J
     assert meter.read() == {"energy_j": 4.0, "energy_source": "rapl"}
+    (package / "energy_uj").write_text("4000000\n")
+    assert meter.read()["energy_j"] == 1.0  # since the last reading
     monkeypatch.setattr(energy, "_RAPL", tmp_path / "none")
     meter = energy.Meter()
     sum(range(3_000_000))
