@@ -93,7 +93,7 @@ def ingest_corpus(
             ],
         )
         lacking = absent or faults.num_rows or asv_faults or any(one.short for one in compared)
-        short = bool(lacking) or source.incomplete(root)
+        short = bool(lacking) or (not simulated and source.incomplete(root))
         _commit(
             data, corpus, root, places, table, measured, noticed, compared, scores, short=short, simulated=simulated
         )

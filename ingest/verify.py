@@ -244,8 +244,9 @@ def _update(
 def _lacks_more(con: duckdb.DuckDBPyConnection, source: corpora.Source, root: Path) -> bool:
     """Whether the copy lacks what no row tells: songs, verification scores."""
     (simulated,) = con.execute("SELECT simulated FROM corpus WHERE corpus = ?", [source.corpus.name]).fetchone()
-    scores_lack = not simulated and bool(checks.asv_faults(source.asv_scores(root), source.asv_counts))
-    return scores_lack or source.incomplete(root)
+    if simulated:
+        return False
+    return bool(checks.asv_faults(source.asv_scores(root), source.asv_counts)) or source.incomplete(root)
 
 
 def _keep_extra(data: Path, corpus: Corpus, paths: Sequence[str]) -> None:

@@ -6,7 +6,7 @@ there is no audio at all, the songs of the annotation file.
 
 import os
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -100,16 +100,20 @@ def notes(root: Path) -> list[str]:
         return [f"no {ANNOTATION} in {root}: the clips have no speaker and no language"]
     if not _has_clips(root):
         return []
-    annotated = _annotation(annotation)["Set"].to_pylist()
-    songs = _songs_with_clips(root)
-    return [
+    table, songs = _annotation(annotation), _songs_with_clips(root)
+    annotated, published = table["Set"].to_pylist(), sum(count.rows for count in CORPUS.counts)
+    told = [
         f"{partition}: clips of {len(songs[partition])} of the {annotated.count(partition)} songs in {ANNOTATION}"
         for partition in SETS
     ]
+    return [*told, f"{ANNOTATION} has {len(annotated)} of the {published} published songs"] if _cut(table) else told
 
 
 def incomplete(root: Path) -> bool:
-    """Whether a set has clips of fewer songs than the annotation, in which some recordings stand twice, labels."""
+    """Whether the annotation lacks published songs, or a set has clips of fewer songs than it.
+
+    Some recordings stand twice in the annotation; those without a label count nowhere.
+    """
     annotation = first_file(root, ANNOTATION)
     if annotation is None or not _has_clips(root):
         return False
@@ -118,7 +122,13 @@ def incomplete(root: Path) -> bool:
         if label != "unknown":
             found = video(row["Url"])
             recordings[row["Set"]].add(found.pattern if found else row["Url"])
-    return any(len(songs[partition]) < len(recordings[partition]) for partition in SETS)
+    return _cut(table) or any(len(songs[partition]) < len(recordings[partition]) for partition in SETS)
+
+
+def _cut(annotation: pa.Table) -> bool:
+    """Whether a set has fewer songs of a label than the published annotation."""
+    found = Counter(zip(annotation["Set"].to_pylist(), text.labels(annotation["Bonafide Or Spoof"]).to_pylist()))
+    return any(found[count.partition, count.label] < count.rows for count in CORPUS.counts if count.label != "unknown")
 
 
 def _songs_with_clips(root: Path) -> defaultdict[str | None, set[str]]:

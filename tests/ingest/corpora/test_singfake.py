@@ -1,5 +1,6 @@
 """SingFake: clips and their conditions, songs of the annotation file, plain folders."""
 
+import dataclasses
 import os
 import unicodedata
 
@@ -10,7 +11,7 @@ from miniatures import by_id, parsed, put, tone
 from ingest import corpora, scan
 from ingest.corpora import singfake
 from ingest.corpora._singfake_words import iso_639
-from ingest.types import DataError
+from ingest.types import Count, DataError
 
 
 def test_songs_where_there_is_no_audio(tmp_path):
@@ -125,7 +126,7 @@ def test_plain_files_of_a_set_count_as_its_songs(tmp_path):
     assert notes[1] == "Validation: clips of 0 of the 1 songs in singfake.csv"
 
 
-def test_a_copy_is_incomplete_while_a_recording_of_its_annotation_has_no_clip(tmp_path):
+def test_a_copy_is_incomplete_while_a_recording_of_its_annotation_has_no_clip(tmp_path, monkeypatch):
     row = "{},{},Mandarin,S,{},N/A,https://www.bilibili.com/video/{}/?x={}\n"
     rows = [
         ("Training", "bonafide", "a", "BV1vP411m73H", 1), ("Training", "spoof", "b", "BV1XX4y1S79e", 2),
@@ -137,6 +138,10 @@ def test_a_copy_is_incomplete_while_a_recording_of_its_annotation_has_no_clip(tm
     tone(tmp_path / "train/vocals/0_0001_0.flac")
     assert source.incomplete(tmp_path)
     tone(tmp_path / "train/vocals/1_0002_0.flac")
+    assert source.incomplete(tmp_path)  # of an annotation that is cut
+    assert source.notes(tmp_path)[-1] == "singfake.csv has 4 of the 1481 published songs"
+    published = (Count("Training", "bonafide", 1, "a test"), Count("Training", "spoof", 2, "a test"))
+    monkeypatch.setattr(singfake, "CORPUS", dataclasses.replace(singfake.CORPUS, counts=published))
     assert not source.incomplete(tmp_path)
 
 
