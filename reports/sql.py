@@ -115,7 +115,7 @@ def query(data: Path, text: str, *, db: str = "both", timeout_s: float = 60.0) -
         raise DataError(f"--timeout {timeout_s:g} is not a number of seconds above 0 and up to {DAY_S:g}")
     with connect(data, db) as con:
         _only_reads(con, text)
-        if re.search(r"\bscore\b", text) and any((data / "scores").glob("*/scores.parquet")) and db != "catalog":
+        if re.search(r"(?i)\bscore\b", text) and any((data / "scores").glob("*/scores.parquet")) and db != "catalog":
             con.execute(f"CREATE TEMP VIEW score AS FROM scores({_quoted(data)})")
         folder = _quoted((data / "scores").resolve())
         con.execute(f"SET allowed_directories = [{folder}, {_quoted(data / 'scores')}]")

@@ -40,6 +40,7 @@ def test_scores_are_a_table(data):
     )
     assert rows.num_rows == 4
     assert set(rows["top"].to_pylist()) == {3.0}
+    assert sql.query(data, "SELECT count(*) AS n FROM SCORE").equals(sql.query(data, "SELECT count(*) AS n FROM score"))
 
 
 def test_one_database_at_a_time(data):
