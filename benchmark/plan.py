@@ -1,8 +1,10 @@
 """What a request will cost before anything runs: cells, trainings, hours and bytes, from measured rates."""
 
+import json
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,18 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """The rate of a detector with so many parameters on clips of so many samples (None: whole), trained within a limit
+    of epochs; without parameters, what `throughput` measured with the paper's settings."""
+
+    detector: str
+    parameters: int | None
+    samples: int | None
+    limit: str
+    rate: Rate
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """One detector's share of the plan; hours are None where no rate is known."""
 
@@ -50,7 +64,7 @@ def plan(data: Path, cells: Sequence[Cell], on: Mapping[str, Trials]) -> list[Ro
     rows = []
     for detector in dict.fromkeys(cell.detector for cell in cells):
         mine = [cell for cell in cells if cell.detector == detector]
-        rows.append(_row(data, detector, mine, on, rates.get(detector, _NONE), bytes_per_score))
+        rows.append(_row(data, detector, mine, on, rates.get(detector, []), bytes_per_score))
     return rows
 
 
@@ -63,31 +77,61 @@ _NONE = Rate(None, None, None, "none")
 
 
 def _row(
-    data: Path, detector: str, cells: Sequence[Cell], on: Mapping[str, Trials], rate: Rate, bytes_per_score: float
-) -> Row:
+    data: Path, detector: str, cells: Sequence[Cell], on: Mapping[str, Trials], rates: Sequence[Known],
+    bytes_per_score: float,
+) -> Row:  # fmt: skip
     todo = [cell for cell in cells if not running.done(data, cell)]
     groups: dict[str, list[Cell]] = {}
     for cell in todo:
         groups.setdefault(cell.train_key, []).append(cell)
-    draws = scores = written = trainings = 0
-    at_most = False
+    draws = scores = size = trainings = 0
+    hours: float | None = 0.0
+    sources, at_most = [], False
     for group in groups.values():
         first = group[0]
+        parameters = _parameters(first, on[first.protocol])
+        limit = _limit(asdict(first.settings.training))
+        rate = fitting(rates, parameters, first.settings.input["samples"], limit)
         rows = pa.concat_tables([on[c.protocol].rows.select(["role", "utt_id", "variant"]) for c in group])
         rows = rows.filter(pc.not_equal(rows["role"], "train"))
-        scores += rows.group_by(["utt_id", "variant"]).aggregate([]).num_rows
-        written += rows.num_rows
+        heard, drawn = rows.group_by(["utt_id", "variant"]).aggregate([]).num_rows, 0
+        size += round(rows.num_rows * bytes_per_score)
         if first.trained and not (running.model_folder(data, first) / "train.json").exists():
             trainings += 1
+            size += BYTES_PER_PARAMETER * parameters
             most = epochs_at_most(detector, first.settings.training)
             at_most = at_most or (rate.epochs is None and most > 1)
             epochs = min(most, rate.epochs or most)
-            draws += round(draws_per_epoch(on[first.protocol], first.settings.training) * epochs)
-    hours = _hours(draws, scores, rate)
-    model = BYTES_PER_PARAMETER * _parameters(detector) if trainings else 0
-    size = round(written * bytes_per_score) + trainings * model
+            drawn = round(draws_per_epoch(on[first.protocol], first.settings.training) * epochs)
+        draws, scores = draws + drawn, scores + heard
+        more = _hours(drawn, heard, rate)
+        hours = None if hours is None or more is None else hours + more
+        sources.append(rate.source)
+    source = ", ".join(dict.fromkeys(sources)) or (rates[0].rate if rates else _NONE).source
     done = len(cells) - len(todo)
-    return Row(detector, len(cells), done, trainings, draws, scores, hours, size, rate.source, at_most)
+    return Row(detector, len(cells), done, trainings, draws, scores, hours, size, source, at_most)
+
+
+def fitting(rates: Sequence[Known], parameters: int, samples: int | None, limit: str) -> Rate:
+    """The rate of runs on clips of that length by a network of about that size, else what `throughput` measured.
+
+    Only runs of the same limit tell how many epochs a training takes.
+    """
+    near = [one for one in rates if one.samples == samples and _alike(one.parameters, parameters)]
+    if near:
+        best = min(near, key=lambda one: (one.limit != limit, abs(one.parameters - parameters)))
+        return best.rate if best.limit == limit else replace(best.rate, epochs=None)
+    return next((one.rate for one in rates if one.parameters is None), _NONE)
+
+
+def _limit(training: Mapping[str, Any]) -> str:
+    """The epochs that the settings of a training allow, in all its phases."""
+    return json.dumps([training.get("epochs"), training.get("phases")], sort_keys=True)
+
+
+def _alike(one: int | None, other: int) -> bool:
+    """Whether two networks are of one configuration, or nearly: heads differ with the attacks that they are for."""
+    return one is not None and abs(one - other) <= 0.1 * other
 
 
 def _hours(draws: int, scores: int, rate: Rate) -> float | None:
@@ -105,21 +149,35 @@ def epochs_at_most(detector: str, how: Training) -> int:
     return sum(phase.get("epochs", how.epochs) for phase in how.phases or [{}])
 
 
-def _parameters(detector: str) -> int:
+def _parameters(cell: Cell, on: Trials) -> int:
+    """Of the network that the cell's settings make."""
+    attacks = pc.drop_null(on.role("train")["attack"]).unique().to_pylist()
+    return _counted(cell.detector, json.dumps(cell.settings.config, sort_keys=True), tuple(sorted(attacks)))
+
+
+@cache
+def _counted(detector: str, config: str, attacks: tuple[str, ...]) -> int:
+    import torch
+
     from benchmark import detectors
 
-    return detectors.describe(detector)["parameters"]
+    words = {"attacks": list(attacks)} if "attacks" in detectors.settings(detector) else {}
+    with torch.device("meta"):
+        return detectors.build(
+            detector, **{**detectors.get(detector).OFFLINE, **words, **json.loads(config)}
+        ).parameter_count
 
 
-def known_rates(data: Path) -> tuple[dict[str, Rate], float]:
+def known_rates(data: Path) -> tuple[dict[str, list[Known]], float]:
     """Rates by detector, and bytes per score: from the results catalog at `data`, where it has them."""
     path = data / "results.duckdb"
     if not path.exists():
         return {}, BYTES_PER_SCORE
     with duckdb.connect(str(path), read_only=True) as con:
         tables = {name for (name,) in con.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
-        found = _measured(con) if "throughput" in tables else {}
-        found |= _of_runs(con)
+        found: dict[str, list[Known]] = {}
+        for known in (*_of_runs(con), *(_measured(con) if "throughput" in tables else ())):
+            found.setdefault(known.detector, []).append(known)
         files = con.execute(
             "SELECT path, trials FROM score_file WHERE trials > 0 ORDER BY trials DESC LIMIT 20"
         ).fetchall()
@@ -127,22 +185,33 @@ def known_rates(data: Path) -> tuple[dict[str, Rate], float]:
     return found, statistics.median(sizes) if sizes else BYTES_PER_SCORE
 
 
-def _of_runs(con: duckdb.DuckDBPyConnection) -> dict[str, Rate]:
+def _of_runs(con: duckdb.DuckDBPyConnection) -> list[Known]:
     columns = {name for name, *_ in con.execute("DESCRIBE run").fetchall()}
     if "train_draws" not in columns:
-        return {}
+        return []
     rows = con.execute("""
-        SELECT detector, median(train_draws * epochs / train_s) FILTER (train_s > 0 AND train_draws > 0),
-               median(scored_trials / score_s) FILTER (score_s > 0 AND scored_trials > 0),
+        SELECT detector, parameters, TRY_CAST(config ->> '$.input.samples' AS BIGINT) AS samples,
+               config ->> '$.training' AS training,
+               median(train_draws * epochs / train_s) FILTER (train_s > 0 AND train_draws > 0),
+               median(scored_trials / score_s) FILTER (score_s > 0 AND scored_trials > 0) AS score,
                median(epochs) FILTER (trained AND train_draws > 0)
-        FROM   run WHERE NOT "external" GROUP BY detector""").fetchall()
-    return {detector: Rate(train, score, epochs, "runs") for detector, train, score, epochs in rows if score}
+        FROM   run WHERE NOT "external" AND parameters IS NOT NULL AND training IS NOT NULL
+        GROUP  BY detector, parameters, samples, training HAVING score IS NOT NULL
+        ORDER  BY detector, parameters, samples, training""").fetchall()
+    return [
+        Known(detector, parameters, samples, _limit(json.loads(training)), Rate(train, score, epochs, "runs"))
+        for detector, parameters, samples, training, train, score, epochs in rows
+    ]
 
 
-def _measured(con: duckdb.DuckDBPyConnection) -> dict[str, Rate]:
+def _measured(con: duckdb.DuckDBPyConnection) -> list[Known]:
     query = "SELECT detector, train_per_s, score_per_s FROM throughput WHERE form = 'fast' ORDER BY device"
-    rows = con.execute(query).fetchall()  # of several devices the last one counts
-    return {detector: Rate(train, score, None, "throughput") for detector, train, score in rows}
+    rates = {
+        detector: Rate(train, score, None, "throughput") for detector, train, score in con.execute(query).fetchall()
+    }
+    return [
+        Known(detector, None, None, "", rate) for detector, rate in rates.items()
+    ]  # of several devices the last one
 
 
 def table(rows: Sequence[Row], *, jobs: int) -> list[str]:

@@ -130,11 +130,18 @@ def test_rates_come_from_runs_first_then_from_the_throughput_table(tmp_path):
         con.execute(
             "INSERT INTO run BY NAME SELECT 'r' AS run_id, 'aasist' AS detector, 'p' AS protocol, 's' AS scenario, "
             "true AS trained, false AS external, false AS simulated, false AS partial, 0 AS missing_trials, "
-            "100 AS train_draws, 3 AS epochs, 60.0 AS train_s, 50 AS scored_trials, 2.0 AS score_s"
+            "100 AS train_draws, 3 AS epochs, 60.0 AS train_s, 50 AS scored_trials, 2.0 AS score_s, 1000 AS parameters, "
+            """'{"input": {"samples": 48000}, "training": {"epochs": 9, "phases": [], "lr": 1}}' AS config"""
         )
     rates, size = plan.known_rates(tmp_path)
-    assert rates["aasist"] == plan.Rate(5.0, 25.0, 3.0, "runs")
-    assert rates["rawnet2"] == plan.Rate(10.0, 40.0, None, "throughput")
+    ran, measured = plan.Rate(5.0, 25.0, 3.0, "runs"), plan.Rate(10.0, 40.0, None, "throughput")
+    assert [one.rate for one in rates["aasist"]] == [ran, measured]
+    assert [one.rate for one in rates["rawnet2"]] == [measured]
+    assert plan.fitting(rates["aasist"], 1050, 48_000, "[9, []]") == ran  # another head
+    for parameters, samples in ((100_000, 48_000), (1000, 64_600), (1000, None)):  # a tiny form's runs, other clips
+        assert plan.fitting(rates["aasist"], parameters, samples, "[9, []]") == measured
+    assert plan.fitting(rates["aasist"], 1000, 48_000, "[100, []]") == plan.Rate(5.0, 25.0, None, "runs")
+    assert plan.fitting([], 1000, 48_000, "[9, []]").source == "none"
     assert size == plan.BYTES_PER_SCORE
     assert plan.known_rates(tmp_path / "none") == ({}, plan.BYTES_PER_SCORE)
 
@@ -167,6 +174,17 @@ def test_a_protocol_below_data_is_planned_like_ours(data, capsys, plural):
     assert (row["detector"], row["cells"], row["trainings"]) == ("mean_pool", 3, 3)
     assert not of_protocols(["show", "inner/mine", "--data", str(data)])
     assert "the first half" in capsys.readouterr().out
+
+
+def test_bytes_are_of_the_network_that_the_settings_make(data, capsys):
+    sizes = {}
+    for words in ([], ["--set", "hidden=64"]):
+        words = ["plan", "--protocol", "inner/mine", "--detector", "rawnet2", *words, "--json", "--data", str(data)]
+        assert main(words) == 0
+        (row,) = json.loads(capsys.readouterr().out)["detectors"]
+        sizes[len(words)] = row["size_bytes"]
+    full, small = sizes.values()
+    assert full > 4 * 17_621_410 > 20 * small > 0
 
 
 @pytest.mark.parametrize(("words", "said"), [
