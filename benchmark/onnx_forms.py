@@ -78,16 +78,15 @@ def _power(module: _spectrum.Power, wave: Tensor) -> Tensor:
 
 
 def _bank(module: _spectrum.Bank, power: Tensor) -> Tensor:
-    groups = zip(module.spans, module._buffers.values(), strict=True)
-    return torch.cat([power[..., low : low + bins] @ weight for (low, bins), weight in groups], dim=-1)
+    return power @ module.weight
 
 
-def _decibels(power: Tensor, top_db: float | None, *, over: str = "clip") -> Tensor:
-    level = 10 * power.clamp(min=1e-10).log10()
+def _bels(power: Tensor, top_db: float | None, *, over: str = "clip") -> Tensor:
+    level = power.clamp(min=1e-10).log10()
     if top_db is None:
         return level
     peak = level.amax() if over == "batch" else level.amax(dim=(-2, -1), keepdim=True)
-    return torch.maximum(level, peak - top_db)
+    return torch.maximum(level, peak - top_db / 10)
 
 
 def _adaptive_max(x: Tensor, size: Any, return_indices: bool = False) -> Tensor:
@@ -116,7 +115,7 @@ _FORMS = (
     (_spectrum, "mirrored", _mirrored),
     (_spectrum.Power, "forward", _power),
     (_spectrum.Bank, "forward", _bank),
-    (_spectrum, "decibels", _decibels),
+    (_spectrum, "bels", _bels),
     (_spectrum, "log_", torch.log),
     (_spectrum, "log10_", torch.log10),
     (nn.MultiheadAttention, "forward", _attention),

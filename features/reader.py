@@ -99,8 +99,7 @@ def stored(
     samples: the detector's input length, None where it reads whole clips; changed: whether a wave is changed first
     (augmented, coded anew); threads: of the CPU, for an extractor that would compute. Only float32 counts.
     """
-    alone = type(extractor).over_batch is Extractor.over_batch and extractor.clips_per_block == 1
-    if samples is not None or changed or not alone or device != "cpu" or threads != 1:
+    if samples is not None or changed or not extractor.alone or device != "cpu" or threads != 1:
         return None
     feature = f"{extractor.name}-{stored_key(extractor.key, 'float32', device)[:8]}"
     with catalog.connect(Path(data) / "catalog.duckdb") as con:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from features import extractors
+from features.extractors._spectrum import dct
 
 
 def front_end(preset: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -18,8 +19,8 @@ def front_end(preset: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """
     with torch.device("cpu"):
         extractor = extractors.get("lfcc", preset=preset)
-        bank = extractor.bank(torch.eye(extractor.power.bins).unsqueeze(0))[0]
-    return bank.float(), extractor.dct.float(), extractor.power.window.float()
+        transform = dct(extractor.params["filters"], extractor.params["coefficients"])
+    return extractor.bank.weight, transform.float(), extractor.power.window.float()
 
 
 class MaxFeatureMap(nn.Module):

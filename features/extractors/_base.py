@@ -26,7 +26,7 @@ class Extractor(nn.Module, abc.ABC):
     dim: int
     rate_hz = 16_000
     min_samples = 1  # a shorter clip is tiled up to this length: the shortest that the framing can take
-    clips_per_block = 1  # on a CPU one clip's spectrum fills the cache; larger batches are slower per clip
+    alone = True  # whether a clip gives the same bits alone and among others, on a CPU
     weights_hash = ""
 
     def identify(self, name: str, params: dict[str, Any], source: str) -> None:
@@ -43,6 +43,10 @@ class Extractor(nn.Module, abc.ABC):
     @abc.abstractmethod
     def features(self, wave: Tensor) -> Tensor:
         """(batch, sample) float32 -> (batch, frame, dim); clips do not see each other."""
+
+    def clips_per_block(self, samples: int) -> int:
+        """How many clips of `samples` a CPU takes at once: what fills its cache. Here one."""
+        return 1
 
     def over_batch(self, x: Tensor) -> Tensor:
         """What is done on the whole batch at once; only for settings that reproduce batch-wide code."""
@@ -70,7 +74,7 @@ class Extractor(nn.Module, abc.ABC):
     def _in_blocks(self, wave: Tensor) -> Tensor:
         """features() of a few clips at a time. Beyond the first block, which makes the tensor that training may
         differentiate through, it is inference mode: small operations then take a tenth less than under no_grad."""
-        first, *others = wave.split(self.clips_per_block)
+        first, *others = wave.split(self.clips_per_block(wave.shape[1]))
         made = self.features(first)
         if not others:
             return made

@@ -75,11 +75,16 @@ class Lfcc(Extractor):
             _spectrum.linear_bank(self.power.bins, high_hz, filters) if exact
             else _spectrum.snapped_bank(self.power.bins, n_fft, high_hz, filters)
         )  # fmt: skip
-        self.constant("dct", _spectrum.dct(filters, coefficients).float())
+        scale = 10 if log == "db" else 1
+        self.dct = _spectrum.Bank(scale * _spectrum.dct(filters, coefficients))
         self.dim = coefficients * (3 if delta else 1)
         self.min_samples = self.power.min_samples
         self.factor, self.log, self.log_floor, self.top_db = pre_emphasis, log, log_floor, top_db
         self.energy, self.delta = energy, delta
+
+    def clips_per_block(self, samples: int) -> int:
+        """What fills a processor's cache."""
+        return self.power.clips_per_block(samples)
 
     def features(self, wave: Tensor) -> Tensor:
         """(batch, sample) -> (batch, frame, coefficient)."""
@@ -87,10 +92,8 @@ class Lfcc(Extractor):
             wave = _spectrum.pre_emphasis(wave, self.factor)
         power = self.power(wave)
         bands = self.bank(power)
-        if self.log == "db":
-            static = _spectrum.decibels(bands, self.top_db) @ self.dct
-        else:
-            static = _spectrum.log10_(bands.add_(self.log_floor)) @ self.dct
+        level = _spectrum.bels(bands, self.top_db) if self.log == "db" else _spectrum.log10_(bands.add_(self.log_floor))
+        static = self.dct(level)
         if self.energy:
             static[..., 0] = _spectrum.log10_((power.sum(-1) / self.power.n_fft).add_(self.log_floor))
         if not self.delta:

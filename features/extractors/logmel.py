@@ -37,8 +37,11 @@ class LogMel(Extractor):
         self.bank = _spectrum.Bank(_spectrum.mel_bank(n_fft, bands, low_hz, high_hz, slaney_norm=slaney_norm))
         self.dim, self.min_samples = bands, self.power.min_samples
         self.log, self.top_db, self.cmvn, self.over = log, top_db, cmvn, top_db_over
-        if top_db_over == "batch":
-            self.clips_per_block = 1 << 30
+        self.alone = top_db_over == "clip"
+
+    def clips_per_block(self, samples: int) -> int:
+        """What fills a processor's cache, or all clips if the peak is theirs."""
+        return self.power.clips_per_block(samples) if self.alone else 1 << 30
 
     def features(self, wave: Tensor) -> Tensor:
         """(batch, sample) -> (batch, frame, band)."""

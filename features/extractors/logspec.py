@@ -34,7 +34,11 @@ class LogSpec(Extractor):
         within(0, 1, pre_emphasis=pre_emphasis)
         self.power = _spectrum.Power(n_fft, n_fft, hop, normalised=normalised)
         self.dim, self.min_samples = self.power.bins, self.power.min_samples
-        self.floor, self.norm, self.factor, self.log = floor, norm, pre_emphasis, log
+        self.floor, self.norm, self.factor, self.log, self.alone = floor, norm, pre_emphasis, log, norm != "batch"
+
+    def clips_per_block(self, samples: int) -> int:
+        """What fills a processor's cache."""
+        return self.power.clips_per_block(samples)
 
     def features(self, wave: Tensor) -> Tensor:
         """(batch, sample) -> (batch, frame, bin)."""

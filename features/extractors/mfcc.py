@@ -37,15 +37,18 @@ class Mfcc(Extractor):
             raise ValueError(f"top_db_over {top_db_over!r} is not clip or batch")
         self.power = _spectrum.Power(n_fft, win, hop, centre=centre)
         self.bank = _spectrum.Bank(_spectrum.mel_bank(n_fft, bands, low_hz, high_hz, slaney_norm=slaney_norm))
-        self.constant("dct", _spectrum.dct(bands, coefficients).float())
+        self.dct = _spectrum.Bank(10 * _spectrum.dct(bands, coefficients))  # of bels
         self.dim, self.min_samples = coefficients, self.power.min_samples
         self.top_db, self.over, self.cmvn = top_db, top_db_over, cmvn
-        if top_db_over == "batch":
-            self.clips_per_block = 1 << 30
+        self.alone = top_db_over == "clip"
+
+    def clips_per_block(self, samples: int) -> int:
+        """What fills a processor's cache, or all clips if the peak is theirs."""
+        return self.power.clips_per_block(samples) if self.alone else 1 << 30
 
     def features(self, wave: Tensor) -> Tensor:
         """(batch, sample) -> (batch, frame, coefficient)."""
-        x = _spectrum.decibels(self.bank(self.power(wave)), self.top_db, over=self.over) @ self.dct
+        x = self.dct(_spectrum.bels(self.bank(self.power(wave)), self.top_db, over=self.over))
         return _spectrum.standardise(x, 1e-5, add=False) if self.cmvn else x
 
 

@@ -18,7 +18,11 @@ class Raw(Extractor):
     def __init__(self, *, rate_hz: int = 16_000):
         super().__init__()
         within(1, 192_000, rate_hz=rate_hz)
-        self.dim, self.clips_per_block, self.to_hz = 1, 1 << 30, rate_hz
+        self.dim, self.alone, self.to_hz = 1, False, rate_hz
+
+    def clips_per_block(self, samples: int) -> int:
+        """All that there are."""
+        return 1 << 30
 
     def features(self, wave: Tensor) -> Tensor:
         """(batch, sample) -> (batch, sample), unchanged at 16 kHz."""

@@ -65,7 +65,11 @@ class Ssl(Extractor):
             within(-1, count, layer=number)
         self.pool, self.normalise, self.precision = pool, normalise, PRECISIONS[precision]
         self.dim = (2 if pool == "mean_std" else 1) * len(self.layers) * width
-        self.clips_per_block = 8
+        self.alone = False
+
+    def clips_per_block(self, samples: int) -> int:
+        """Eight, whatever their length."""
+        return 8
 
     def features(self, wave: Tensor) -> Tensor:
         """(batch, sample) -> (batch, frame, layers * width), or (batch, 1, 2 * layers * width) if pooled."""
