@@ -8,7 +8,7 @@ import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -175,12 +175,17 @@ def _lists(groups: Mapping[str, Any]) -> dict[str, list[str]]:
 
 
 def _file_names(con: Any, trials: pa.Table) -> pa.Table:
+    """utt_id and path, without suffix, of the trials and of what else in the catalog has the file name of one."""
     con.register("trial_ids", trials.select(["utt_id"]))
     try:
-        return con.sql(
-            "SELECT DISTINCT utt_id, regexp_replace(path, '\\.[^./]*$', '') AS path FROM utterance SEMI JOIN trial_ids "
-            "USING (utt_id) ORDER BY utt_id"
-        ).to_arrow_table()
+        return con.sql(r"""
+            WITH named AS (
+                SELECT utt_id, regexp_replace(path, '\.[^./]*$', '') AS path,
+                       regexp_extract(path, '([^/]*?)(\.[^./]*)?$', 1) AS stem, utt_id IN (FROM trial_ids) AS tested
+                FROM   utterance
+            )
+            SELECT utt_id, path FROM named WHERE tested OR stem IN (SELECT stem FROM named WHERE tested) ORDER BY utt_id
+            """).to_arrow_table()
     finally:
         con.unregister("trial_ids")
 
@@ -191,15 +196,16 @@ def match(
     """Give every trial its score: (trials with a column score, trials left out, remarks).
 
     A file name means the utterance with that id, or with that path or stem where these are unique in the
-    protocol. names: utt_id and path (without suffix) of the trials.
+    protocol; folders before the path do not count. names: utt_id and path (without suffix) of the trials, and of other
+    utterances whose scores are not theirs.
     """
-    place = _places(names)
+    place = _places(names, set(trials["utt_id"].to_pylist()))
     score: dict[str, float] = {}
     unknown, disagree, again = [], [], 0
     label = dict(zip(trials["utt_id"].to_pylist(), trials["label"].to_pylist()))
     said = scores["label"].to_pylist() if "label" in scores.column_names else None
     for k, (file, value) in enumerate(zip(scores["file"].to_pylist(), scores["score"].to_pylist())):
-        utt_id = place.get(file) or place.get(file.rsplit("/", 1)[-1])
+        utt_id = next((place[word] for word in _ends(file) if word in place), None)
         if utt_id is None:
             unknown.append(file)
             continue
@@ -230,18 +236,27 @@ def match(
     return trials.append_column("score", values).filter(pc.is_valid(values)), len(lacking), remarks
 
 
-def _places(names: pa.Table) -> dict[str, str]:
-    """utt_id, unique path and unique stem -> utt_id."""
-    ids = names["utt_id"].to_pylist()
-    found: dict[str, str] = dict(zip(ids, ids))
+def _ends(file: str) -> Iterator[str]:
+    """a/b/c, b/c, c."""
+    yield file
+    while "/" in file:
+        file = file.partition("/")[2]
+        yield file
+
+
+def _places(names: pa.Table, tested: set[str]) -> dict[str, str | None]:
+    """utt_id, unique path and unique stem -> utt_id; None: an utterance that is not tested."""
+    ids, paths = names["utt_id"].to_pylist(), names["path"].to_pylist()
+    found: dict[str, str | None] = {utt_id: utt_id for utt_id in ids if utt_id in tested}
     ambiguous = set()
-    for utt_id, path in zip(ids, names["path"].to_pylist()):
-        for word in {path, path.rsplit("/", 1)[-1], utt_id.rsplit("/", 1)[-1]}:  # paths: two corpora can share one
+    for utt_id, path in zip(ids, paths):
+        words = {path, path.rsplit("/", 1)[-1], utt_id.rsplit("/", 1)[-1]}  # paths: two corpora can share one
+        for word in words if utt_id in tested else ():
             if found.setdefault(word, utt_id) != utt_id:
                 ambiguous.add(word)
-    for word in ambiguous - set(ids):
+    for word in ambiguous - tested:
         del found[word]
-    return found
+    return dict.fromkeys([*ids, *(path for path in paths if "/" in path)]) | found
 
 
 def _notes(rows: pa.Table) -> list[str]:

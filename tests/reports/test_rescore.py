@@ -385,6 +385,23 @@ def test_what_does_not_fit_the_trials_is_refused(data):
         rescore(data / "labels.txt", data=data, protocol="inner/decro_en", partial=True)
 
 
+def test_a_path_of_another_clip_is_no_trial_though_its_file_name_is_one(data):
+    with catalog.connect(data / "catalog.duckdb", read_only=False) as con:
+        con.execute("""
+            INSERT INTO utterance BY NAME
+            SELECT replace(utt_id, 'en_eval', 'zh_eval') AS utt_id, replace(path, 'en_eval', 'zh_eval') AS path,
+                   'zh' AS language, 'zh_eval' AS "partition", * EXCLUDE (utt_id, path, language, "partition")
+            FROM utterance WHERE "partition" = 'eval'""")
+    whole = rescore(eval_scores(data), data=data, protocol="inner/decro_en")
+    more = "".join(f"any/where/zh_eval/evalh{k}.wav {k + 10}\n" for k in range(4))
+    done = rescore(eval_scores(data, more), data=data, protocol="inner/decro_en")
+    assert done.scores["score"].equals(whole.scores["score"])
+    assert done.remarks[0].startswith("4 files are no test trial of this protocol (first: any/where/zh_eval/evalh0)")
+    (data / "other.txt").write_text("zh_eval/evalb0 1\nevalv0 2\n/mnt/en_eval/evalh0.flac 3\n")
+    done = rescore(data / "other.txt", data=data, protocol="inner/decro_en", partial=True)
+    assert set(done.scores["utt_id"].to_pylist()) == {"decro/en_eval/v0", "decro/en_eval/h0"}
+
+
 def test_a_protocol_that_tests_a_clip_in_several_forms_is_refused(data):
     own = data / "protocols" / "inner"
     own.mkdir(parents=True)
