@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from ingest.scan import AUDIO_SUFFIXES
 from ingest.text import content, csv_rows
 from ingest.types import DataError
 from protocols.types import TrialList
@@ -49,8 +50,14 @@ def values(entry: TrialList, path: Path) -> list[str]:
     """The distinct entries of the list in their order; file names lose folder and extension for id = "stem"."""
     found = (value for (value,) in _rows(path, entry.column))
     if entry.id == "stem":
-        found = (Path(value).name.split(".")[0] for value in found)
+        found = map(_stem, found)
     return list(dict.fromkeys(found))
+
+
+def _stem(name: str) -> str:
+    """wav/LA_T_1000137.flac -> LA_T_1000137; a dot that begins no extension of audio is a part of the name."""
+    stem, suffix = os.path.splitext(name.rpartition("/")[2])
+    return stem if suffix.lower() in AUDIO_SUFFIXES else stem + suffix
 
 
 def enrolment(entry: TrialList, path: Path) -> pa.Table:

@@ -11,6 +11,7 @@ import synthetic_catalog
 
 import protocols
 from ingest.types import DataError
+from protocols import lists, types
 from protocols.statements import statements
 
 LISTED = {name for name in protocols.names() if protocols.load(name).lists}
@@ -254,6 +255,21 @@ def test_entries_of_a_list_that_name_nothing_are_counted(key, trials, con, tmp_p
     (short,) = protocols.shortfalls(table)
     assert (short.role, short.subset, short.trials) == ("test", "eval", None)
     assert short.why == "2 of 4 entries of held.csv name no utterance of this catalog (first: LA_E_9999998)"
+
+
+@pytest.mark.parametrize(
+    ("entry", "stem"),
+    [
+        ("wav/LA_T_1.flac", "LA_T_1"),
+        ("LA_T_1", "LA_T_1"),
+        ("a/Song feat. X.v2.MP3", "Song feat. X.v2"),
+        ("Mr. Y", "Mr. Y"),
+    ],
+)
+def test_the_stem_of_an_entry_ends_before_its_extension(entry, stem, tmp_path):
+    listed = types.TrialList("held", "held.csv", "file", "stem", None)
+    (tmp_path / "held.csv").write_text(f"file\n{entry}\n")
+    assert lists.values(listed, tmp_path / "held.csv") == [stem]
 
 
 def test_a_list_may_name_speakers(con, tmp_path):
