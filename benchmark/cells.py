@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 import protocols
-from benchmark import settings
+from benchmark import detectors, settings
 from benchmark.settings import Settings
 from ingest import catalog
 from ingest.types import DataError
@@ -28,6 +28,7 @@ SCORE_COLUMNS = (
 # What decides every score beside the detector's own file and its feature; what these import counts too.
 SHARED_SOURCES = ("benchmark/feeds.py", "benchmark/loader.py", "benchmark/score.py", "benchmark/train.py",
                   "benchmark/training.toml", "shards/noise.py", "shards/reader.py")  # fmt: skip
+COPYING_SOURCES = ("shards/codecs.py", "shards/rate.py", "shards/variant_plan.py", "shards/variants.py")
 SOURCE_PACKAGES = ("benchmark", "features")
 
 
@@ -235,22 +236,26 @@ def digest(value: Any) -> str:
 
 @cache
 def code_version(detector: str, feature: str) -> str:
-    """Hash of the sources that decide this detector's scores: a change in any of them makes new runs.
+    """Hash of the sources that decide this detector's scores: a change in any of them makes new runs."""
+    hashed = hashlib.sha256()
+    for path in sorted(sources(detector, feature)):
+        hashed.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return hashed.hexdigest()[:16]
 
-    The detector's file, its feature's, the loader, the training loop, and whatever of `benchmark` and `features`
-    they import, directly or not.
-    """
+
+def sources(detector: str, feature: str) -> set[Path]:
+    """The detector's file, its feature's, the loader, the training loop, and whatever of `benchmark` and `features`
+    they import, directly or not; where it learns from copies of clips their plan, and what makes them."""
+    plan = detectors.get(detector).VARIANTS
     own = (f"benchmark/detectors/{detector}.py", f"features/extractors/{feature}.py")
-    pending, found = [ROOT / path for path in (*SHARED_SOURCES, *own)], set()
+    copies = (*COPYING_SOURCES, f"shards/plans/{plan}.toml") if plan else ()
+    pending, found = [ROOT / path for path in (*SHARED_SOURCES, *own, *copies)], set()
     while pending:
         path = pending.pop()
         if path not in found:
             found.add(path)
             pending += _imported(path) if path.suffix == ".py" else []
-    hashed = hashlib.sha256()
-    for path in sorted(found):
-        hashed.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return hashed.hexdigest()[:16]
+    return found
 
 
 @cache

@@ -105,6 +105,7 @@ class FdAdd(_pretrained.Pretrained):
         "LibriSeVoc inner": 0.43, "WaveFake inner": 0.07, "DECRO-EN inner": 0.21, "DECRO-ZH inner": 0.45,
         "ASVspoof 2021 DF": 14.79,
     }  # fmt: skip
+    VARIANTS = "fd_add"  # which have its pseudo-labels; a configuration without these has no copies
     OFFLINE = {"weights": "random"}
     SMALL = {"weights": "random", "width": 8, "attacks": ("a", "b"), "pseudo_labels": "none"}
     FILES = ("Wav2CLIP.pt",)
@@ -146,7 +147,7 @@ class FdAdd(_pretrained.Pretrained):
             **COMPARISON, "batch_size": 128, "weight_decay": 1e-5 if decay == "selective" else 0.01,
             "stop_above": 0.998,
         }  # fmt: skip
-        self.VARIANTS = "fd_add" if pseudo_labels == "speed_compression" and self.has_content else None
+        self.VARIANTS = type(self).VARIANTS if pseudo_labels == "speed_compression" and self.has_content else None
         dim = 8 * width
         self.feature_model = Streams(width)
         self.cls_final = nn.Sequential(NormedLinear(2 * dim if streams == "both" else dim, 1))

@@ -103,6 +103,13 @@ def test_robustness_is_due_again_where_a_copy_was_made_anew_otherwise(on):
     assert run_id(0, *plain) == run_id(1, *plain)
 
 
+def test_the_plan_of_a_detectors_copies_decides_its_scores():
+    """Another plan, or another speed: fd_add's run was taken for done."""
+    copies = {cells.ROOT / path for path in (*cells.COPYING_SOURCES, "shards/plans/fd_add.toml")}
+    assert all(path.is_file() for path in copies) and copies <= cells.sources("fd_add", "logspec")
+    assert not copies & cells.sources("mean_pool", "logmel")
+
+
 def test_a_cell_says_which_balance_was_used(on):
     assert cell(on).settings.training.balance == "oversample"
     assert cell(changed(on, balance="none")).settings.training.balance == "none"
