@@ -53,7 +53,12 @@ def find_root(corpus: Corpus, given: Path) -> Path:
         wanted = "; ".join(" or ".join(_alternatives(marker)) for marker in corpus.markers)
         raise DataError(
             f"{corpus.name}: no folder from {ABOVE} levels above to {DEPTH} below {given} holds {wanted}; "
-            "pass the folder that does as --root (ROOT=)"
+            + (
+                f"the labels come apart from the audio ({corpus.labels}): put them beside it, or "
+                if corpus.labels
+                else ""
+            )
+            + "pass the folder that does as --root (ROOT=)"
         )
     return found[0]
 

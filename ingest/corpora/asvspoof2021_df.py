@@ -58,6 +58,7 @@ CORPUS = Corpus(
         "ASVspoof2021_DF_eval", "ASVspoof2021_DF_eval_part0?", "*/ASVspoof2021_DF_eval",
         "*/ASVspoof2021_DF_eval_part0?", "flac",
     ),
+    labels="DF-keys-full.tar.gz",
     rate_hz=16_000,
     stem_unique=True,
     stems=dict.fromkeys(("progress", "eval", "hidden"), r"DF_E_\d{7}"),

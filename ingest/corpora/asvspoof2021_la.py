@@ -34,6 +34,7 @@ CORPUS = Corpus(
     ),
     markers=("|".join(_keys2021.markers("LA")),),
     audio=("ASVspoof2021_LA_eval", "*/ASVspoof2021_LA_eval", "flac"),
+    labels="LA-keys-full.tar.gz",
     rate_hz=16_000,
     stem_unique=True,
     aliases=same(ATTACKS),

@@ -36,6 +36,7 @@ CORPUS = Corpus(
     ),
     markers=("train.txt|dev.txt|test.txt",),
     audio=(*(f"{partition}_set|{partition}" for partition in PARTITIONS), "flac"),
+    labels="train.txt, dev.txt and test.txt of the published records",
     rate_hz=16_000,
     stem_unique=True,
     aliases=same(ATTACKS),

@@ -38,6 +38,7 @@ CORPUS = Corpus(
     ),
     markers=("train.txt|dev.txt|test.txt",),
     audio=tuple(f"{folder}|*/{folder}" for folder in ("gt", *VOCODERS)),
+    labels="train.txt, dev.txt and test.txt of the authors' repository",
     rate_hz=24_000,
     aliases={folder: attack for folder, (attack, _) in VOCODERS.items()},
     stems=dict.fromkeys(PARTITIONS, rf"{_ID}(_gen)?"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from ingest import scan
+from ingest import corpora, scan
 from ingest.types import Corpus, DataError
 
 CORPUS = Corpus(
@@ -48,6 +48,20 @@ def test_a_wrong_root_says_what_was_looked_for(tmp_path, name):
     message = {"empty": "holds list.txt or old.txt; a", "none": "does not exist", "file": "is a file"}[name]
     with pytest.raises(DataError, match=message):
         scan.find_root(CORPUS, tmp_path / "x/y/z" / name)
+
+
+@pytest.mark.parametrize(("name", "labels"), [
+    ("asvspoof2021_la", "LA-keys-full.tar.gz"), ("asvspoof2021_df", "DF-keys-full.tar.gz"),
+    ("asvspoof5", "ASVspoof5_protocols.tar.gz"), ("ctrsvdd", "train.txt, dev.txt and test.txt"),
+])  # fmt: skip
+def test_audio_without_its_labels_says_which_download_has_them(name, labels, tmp_path):
+    with pytest.raises(DataError, match=rf"the labels come apart from the audio \({labels}"):
+        scan.find_root(corpora.get(name).corpus, put(tmp_path / "1/2/3", "flac/1.flac"))
+
+
+def test_the_early_package_of_asvspoof5_is_a_root_and_told_apart(tmp_path):
+    root = put(tmp_path / "1/2/3", "ASVspoof5.dev.metainfor.txt")
+    assert scan.find_root(corpora.get("asvspoof5").corpus, root) == root
 
 
 def match(root: Path, *paths: str, corpus: Corpus = CORPUS):
