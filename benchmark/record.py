@@ -40,15 +40,12 @@ def write_run(
     """
     from benchmark.results import asv_file
 
-    where = folder(out, run_id)
-    trials = pa.concat_tables([on.role("dev"), on.role("test")])
-    keys = grid.score_keys(trials, paired=paired)
-    rows = trials.select(list(grid.SCORE_COLUMNS))
+    where, rows = folder(out, run_id), _rows(on)
+    keys = grid.score_keys(pa.concat_tables([on.role("dev"), on.role("test")]), paired=paired)
     table = rows
     for name, values in (("score", scored), *(diagnosed or {}).items()):
         table = table.append_column(name, pa.array([values[key] for key in keys], pa.float64()))
-    with atomic(where / "scores.parquet") as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+    _write_scores(where, table)
     columns = list(zip(*curve, strict=True)) or [[], [], []]
     with atomic(where / "curve.parquet") as temporary:
         types = (("epoch", pa.int64()), ("name", pa.string()), ("value", pa.float64()))
@@ -62,25 +59,54 @@ def write_run(
 
 
 def describe_again(data: Path, out: Path, run_id: str, on: Trials) -> None:
-    """Bring what a finished run says of its protocol up to date: title, metrics, averages, what is pooled or missing.
+    """Bring what a finished run says of its protocol up to date: title, metrics, averages, what is pooled or missing,
+    and what the catalog tells of its trials (attack, codec, speaker, ...).
 
     The trials are the same, or it were another run; its scores stay as they are. A damaged record stays, too: the
     collector names it.
     """
-    from benchmark.results import asv_file
+    from benchmark.results import asv_file, read_scores
 
-    where, told = folder(out, run_id), _about(on)
+    where, told, rows = folder(out, run_id), _about(on), _rows(on)
     try:
         about = recorded.run(where)
+        if all(about.get(name) == value for name, value in told.items()):
+            return
+        scored = read_scores(where / "scores.parquet")
     except DataError:
         return
-    if all(about.get(name) == value for name, value in told.items()):
+    known = set(_TRIAL) <= set(scored.column_names)
+    if not known or any(not scored[name].cast(pa.string()).equals(rows[name]) for name in _TRIAL):
         return
-    if about.get("metrics") != told["metrics"]:
-        rows = pa.concat_tables([on.role("dev"), on.role("test")]).select(list(grid.SCORE_COLUMNS))
-        with catalog.connect(data / "catalog.duckdb") as con:
-            _write_json(where / "asv.json", asv_file(con, rows, told["metrics"]))
+    if about.get("described") != told["described"]:
+        table = rows
+        for name in scored.column_names:
+            table = table if name in rows.column_names else table.append_column(name, scored[name])
+        _write_scores(where, table)
+    with catalog.connect(data / "catalog.duckdb") as con:
+        _write_json(where / "asv.json", asv_file(con, rows, told["metrics"]))
     _write_json(where / "run.json", {**about, **told})
+
+
+_TRIAL = ("role", "subset", "utt_id", "variant", "label")
+
+
+def _rows(on: Trials) -> pa.Table:
+    """The dev and test trials as scores.parquet describes them."""
+    return pa.concat_tables([on.role("dev"), on.role("test")]).select(list(grid.SCORE_COLUMNS))
+
+
+def _digest(rows: pa.Table) -> str:
+    """sha256 of a table's values."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, rows.schema) as stream:
+        stream.write_table(rows.combine_chunks())
+    return hashlib.sha256(sink.getvalue()).hexdigest()
+
+
+def _write_scores(where: Path, table: pa.Table) -> None:
+    with atomic(where / "scores.parquet") as temporary:
+        pq.write_table(table, temporary, compression="zstd")
 
 
 def _write_json(path: Path, value: Any) -> None:
@@ -108,6 +134,7 @@ def _about(on: Trials) -> dict[str, Any]:
         "pooled": {name: list(subsets) for name, subsets in protocol.pooled.items()},
         "train_fingerprint": on.train_fingerprint,
         "trials_fingerprint": on.fingerprint,
+        "described": _digest(_rows(on)),
         "simulated": on.simulated,
         "partial": on.partial,
         "missing_trials": on.missing,

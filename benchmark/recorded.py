@@ -73,7 +73,7 @@ PLACES = Kind("a table of pairs of words", lambda value: _is_groups(value) and a
 
 KEYS = {  # of run.json; null stands for what is not known
     **dict.fromkeys(
-        ("run_id", "detector", "protocol", "scenario", "title", "train_fingerprint", "trials_fingerprint",
+        ("run_id", "detector", "protocol", "scenario", "title", "train_fingerprint", "trials_fingerprint", "described",
          "code_version", "git_commit", "lock", "shards", "model_sha256", "backbone_sha256", "device", "form",
          "energy_source", "finished_at", "source"), TEXT),
     **dict.fromkeys(

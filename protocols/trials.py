@@ -127,10 +127,15 @@ def counts(table: pa.Table) -> dict[tuple[str, str | None], tuple[int, int]]:
 
 
 def fingerprint(table: pa.Table, roles: Sequence[str] = ("train", "dev")) -> str:
-    """Hex sha256 of the trials of these roles: equal for protocols that can share one training."""
+    """Hex sha256 of the trials of these roles: equal for protocols that can share one training.
+
+    What a detector can learn from beside the label (attack, speaker, language, ...) counts in train and dev only.
+    """
     kept = table.filter(pc.is_in(table["role"], pa.array(roles)))
     columns = ["role", "subset", "utt_id", "label", "variant", "weight", "reference", "reference_mode"]
     texts = [pc.cast(kept[name], pa.string()) for name in columns]
+    tested, nothing = pc.equal(kept["role"], "test"), pa.scalar(None, pa.string())
+    texts += [pc.if_else(tested, nothing, kept[name]) for name in ("corpus", "attack", "speaker", "language", "domain")]
     lines = pc.binary_join_element_wise(*texts, "\t", null_handling="replace", null_replacement="\\N")
     digest = hashlib.sha256()
     for chunk in lines.chunks if isinstance(lines, pa.ChunkedArray) else [lines]:

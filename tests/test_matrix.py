@@ -9,6 +9,8 @@ import subprocess
 import sys
 
 import duckdb
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 import street
 from waiting import HOLDER
@@ -167,6 +169,38 @@ def test_what_a_protocol_newly_averages_is_told_of_runs_that_are_done(made, copy
     with duckdb.connect(str(copy / "results.duckdb"), read_only=True) as con:
         found = con.execute("SELECT DISTINCT metric FROM leaderboard WHERE metric IN ('eer', 'cllr')").fetchall()
         assert sorted(found) == [("cllr",), ("eer",)]
+
+
+def test_what_the_catalog_newly_tells_of_test_trials_is_told_of_runs_that_are_done(made, copy):
+    """Their tables by attack and codec had the words of the first ingest for ever."""
+    (copy / "catalog.duckdb").unlink()
+    shutil.copy(made[1] / "catalog.duckdb", copy / "catalog.duckdb")
+    words = (
+        "benchmark",
+        "run",
+        "--protocol",
+        "cross_language/decro_zh_en",
+        "--detector",
+        "mean_pool",
+        "--set",
+        "epochs=1",
+    )
+    street.call(*words, data=copy)
+    (before,) = street.records(copy)
+    path = copy / "scores" / before["run_id"] / "scores.parquet"
+    first = path.read_bytes(), pq.read_table(path)
+    with duckdb.connect(str(copy / "catalog.duckdb")) as con:
+        con.execute("UPDATE utterance SET codec = 'gsm' WHERE corpus = 'decro' AND language = 'en'")
+    assert "1 done before, 0 to run" in street.call(*words, data=copy).stdout
+    second = pq.read_table(path)
+    assert set(second.filter(pc.equal(second["role"], "test"))["codec"].to_pylist()) == {"gsm"}
+    assert second.drop_columns("codec").equals(first[1].drop_columns("codec"))
+    (after,) = street.records(copy)
+    assert {name for name in after if after[name] != before[name]} == {"described"}
+    with duckdb.connect(str(copy / "catalog.duckdb")) as con:
+        con.execute("UPDATE utterance SET codec = NULL WHERE corpus = 'decro' AND language = 'en'")
+    street.call(*words, data=copy)
+    assert path.read_bytes() == first[0] and street.records(copy) == [before]
 
 
 def test_a_grid_runs_its_levels_and_the_catalog_knows_them(copy, tmp_path):

@@ -110,6 +110,24 @@ def test_the_plan_of_a_detectors_copies_decides_its_scores():
     assert not copies & cells.sources("mean_pool", "logmel")
 
 
+@pytest.mark.parametrize("column", ["attack", "speaker"])
+def test_other_words_of_the_same_training_trials_are_another_training(column):
+    """Detectors that learn attacks, or hear another clip of the speaker, took the network of the old words."""
+    con = synthetic_catalog.connect(ids=10)
+
+    def named(role, word):
+        on = cells.trials(con, "cross_language/decro_zh_en", partial=True)
+        utt_id = pc.filter(on.role(role)["utt_id"], pc.equal(on.role(role)["label"], "spoof"))[0].as_py()
+        con.execute(f"UPDATE utterance SET {column} = ? WHERE utt_id = ?", [word, utt_id])
+        return cell(cells.trials(con, "cross_language/decro_zh_en", partial=True))
+
+    first, again, test, train = (
+        named(*what) for what in (("train", "a"), ("train", "a"), ("test", "b"), ("train", "c"))
+    )
+    assert first == again == test  # what a test trial is called is told of the run that is done
+    assert train.train_key != first.train_key and train.run_id != first.run_id
+
+
 def test_a_cell_says_which_balance_was_used(on):
     assert cell(on).settings.training.balance == "oversample"
     assert cell(changed(on, balance="none")).settings.training.balance == "none"
