@@ -8,7 +8,7 @@ import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -205,7 +205,10 @@ def match(
     label = dict(zip(trials["utt_id"].to_pylist(), trials["label"].to_pylist()))
     said = scores["label"].to_pylist() if "label" in scores.column_names else None
     for k, (file, value) in enumerate(zip(scores["file"].to_pylist(), scores["score"].to_pylist())):
-        utt_id = next((place[word] for word in _ends(file) if word in place), None)
+        word = file
+        while word not in place and "/" in word:
+            word = word.partition("/")[2]
+        utt_id = place.get(word)
         if utt_id is None:
             unknown.append(file)
             continue
@@ -236,27 +239,22 @@ def match(
     return trials.append_column("score", values).filter(pc.is_valid(values)), len(lacking), remarks
 
 
-def _ends(file: str) -> Iterator[str]:
-    """a/b/c, b/c, c."""
-    yield file
-    while "/" in file:
-        file = file.partition("/")[2]
-        yield file
-
-
 def _places(names: pa.Table, tested: set[str]) -> dict[str, str | None]:
-    """utt_id, unique path and unique stem -> utt_id; None: an utterance that is not tested."""
-    ids, paths = names["utt_id"].to_pylist(), names["path"].to_pylist()
-    found: dict[str, str | None] = {utt_id: utt_id for utt_id in ids if utt_id in tested}
-    ambiguous = set()
-    for utt_id, path in zip(ids, paths):
-        words = {path, path.rsplit("/", 1)[-1], utt_id.rsplit("/", 1)[-1]}  # paths: two corpora can share one
-        for word in words if utt_id in tested else ():
+    """utt_id, path and stem -> utt_id; None: of several, or of an utterance that is not tested."""
+    found: dict[str, str | None] = dict(zip(tested, tested))
+    several, others = set(), []
+    for utt_id, path in zip(names["utt_id"].to_pylist(), names["path"].to_pylist()):
+        if utt_id not in tested:
+            others += [utt_id, path]
+            continue
+        for word in (path, path.rpartition("/")[2], utt_id.rpartition("/")[2]):  # paths: two corpora can share one
             if found.setdefault(word, utt_id) != utt_id:
-                ambiguous.add(word)
-    for word in ambiguous - tested:
-        del found[word]
-    return dict.fromkeys([*ids, *(path for path in paths if "/" in path)]) | found
+                several.add(word)
+    found |= dict.fromkeys(several - tested)
+    for word in others:
+        if "/" in word:
+            found.setdefault(word, None)
+    return found
 
 
 def _notes(rows: pa.Table) -> list[str]:
