@@ -276,9 +276,16 @@ def _check(name: str, key: str, value: Any) -> None:
     else:
         ok = isinstance(value, type(default))
     if not ok:
-        raise DataError(f"{name}: {key} = {value!r} is not a {type(default).__name__}; see benchmark/training.toml")
+        raise DataError(f"{name}: {key} = {value!r} is not {_kind(key, default)}; see benchmark/training.toml")
     if key in _WORDS and value not in _WORDS[key]:
         raise nearest(str(value), _WORDS[key], what=f"{key} of {name}")
+
+
+def _kind(key: str, default: Any) -> str:
+    """What a training setting takes, in words."""
+    if type(default) is int:
+        return f"a whole number from {int(key in _FROM_ONE)} on"
+    return {bool: "true or false", float: "a number from 0 on", str: "a word", list: "a list"}[type(default)]
 
 
 def _is_number(value: Any) -> bool:
