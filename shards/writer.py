@@ -321,8 +321,9 @@ def enter(
 ) -> None:  # fmt: skip
     """Replace the catalog's shard rows of some variants of a corpus, in one transaction; nothing if they agree.
 
-    about: variant -> what the indexes of its shards say. fingerprint: the corpus as it was planned. check: raises what
-    forbids to enter anything, if it found it. also: what else changes in this transaction.
+    about: variant -> what the indexes of its shards say; one without shards leaves with its features. fingerprint: the
+    corpus as it was planned. check: raises what forbids to enter anything, if it found it. also: what else changes in
+    this transaction.
     Raises DataError if the corpus was ingested anew meanwhile.
     """
     path = data / "catalog.duckdb"
@@ -352,6 +353,10 @@ def enter(
                 con.register("new_shard", pa.Table.from_pylist([{name: a[name] for name in columns} for a in shards]))
                 con.execute("INSERT INTO shard BY NAME SELECT * FROM new_shard")
                 index.insert_members(con, "shard_member", [folder / a["shard"] for a in shards])
+            elif root.has_table(con, "feature_shard"):  # nobody reads the features of audio that is gone
+                theirs = "FROM feature_shard WHERE corpus = ? AND variant = ?"
+                con.execute(f"DELETE FROM feature_member WHERE shard IN (SELECT shard {theirs})", [corpus, variant])
+                con.execute(f"DELETE {theirs}", [corpus, variant])
         if also is not None:
             also(con)
         con.commit()

@@ -17,7 +17,7 @@ from features import compute, extractors
 from features.__main__ import main
 from ingest import catalog
 from ingest.types import DataError
-from shards import writer
+from shards import variant_plan, variant_writer, writer
 from shards.gc import unnamed
 from shards.reader import Reader
 
@@ -155,6 +155,22 @@ def test_wrong_usage_is_one_clear_line(data, arguments, message):
     with pytest.raises(DataError, match=message):
         main([*arguments, "--data", str(data)])
     assert not tars(data)
+
+
+def test_features_of_copies_that_are_removed_go_with_them(data):
+    """They stayed in the catalog, where nothing could read them and no command could remove them."""
+    plan = variant_plan.parse("[[use]]\nvariants = ['alaw', 'ulaw']", "two")
+    variant_writer.write_variants("tiny", data, plan)
+    for word in ("original", "alaw", "ulaw"):
+        main(["tiny", "--feature", "f0", "--variant", word, "--data", str(data), "--jobs", "1"])
+    one = variant_plan.parse("[[use]]\nvariants = ['ulaw']", "two")
+    variant_writer.write_variants("tiny", data, one)
+    with catalog.connect(data / "catalog.duckdb") as con:
+        for table in ("feature_shard", "feature_member"):
+            found = con.execute(f"SELECT DISTINCT variant FROM {table} ORDER BY 1").fetchall()
+            assert found == [("original",), ("ulaw",)]
+    left = {str(path) for path in unnamed(data)}
+    assert left and all("-alaw-" in name for name in left) and any("/features/" in name for name in left)
 
 
 def test_an_audio_shard_that_a_killed_command_wrote_anew_is_not_computed_from(data, monkeypatch):
