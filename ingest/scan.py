@@ -91,7 +91,8 @@ def match(rows: pa.Table, files: pa.Table, corpus: Corpus) -> Match:
     """Find the file of each row: by its exact path, else with accents in another form, else with another extension,
     else but for case, else by its stem if stems are unique in this corpus, else deeper in its own folder.
 
-    rows: place, path. files: FILES, with paths of their own. Every match but the exact ones has a note.
+    rows: place, path. files: FILES, with paths of their own. Every match but the exact ones has a note. Raises
+    DataError where a row has files of unlike size in several other folders: two copies of a corpus.
     """
     rows_key, files_key = _keys(rows), _keys(files)
     file = pc.index_in(rows_key, value_set=files_key).to_numpy(zero_copy_only=False)
@@ -103,7 +104,14 @@ def match(rows: pa.Table, files: pa.Table, corpus: Corpus) -> Match:
         free = free[is_audio(files["path"].take(free))]
         if not left.size or not free.size:
             break
-        pairs = _pairs(rows.take(left), files.take(free), *key)
+        pairs, rival = _pairs(rows.take(left), files.take(free), *key)
+        if "folder" in how and (rival >= 0).any():
+            of, first = int((rival >= 0).sum()), int(np.argmax(rival >= 0))
+            one, other = (files["path"][free[j]].as_py() for j in (pairs[first, 1], rival[first]))
+            raise DataError(
+                f"{corpus.name}: {of} utterances have several files that differ (first: {one} and {other}); keep one "
+                "copy of the audio below the root, or pass the folder that holds one with its protocol files as --root"
+            )
         if pairs.size:
             rows_found, files_found = left[pairs[:, 0]], free[pairs[:, 1]]
             file[rows_found] = files_found
@@ -281,15 +289,21 @@ def _looser(corpus: Corpus, *, accents: bool) -> list[tuple[str, str, str]]:
     return ways
 
 
-def _pairs(rows: pa.Table, files: pa.Table, row_key: str, file_key: str) -> np.ndarray:
-    """(pair, 2): index of row and of file with the same key, each row and each file at most once."""
+def _pairs(rows: pa.Table, files: pa.Table, row_key: str, file_key: str) -> tuple[np.ndarray, np.ndarray]:
+    """(pair, 2): index of row and of file with the same key, each row and each file at most once.
+
+    Beside it (pair,): index of another file with that key and another size, -1 where there is none.
+    """
     with duckdb.connect() as con:
         con.register("wanted", rows.select(["place", "path"]).append_column("i", pa.array(range(rows.num_rows))))
-        con.register("there", files.select(["place", "path"]).append_column("j", pa.array(range(files.num_rows))))
+        there = files.select(["place", "path", "size_bytes"]).append_column("j", pa.array(range(files.num_rows)))
+        con.register("there", there)
         pairs = con.execute(f"""
             WITH w AS (SELECT coalesce(place, '') || ':' || {row_key} AS key, i FROM wanted),
-                 t AS (SELECT coalesce(place, '') || ':' || {file_key} AS key, j FROM there)
-            SELECT min(i) AS i, j FROM (SELECT i, min(j) AS j FROM w JOIN t USING (key) GROUP BY i)
+                 t AS (SELECT coalesce(place, '') || ':' || {file_key} AS key, j, size_bytes AS size FROM there),
+                 k AS (SELECT key, min(j) AS j, arg_min(size, j) AS size FROM t GROUP BY key),
+                 r AS (SELECT key, min(t.j) AS rival FROM t JOIN k USING (key) WHERE t.size <> k.size GROUP BY key)
+            SELECT min(i) AS i, j, coalesce(min(rival), -1) AS rival FROM w JOIN k USING (key) LEFT JOIN r USING (key)
             GROUP BY j ORDER BY i
         """).fetchnumpy()
-    return np.stack([pairs["i"], pairs["j"]], axis=1).astype(np.int64)
+    return np.stack([pairs["i"], pairs["j"]], axis=1).astype(np.int64), pairs["rival"].astype(np.int64)

@@ -93,6 +93,19 @@ def test_exact_before_other_extension_before_case_before_folder(tmp_path):
 
 
 @pytest.mark.parametrize("stem_unique", [True, False])
+def test_two_copies_of_the_audio_that_differ_are_refused_and_equal_ones_are_not(stem_unique, tmp_path):
+    corpus = dataclasses.replace(CORPUS, stem_unique=stem_unique)
+    root = put(
+        tmp_path, "a/full/1.wav", "a/trimmed/1.wav", "a/full/2.wav", "a/trimmed/2.wav", "a/3.wav", "a/other/3.wav"
+    )
+    assert match(root, "a/1.wav", "a/2.wav", "a/3.wav", corpus=corpus)[0] == ["a/full/1.wav", "a/full/2.wav", "a/3.wav"]
+    (root / "a/other/3.wav").write_bytes(b"shorter")  # of a row that has its file in its place
+    (root / "a/trimmed/2.wav").write_bytes(b"shorter")
+    with pytest.raises(DataError, match=r"1 utterances have several files that differ \(first: a/full/2.wav and a/tr"):
+        match(root, "a/1.wav", "a/2.wav", "a/3.wav", corpus=corpus)
+
+
+@pytest.mark.parametrize("stem_unique", [True, False])
 def test_accents_may_be_in_another_unicode_form(stem_unique, tmp_path):
     split, composed = (unicodedata.normalize(form, "a/Zoë_1.wav") for form in ("NFD", "NFC"))
     corpus = dataclasses.replace(CORPUS, stem_unique=stem_unique)
