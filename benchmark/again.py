@@ -37,7 +37,7 @@ def assignments(how: Settings, *, clip: int | None, balance: str) -> list[str]:
         theirs, ours = ({**asdict(one)[part]} for one in (plain, how))
         if part == "training" and theirs["balance"] == "protocol":
             theirs["balance"] = balance if ours["balance"] != "protocol" else "protocol"
-        return {key: ours[key] for key in keys if ours[key] != theirs[key]}
+        return {key: ours[key] for key in keys if _text(ours[key]) != _text(theirs[key])}  # a run's id tells 1 from 1.0
 
     wanted |= differing(INPUT_KEYS, "input")
     wanted |= differing([key for key in asdict(how.training) if key != "phases"], "training")

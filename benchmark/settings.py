@@ -1,7 +1,7 @@
 """One run's settings, resolved: training.toml, then the detector's TRAINING, then what the user set."""
 
 import json
-import math
+import sys
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -258,7 +258,12 @@ def _typed(name: str, values: Mapping[str, Any]) -> Training:
         _check(name, key, values[key])
     for number, phase in enumerate(values["phases"], start=1):
         _check_phase(f"phase {number} of {name}", phase, known)
-    return Training(**values)
+    return Training(**{**_as_floats(values), "phases": [_as_floats(phase) for phase in values["phases"]]})
+
+
+def _as_floats(values: Mapping[str, Any]) -> dict[str, Any]:
+    """lr=1 is lr=1.0: the same settings must not be two runs."""
+    return {key: float(v) if isinstance(_DEFAULTS.get(key), float) else v for key, v in values.items()}
 
 
 def _check(name: str, key: str, value: Any) -> None:
@@ -289,7 +294,7 @@ def _kind(key: str, default: Any) -> str:
 
 
 def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and 0 <= value < math.inf
+    return type(value) in (int, float) and 0 <= value <= sys.float_info.max
 
 
 def _check_schedule(name: str, value: Any) -> None:

@@ -13,6 +13,8 @@ CASES = [
     ("mean_pool", {}),
     ("mean_pool", {"lr": 0.5, "schedule": {"name": "step", "every": 2, "factor": 0.5}, "swa": True}),
     ("mean_pool", {"balance": "none", "optimizer": "sgd", "samples": 800, "short": "zero"}),
+    ("mean_pool", {"clip_norm": 1, "schedule": {"name": "cosine_per_epoch", "period": 2.0, "min_lr": 0}}),
+    ("sfatnet", {"schedule": {"name": "cosine_per_epoch", "period": 2, "min_lr": 0}}),  # its own, but for the 0.0
     ("lfcc_gmm", {"components": 4}),
     ("aasist", {"outputs": 1}),
     ("aasist", {"samples": 32_000, "test_crop": "first"}),

@@ -1,5 +1,7 @@
 """Settings: who overrides whom, and what a mistyped --set is told."""
 
+import json
+
 import pytest
 import torch
 
@@ -17,6 +19,12 @@ def test_the_user_overrides_the_detector_overrides_the_defaults():
     assert resolve(lr=0.5).training.lr == 0.5
 
 
+def test_a_whole_number_is_the_same_as_its_fraction():
+    """--set lr=1 and --set lr=1.0 were two trainings."""
+    one, other = (resolve(lr=n, phases=[{"clip_norm": n}]).as_json() for n in (1, 1.0))
+    assert json.dumps(one) == json.dumps(other)
+
+
 def test_the_protocol_fixes_the_clip_unless_the_user_does():
     assert resolve("aasist").input["samples"] == 64_600
     assert resolve("aasist", clip=48_000).input["samples"] == 48_000
@@ -28,6 +36,7 @@ def test_the_protocol_fixes_the_clip_unless_the_user_does():
     ({"lrr": 1}, "unknown setting of mean_pool 'lrr'; did you mean lr"),
     ({"lr": "fast"}, "lr = 'fast' is not a number from 0 on"),
     ({"epochs": -1}, "epochs = -1 is not a whole number from 1 on"),
+    ({"lr": 10**400}, "is not a number from 0 on"),
     ({"optimizer": "adan"}, "did you mean adam"),
     ({"phases": [{"name": "all", "epoch": 3}]}, "unknown key in phase 1 of mean_pool 'epoch'; did you mean epochs"),
     ({"phases": [{}, {"trainables": ["head."]}]}, "key in phase 2 of mean_pool 'trainables'; did you mean trainable"),
