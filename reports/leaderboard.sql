@@ -89,8 +89,8 @@ WITH runs AS (
 ), entries AS (
     SELECT entry, detector, config_id, subset, count(*) AS seeds, median(value) AS eer, avg(value) AS mean,
            stddev_samp(value) AS sd, min(value) AS low, max(value) AS high,
-           first(ci_low ORDER BY abs(value - middle), seed) AS ci_low,
-           first(ci_high ORDER BY abs(value - middle), seed) AS ci_high,
+           first(ci_low ORDER BY abs(value - middle), seed, run_id) AS ci_low,
+           first(ci_high ORDER BY abs(value - middle), seed, run_id) AS ci_high,
            max(n_bonafide) AS n_bonafide, max(n_spoof) AS n_spoof,
            bool_or(partial) AS partial, bool_or(simulated) AS simulated
     FROM   runs

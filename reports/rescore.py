@@ -147,12 +147,13 @@ def _external(
                 temporary.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
     collect(data)
     for other in finished.names(data):
-        if (
-            other.startswith(named)
-            and other != run_id
-            and recorded.run(data / "scores" / other).get("source") == facts["source"]
-        ):
-            remarks.append(f"stands on the leaderboard in the place of {other}; --name or --source tells them apart")
+        if other.startswith(named) and other != run_id:
+            if recorded.run(data / "scores" / other).get("source") == facts["source"]:
+                remarks.append(f"stands on the leaderboard in the place of {other}; --name tells detectors apart")
+            else:
+                remarks.append(
+                    f"counts beside {other} as one more run of the same detector; --name tells detectors apart"
+                )
     rows = _rows(measured)
     if {"asv_score", "sasv_score"} & set(scores.column_names):
         remarks.append("verification scores are not used with a protocol; without --protocol they give a-DCF and t-EER")

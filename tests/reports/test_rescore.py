@@ -345,6 +345,10 @@ def test_a_file_of_the_same_name_is_said_to_take_the_place_of_another(data):
         [remark for remark in done.remarks if "in the place of" in remark] for done in (first, again, second, third)
     ]
     assert [len(told) for told in place] == [0, 0, 1, 0] and first.run_id in place[2][0]
+    beside = [remark for remark in third.remarks if "as one more run of the same detector" in remark]
+    assert len(beside) == 1 and first.run_id in beside[0]
+    with duckdb.connect(str(data / "results.duckdb"), read_only=True) as con:
+        assert con.sql("SELECT runs FROM seeds WHERE subset = 'eval' AND metric = 'eer'").fetchall() == [(2,)]
 
 
 def test_scores_are_matched_to_the_published_list_whatever_audio_is_here(data):
