@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from shards.rate import RATE_HZ
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 _DIRECT_S = 0.0025  # after the direct sound the reverberant tail begins here, as the nearest wall would have it
 _REVERBERANT_DB = 0.0  # energy of the tail beside that of the direct sound
+_KEPT_BYTES = 128 << 20  # of recordings, in each process: half an hour
+_kept: dict[tuple[str, str], np.ndarray] = {}  # in the order of their last use
+_turn = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +129,11 @@ def _telephone_taps() -> np.ndarray:
     return firwin(257, (300, 3400), pass_zero=False, fs=RATE_HZ)
 
 
-@functools.lru_cache(maxsize=64)
 def _loaded(folder: str, name: str) -> np.ndarray:
-    return audio.mono16k(Path(folder, name))
+    """A recording at 16 kHz; the ones asked for last are kept, of a corpus of music a few."""
+    with _turn:
+        wave = _kept.pop((folder, name), None)
+        _kept[folder, name] = wave = audio.mono16k(Path(folder, name)) if wave is None else wave
+        while len(_kept) > 1 and sum(kept.nbytes for kept in _kept.values()) > _KEPT_BYTES:
+            _kept.pop(next(iter(_kept)))
+        return wave

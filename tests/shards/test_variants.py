@@ -172,6 +172,22 @@ def test_a_room_decays_by_sixty_db_in_the_time_it_is_named_by():
     assert np.mean(wet**2) == pytest.approx(np.mean(wave**2), rel=1e-3)
 
 
+def test_recordings_are_kept_by_their_bytes(tmp_path, monkeypatch):
+    """64 of them were, of any length: 2 GB of music in each process."""
+    for i in range(6):
+        soundfile.write(tmp_path / f"{i}.wav", 0.1 * np.ones(16_000), 16_000)
+    decoded = []
+    monkeypatch.setattr(noise.audio, "mono16k", lambda path: decoded.append(path.name) or np.ones(16_000, np.float32))
+    monkeypatch.setattr(noise, "_KEPT_BYTES", 3 * 64_000)
+    monkeypatch.setattr(noise, "_kept", {})
+    asked = ["0", "1", "2", "0", "3", "0", "1"]  # 3 puts 1 out, the one that was not asked for for longest
+    waves = [noise._loaded(str(tmp_path), f"{name}.wav") for name in asked]
+    assert decoded == [f"{name}.wav" for name in ("0", "1", "2", "3", "1")] and len(noise._kept) == 3
+    assert all(wave.size == 16_000 for wave in waves)
+    monkeypatch.setattr(noise, "_KEPT_BYTES", 10)
+    assert noise._loaded(str(tmp_path), "5.wav").size == 16_000 and len(noise._kept) == 1
+
+
 def test_own_recordings_are_drawn_from_and_hashed(tmp_path):
     for name, hz in (("a.wav", 300), ("deep/b.flac", 500)):
         (tmp_path / name).parent.mkdir(exist_ok=True)
