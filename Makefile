@@ -5,6 +5,8 @@ SHELL := /bin/bash
 BASE_PYTHON ?= python3
 DATA        ?= data
 VENV        ?= .venv
+# DATA="$SCRATCH" of a variable that has no value does not make /demo.
+override DATA := $(or $(DATA),data)
 export DATA PYTHONHASHSEED := 0
 
 # .venv/ready-<hash> names the lock that the environment was made from: a changed lock makes a new one.

@@ -12,7 +12,12 @@ from ingest.types import DataError
 
 
 def status(data: Path) -> list[dict[str, Any]]:
-    """One row per cell or training at work: run_id, state (done | running | failed | unreadable), detail."""
+    """One row per cell or training at work: run_id, state (done | running | failed | unreadable), detail.
+
+    Raises DataError where `data` is no folder.
+    """
+    if not data.is_dir():
+        raise DataError(f"{data} is not a folder; name the one that runs were made in with --data (DATA=)")
     rows = []
     for folder in sorted((data / "scores").glob("*/")):
         try:
@@ -43,7 +48,8 @@ def _detail(run: Mapping[str, Any]) -> str:
         return f"given weights, {run.get('device')}"
     if run.get("train_s") is None:  # probes of shortcuts, and runs that others recorded
         return "trained"
-    return f"trained {run['train_s']:.0f} s, best epoch {run.get('best_epoch')}, {run.get('device')}"
+    best = run.get("best_epoch")  # none of a detector that is fitted at once
+    return f"trained {run['train_s']:.0f} s, {'' if best is None else f'best epoch {best}, '}{run.get('device')}"
 
 
 def _held(path: Path) -> bool:

@@ -65,13 +65,15 @@ def _own_examples(text: str, prog: str) -> str:
 def add_data(parser: argparse.ArgumentParser) -> None:
     """Add --data DIR: the folder that holds everything made (catalog, shards, scores, reports)."""
     parser.add_argument(
-        "--data", type=_folder, default=os.environ.get("DATA", "data"), metavar="DIR",
+        "--data", type=_folder, default=os.environ.get("DATA") or "data", metavar="DIR",
         help="folder for everything that is made (default: $DATA, else data)",
     )  # fmt: skip
 
 
 def _folder(text: str) -> Path:
     """A folder; `make DATA=~/x` hands on the ~ that some shells leave as it is."""
+    if not text:
+        raise argparse.ArgumentTypeError("is empty: the variable that it came from has no value?")
     return Path(os.path.expanduser(text))
 
 

@@ -27,3 +27,10 @@ def test_partial_is_what_its_word_says(word, partial):
     words = ["make", "-n", "librisevoc", "ROOT=x", f"PARTIAL={word}"]
     said = subprocess.run(words, cwd=street.ROOT, capture_output=True, text=True).stdout
     assert ("--partial" in said) == partial and "ingest librisevoc" in said
+
+
+@pytest.mark.parametrize(("word", "folder"), [("", "data/demo"), ("x y", "x y/demo")])
+def test_data_without_a_value_is_the_default(word, folder):
+    words = ["make", "-n", "demo", f"DATA={word}"]
+    said = subprocess.run(words, cwd=street.ROOT, capture_output=True, text=True).stdout
+    assert f'--data "{folder}"' in said

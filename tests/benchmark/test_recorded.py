@@ -198,6 +198,13 @@ def test_a_failure_without_its_facts_is_told_and_one_of_another_kind_refused(tmp
     assert sum(text is not None for *_, text in said) > 40
 
 
+def test_the_state_of_a_folder_that_is_not_there_is_one_line(tmp_path):
+    """A mistyped DATA was "0 done"."""
+    assert benchmark(["status", "--data", str(tmp_path)]) == 0
+    with pytest.raises(DataError, match="nothing is not a folder"):
+        benchmark(["status", "--data", str(tmp_path / "nothing")])
+
+
 def test_settings_that_are_damaged_give_no_detector(whole, monkeypatch):
     """`detect --run` reads the input and the arguments of the detector; every other setting is for training."""
     data, run_id = whole

@@ -161,3 +161,14 @@ def test_the_folder_of_data_may_begin_with_the_home(monkeypatch):
     assert parser.parse_args([]).data == Path("/home/x/made")
     assert parser.parse_args(["--data", "~/y"]).data == Path("/home/x/y")
     assert parser.parse_args(["--data", "~no-such-user/y"]).data == Path("~no-such-user/y")
+
+
+def test_the_folder_of_data_is_not_empty(monkeypatch, capsys):
+    """`--data "$SCRATCH"` of a variable without a value would be the folder at hand."""
+    monkeypatch.setenv("DATA", "")
+    parser = cli.Parser()
+    cli.add_data(parser)
+    assert parser.parse_args([]).data == Path("data")
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--data", ""])
+    assert "--data: is empty" in capsys.readouterr().err
