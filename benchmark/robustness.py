@@ -105,8 +105,8 @@ def _through(con: Any, on: Trials, test: pa.Table, words: Sequence[str]) -> Tria
 
 def _cell(run_id: str, about: dict[str, Any], through: Trials, words: Sequence[str]) -> Cell:
     how = Settings.from_json(about["config"])
-    name = f"robustness-{run_id}-{grid.digest([run_id, through.fingerprint, *words])}"
     code = grid.code_version(how.detector, how.input["feature"])
+    name = f"robustness-{run_id}-{grid.digest([run_id, code, through.fingerprint, *words])}"
     return Cell(about["protocol"], how.detector, about["seed"], how, about["train_key"], name, True, code)
 
 

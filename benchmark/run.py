@@ -195,9 +195,9 @@ def _train_and_score(work: _Work, cells: Sequence[Cell], device: str, here: "Sha
 def _trained(work: _Work, cell: Cell, reader: Any, device: str, here: "Share") -> tuple[Any, dict]:
     """The detector with its final weights, from disk when the training is finished, else trained now."""
     import torch
-    from safetensors.torch import load_file
 
     from benchmark.loader import derive
+    from benchmark.trained import load_own
 
     folder, on = model_folder(work.out, cell), work.on[cell.protocol]
     torch.manual_seed(derive(cell.seed, "weights"))
@@ -211,7 +211,10 @@ def _trained(work: _Work, cell: Cell, reader: Any, device: str, here: "Share") -
     if not cell.trained:
         return detector, {"train_s": 0.0, "train_draws": 0, "best_epoch": None, "epochs": 0, "curve": []}
     if finished:
-        detector.load_state_dict(load_file(folder / "model.safetensors"))
+        try:
+            load_own(detector, folder / "model.safetensors")
+        except DataError as error:
+            raise DataError(f"{error}; delete {folder} and run the cell again") from None
         return detector.to(device), recorded.training(folder)
     result = _train(work, cell, detector, reader, device)
     if here.first:

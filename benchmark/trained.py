@@ -105,7 +105,7 @@ def from_run(data: Path, run: str | Path, *, weights: Path | None = None) -> Tra
     network, config = _built(folder / finished.RUN, about, training)
     path = _run_weights(made, about, weights)
     if about["trained"]:
-        _load_own(network, path)
+        load_own(network, path)
     else:
         network.load_weights(path)
     calibration, remarks = on_dev(folder / "scores.parquet", source=folder.name)
@@ -151,7 +151,7 @@ def _exported(folder: Path, stored: Mapping[str, Any]) -> Trained:
     if sha256(path) != stored["files"][WEIGHTS]:
         raise DataError(f"{path} is not the file that was exported (its sha256 differs); export the run again")
     network = detectors.build(stored["detector"], **{**detectors.get(stored["detector"]).OFFLINE, **stored["config"]})
-    _load_own(network, path)
+    load_own(network, path)
     calibration, domain = calibrations.from_json(stored["calibration"]), domains.from_json(stored["domain"])
     spec, remarks = stored["input"], tuple(stored["remarks"])
     settings.check_input(stored["detector"], spec)
@@ -306,7 +306,8 @@ def _run_weights(data: Path, about: Mapping[str, Any], given: Path | None) -> Pa
     return Path(given)
 
 
-def _load_own(network: Any, path: Path) -> None:
+def load_own(network: Any, path: Path) -> None:
+    """Give a network the weights that were kept of it. DataError if the file is damaged, or of another one."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 

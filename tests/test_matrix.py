@@ -289,3 +289,9 @@ def test_a_finished_run_is_tested_through_variants(made, tmp_path):
     before = (work / "results.duckdb").stat().st_mtime_ns
     street.call("benchmark", "robustness", run_id, data=work)
     assert (work / "results.duckdb").stat().st_mtime_ns == before
+    (key,) = {r["train_key"] for r in street.records(work) if r["run_id"] == run_id}
+    os.truncate(work / "models" / key / "model.safetensors", 100)
+    done = street.call("benchmark", "robustness", run_id, "--variant", "alaw", data=work, check=False)
+    said = done.stderr.strip().splitlines()[-1]
+    assert done.returncode == 2 and said.endswith(f"delete {work / 'models' / key} and run the cell again")
+    assert "Traceback" not in done.stderr

@@ -103,6 +103,13 @@ def test_robustness_is_due_again_where_a_copy_was_made_anew_otherwise(on):
     assert run_id(0, *plain) == run_id(1, *plain)
 
 
+def test_robustness_is_due_again_where_the_code_is_another(on, monkeypatch):
+    about = {"config": cell(on).settings.as_json(), "protocol": "p", "seed": 0, "train_key": "k"}
+    first = robustness._cell("run", about, on, ["alaw"]).run_id
+    monkeypatch.setattr(cells, "code_version", lambda *_: "another")
+    assert robustness._cell("run", about, on, ["alaw"]).run_id != first
+
+
 def test_the_plan_of_a_detectors_copies_decides_its_scores():
     """Another plan, or another speed: fd_add's run was taken for done."""
     copies = {cells.ROOT / path for path in (*cells.COPYING_SOURCES, "shards/plans/fd_add.toml")}
