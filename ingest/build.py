@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from ingest import audio, catalog, checks, corpora, measure, scan, sweep
 from ingest import rows as row_module
-from ingest.files import lock, ready
+from ingest.files import lock, ready, utf8
 from ingest.types import Corpus, DataError
 
 FINDING = pa.schema([("corpus", pa.string()), ("kind", pa.string()), ("path", pa.string()), ("detail", pa.string())])
@@ -108,7 +108,7 @@ def _places(corpus: Corpus, places: Mapping[str, Path]) -> dict[str, Path]:
     for place, folder in places.items():
         if place not in corpus.places:
             raise DataError(f"{corpus.name} has no place {place!r}; known: {', '.join(corpus.places) or 'none'}")
-        found[place] = Path(os.path.abspath(os.path.expanduser(folder)))
+        found[place] = utf8(Path(os.path.abspath(os.path.expanduser(folder))))
         if not found[place].is_dir():
             raise DataError(f"{corpus.name}: {found[place]} ({place.upper()}=) is not a folder")
     return found

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ingest import early
-from ingest.files import refusal
+from ingest.files import refusal, utf8
 from ingest.types import DataError
 
 THREADS = 1024  # the most that a machine is asked for
@@ -74,7 +74,7 @@ def _folder(text: str) -> Path:
     """A folder; `make DATA=~/x` hands on the ~ that some shells leave as it is."""
     if not text:
         raise argparse.ArgumentTypeError("is empty: the variable that it came from has no value?")
-    return Path(os.path.expanduser(text))
+    return utf8(Path(os.path.expanduser(text)))
 
 
 def whole(most: int) -> Callable[[str], int]:

@@ -253,6 +253,16 @@ def refuse_damaged(path: Path) -> None:
                 raise DataError(f"{path} is damaged ({error}); copy or download it again") from None
 
 
+def utf8(path: Path) -> Path:
+    """The path as it is; raises DataError for one that is not UTF-8, which neither Arrow nor DuckDB can hold."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        shown = os.fsencode(path).decode(errors="backslashreplace")
+        raise DataError(f"{shown}: the path is not in UTF-8; rename it, or pass a symbolic link to it") from None
+    return path
+
+
 def inside(root: Path, relative: str) -> Path:
     """The path of `relative` below `root`; raises DataError if it would leave the root (no symlink check)."""
     path = os.path.normpath(os.path.join(root, relative))

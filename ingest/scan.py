@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ingest.files import utf8
 from ingest.types import Corpus, DataError
 
 DEPTH, ABOVE = 3, 2  # levels below and above the given folder in which the root is looked for
@@ -39,7 +40,7 @@ def find_root(corpus: Corpus, given: Path) -> Path:
 
     Raises DataError if there is none, saying what was looked for, or if two folders do.
     """
-    given = Path(os.path.abspath(os.path.expanduser(given)))  # Path.expanduser raises where there is no such user
+    given = utf8(Path(os.path.abspath(os.path.expanduser(given))))  # Path.expanduser raises where there is no such user
     if not given.is_dir():
         what = "is a file" if given.exists() else "does not exist"
         raise DataError(f"{corpus.name}: {given} {what}; pass the corpus's folder as --root (ROOT=)")
@@ -60,7 +61,7 @@ def find_root(corpus: Corpus, given: Path) -> Path:
             )
             + "pass the folder that does as --root (ROOT=)"
         )
-    return found[0]
+    return utf8(found[0])
 
 
 def is_root(corpus: Corpus, folder: Path) -> bool:

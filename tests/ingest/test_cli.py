@@ -12,6 +12,7 @@ import street
 
 from ingest import cli
 from ingest.cli import whole
+from ingest.types import DataError
 
 WAITING = """
 import signal, sys, time
@@ -172,3 +173,10 @@ def test_the_folder_of_data_is_not_empty(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         parser.parse_args(["--data", ""])
     assert "--data: is empty" in capsys.readouterr().err
+
+
+def test_the_folder_of_data_is_in_utf8():
+    parser = cli.Parser()
+    cli.add_data(parser)
+    with pytest.raises(DataError, match=r"d\\xe9: the path is not in UTF-8"):
+        parser.parse_args(["--data", os.fsdecode(b"d\xe9")])

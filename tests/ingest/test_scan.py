@@ -1,6 +1,7 @@
 """The root is found at any sensible level; each row finds its file, and what is not a row's is known."""
 
 import dataclasses
+import os
 import unicodedata
 from pathlib import Path
 
@@ -62,6 +63,15 @@ def test_audio_without_its_labels_says_which_download_has_them(name, labels, tmp
 def test_the_early_package_of_asvspoof5_is_a_root_and_told_apart(tmp_path):
     root = put(tmp_path / "1/2/3", "ASVspoof5.dev.metainfor.txt")
     assert scan.find_root(corpora.get("asvspoof5").corpus, root) == root
+
+
+def test_a_root_whose_path_is_not_utf8_is_refused_and_a_link_to_it_is_not(tmp_path):
+    root = put(Path(os.fsdecode(os.fsencode(tmp_path / "x") + b"\xe9")), "list.txt", "a/1.wav")
+    for given in (root, tmp_path):
+        with pytest.raises(DataError, match=r"x\\xe9: the path is not in UTF-8; rename it"):
+            scan.find_root(CORPUS, given)
+    (tmp_path / "link").symlink_to(root)
+    assert scan.find_root(CORPUS, tmp_path / "link") == tmp_path / "link"
 
 
 def match(root: Path, *paths: str, corpus: Corpus = CORPUS):
