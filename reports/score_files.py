@@ -102,7 +102,7 @@ def verification(path: Path) -> dict[str, np.ndarray]:
     """Speaker verification scores: key (target, nontarget, spoof), attack, codec, subset, score; each (trial,).
 
     `source label score`, or columns found by the names of a header; "" where it has no codec or subset. Raises
-    DataError for a layout without labels and for a score that is not a finite number.
+    DataError for a layout without labels, another label word, and a score that is not a finite number.
     """
     words, header = _table(path)
     names = {name.lower(): name for name in words.column_names}
@@ -118,6 +118,8 @@ def verification(path: Path) -> dict[str, np.ndarray]:
     for name, column in (("key", "label"), ("attack", "attack"), ("codec", "codec"), ("subset", "subset")):
         there = column in columns
         found[name] = np.array(words[columns[column]].to_pylist() if there else [""] * words.num_rows)
+    if unknown := sorted(set(found["key"]) - set(VERIFIED)):
+        raise DataError(f"{path}: unknown label word {str(unknown[0])!r}; known: {', '.join(VERIFIED)}")
     return found
 
 

@@ -199,6 +199,7 @@ def test_a_file_of_one_codec_meets_the_verifier_on_that_codec(tmp_path):
     ("bonafide target 1\nbonafide nontarget 0\n", "no ASV spoof scores in all"),
     ("bonafide target 1\nbonafide nontarget x\n", "not finite numbers"),
     ("spk trial score\na b 1\n", "no column for attack"),
+    ("bonafide target 1\nbonafide nontarget 0\nA07 spoof 0.5\nA08 fake 2\n", "unknown label word 'fake'; known: target,"),
 ])  # fmt: skip
 def test_faults_of_an_asv_file_are_named(tmp_path, content, message):
     (tmp_path / "scores.txt").write_text("u1 1 bonafide\nu2 0 spoof\nu3 2 spoof\n")
