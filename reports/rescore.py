@@ -95,16 +95,22 @@ def _asv_of(path: Path, table: pa.Table) -> dict[str, dict[str, dict[str, float]
     for subset in table["subset"].unique().to_pylist():
         of = {name: values[np.isin(asv["subset"], [subset, ""])] for name, values in asv.items()}
         spoof = of["key"] == "spoof"
+        scored = table.filter(pc.equal(table["subset"], subset))
         attacks, codecs = sorted(set(of["attack"][spoof])), sorted(set(of["codec"]) - {""})
-        if codecs and "codec" in table.column_names:  # of the codecs that the file scores, where it says which
-            scored = table.filter(pc.equal(table["subset"], subset))["codec"].unique().to_pylist()
-            codecs = [codec for codec in codecs if codec in scored] or codecs
+        codecs = _scored(scored, "codec", codecs)
+        attacks = _scored(scored.filter(pc.equal(scored["label"], "spoof")), "attack", attacks)
         rates = cell_rates(*(of[name] for name in ("key", "attack", "codec", "score")), attacks, codecs)
         if "" not in rates:
             lacking = next(word for word in sasv.CLASSES if not (of["key"] == word).any())
             raise DataError(f"{path}: no ASV {lacking} scores in {subset}; labels are target, nontarget and spoof")
         found[subset] = rates
     return found
+
+
+def _scored(scores: pa.Table, column: str, words: list[str]) -> list[str]:
+    """Those of the words that the scores are of; all of them where one of these does not say which."""
+    there = set(scores[column].unique().to_pylist()) if column in scores.column_names else {None}
+    return words if None in there else [word for word in words if word in there] or words
 
 
 def _external(

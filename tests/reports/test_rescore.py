@@ -182,17 +182,22 @@ def test_2021_la_files_give_the_official_table_of_every_subset(tmp_path):
     assert ("eval", "trim", "notrim", "eer") not in found  # one level is the whole
 
 
-def test_a_file_of_one_codec_meets_the_verifier_on_that_codec(tmp_path):
+@pytest.mark.parametrize("column, word", [("codec", "opus"), ("attack", "A10")])
+def test_a_file_of_one_codec_or_attack_meets_the_verifier_on_that(tmp_path, column, word):
     folder = shared("golden", "metrics", "keyed")
     lines = gzip.decompress((folder / "la21_cm.tsv.gz").read_bytes()).decode().splitlines()
-    names = lines[0].split("\t")
-    opus = [line for line in lines[1:] if dict(zip(names, line.split("\t")))["codec"] == "opus"]
-    (tmp_path / "opus.tsv").write_text("\n".join([lines[0], *opus]))
-    done = rescore(tmp_path / "opus.tsv", data=tmp_path, asv=folder / "la21_asv.tsv.gz", replicates=2)
+    rows = [dict(zip(lines[0].split("\t"), line.split("\t"))) for line in lines[1:]]
+    kept = [
+        line for line, row in zip(lines[1:], rows)
+        if row[column] == word or (column == "attack" and row["label"] == "bonafide")
+    ]  # fmt: skip
+    (tmp_path / "some.tsv").write_text("\n".join([lines[0], *kept]))
+    done = rescore(tmp_path / "some.tsv", data=tmp_path, asv=folder / "la21_asv.tsv.gz", replicates=2)
     found = {(r["subset"], r["factor"], r["metric"]): r["value"] for r in done.table.to_pylist()}
     wanted = json.loads((folder / "official.json").read_text())["2021_LA_eval"]
-    pooled = wanted["min_tdcf"][wanted["rows"].index("Pooled")][wanted["cols"].index("opus")]
-    assert found["eval", None, "min_tdcf_2021"] == pytest.approx(pooled, abs=1e-9)
+    place = {"codec": ("Pooled", "opus"), "attack": ("A10", "Pooled")}[column]
+    value = wanted["min_tdcf"][wanted["rows"].index(place[0])][wanted["cols"].index(place[1])]
+    assert found["eval", None, "min_tdcf_2021"] == pytest.approx(value, abs=1e-9)
 
 
 @pytest.mark.parametrize("content, message", [
