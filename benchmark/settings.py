@@ -335,10 +335,12 @@ def _check_phase(what: str, phase: Any, known: Iterable[str]) -> None:
             raise DataError(f"{what}: mix of {column} = {shares!r} is not a table of shares")
     for key, value in phase.get("settings", {}).items():
         if isinstance(value, Mapping) and not _is_course(value):
-            raise DataError(f"{what}: {key} = {value!r} is not a table of two numbers, from and to, or from and before")
+            raise DataError(
+                f"{what}: {key} = {value!r} is not a table of two numbers, from and one of to, before, before_step"
+            )
 
 
 def _is_course(value: Mapping[str, Any]) -> bool:
-    return set(value) in ({"from", "to"}, {"from", "before"}) and all(
+    return set(value) in ({"from", "to"}, {"from", "before"}, {"from", "before_step"}) and all(
         type(end) in (int, float) for end in value.values()
     )

@@ -101,14 +101,20 @@ class _Loop:
             self.hardware.load_state(restored["scaler"])
         stop = self.at.stale >= how.patience > 0 or how.epochs <= self.at.epoch
         while not stop:
-            for key, value in _settings(phase, self.at.epoch, how.epochs).items():
-                setattr(self.detector, key, value)
-            self._epoch(step, optimizer, how)
+            self._arrange(phase, how.epochs, 0.0)
+            self._epoch(step, optimizer, how, phase)
             stop = self._select(how) or self.at.epoch >= how.epochs
             if not stop:
                 self._save(optimizer)
 
-    def _epoch(self, loss_of: Callable, optimizer: torch.optim.Optimizer, how: Training) -> None:
+    def _arrange(self, phase: Mapping[str, Any], epochs: int, done: float) -> None:
+        """Set the detector's attributes as the phase wants them where `done` of this epoch is over."""
+        for key, value in _settings(phase, self.at.epoch, epochs, done).items():
+            setattr(self.detector, key, value)
+
+    def _epoch(
+        self, loss_of: Callable, optimizer: torch.optim.Optimizer, how: Training, phase: Mapping[str, Any]
+    ) -> None:
         at, device = self.at, self.train_loader.device
         batches = len(self.train_loader.plan(at.number))
         self.detector.train()
@@ -118,6 +124,7 @@ class _Loop:
                 names = ("step", at.step) if self.share.first else ("step", at.step, self.share.rank)
                 torch.manual_seed(derive(self.seed, *names))  # dropout: the same after a resume
                 step, total = at.epoch * batches + at.batch, how.epochs * batches
+                self._arrange(phase, how.epochs, at.batch / batches)
                 _set_lr(optimizer, learning_rate(how.schedule, how.lr, step=step, total=total, epoch=at.epoch))
                 with self.hardware.autocast():
                     loss = loss_of(batch.to(device))
@@ -248,13 +255,16 @@ def _of_class(scores: np.ndarray, is_class: np.ndarray, in_group: np.ndarray) ->
     return scores[chosen if chosen.any() else is_class]
 
 
-def _settings(phase: Mapping[str, Any], epoch: int, epochs: int) -> dict[str, Any]:
+def _settings(phase: Mapping[str, Any], epoch: int, epochs: int, done: float = 0.0) -> dict[str, Any]:
     """A phase's attribute values. {from, to} moves linearly over its epochs and reaches both ends; {from, before} gives
-    epoch e of n the share e / n of the way, so that the end is not reached."""
+    epoch e of n the share e / n of the way, so that the end is not reached; {from, before_step} moves with each batch,
+    where `done` is the share of the epoch's batches before it."""
 
     def at(value: Any) -> Any:
         if not isinstance(value, Mapping):
             return value
+        if "before_step" in value:
+            return value["from"] + (epoch + done) / epochs * (value["before_step"] - value["from"])
         end, steps = (value["before"], epochs) if "before" in value else (value["to"], max(1, epochs - 1))
         return value["from"] + epoch / steps * (end - value["from"])
 

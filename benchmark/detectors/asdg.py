@@ -74,7 +74,7 @@ class Asdg(Detector):
 
     domains: the words of `domain_column` (language or corpus) that are domains, in order; a row with another word
     belongs to the first, as in the re-implementation, which knows en, de and es. weight: of the adversarial and the
-    triplet loss. `progress`, the share of the epochs that are done, sets the strength of the reversal. With the
+    triplet loss. `progress`, the share of the steps that are done, sets the strength of the reversal. With the
     published sign, 1 - 2 / (1 + exp(-10 p)), the domain loss would not be reversed at all; the usual one is used here.
     """
 
@@ -82,7 +82,7 @@ class Asdg(Detector):
     PAPER = "Xie et al., IEEE TIFS 2024; Zhang et al., Robust AI-Synthesized Speech Detection, section V"
     YEAR = 2024
     CITATION = "xie2024asdg"
-    TRAINING = {**COMPARISON, "phases": [{"name": "all", "settings": {"progress": {"from": 0.0, "before": 1.0}}}]}
+    TRAINING = {**COMPARISON, "phases": [{"name": "all", "settings": {"progress": {"from": 0.0, "before_step": 1.0}}}]}
     EER = {"inner average": 1.21, "LibriSeVoc cross-method average": 13.12}
     MARGIN = 0.1
     CHANNELS_LAST = True

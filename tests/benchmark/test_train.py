@@ -1,5 +1,6 @@
 """The training loop: killed at any batch it ends with the same weights; schedules by hand; phases; bad losses."""
 
+import contextlib
 import math
 
 import numpy as np
@@ -101,6 +102,32 @@ def test_phases_train_only_what_they_name(tmp_path):
     after, _ = fit(tmp_path, phases=[{"name": "head", "trainable": ["head"]}])
     assert torch.equal(before["body.0.weight"], after["body.0.weight"])
     assert not torch.equal(before["head.weight"], after["head.weight"])
+
+
+@pytest.mark.parametrize("die_at", [None, 13, 25])
+def test_a_course_by_steps_moves_with_every_batch(tmp_path, die_at):
+    """asdg's reversal is p = step / total in its code; it stood still over an epoch."""
+
+    class Moved(Small):
+        progress, dies, seen = 0.0, None, ()
+
+        def loss(self, batch):
+            if len(self.seen) == self.dies:
+                raise Killed
+            self.seen = (*self.seen, self.progress)
+            return super().loss(batch)
+
+    def moved(dies):
+        torch.manual_seed(0)
+        detector = Moved()
+        detector.dies = dies
+        how = settings_of(phases=[{"settings": {"progress": {"from": 0.0, "before_step": 2.0}}}], epochs=3)
+        with pytest.raises(Killed) if dies else contextlib.nullcontext():
+            train(detector, *loaders(), how, seed=1, checkpoint=tmp_path / "state.pt", name="test", save_every_s=0.0)
+        return detector.seen
+
+    seen = (*(moved(die_at) if die_at else ()), *moved(None))
+    assert list(seen) == pytest.approx([2.0 * step / len(seen) for step in range(len(seen))]) and len(seen) > 25
 
 
 def test_accumulated_batches_are_one_larger_batch(tmp_path):
