@@ -214,14 +214,15 @@ def warnings_of(bonafide: ArrayLike | Ranked, spoof: ArrayLike | None = None) ->
 
     collapsed: fewer than 3 distinct values. inverted: EER above one half. ties, few trials: the two EER
     conventions differ by more than 0.1 points, because scores are equal or because one trial weighs that much.
-    saturated: more than 1 % of the trials at the highest score. probabilities: all scores in [0, 1], so actDCF
-    and Cllr say nothing.
+    saturated: more than 1 % of the trials at the highest score. probabilities: all scores in [0, 1], or in
+    [-1, 0] where those of spoof were turned round, so actDCF and Cllr say nothing.
     """
     scores = rank(bonafide, spoof)
     official, safe = eer(scores)[0], eer_tie_safe(scores)[0]
     why = "ties" if scores.at(scores.equal_error()[1]) > 1 else "few trials"
     tied = scores.at(scores.highest)
     top = tied / (scores.n_bonafide + scores.n_spoof) if tied > 1 else 0.0
+    least = 0 if scores.lowest >= 0 else -1
     found: Iterable[tuple[bool, str]] = (
         (scores.few_values, "collapsed: fewer than 3 distinct scores"),
         (safe > 0.5, f"inverted: EER {100 * safe:.2f} % is above one half, scores look inverted"),
@@ -230,6 +231,9 @@ def warnings_of(bonafide: ArrayLike | Ranked, spoof: ArrayLike | None = None) ->
             f"{why}: EER {100 * official:.2f} % official, {100 * safe:.2f} % tie-safe",
         ),
         (top > TOP_SHARE, f"saturated: {100 * top:.1f} % of trials at the highest score"),
-        (scores.lowest >= 0 and scores.highest <= 1, "probabilities: all scores in [0, 1], not log-odds"),
+        (
+            least <= scores.lowest and scores.highest <= least + 1,
+            f"probabilities: all scores in [{least}, {least + 1}], not log-odds",
+        ),
     )
     return [text for holds, text in found if holds]

@@ -76,10 +76,13 @@ def split(scores: pa.Table) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 
 def ratios(bonafide: np.ndarray, spoof: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The scores as natural-log likelihood ratios; of probabilities of bona fide, the log-odds."""
-    if min(bonafide.min(), spoof.min()) < 0 or max(bonafide.max(), spoof.max()) > 1:
+    """The scores as natural-log likelihood ratios; of probabilities of bona fide, or of spoof with the sign turned, the
+    log-odds."""
+    lowest, highest = min(bonafide.min(), spoof.min()), max(bonafide.max(), spoof.max())
+    turned = lowest < 0
+    if lowest < -1 or highest > 1 - turned:
         return bonafide, spoof
-    clipped = (np.clip(p, CERTAIN, 1 - CERTAIN) for p in (bonafide, spoof))
+    clipped = (np.clip(score + turned, CERTAIN, 1 - CERTAIN) for score in (bonafide, spoof))
     return tuple(np.log(p) - np.log1p(-p) for p in clipped)
 
 

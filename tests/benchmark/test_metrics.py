@@ -161,6 +161,8 @@ def test_what_cannot_be_measured_is_refused(metric, bonafide, spoof, message):
     ([-1, -2], [1, 2], ["inverted"]),
     ([3, 2, 1, 0.5], [0.75, -3], ["few trials"]),
     ([0.3, 0.9, 0.9], [0.1, 0.2, 0.25], ["saturated", "probabilities"]),
+    ([-0.1, 0, 0], [-0.9, -0.8, -1], ["saturated", "probabilities"]),  # of spoof, times -1
+    ([0.5, 0.2, 0.1], [-0.9, -0.8, -1], []),
 ])  # fmt: skip
 def test_suspicious_scores_are_named(bonafide, spoof, words):
     assert [text.split(":")[0] for text in metrics.warnings_of(bonafide, spoof)] == words

@@ -290,7 +290,11 @@ def test_what_is_not_drawn_is_said(tmp_path, capsys):
 def test_probabilities_become_log_odds_for_reliability_only():
     both = rescore_figures.ratios(np.array([0.5, 1.0]), np.array([0.0, 0.25]))
     assert both[0][0] == 0 and both[0][1] > 20 and both[1][1] == pytest.approx(-np.log(3))
+    turned = rescore_figures.ratios(np.array([-0.5, 0.0]), np.array([-1.0, -0.75]))  # of spoof, times -1
+    assert [part.tolist() for part in turned] == [part.tolist() for part in both]
     logits = (np.array([2.0]), np.array([-1.0]))
+    assert rescore_figures.ratios(*logits) == logits
+    logits = (np.array([0.5]), np.array([-0.5]))
     assert rescore_figures.ratios(*logits) == logits
 
 
