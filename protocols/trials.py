@@ -297,7 +297,10 @@ def _without_audio(role: Role, rows: pa.Table) -> list[Shortfall]:
 
 
 def _strange_entries(cursor: duckdb.DuckDBPyConnection, protocol: Protocol) -> dict[str, str]:
-    """List -> how many of its entries name nothing in the protocol's corpora, for lists that select or shut out."""
+    """List -> how many of its entries name nothing in the protocol's corpora, for lists that select or shut out.
+
+    Conditions may name no corpus (`language = 'en'`): then any of the catalog will do.
+    """
     used = {listed for role in protocol.roles for part in role.parts for listed in (*part.within, *part.outside)}
     found = {}
     for kind in sorted({kind for _, kind in used}):
@@ -306,7 +309,7 @@ def _strange_entries(cursor: duckdb.DuckDBPyConnection, protocol: Protocol) -> d
         strange = cursor.execute(
             "SELECT list, count(*) FILTER (known.key IS NULL), count(*), min(entry.key) FILTER (known.key IS NULL) "
             f"FROM ({entries}) AS entry LEFT JOIN (SELECT DISTINCT {_LISTED[kind]} AS key FROM utterance "
-            "WHERE list_contains(?, corpus)) AS known USING (key) GROUP BY list",
+            "WHERE len($1) = 0 OR list_contains($1, corpus)) AS known USING (key) GROUP BY list",
             [sorted(protocol.needs)],
         ).fetchall()
         for name, lost, all_, first in strange:

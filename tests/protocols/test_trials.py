@@ -257,6 +257,13 @@ def test_entries_of_a_list_that_name_nothing_are_counted(key, trials, con, tmp_p
     assert short.why == "2 of 4 entries of held.csv name no utterance of this catalog (first: LA_E_9999998)"
 
 
+def test_entries_of_a_list_are_known_where_no_condition_names_a_corpus(con, tmp_path):
+    roles = ROLES.replace("corpus = 'asvspoof2019_la'", "starts_with(utt_id, 'asvspoof2019_la/')")
+    protocol = write(tmp_path, roles + 'in = ["held"]\n[lists]\nheld = { file = "held", column = 1, id = "stem" }\n')
+    (tmp_path / "held").write_text("LA_E_1000000\nLA_E_1000020\n")
+    assert not protocol.needs and not protocols.shortfalls(protocols.trials(con, protocol, lists=tmp_path))
+
+
 @pytest.mark.parametrize(
     ("entry", "stem"),
     [
