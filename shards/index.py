@@ -86,16 +86,21 @@ def finished(tar: Place, fingerprint: str, entered: str | None) -> bool:
 
 
 def is_of(tar: Place, sha256: str) -> bool:
-    """Whether its index, and of an object the tag, leave a tar to be the one of that sha256 in the catalog.
+    """Whether its index, and the size of an object with another tag, leave a tar to be the one of that sha256 in the
+    catalog.
 
     The catalog comes last: a command that writes tars anew and is still busy, or was killed, leaves the rows of before.
-    A tar without an index passes. Raises FileNotFoundError if an object is absent.
+    A tar without an index passes, and one that was copied between stores, which gives it another tag. Raises
+    FileNotFoundError if an object is absent.
     """
     about = read_about(tar)
     if about is None:
         return True
-    tag = storage.stamp(tar)[1] if isinstance(tar, Remote) and about.get("tag") else None
-    return about.get("sha256") == sha256 and tag in (None, about.get("tag"))
+    if isinstance(tar, Remote):
+        size_bytes, tag = storage.stamp(tar)
+        if tag != about.get("tag") and size_bytes != about.get("size_bytes"):
+            return False
+    return about.get("sha256") == sha256
 
 
 def settle(tars: Sequence[Place]) -> None:
