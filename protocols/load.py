@@ -35,6 +35,8 @@ _TOP = {
 _PART = {"where", "bonafide", "spoof", "variant", "limit", "in", "not_in", "min_duration_s"}
 _ROLE = _PART | {"part", "shares", "equal", "reference", "count", "about", "mean_over"}
 _LABELS = ("bonafide", "spoof")
+TRIAL_COLUMNS = ("label", "corpus", "attack", "speaker", "language", "domain", "partition")
+DESCRIBED = ("codec", "vocoder", "codec_class", "transmission", "source_corpus", "gender", "trim")  # dev trials too
 _UNFILLED = re.compile(r"(?<!\\[pP])\{[A-Za-z_]\w*\}")  # \p{Greek} is a class of letters
 
 
@@ -190,7 +192,8 @@ def _protocol(name: str, path: Path, table: dict) -> Protocol:
         averages=_groups(table.get("averages", {}), subsets, f"{place} [averages]", nested=True),
         pooled=_groups(table.get("pooled", {}), subsets, f"{place} [pooled]"),
         balance=_one_of(table.get("balance", "none"), BALANCES, "balance", place),
-        clip=clip, dev_mean_over=_column(table.get("dev", {}).get("mean_over"), f"{place} [dev]"),
+        clip=clip,
+        dev_mean_over=_of_trials(table.get("dev", {}).get("mean_over"), f"{place} [dev] mean_over", DESCRIBED),
         lists=lists, declares=tuple(_declared(text, subsets, place) for text in table.get("declares", [])),
     )  # fmt: skip
 
@@ -226,7 +229,7 @@ def _role(role: str, subset: str | None, table: dict, place: str, lists: Mapping
         _known(given, _PART, f"{where} part")
         conditions = [text for table in (shared, given) for text in _strings(table.get("where", []), where)]
         parts.append(_part(shared | given | {"where": conditions}, where, lists))
-    equal = tuple(_column(word, where) for word in _strings(table.get("equal", []), where))
+    equal = tuple(_of_trials(word, f"{where} equal") for word in _strings(table.get("equal", []), where))
     shares, reference = _shares(table.get("shares"), where), _reference(table.get("reference"), where, lists)
     return Role(role, subset, tuple(parts), shares, equal, reference, _count(table, where))
 
@@ -274,7 +277,7 @@ def _shares(table: dict | None, place: str) -> tuple[str, dict[str, float]] | No
     for value, share in shares.items():
         if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < float("inf"):
             raise DataError(f"{place} shares: {value} is a positive number, not {share!r}")
-    return _column(column, place), {value: float(share) for value, share in shares.items()}
+    return _of_trials(column, f"{place} shares"), {value: float(share) for value, share in shares.items()}
 
 
 def _limit(table: dict | None, place: str) -> Limit | None:
@@ -384,6 +387,16 @@ def _declared(text: str, subsets: Sequence[str], place: str) -> Declared:
 def _one_of(word: str, known: Sequence[str] | Mapping, what: str, place: str) -> str:
     if word not in known:
         raise DataError(f"{place}: {nearest(str(word), known, what=what)}")
+    return word
+
+
+def _of_trials(word: str | None, place: str, more: Sequence[str] = ()) -> str | None:
+    """A column of the catalog that trials still have when they are weighed or averaged over."""
+    known = (*TRIAL_COLUMNS, *more)
+    if _column(word, place) not in (None, *known):
+        raise DataError(
+            f"{place}: {word} is a column of the catalog and none of the trials, which have {', '.join(known)}"
+        )
     return word
 
 
