@@ -126,7 +126,7 @@ def compute_corpus(
         writer.each(tasks, what=f"features {feature} {corpus}", jobs=jobs, total=total, gpus=gpus)
         index.settle([folder / name for name, _ in wanting] + [folder / n for n in names if n not in entered])
         about = [index.read_about(folder / name) for name in names]
-        _enter(data, corpus, variant, recipe, about)
+        _enter(data, corpus, variant, recipe, about, place)
     return {
         "shards": len(about), "written": len(wanting), "members": sum(a["members"] for a in about),
         "size_bytes": sum(a["size_bytes"] for a in about),
@@ -216,7 +216,9 @@ def npy(array: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def _enter(data: Path, corpus: str, variant: str, recipe: Recipe, about: list[dict[str, Any]]) -> None:
+def _enter(
+    data: Path, corpus: str, variant: str, recipe: Recipe, about: list[dict[str, Any]], place: Place
+) -> None:  # fmt: skip
     """Replace the catalog's rows of one feature, corpus and variant, in one transaction; nothing if they agree."""
     path, feature = data / "catalog.duckdb", recipe.folder
     which = "feature = ? AND corpus = ? AND variant = ?"
@@ -224,6 +226,7 @@ def _enter(data: Path, corpus: str, variant: str, recipe: Recipe, about: list[di
         if _entered(con, feature, corpus, variant) == {a["shard"]: (a["sha256"], a["fingerprint"]) for a in about}:
             return
     with catalog.connect(path, read_only=False) as con:
+        root.check_still(con, data, place)
         con.execute(SCHEMA.read_text())
         audio = audio_shards(con, corpus, variant, data)
         made_from = {a["audio_shard"]: a["fingerprint"] for a in about}
@@ -250,8 +253,7 @@ def _enter(data: Path, corpus: str, variant: str, recipe: Recipe, about: list[di
             ],
         )
         con.execute("INSERT INTO feature_shard BY NAME SELECT * FROM new_shard")
-        folder = root.root(con, data) / "features"
-        index.insert_members(con, "feature_member", [folder / a["shard"] for a in about])
+        index.insert_members(con, "feature_member", [place / "features" / a["shard"] for a in about])
         con.commit()
 
 

@@ -25,6 +25,13 @@ def root(con: duckdb.DuckDBPyConnection, data: Path) -> storage.Place:
     return storage.place(row[0]) if row else Path(data).absolute()
 
 
+def check_still(con: duckdb.DuckDBPyConnection, data: Path, before: storage.Place) -> None:
+    """Raise DataError if another root was chosen while tars were written below the one of before."""
+    now = root(con, data)
+    if str(now) != str(before):
+        raise DataError(f"another command chose {now} in place of {before} meanwhile (--to); run this command again")
+
+
 def folder(data: Path, kind: str) -> storage.Place:
     """Where the tars of one kind lie: `shards` or `features`."""
     with catalog.connect(data / "catalog.duckdb") as con:

@@ -228,11 +228,13 @@ def write_plans(
     root.claim(data)
     with catalog.connect(data / "catalog.duckdb") as con:
         entered = {variant: _entered(con, corpus, variant) for variant in [p.variant for p in plans] + list(gone)}
-        folder = root.root(con, data) / "shards"
+        place = root.root(con, data)
+    folder = place / "shards"
     with lock(data / "shards" / corpus / ".lock"):
         written = _write_all(plans, folder, entered, what, jobs, clips_per_job, gpus)
         about = {p.variant: [index.read_about(folder / name) for name in p.names] for p in plans}
-        enter(data, corpus, about | {variant: [] for variant in gone}, fingerprint, check=check, also=also)
+        with_gone = about | {variant: [] for variant in gone}
+        enter(data, corpus, with_gone, fingerprint, place=place, check=check, also=also)
     return [a for shards in about.values() for a in shards], written
 
 
@@ -316,15 +318,15 @@ def label_json(row: dict[str, Any], variant: str, samples: int) -> bytes:
 
 def enter(
     data: Path, corpus: str, about: Mapping[str, Sequence[dict[str, Any]]], fingerprint: str | None, *,
-    check: Callable[[duckdb.DuckDBPyConnection], None] | None = None,
+    place: storage.Place, check: Callable[[duckdb.DuckDBPyConnection], None] | None = None,
     also: Callable[[duckdb.DuckDBPyConnection], None] | None = None,
 ) -> None:  # fmt: skip
     """Replace the catalog's shard rows of some variants of a corpus, in one transaction; nothing if they agree.
 
     about: variant -> what the indexes of its shards say; one without shards leaves with its features. fingerprint: the
     corpus as it was planned. check: raises what forbids to enter anything, if it found it. also: what else changes in
-    this transaction.
-    Raises DataError if the corpus was ingested anew meanwhile.
+    this transaction. place: the root that they lie below.
+    Raises DataError if the corpus was ingested anew meanwhile, or another root was chosen.
     """
     path = data / "catalog.duckdb"
     with catalog.connect(path) as con:
@@ -332,12 +334,12 @@ def enter(
             variant: shards for variant, shards in about.items()
             if _entered(con, corpus, variant) != {a["shard"]: (a["sha256"], a["fingerprint"]) for a in shards}
         }  # fmt: skip
-        folder = root.root(con, data) / "shards"
     if not new and also is None:
         return
     with catalog.connect(path, read_only=False) as con:
         if corpus_fingerprint(con, corpus) != fingerprint:
             raise DataError(f"{corpus} was ingested again while its shards were written; run this command again")
+        root.check_still(con, data, place)
         if check is not None:
             check(con)
         con.execute(SCHEMA.read_text())
@@ -352,7 +354,7 @@ def enter(
             if shards:
                 con.register("new_shard", pa.Table.from_pylist([{name: a[name] for name in columns} for a in shards]))
                 con.execute("INSERT INTO shard BY NAME SELECT * FROM new_shard")
-                index.insert_members(con, "shard_member", [folder / a["shard"] for a in shards])
+                index.insert_members(con, "shard_member", [place / "shards" / a["shard"] for a in shards])
             elif root.has_table(con, "feature_shard"):  # nobody reads the features of audio that is gone
                 theirs = "FROM feature_shard WHERE corpus = ? AND variant = ?"
                 con.execute(f"DELETE FROM feature_member WHERE shard IN (SELECT shard {theirs})", [corpus, variant])

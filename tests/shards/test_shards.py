@@ -22,7 +22,7 @@ import torchaudio
 
 from ingest import catalog
 from ingest.types import DataError
-from shards import writer
+from shards import root, writer
 from shards.__main__ import main
 from shards.clip import at_most_bytes, at_most_bytes_made, encode, encoded, quantised
 from shards.reader import Reader
@@ -221,6 +221,22 @@ def test_a_folder_named_like_a_partition_says_nothing_of_the_shards_below_it(tmp
     reader = Reader(data)
     assert all(reader.wave(utt_id).size == reader.length(utt_id) for utt_id in UTTERANCES)
     assert not reader.has(UTTERANCES[0], "vocals")
+
+
+def test_another_root_that_is_chosen_meanwhile_is_seen_and_nothing_is_entered(data, tmp_path, monkeypatch):
+    """Two corpora at once, one of them with --to: the other one ended in a traceback, its tars below the old root."""
+    write_all = writer._write_all
+
+    def moved(*given):
+        root.choose(data, str(tmp_path / "elsewhere"))
+        return write_all(*given)
+
+    with monkeypatch.context() as beside, pytest.raises(DataError, match=r"chose .*elsewhere in place of .*again"):
+        beside.setattr(writer, "_write_all", moved)
+        writer.write_corpus("tiny", data)
+    assert not Reader(data).has("tiny/b1")
+    assert writer.write_corpus("tiny", data)["written"] == len(NAMES)
+    assert len([*(tmp_path / "elsewhere/shards").rglob("*.tar")]) == len(NAMES) and Reader(data).has("tiny/b1")
 
 
 def test_a_clip_that_the_catalog_names_twice_is_refused(data):
