@@ -217,10 +217,14 @@ def _print_slurm(arguments) -> int:  # noqa: ANN001
     from benchmark import slurm
 
     _request(arguments)  # a mistake in it should not wait in a queue
+    try:
+        options = shlex.split(arguments.slurm_options)
+    except ValueError as error:
+        raise DataError(f"--slurm-options {arguments.slurm_options!r}: {error}") from None
     words = slurm.without(arguments.words, ("--slurm", "--slurm-options", "--data"))
     script = slurm.script(
         words, data=str(arguments.data.absolute()), tasks=arguments.print_slurm,
-        options=shlex.split(arguments.slurm_options), python=sys.executable, folder=os.getcwd(),
+        options=options, python=sys.executable, folder=os.getcwd(),
     )  # fmt: skip
     print(script, end="")
     return 0

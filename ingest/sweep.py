@@ -55,6 +55,7 @@ def _measured(paths: Sequence[str], jobs: int) -> Iterator[pa.RecordBatch]:
         memory.keep_freed()
         yield from map(measure.measure_all, chunks)
         return
+    jobs = min(jobs, len(chunks))  # joblib starts them all at once
     yield from parallel.results(((measure.measure_all, (chunk,), {}) for chunk in chunks), jobs, what="audio")
 
 

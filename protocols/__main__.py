@@ -50,6 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int | None:
             command.add_argument("--all", action="store_true", help="every protocol that this catalog can run")
             command.add_argument("--partial", action="store_true", help="audit what is there of absent corpora")
     given = parser.parse_args(argv)
+    if given.protocols is not None and not given.protocols.is_dir():
+        raise DataError(f"--protocols {given.protocols} is not a folder")
     given.protocols = given.protocols or protocols.own(given.data)
     return {"list": _list, "show": _show, "audit": _audit}[given.command](given)
 

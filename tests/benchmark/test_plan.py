@@ -176,6 +176,17 @@ def test_a_protocol_below_data_is_planned_like_ours(data, capsys, plural):
     assert "the first half" in capsys.readouterr().out
 
 
+def test_options_of_slurm_that_are_no_words_are_one_line(data):
+    words = ["run", "--protocol", "inner/mine", "--slurm", "2", "--slurm-options", "'--time", "--data", str(data)]
+    with pytest.raises(DataError, match=r"--slurm-options .*No closing quotation"):
+        main(words)
+
+
+def test_a_folder_of_protocols_that_is_not_there_is_one_line(data):
+    with pytest.raises(DataError, match=r"--protocols .*mistyped is not a folder"):
+        of_protocols(["list", "--protocols", str(data / "mistyped")])
+
+
 def test_bytes_are_of_the_network_that_the_settings_make(data, capsys):
     sizes = {}
     for words in ([], ["--set", "hidden=64"]):

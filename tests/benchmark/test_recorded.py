@@ -201,8 +201,10 @@ def test_a_failure_without_its_facts_is_told_and_one_of_another_kind_refused(tmp
 def test_the_state_of_a_folder_that_is_not_there_is_one_line(tmp_path):
     """A mistyped DATA was "0 done"."""
     assert benchmark(["status", "--data", str(tmp_path)]) == 0
-    with pytest.raises(DataError, match="nothing is not a folder"):
-        benchmark(["status", "--data", str(tmp_path / "nothing")])
+    for command in ("status", "collect"):
+        with pytest.raises(DataError, match="nothing is not a folder"):
+            benchmark([command, "--data", str(tmp_path / "nothing")])
+    assert not (tmp_path / "nothing").exists()
 
 
 def test_settings_that_are_damaged_give_no_detector(whole, monkeypatch):

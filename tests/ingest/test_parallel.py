@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from joblib import delayed
 
-from ingest import parallel
+from ingest import parallel, sweep
 from ingest.types import DataError
 
 
@@ -104,3 +104,11 @@ def test_without_ray_the_line_says_what_to_install(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     with pytest.raises(DataError, match=r"pip install 'sirenbench\[cluster\]'"):
         list(parallel.results([delayed(square)(1)], parallel.Ray(), what="t"))
+
+
+def test_no_more_processes_than_there_is_work_for(monkeypatch):
+    """joblib starts all that it is asked for: 4,096 of them for nine pieces of work took all memory."""
+    asked = []
+    monkeypatch.setattr(sweep.parallel, "results", lambda tasks, jobs, **_: asked.append(jobs) or [])
+    assert list(sweep._measured(["x"] * (3 * sweep.CHUNK_FILES), jobs=parallel.MOST_JOBS)) == []
+    assert asked == [3]
