@@ -103,6 +103,16 @@ def collect(data: Path, *, replicates: int = REPLICATES, jobs: int | None = None
     return Collected(len(folders), len(new))
 
 
+def replaced(data: Path, asked: Sequence[str]) -> list[str]:
+    """Which of these runs have no place on the leaderboard, as one of the same settings ended later."""
+    with duckdb.connect(str(data / "results.duckdb"), read_only=True) as con:
+        rows = con.execute(
+            "SELECT run_id FROM run SEMI JOIN unnest(?::VARCHAR[]) AS asked(run_id) USING (run_id) "
+            "ANTI JOIN current_run USING (run_id) ORDER BY run_id", [list(asked)]
+        )  # fmt: skip
+        return [run_id for (run_id,) in rows.fetchall()]
+
+
 def _keep_older(path: Path) -> None:
     """Copy results of an older layout before they are made anew; DataError if a newer Siren made them."""
     if not path.exists():

@@ -75,7 +75,7 @@ COMMENT ON COLUMN run.energy_source IS 'rapl, nvml: counters of the machine; est
 COMMENT ON COLUMN run.train_draws IS 'Utterances that one epoch of training reads';
 COMMENT ON COLUMN run.scored_trials IS 'Trials scored in score_s: those that no other run of the training had scored yet';
 COMMENT ON COLUMN run.device IS 'Processor or GPU';
-COMMENT ON COLUMN run.finished_at IS 'UTC time, ISO 8601';
+COMMENT ON COLUMN run.finished_at IS 'UTC time, ISO 8601; asked for again after a later run of the same settings: of then';
 COMMENT ON COLUMN run.train_key IS 'Runs with the same key share one training';
 COMMENT ON COLUMN run.train_fingerprint IS 'sha256 of the train and dev trials, of their audio and how their copies were made';
 COMMENT ON COLUMN run.trials_fingerprint IS 'sha256 of all trials, of their audio and how their copies were made';

@@ -5,7 +5,7 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +111,6 @@ def _part(text: str) -> tuple[int, int]:
 
 def _run(arguments) -> int:  # noqa: ANN001
     from benchmark import request as requests
-    from benchmark import results
 
     if not 0 <= arguments.gpus <= THREADS:
         raise DataError(f"--gpus {arguments.gpus:g} is not a number of GPUs")
@@ -126,10 +125,22 @@ def _run(arguments) -> int:  # noqa: ANN001
     if runs and all((arguments.data / "scores" / run_id / "run.json").exists() for run_id in runs):
         print(f"{len(runs)} cells, {len(runs)} done before, 0 to run")
         _say_left_out(left_out)
-        results.collect(arguments.data)
+        _collect(arguments.data, runs)
         print(f"{len(runs)} of {len(runs)} cells done; results in {arguments.data / 'results.duckdb'}")
         return 0
     return _leave(_run_cells(arguments, asked))
+
+
+def _collect(data: Path, asked: Sequence[str]) -> None:
+    """Collect the results, and let the runs that were asked for stand where others of the same settings ended later:
+    code or data have changed since and are now as they were."""
+    from benchmark import record, results
+
+    results.collect(data)
+    if replaced := results.replaced(data, asked):
+        for run_id in replaced:
+            record.stand_again(data, run_id)
+        results.collect(data)
 
 
 def _say_left_out(left_out: Mapping[str, str]) -> None:
@@ -146,7 +157,7 @@ def _leave(code: int) -> int:
 
 
 def _run_cells(arguments, asked) -> int:  # noqa: ANN001
-    from benchmark import devices, record, results, run
+    from benchmark import devices, record, run
     from benchmark import request as requests
 
     several = int(os.environ.get("WORLD_SIZE", 1)) > 1
@@ -174,7 +185,7 @@ def _run_cells(arguments, asked) -> int:  # noqa: ANN001
         print(f"part {arguments.part[0]} of {arguments.part[1]}: {left - len(failures)} of {left} cells done")
         return 1 if failures else 0
     requests.remember(arguments.data, asked, found)
-    results.collect(arguments.data)
+    _collect(arguments.data, [cell.run_id for cell in found.cells])
     good = len(found.cells) - len(failures)
     print(f"{good} of {len(found.cells)} cells done; results in {arguments.data / 'results.duckdb'}")
     return 1 if failures else 0

@@ -203,6 +203,37 @@ def test_what_the_catalog_newly_tells_of_test_trials_is_told_of_runs_that_are_do
     assert path.read_bytes() == first[0] and street.records(copy) == [before]
 
 
+def test_the_run_that_was_asked_for_last_stands(copy):
+    """Code was changed, tried and changed back: the run was said to be done, and the leaderboard had the other's numbers."""
+    words = (
+        "benchmark",
+        "run",
+        "--protocol",
+        "cross_language/decro_zh_en",
+        "--detector",
+        "mean_pool",
+        "--set",
+        "epochs=1",
+    )
+    street.call(*words, data=copy)
+    (first,) = street.records(copy)
+    folder = copy / "scores" / first["run_id"]
+    shutil.copytree(folder, folder.with_name("tried"))
+    for name, when in ((first["run_id"], "2026-01-01T00:00:00Z"), ("tried", "2026-01-02T00:00:00Z")):
+        about = first | {"run_id": name, "code_version": name, "finished_at": when}
+        (folder.with_name(name) / "run.json").write_text(json.dumps(about))
+
+    def standing():
+        with duckdb.connect(str(copy / "results.duckdb"), read_only=True) as con:
+            return {run_id for (run_id,) in con.execute("SELECT DISTINCT run_id FROM leaderboard").fetchall()}
+
+    street.call("benchmark", "collect", data=copy)
+    assert standing() == {"tried"}
+    for _ in range(2):
+        assert "1 done before, 0 to run" in street.call(*words, data=copy).stdout
+        assert standing() == {first["run_id"]}
+
+
 def test_a_grid_runs_its_levels_and_the_catalog_knows_them(copy, tmp_path):
     grid = tmp_path / "width.toml"
     grid.write_text(TWO_LEVELS)
