@@ -162,7 +162,9 @@ def _audit(given: object) -> int:
     con = _connect(given.data)
     chosen = [protocols.load(name, given.protocols) for name in given.names or protocols.names(given.protocols)]
     reports, skipped = [], {}
-    doubted = doubts(con, set().union(*(protocol.needs for protocol in chosen)))
+    parts = [part for protocol in chosen for role in protocol.roles for part in role.parts]
+    named = all(part.needs for part in parts)  # else any corpus of the catalog may be meant
+    doubted = doubts(con, set().union(*(part.needs for part in parts)) if named else None)
     for protocol in chosen:
         missing = protocols.obstacles(con, protocol, given.lists)
         if missing and given.all:

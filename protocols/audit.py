@@ -67,7 +67,7 @@ def audit(
     doubted: what labels.doubts() says of the catalog, where the caller knows it already.
     """
     rows, short = select(con, protocol, lists=lists)
-    doubted = doubts(con, protocol.needs) if doubted is None else doubted
+    doubted = doubts(con, _corpora(protocol, rows)) if doubted is None else doubted
     found = [
         Finding(protocol.name, "flag", "missing", _where(s.role, s.subset),
                 s.why if s.trials is None else f"{s.trials} {s.label} trials have no audio", s.trials)
@@ -150,10 +150,15 @@ def _contradictions(cursor: duckdb.DuckDBPyConnection, protocol: Protocol) -> It
 
 def _doubted(protocol: Protocol, rows: pa.Table, doubted: Sequence[Doubt]) -> Iterator[Finding]:
     """Labels of this protocol's corpora, or of its very trials, that something else contradicts."""
-    here = set(rows["utt_id"].to_pylist())
+    corpora, here = _corpora(protocol, rows), set(rows["utt_id"].to_pylist())
     for doubt in doubted:
-        if protocol.needs & set(doubt.corpora) and (doubt.utt_ids is None or here & doubt.utt_ids):
+        if corpora & set(doubt.corpora) and (doubt.utt_ids is None or here & doubt.utt_ids):
             yield Finding(protocol.name, "fail", doubt.kind, "/".join(doubt.corpora), doubt.detail, doubt.rows)
+
+
+def _corpora(protocol: Protocol, rows: pa.Table) -> frozenset[str]:
+    """The corpora that the protocol names, and those of its trials: a condition need not name one."""
+    return protocol.needs | set(pc.unique(rows["corpus"]).to_pylist())
 
 
 def _counted(con: duckdb.DuckDBPyConnection, protocol: Protocol, there: dict) -> Iterator[Finding]:
@@ -166,7 +171,7 @@ def _counted(con: duckdb.DuckDBPyConnection, protocol: Protocol, there: dict) ->
             if number == 0:
                 level = "flag" if role.role == "test" else "fail"
                 yield Finding(protocol.name, level, "empty", role.label, f"no {label} trial", 0)
-        if role.count is not None and role.needs <= complete:
+        if role.count is not None and role.needs and role.needs <= complete:
             yield from _miscounted(protocol, role, found)
 
 

@@ -196,6 +196,23 @@ def test_labels_that_other_columns_folders_and_corpora_contradict_are_found(con,
     assert failed == {"label_folder"}
 
 
+def test_labels_are_doubted_where_no_condition_names_a_corpus(tmp_path, capsys):
+    con = synthetic_catalog.connect(tmp_path / "catalog.duckdb")
+    con.execute("UPDATE utterance SET label = 'bonafide', attack = NULL WHERE utt_id = 'asvspoof2019_la/LA_T_1000050'")
+    con.execute("UPDATE corpus SET partial = true, simulated = false")
+    con.close()
+    roles = "".join(
+        f"[{role}]\nwhere = \"starts_with(utt_id, 'asvspoof2019_la/LA_{letter}')\"\ncount = [1, 1]\n"
+        for role, letter in (("train", "T"), ("dev", "D"), ("test.eval", "E"))
+    )
+    (tmp_path / "protocols/inner").mkdir(parents=True)
+    head = 'title = "t"\nscenario = "inner"\nsource = "s"\ndeclares = ["attack: known"]\n'
+    (tmp_path / "protocols/inner/mine.toml").write_text(head + roles)
+    assert main(["audit", "inner/mine", "--data", str(tmp_path), "--json"]) == 1
+    (report,) = json.loads(capsys.readouterr().out)["protocols"]
+    assert {f["kind"] for f in report["findings"] if f["level"] == "fail"} == {"label_columns"}
+
+
 def test_the_heaviest_run_by_hand():
     assert heaviest_run(np.array([-1.0, 2, -0.5, 3, -4, 1])) == (1, 4, 4.5)
     assert heaviest_run(np.array([-1.0, -2])) == (0, 1, -1.0)
