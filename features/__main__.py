@@ -46,6 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     if options.only and options.corpus != "plan":
         parser.error(f"unexpected argument {options.only}")
+    if options.published and (options.corpus != "plan" or options.only):
+        parser.error("--published goes with plan alone: it is of all corpora")
     if options.corpus == "list":
         return _list(options.data)
     if options.corpus == "plan":

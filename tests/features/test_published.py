@@ -49,3 +49,10 @@ def test_without_the_documentation_it_is_one_line(monkeypatch, tmp_path):
     monkeypatch.setattr(published, "PAGE", tmp_path / "performance.md")
     with pytest.raises(DataError, match="an installed Siren has no documentation"):
         main(["plan", "--published"])
+
+
+@pytest.mark.parametrize("words", [["wavefake"], ["list"], ["plan", "wavefake"]])
+def test_it_is_of_all_corpora_before_anything_runs(words, capsys):
+    with pytest.raises(SystemExit):
+        main([*words, "--published"])
+    assert "--published goes with plan alone" in capsys.readouterr().err
