@@ -102,11 +102,11 @@ class Bank(nn.Module):
         super().__init__()
         self.register_buffer("weight", weight.float(), persistent=False)
         self.groups: list[tuple[int, int, np.ndarray]] = []  # the first band of each, its first bin, its weights
-        for band in range(0, weight.shape[1], self.BANDS_PER_GROUP):
-            columns = self.weight[:, band : band + self.BANDS_PER_GROUP]
+        for first in range(0, weight.shape[1], self.BANDS_PER_GROUP):
+            columns = self.weight[:, first : first + self.BANDS_PER_GROUP]
             touched = columns.abs().sum(1).nonzero()[:, 0]
             low, high = (int(touched[0]), int(touched[-1]) + 1) if len(touched) else (0, 1)
-            self.groups.append((band, low, columns[low:high].contiguous().numpy()))
+            self.groups.append((first, low, columns[low:high].contiguous().numpy()))
 
     def forward(self, power: Tensor) -> Tensor:
         """(batch, frame, bin) -> (batch, frame, band)."""
@@ -120,12 +120,12 @@ class Bank(nn.Module):
     def _of_clip(self, power: np.ndarray, out: np.ndarray) -> None:
         """(frame, bin) into out (frame, band). Frames are taken so few at a time that OpenBLAS leaves them to one
         thread: with more, the last bit would hang on the number of threads, or on the clips beside this one."""
-        for band, low, weight in self.groups:
+        for first, low, weight in self.groups:
             bins, bands = weight.shape
             step = max(self.ONE_THREAD // weight.size, 1)
             for start in range(0, len(power), step):
                 rows = slice(start, start + step)
-                np.matmul(power[rows, low : low + bins], weight, out=out[rows, band : band + bands])
+                np.matmul(power[rows, low : low + bins], weight, out=out[rows, first : first + bands])
 
 
 def triangles(frequencies_hz: Tensor, edges_hz: Tensor) -> Tensor:
