@@ -74,7 +74,10 @@ def _folder(text: str) -> Path:
     """A folder; `make DATA=~/x` hands on the ~ that some shells leave as it is."""
     if not text:
         raise argparse.ArgumentTypeError("is empty: the variable that it came from has no value?")
-    return utf8(Path(os.path.expanduser(text)))
+    folder = utf8(Path(os.path.expanduser(text)))
+    if "?" in os.path.abspath(folder):  # DuckDB would write its log beside another name
+        raise argparse.ArgumentTypeError(f"{os.path.abspath(folder)} has a ? in its path, which DuckDB cannot have")
+    return folder
 
 
 def whole(most: int) -> Callable[[str], int]:

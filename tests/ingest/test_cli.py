@@ -180,3 +180,14 @@ def test_the_folder_of_data_is_in_utf8():
     cli.add_data(parser)
     with pytest.raises(DataError, match=r"d\\xe9: the path is not in UTF-8"):
         parser.parse_args(["--data", os.fsdecode(b"d\xe9")])
+
+
+def test_the_folder_of_data_has_no_question_mark(tmp_path, monkeypatch, capsys):
+    parser = cli.Parser()
+    cli.add_data(parser)
+    (tmp_path / "a?").mkdir()
+    monkeypatch.chdir(tmp_path / "a?")
+    for text in ("what?", "here"):
+        with pytest.raises(SystemExit):
+            parser.parse_args(["--data", text])
+        assert "has a ? in its path" in capsys.readouterr().err
