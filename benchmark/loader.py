@@ -213,14 +213,13 @@ class Loader:
         return np.repeat(rows, counts), np.arange(counts.sum()) - first
 
     def _by_length(self, rows: np.ndarray, order: np.ndarray, random: np.random.Generator) -> np.ndarray:
-        """Sorted by length, shuffled inside blocks of BLOCK batches, batches shuffled: little padding."""
+        """Sorted by length, shuffled inside blocks of BLOCK batches, whole blocks shuffled, the rest of the longest
+        last: little padding (baseline LFCC-LCNN of ASVspoof 2021)."""
         order = order[np.argsort(self.lengths[rows[order]], kind="stable")]
         size = BLOCK * self.batch_size
         blocks = [random.permutation(order[i : i + size]) for i in range(0, order.size, size)]
-        batches = [block[i : i + self.batch_size] for block in blocks for i in range(0, block.size, self.batch_size)]
-        whole = [b for b in batches if b.size == self.batch_size]
-        rest = [b for b in batches if b.size < self.batch_size]
-        return np.concatenate([whole[i] for i in random.permutation(len(whole))] + rest)
+        whole = order.size // size
+        return np.concatenate([blocks[i] for i in random.permutation(whole)] + blocks[whole:])
 
     def _scoring_plan(self) -> list[list[Draw]]:
         crop = self._scoring_crop if self.spec["test_crop"] == "random" else lambda row: 0.0

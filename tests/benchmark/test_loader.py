@@ -119,6 +119,20 @@ def test_whole_utterances_are_filled_with_silence_in_training():
             assert not x[int(utt_id[1:]) * 1000 :].any()
 
 
+def test_whole_utterances_come_in_shuffled_blocks_of_four_batches_of_like_length():
+    def order(seed):
+        plan = loader(rows(range(1, 24)), samples=None, batch_size=2, balance="none", seed=seed).plan()
+        return [draw.row + 1 for draws in plan for draw in draws]
+
+    for seed in range(4):
+        drawn = order(seed)
+        blocks = [drawn[:8], drawn[8:16]]
+        assert sorted(map(sorted, blocks)) == [list(range(1, 9)), list(range(9, 17))]
+        assert sorted(drawn[16:]) == list(range(17, 24))  # the rest of the longest comes last
+        assert all(block != sorted(block) for block in blocks)
+    assert len({order(seed)[0] > 8 for seed in range(8)}) == 2  # either block comes first
+
+
 def test_a_transform_sees_the_whole_clip_and_depends_on_the_seed_alone():
     seen = []
 
