@@ -78,7 +78,7 @@ KEYS = {  # of run.json; null stands for what is not known
          "energy_source", "finished_at", "source"), TEXT),
     **dict.fromkeys(
         ("seed", "best_epoch", "epochs", "parameters", "peak_memory_bytes", "train_draws", "scored_trials",
-         "missing_trials", "catalog_version", "processes"), WHOLE),
+         "missing_trials", "catalog_version", "processes", "sign"), WHOLE),
     **dict.fromkeys(("train_s", "score_s", "energy_j"), NUMBER),
     **dict.fromkeys(("trained", "external", "simulated", "partial", "git_dirty"), TRUTH),
     **dict.fromkeys(("config", "versions", "backbone"), TABLE),

@@ -65,7 +65,7 @@ def rescore(
         return Rescored(rows, [*score_files.remarks(scores), *_notes(rows)], None, table)
     if asv:
         raise DataError("--asv is for files without a protocol; with one the catalog's ASV scores are used")
-    return _external(path, scores, data, protocol, name, partial, source, replicates)
+    return _external(path, scores, data, protocol, name, partial, source, replicates, sign)
 
 
 def _believed(path: Path, scores: pa.Table) -> pa.Table:
@@ -115,7 +115,7 @@ def _scored(scores: pa.Table, column: str, words: list[str]) -> list[str]:
 
 def _external(
     path: Path, scores: pa.Table, data: Path, protocol: str, name: str | None, partial: bool,
-    source: str | None, replicates: int,
+    source: str | None, replicates: int, sign: float,
 ) -> Rescored:  # fmt: skip
     from benchmark import cells, finished, recorded
     from benchmark.results import asv_file, collect
@@ -134,7 +134,7 @@ def _external(
         "metrics": list(on.protocol.metrics), "averages": _lists(on.protocol.averages),
         "pooled": _lists(on.protocol.pooled), "external": True, "trained": False, "seed": None, "config": {},
         "simulated": on.simulated, "partial": bool(on.partial or missing), "missing_trials": on.missing + missing,
-        "trials_fingerprint": on.fingerprint, "source": source or path.name,
+        "trials_fingerprint": on.fingerprint, "source": source or path.name, "sign": int(sign),
         "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }  # fmt: skip
     digest = hashlib.sha256(path.read_bytes() + repr((protocol, detector, on.fingerprint)).encode()).hexdigest()[:12]

@@ -11,7 +11,7 @@ import pytest
 import waiting
 from shared_data import shared
 
-from benchmark import metrics, results
+from benchmark import metrics, recorded, results
 from ingest import catalog
 from ingest.types import DataError
 from reports import rescore_figures, score_files
@@ -343,6 +343,12 @@ def test_an_external_run_is_checked_stored_and_shown(data):
         attacks = dict(con.sql("SELECT attack, eer FROM by_attack WHERE subset = 'eval'").fetchall())
         assert attacks["hifigan"] == 0
     assert "| theirs (external) |" in write(data).read_text()
+
+
+def test_the_record_says_whether_the_scores_were_turned_round(data):
+    for sign in (1.0, -1.0):
+        done = rescore(eval_scores(data), data=data, protocol="inner/decro_en", sign=sign)
+        assert recorded.run(data / "scores" / done.run_id)["sign"] == sign
 
 
 def test_a_file_of_the_same_name_is_said_to_take_the_place_of_another(data):
