@@ -144,7 +144,13 @@ def _table(path: Path) -> tuple[pa.Table, bool]:
         names, columns = [c.strip() for c in rows[0]], zip(*rows, strict=True)
         table = pa.table([pa.array([c.strip() for c in column], pa.string()) for column in columns], _unique(names))
     else:
-        names, table = head.split(), fields(path, [f"c{k}" for k in range(width(path))]).drop_columns("line")
+        try:
+            names, table = head.split(), fields(path, [f"c{k}" for k in range(width(path))]).drop_columns("line")
+        except DataError as error:
+            if "\t" not in head:
+                raise
+            why = "tabs are read as blanks, so an empty cell is none: write - for it, or commas for the tabs"
+            raise DataError(f"{error}; {why}") from None
         if len(names) != table.num_columns:  # other blanks than these: a no-break space, a control character
             raise DataError(f"{path} line 1: {table.num_columns} columns, or {len(names)} by its unusual blanks")
         table = table.rename_columns(_unique(names))

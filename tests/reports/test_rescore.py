@@ -345,6 +345,13 @@ def test_an_external_run_is_checked_stored_and_shown(data):
     assert "| theirs (external) |" in write(data).read_text()
 
 
+def test_an_empty_cell_between_tabs_is_told_with_its_cure(tmp_path):
+    path = tmp_path / "x.tsv"
+    path.write_text("file\tscore\tlabel\tattack\na\t1\tbonafide\t\nb\t0\tspoof\tA01\n")
+    with pytest.raises(DataError, match=r"x\.tsv line 2: .*an empty cell is none: write - for it"):
+        rescore(path, data=tmp_path)
+
+
 def test_the_record_says_whether_the_scores_were_turned_round(data):
     for sign in (1.0, -1.0):
         done = rescore(eval_scores(data), data=data, protocol="inner/decro_en", sign=sign)
