@@ -1,5 +1,6 @@
 """Shards and features in an S3 store: a real S3 protocol server on loopback, cut off on the way, and without the extra."""
 
+import gc
 import hashlib
 import importlib
 import io
@@ -301,6 +302,13 @@ def test_a_root_that_names_nothing_is_refused(data, tmp_path, monkeypatch, to):
     with pytest.raises(DataError, match=r"names no place for shards; give|cannot hold shards; name"):
         main(["tiny", "--data", str(data), "--to", to])
     assert sorted(tmp_path.iterdir()) == before and root.folder(data, "shards") == data / "shards"
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+def test_a_kind_of_storage_that_asks_for_more_is_refused_before_it_is_made(data):
+    with pytest.raises(DataError, match="ftp:// cannot hold shards; name a folder"):
+        main(["tiny", "--data", str(data), "--to", "ftp://host/x"])
+    gc.collect()
 
 
 @pytest.mark.parametrize("to", ["rel", "file://rel"])
