@@ -56,6 +56,7 @@ class Row:
     size_bytes: int
     rate: str
     at_most: bool  # no run tells how many epochs it takes: all that the settings allow are counted
+    fitted: bool = False  # its training is no descent: `throughput` measures none, a run does
 
 
 def plan(data: Path, cells: Sequence[Cell], on: Mapping[str, Trials]) -> list[Row]:
@@ -80,6 +81,8 @@ def _row(
     data: Path, detector: str, cells: Sequence[Cell], on: Mapping[str, Trials], rates: Sequence[Known],
     bytes_per_score: float,
 ) -> Row:  # fmt: skip
+    from benchmark import detectors
+
     todo = [cell for cell in cells if not running.done(data, cell)]
     groups: dict[str, list[Cell]] = {}
     for cell in todo:
@@ -109,7 +112,8 @@ def _row(
         sources.append(rate.source)
     source = ", ".join(dict.fromkeys(sources)) or (rates[0].rate if rates else _NONE).source
     done = len(cells) - len(todo)
-    return Row(detector, len(cells), done, trainings, draws, scores, hours, size, source, at_most)
+    fitted = hasattr(detectors.get(detector), "fit")
+    return Row(detector, len(cells), done, trainings, draws, scores, hours, size, source, at_most, fitted)
 
 
 def fitting(rates: Sequence[Known], parameters: int, samples: int | None, limit: str) -> Rate:
@@ -233,8 +237,13 @@ def table(rows: Sequence[Row], *, jobs: int) -> list[str]:
         f"{sum(known):.2f} hours of one worker, {sum(known) / jobs:.2f} with {jobs} at once; "
         f"{sum(row.size_bytes for row in rows) / 1e6:.1f} MB"
     )
-    unknown = [row.detector for row in rows if row.hours is None]
-    if unknown:
+    unknown = [row for row in rows if row.hours is None]
+    if fitted := [row.detector for row in unknown if row.fitted and row.trainings]:
+        lines.append(
+            f"not in the hours, for want of a run: {', '.join(fitted)}; each is fitted, not trained by gradient, "
+            "and the first run that ends tells its rate"
+        )
+    if unknown := [row.detector for row in unknown if row.detector not in fitted]:
         lines.append(
             f"not in the hours, for want of a measured rate: {', '.join(unknown)}; measure it: "
             f"python -m benchmark throughput --detector {' '.join(unknown)}"

@@ -52,6 +52,16 @@ def test_the_table_sums_what_is_known_and_names_what_is_not():
     assert "for want of a measured rate: b" in text
 
 
+def test_only_a_run_tells_the_rate_of_a_detector_that_is_fitted(data, capsys):
+    assert main(["plan", "--protocol", "inner/mine", "--detector", "lfcc_gmm", "mean_pool", "--data", str(data)]) == 0
+    said = capsys.readouterr().out
+    assert "for want of a run: lfcc_gmm; each is fitted" in said
+    assert (
+        "for want of a measured rate: mean_pool; measure it: python -m benchmark throughput --detector mean_pool\n"
+        in said
+    )
+
+
 def test_every_cell_takes_a_gpu_of_its_own():
     with devices.taken("cuda", gpus=2) as first, devices.taken("cuda", gpus=2) as second:
         assert {first, second} == {"cuda:0", "cuda:1"}
