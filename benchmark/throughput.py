@@ -11,7 +11,7 @@ import multiprocessing
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +105,8 @@ def measure_all(
     """Measure detectors one after the other, each in its own process, and keep every figure in DATA/throughput.
 
     A detector whose process is killed, that wants more memory than there is, or that does not run in a form that none
-    needs or on `samples`, gives a row of its own with the reason. Raises DataError for an unknown form.
+    needs or on `samples`, gives a row of its own with the reason, which replaces no figure. Raises DataError for an
+    unknown form.
     """
     for form in forms:
         if form not in FORMS:
@@ -129,6 +130,9 @@ def _measured(
                 except BrokenProcessPool:
                     row = _unmeasured(name, threads, options, "killed, perhaps for want of memory")
             path = data / "throughput" / f"{name}-{form}-{device.replace(':', '')}.json"
+            if row.note and any(_place(other) == _place(row) and other.note is None for other in stored(data)):
+                yield replace(row, note=f"{row.note}; the figure of before is kept")
+                continue
             with atomic(path) as temporary:
                 temporary.write_text(json.dumps(asdict(row), indent=1, sort_keys=True))
             for other in (data / "throughput").glob(f"{name}-{form}-*.json"):  # of cuda, after cuda:0 on the same card
@@ -148,12 +152,17 @@ def _unmeasured(name: str, threads: int, options: dict[str, Any], note: str) -> 
     )  # fmt: skip
 
 
+def _place(row: Throughput) -> tuple[str, str, str]:
+    """Of rows with the same place one is kept."""
+    return row.detector, row.form, row.device
+
+
 def stored(data: Path) -> list[Throughput]:
     """What `measure_all` kept, by detector and form. Raises DataError naming a file that holds no such figure."""
     found: dict[tuple[str, str, str], tuple[Path, Throughput]] = {}
     for path in sorted((data / "throughput").glob("*.json")):
         row = _read(path)
-        other, _ = found.setdefault((row.detector, row.form, row.device), (path, row))
+        other, _ = found.setdefault(_place(row), (path, row))
         if other != path:
             raise DataError(f"{other} and {path} both have {row.detector}, {row.form}, on {row.device}; remove one")
     return [row for _, row in found.values()]

@@ -162,6 +162,12 @@ def test_what_no_memory_holds_and_no_layer_takes_is_a_row_with_the_reason(asked,
     assert row.note.startswith(f"{note} (") and row.score_per_s is None and row.samples == asked["samples"]
 
 
+def test_a_failed_measurement_leaves_the_figure_of_before(tmp_path, here):
+    (good,) = throughput.measure_all(tmp_path, ["aasist"], device="cpu", batch_size=1, seconds=0.0, samples=16_000)
+    (bad,) = throughput.measure_all(tmp_path, ["aasist"], device="cpu:0", batch_size=1, seconds=0.0, samples=1)
+    assert bad.note.endswith("; the figure of before is kept") and throughput.stored(tmp_path) == [good]
+
+
 @pytest.mark.parametrize("words", [["--samples", "0"], ["--batch", "99999999999"]])
 def test_sizes_are_bounded(words, capsys):
     with pytest.raises(SystemExit):
