@@ -233,8 +233,9 @@ class _Training:
                 on = cells.trials(con, self.about["protocol"], partial=True)
                 if on.train_fingerprint != self.about["train_fingerprint"]:
                     raise DataError(
-                        f"the catalog in {self.data} has changed since {self.about['run_id']} was trained: "
-                        "other train and dev trials; run the cell again"
+                        f"the catalog in {self.data}, the protocol or the code has changed since "
+                        f"{self.about['run_id']} was trained: other train and dev trials, or compared in another way; "
+                        "run the cell again"
                     )
                 self._rows = on.role("train")
                 self._told = domains.of_training(con, self._rows), _licences(con, self._rows)

@@ -171,7 +171,9 @@ def test_a_catalog_that_changed_takes_its_domain_with_it(tmp_path):
     about = json.loads((data / "scores" / run_id / "run.json").read_text())
     (data / "scores" / run_id / "run.json").write_text(json.dumps(about | {"train_fingerprint": "other"}))
     found = DeepfakeDetector(run_id, data=data)
-    assert found.trained.domain is None and any("has changed since" in text for text in found.trained.remarks)
+    assert found.trained.domain is None and any(
+        "the protocol or the code has changed since" in text for text in found.trained.remarks
+    )
 
 
 @pytest.mark.parametrize(
