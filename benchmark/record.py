@@ -5,7 +5,7 @@ import json
 import platform
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -58,16 +58,21 @@ def write_run(
     _write_json(where / "run.json", {"run_id": run_id, "shards": shards, **_about(on), **_provenance(), **facts})
 
 
-def describe_again(data: Path, out: Path, run_id: str, on: Trials) -> None:
-    """Bring what a finished run says of its protocol up to date: title, metrics, averages, what is pooled or missing,
-    and what the catalog tells of its trials (attack, codec, speaker, ...).
+def describe_again(data: Path, out: Path, run_ids: Iterable[str], on: Trials) -> None:
+    """Bring what finished runs say of their one protocol up to date: title, metrics, averages, what is pooled or
+    missing, and what the catalog tells of its trials (attack, codec, speaker, ...).
 
-    The trials are the same, or it were another run; its scores stay as they are. A damaged record stays, too: the
+    The trials are the same, or these were other runs; their scores stay as they are. A damaged record stays, too: the
     collector names it.
     """
+    told, rows = _about(on), _rows(on)
+    for run_id in run_ids:
+        _describe_run_again(data, folder(out, run_id), told, rows)
+
+
+def _describe_run_again(data: Path, where: Path, told: Mapping[str, Any], rows: pa.Table) -> None:
     from benchmark.results import asv_file, read_scores
 
-    where, told, rows = folder(out, run_id), _about(on), _rows(on)
     try:
         about = recorded.run(where)
         if all(about.get(name) == value for name, value in told.items()):

@@ -166,8 +166,9 @@ def _run_cells(arguments, asked) -> int:  # noqa: ANN001
     left = sum(len(group) for group in todo.values())
     before = [cell for cell in found.cells if run.done(arguments.data, cell)]
     print(f"{len(found.cells)} cells, {len(before)} done before, {left} to run")
-    for cell in before if not int(os.environ.get("RANK", 0)) else ():
-        record.describe_again(arguments.data, arguments.data, cell.run_id, found.on[cell.protocol])
+    for name in {cell.protocol: None for cell in before} if not int(os.environ.get("RANK", 0)) else ():
+        run_ids = [cell.run_id for cell in before if cell.protocol == name]
+        record.describe_again(arguments.data, arguments.data, run_ids, found.on[name])
     if asked.grid is not None and not int(os.environ.get("RANK", 0)):
         requests.note_levels(arguments.data, asked.grid, found.levels)
     jobs = 1 if several else chosen(arguments) or devices.count(arguments.device)
