@@ -84,7 +84,7 @@ $(CORPORA): $(READY)  ## catalog, shards, features of one corpus: make wavefake 
 	$(PYTHON) -m shards $@ --data "$(DATA)"
 	$(PYTHON) -m features $@ --data "$(DATA)"
 
-all-corpora: $(READY)  ## every corpus found below ROOT, each in a folder that holds its official layout
+all-corpora: $(READY)  ## every corpus below ROOT, each in a folder of its target's name: ROOT=~/corpora [PARTIAL=1]
 	@test -n "$(ROOT)" || { echo "make $@: pass the folder that holds the corpora: make $@ ROOT=/path/to/corpora" >&2; exit 2; }
 	$(PYTHON) -m ingest all --root "$(ROOT)" --data "$(DATA)" $(INGEST_FLAGS)
 	$(PYTHON) -m shards all --data "$(DATA)"

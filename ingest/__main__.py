@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ingest import corpora
-from ingest.cli import Parser, add_data, run
+from ingest.cli import Parser, add_data, printable, run
 from ingest.types import Corpus, DataError, nearest
 
 if TYPE_CHECKING:
     from ingest.build import Report
 
+_SHOWN = 10  # names of folders in one line
 COMMANDS = {
     "all": "ingest every corpus that lies below one folder, each in a folder of its name",
     "status": "expected against found rows and audio of every corpus in the catalog",
@@ -158,7 +159,20 @@ def _all(argv: Sequence[str]) -> int:
             _say(name, report, args.data)
     print(f"{len(here) - len(refused)} corpora ingested, {len(refused)} refused, "
           f"{len(corpora.names()) - len(here)} not below {args.root}")  # fmt: skip
+    if passed := _others(args):
+        print(
+            f"passed over, as they have no corpus's name: {printable(', '.join(passed[:_SHOWN]))}"
+            f"{f' and {len(passed) - _SHOWN} more' if len(passed) > _SHOWN else ''}; rename or link what is one"
+        )
     return 1 if refused else 0
+
+
+def _others(args: argparse.Namespace) -> list[str]:
+    """The folders of --root that no corpus is named after and no option names, sorted."""
+    places = [place for name in corpora.names() for place in _places(args, corpora.get(name).corpus).values()]
+    given = {place.resolve() for place in places}
+    there = [p for p in args.root.iterdir() if p.is_dir() and not p.name.startswith(".") and p.resolve() not in given]
+    return sorted(p.name for p in there if p.name not in corpora.names())
 
 
 def _status(argv: Sequence[str]) -> int:

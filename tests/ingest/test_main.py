@@ -79,7 +79,10 @@ def test_help_has_an_example(command, capsys):
 def test_all_takes_the_originals_that_lie_elsewhere(tmp_path, capsys):
     """As `make all-corpora LJSPEECH=` hands them on."""
     root = whole_corpus.build("wavefake", tmp_path / "corpora" / "wavefake")
-    (root / "real_audio/LJSpeech-1.1").rename(tmp_path / "lj")
+    (root / "real_audio/LJSpeech-1.1").rename(root.parent / "lj")
+    (root.parent / "WaveFake\n").mkdir()
     words = ["all", "--root", str(root.parent), "--data", str(tmp_path / "data"), "--partial", "--jobs", "1"]
-    assert main([*words, "--ljspeech", str(tmp_path / "lj")]) == 0
-    assert ", 7 with audio (0 of them corrupt), 0 extra files" in capsys.readouterr().out
+    assert main([*words, "--ljspeech", str(root.parent / "lj")]) == 0
+    said = capsys.readouterr().out
+    assert ", 7 with audio (0 of them corrupt), 0 extra files" in said
+    assert "passed over, as they have no corpus's name: WaveFake; rename or link what is one\n" in said
