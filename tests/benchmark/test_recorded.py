@@ -25,7 +25,7 @@ WHOLE = {  # what a run records beside what trained_run writes
     "backbone_sha256": None, "device": "a processor", "form": "fast", "energy_source": "estimate", "best_epoch": 1, "epochs": 2,
     "parameters": 81, "peak_memory_bytes": 1 << 20, "train_draws": 60, "scored_trials": 80, "catalog_version": 2, "processes": 1,
     "train_s": 0.2, "score_s": 0.1, "energy_j": 2.5, "versions": {"python": "3.11"}, "external": False, "source": None,
-    "described": "abc", "backbone": {"layers": 2}, "diagnostics": {"gate": "weight of the first"},
+    "described": "abc", "sign": 1, "backbone": {"layers": 2}, "diagnostics": {"gate": "weight of the first"},
 }  # fmt: skip
 OTHERS = (None, "x", "", "../../x", 7, -1, 0.5, True, [], {}, ["x"], [None], {"x": 1}, {"x": ["x"]}, 10**30, float("nan"),
           float("inf"), "\ud800", [[["x"]]], {"": {"": {"": ""}}})  # fmt: skip
