@@ -41,6 +41,17 @@ class _Scored(torch.nn.Module):
         return self.network.score(x)
 
 
+def need_packages() -> None:
+    """Raise DataError if the extra `onnx` is not installed."""
+    try:
+        import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
+    except ImportError as error:
+        raise DataError(
+            f"--onnx needs the packages onnx and onnxruntime ({error}): pip install sirenbench[onnx]"
+        ) from None
+
+
 def write(trained: Trained, path: Path) -> tuple[float, str]:
     """Write the model; returns the largest difference of a score from PyTorch's, and what its input is.
 
@@ -48,13 +59,10 @@ def write(trained: Trained, path: Path) -> tuple[float, str]:
     the level that the detector hears it.
     Raises Inexpressible if the network has no ONNX form, DataError if the extra `onnx` is not installed.
     """
-    try:
-        import onnx
-        import onnxruntime
-    except ImportError as error:
-        raise DataError(
-            f"--onnx needs the packages onnx and onnxruntime ({error}): pip install sirenbench[onnx]"
-        ) from None
+    need_packages()
+    import onnx
+    import onnxruntime
+
     if trained.detector in onnx_forms.WITHOUT:
         raise Inexpressible(onnx_forms.WITHOUT[trained.detector])
     spec = trained.input

@@ -1,6 +1,7 @@
 import hashlib
 import json
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -174,3 +175,15 @@ def test_a_network_without_an_onnx_form_is_a_line(made, tmp_path, monkeypatch):
     lines = export.export(*made, tmp_path / "model", onnx=True)
     assert any("cannot be expressed in ONNX (no symbolic for aten::fft)" in line for line in lines)
     assert DeepfakeDetector(tmp_path / "model").trained.detector == "mean_pool"
+
+
+def test_onnx_without_its_packages_leaves_the_folder_as_it_was(made, exported, tmp_path, monkeypatch):
+    folder = tmp_path / "model"
+    shutil.copytree(exported, folder)
+    (folder / export.ONNX).write_bytes(b"of the export before")
+    before = hashes(folder)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    for to in (folder, tmp_path / "new"):
+        with pytest.raises(DataError, match=r"--onnx needs the packages .*pip install sirenbench\[onnx\]$"):
+            export.export(*made, to, onnx=True)
+    assert hashes(folder) == before and not (tmp_path / "new").exists()
