@@ -36,7 +36,8 @@ def run(data: Path, con: duckdb.DuckDBPyConnection, on: Mapping[str, Trials], *,
     """Score every probe on every protocol that has training trials; returns how many runs were made (not skipped)."""
     made = 0
     for protocol, trials in on.items():
-        pending = {probe: _run_id(protocol, probe, trials, seed) for probe in names()}
+        measured = _fingerprint(con, trials)
+        pending = {probe: _run_id(protocol, probe, trials, measured, seed) for probe in names()}
         pending = {p: i for p, i in pending.items() if not (record.folder(data, i) / "run.json").exists()}
         if not pending or not trials.role("train").num_rows:
             continue
@@ -51,9 +52,10 @@ def run(data: Path, con: duckdb.DuckDBPyConnection, on: Mapping[str, Trials], *,
     return made
 
 
-def _run_id(protocol: str, probe: str, trials: Trials, seed: int) -> str:
+def _run_id(protocol: str, probe: str, trials: Trials, measured: str, seed: int) -> str:
     code = Path(__file__).read_text()
-    digest = grid.digest({"code": code, "trials": trials.fingerprint, "probe": probe, "seed": seed})
+    about = {"code": code, "trials": trials.fingerprint, "measured": measured, "probe": probe, "seed": seed}
+    digest = grid.digest(about)
     return f"{protocol.replace('/', '-')}-{probe}-s{seed}-{digest}"
 
 
@@ -67,20 +69,28 @@ def _facts(probe: str, seed: int, seconds: float) -> dict[str, Any]:
 
 def _properties(con: duckdb.DuckDBPyConnection, trials: Trials) -> dict[str, dict[str, Any]]:
     """utt_id -> property -> value, for every utterance of the protocol."""
-    wanted = pa.table({"utt_id": pa.compute.unique(trials.rows["utt_id"])})
-    con.register("wanted", wanted)
-    try:
-        measured = con.sql("SELECT * FROM measurement LIMIT 0").columns
-        columns = [f"m.{name}" if name in measured else f"u.{name}" for name in (*NUMBERS, *WORDS)]
-        rows = con.sql(
-            f"SELECT u.utt_id, {', '.join(columns)} FROM wanted JOIN utterance u USING (utt_id) "
-            "LEFT JOIN measurement m USING (utt_id)"
-        ).to_arrow_table()
-    finally:
-        con.unregister("wanted")
+    rows = _asked(con, trials, "*")
     if not rows.num_rows:
         raise DataError(f"{trials.protocol.name}: no measured utterances; ingest the corpora again")
     return {row["utt_id"]: row for row in rows.to_pylist()}
+
+
+def _fingerprint(con: duckdb.DuckDBPyConnection, trials: Trials) -> str:
+    """Of every property of every utterance: the same samples in another file, or measured otherwise, have others."""
+    return str(_asked(con, trials, "bit_xor(md5_number(properties::VARCHAR))")[0][0].as_py())
+
+
+def _asked(con: duckdb.DuckDBPyConnection, trials: Trials, what: str) -> pa.Table:
+    con.register("wanted", pa.table({"utt_id": pa.compute.unique(trials.rows["utt_id"])}))
+    try:
+        measured = con.sql("SELECT * FROM measurement LIMIT 0").columns
+        columns = [f"m.{name}" if name in measured else f"u.{name}" for name in (*NUMBERS, *WORDS)]
+        return con.sql(
+            f"SELECT {what} FROM (SELECT u.utt_id, {', '.join(columns)} FROM wanted JOIN utterance u USING (utt_id) "
+            "LEFT JOIN measurement m USING (utt_id)) AS properties"
+        ).to_arrow_table()
+    finally:
+        con.unregister("wanted")
 
 
 def probe_scores(

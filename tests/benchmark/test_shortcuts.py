@@ -3,8 +3,11 @@
 import numpy as np
 import pyarrow as pa
 import pytest
+import small_corpus
+import trained_run
 
-from benchmark import metrics, shortcuts
+from benchmark import cells, finished, metrics, shortcuts
+from ingest import catalog
 
 
 def measured(n=60, *, planted):
@@ -40,3 +43,20 @@ def test_a_missing_value_takes_the_training_median():
     scores = shortcuts.probe_scores(trials.slice(0, 30), properties, seed=0)["shortcut_duration_s"]
     median = np.median([properties[f"u{i}"]["duration_s"] for i in range(30)])
     assert abs(scores["u40"]) == pytest.approx(abs(median))
+
+
+def test_probes_are_scored_anew_where_the_same_samples_were_measured_otherwise(tmp_path):
+    data = small_corpus.build(tmp_path, corpus="librisevoc", rows=trained_run.rows(4))
+
+    def made():
+        with catalog.connect(data / "catalog.duckdb") as con:
+            on = {trained_run.PROTOCOL: cells.trials(con, trained_run.PROTOCOL, partial=True)}
+            return shortcuts.run(data, con, on), on[trained_run.PROTOCOL].fingerprint
+
+    probes = len(shortcuts.names())
+    (first, trials), again = made(), made()
+    assert (first, again) == (probes, (0, trials))
+    with catalog.connect(data / "catalog.duckdb", read_only=False) as con:  # packed into another kind of file
+        con.execute("UPDATE measurement SET container = 'W64' WHERE utt_id LIKE '%/b%'")
+    assert made() == (probes, trials) and made() == (0, trials)
+    assert len(finished.names(data)) == 2 * probes
