@@ -76,7 +76,8 @@ def _folder(text: str) -> Path:
         raise argparse.ArgumentTypeError("is empty: the variable that it came from has no value?")
     folder = utf8(Path(os.path.expanduser(text)))
     if "?" in os.path.abspath(folder):  # DuckDB would write its log beside another name
-        raise argparse.ArgumentTypeError(f"{os.path.abspath(folder)} has a ? in its path, which DuckDB cannot have")
+        where = os.path.abspath(folder)
+        raise argparse.ArgumentTypeError(f"{where} has a ? in its path, which DuckDB cannot have; name another folder")
     return folder
 
 

@@ -79,7 +79,10 @@ def _believed(path: Path, scores: pa.Table) -> pa.Table:
     for column in ("label", "subset"):
         if column in scores.column_names and scores[column].null_count:
             first = scores.filter(pc.is_null(scores[column]))["file"][0]
-            raise DataError(f"{path}: {scores[column].null_count} rows have no {column} (first: {first})")
+            cure = "name their protocol: --protocol NAME" if column == "label" else "leave the column out"
+            raise DataError(
+                f"{path}: {scores[column].null_count} rows have no {column} (first: {first}); fill them in, or {cure}"
+            )
     for column, word in words.items():
         scores = scores.append_column(column, pa.array([word] * scores.num_rows))
     if "attack" in scores.column_names:

@@ -89,6 +89,7 @@ def get(name: str) -> Source:
     source = Source(importlib.import_module(f"ingest.corpora.{name}"))
     if source.corpus.name != name:  # a copied file: its rows would take the place of the other corpus's
         raise DataError(
-            f"ingest/corpora/{name}.py: CORPUS has the name {source.corpus.name!r}; the name is that of the file"
+            f"ingest/corpora/{name}.py: CORPUS has the name {source.corpus.name!r}, but a corpus is named "
+            f"as its file; write name={name!r}"
         )
     return source

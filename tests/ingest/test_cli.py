@@ -190,4 +190,4 @@ def test_the_folder_of_data_has_no_question_mark(tmp_path, monkeypatch, capsys):
     for text in ("what?", "here"):
         with pytest.raises(SystemExit):
             parser.parse_args(["--data", text])
-        assert "has a ? in its path" in capsys.readouterr().err
+        assert "has a ? in its path, which DuckDB cannot have; name another folder" in capsys.readouterr().err

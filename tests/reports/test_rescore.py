@@ -58,7 +58,7 @@ def test_labels_that_are_numbers_are_told_and_checked_where_they_can_be(tmp_path
     table = score_files.read(path)
     assert table["label"].to_pylist() == ["bonafide", "spoof", None]
     assert "0 = bona fide" in score_files.remarks(table)[0]
-    with pytest.raises(DataError, match=r"1 rows have no label \(first: LA_3\)"):
+    with pytest.raises(DataError, match=r"1 rows have no label \(first: LA_3\); fill them in, or name their protocol"):
         rescore(path, data=tmp_path)
     trials = pa.table({"utt_id": ["LA_1", "LA_2", "LA_3"], "label": ["bonafide", "spoof", "spoof"]})
     names = pa.table({"utt_id": trials["utt_id"], "path": trials["utt_id"]})
@@ -129,7 +129,7 @@ def test_blank_speakers_and_subsets_are_unknown(tmp_path):
     whole = next(r for r in rows if r["metric"] == "eer" and r["factor"] is None)
     assert whole["ci_method"] == "stratified_bootstrap_20"  # the blank is no speaker
     path.write_text("file,score,label,subset\na,1,bonafide,eval\nb,0,spoof,\n")
-    with pytest.raises(DataError, match=r"1 rows have no subset \(first: b\)"):
+    with pytest.raises(DataError, match=r"1 rows have no subset \(first: b\); fill them in, or leave the column out"):
         rescore(path, data=tmp_path)
 
 

@@ -30,7 +30,7 @@ def test_the_ten_corpora_are_found_by_their_file_names():
 def test_a_copied_file_that_keeps_the_name_of_its_neighbour_is_refused(monkeypatch):
     neighbour = corpora.get("decro").corpus
     monkeypatch.setattr(importlib.import_module("ingest.corpora.librisevoc"), "CORPUS", neighbour)
-    with pytest.raises(DataError, match=r"librisevoc\.py: CORPUS has the name 'decro'"):
+    with pytest.raises(DataError, match=r"librisevoc\.py: CORPUS has the name 'decro', .*; write name='librisevoc'"):
         corpora.get("librisevoc")
 
 
