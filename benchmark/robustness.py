@@ -1,5 +1,6 @@
 """A finished run's test through codecs, speeds, noise and rooms: no training, one subset per variant."""
 
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -26,12 +27,13 @@ def score(data: Path, run_id: str, words: Sequence[str], machine: running.Machin
 
     words: variants; empty: every one that the shards hold for the whole test. Test utterances count once, however many
     subsets they are in; `original` is scored as well, and dev stays as it was, so that thresholds do not move.
-    Raises DataError if there is no such run, or a variant has no shards for some test utterance.
+    Those that are only tested as something else (vocals) are left out, which is said. Raises DataError if there is no
+    such run, no test utterance is left, or a variant has no shards for one.
     """
     about = _record(data, run_id)
     with catalog.connect(data / "catalog.duckdb") as con:
         on = grid.trials(con, about["protocol"], partial=about["partial"], lists=lists)
-        test = _once(on.role("test"))
+        test = _once(on.role("test"), about["protocol"])
         words = [ORIGINAL, *(word for word in (words or _complete(con, test)) if word != ORIGINAL)]
         _refuse_missing(con, test, words)
         through = _through(con, on, test, words)
@@ -52,9 +54,19 @@ def _record(data: Path, run_id: str) -> dict[str, Any]:
     return about
 
 
-def _once(rows: pa.Table) -> pa.Table:
-    """The first row of every utterance in its original form."""
+def _once(rows: pa.Table, protocol: str) -> pa.Table:
+    """The first row of every utterance in its original form, of which variants are copies; says which have none.
+
+    Raises DataError if none has.
+    """
+    tested = pc.count_distinct(rows["utt_id"]).as_py()
     rows = rows.filter(pc.equal(rows["variant"], ORIGINAL))
+    lacking = tested - pc.count_distinct(rows["utt_id"]).as_py()
+    said = f"{lacking} of {tested} test utterances of {protocol} are not tested in their original form"
+    if not rows.num_rows:
+        raise DataError(f"{said}; variants are copies of that, so name a run of another protocol")
+    if lacking:
+        print(f"{said}; they are left out", file=sys.stderr)
     first = rows.append_column("row", pa.array(range(rows.num_rows))).group_by("utt_id").aggregate([("row", "min")])
     return rows.take(first["row_min"].sort())
 

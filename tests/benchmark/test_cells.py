@@ -11,6 +11,7 @@ import torch
 from benchmark import cells, robustness, run, settings
 from benchmark.detectors.mean_pool import MeanPool
 from benchmark.distribution import ALONE
+from ingest.types import DataError
 from shards import root
 
 
@@ -94,7 +95,7 @@ def test_robustness_is_due_again_where_a_copy_was_made_anew_otherwise(on):
         con.execute(
             "INSERT OR REPLACE INTO variant VALUES ('decro', 'white-20db', '[]', NULL, NULL, ?, '{}', '{}')", [seed]
         )
-        through = robustness._through(con, on, robustness._once(on.role("test")), words)
+        through = robustness._through(con, on, robustness._once(on.role("test"), "p"), words)
         about = {"config": cell(on).settings.as_json(), "protocol": "p", "seed": 0, "train_key": "k"}
         return robustness._cell("run", about, through, words).run_id
 
@@ -108,6 +109,25 @@ def test_robustness_is_due_again_where_the_code_is_another(on, monkeypatch):
     first = robustness._cell("run", about, on, ["alaw"]).run_id
     monkeypatch.setattr(cells, "code_version", lambda *_: "another")
     assert robustness._cell("run", about, on, ["alaw"]).run_id != first
+
+
+def test_robustness_says_which_test_clips_have_no_original_form(on, capsys):
+    """Songs that a protocol tests as their vocals alone were left out without a word."""
+    test = on.role("test")
+    utterances, first = pc.count_distinct(test["utt_id"]).as_py(), test["utt_id"][0]
+    assert robustness._once(test, "p").num_rows == utterances and not capsys.readouterr().err
+
+    def as_vocals(which):
+        return test.set_column(
+            test.column_names.index("variant"), "variant", pc.if_else(which, "vocals", test["variant"])
+        )
+
+    left = robustness._once(as_vocals(pc.equal(test["utt_id"], first)), "p")
+    assert left.num_rows == utterances - 1 and first not in left["utt_id"].to_pylist()
+    said = f"1 of {utterances} test utterances of p are not tested in their original form; they are left out\n"
+    assert capsys.readouterr().err == said
+    with pytest.raises(DataError, match=f"^{utterances} of {utterances} test utterances of p .*another protocol$"):
+        robustness._once(as_vocals(pc.is_valid(test["utt_id"])), "p")
 
 
 def test_the_plan_of_a_detectors_copies_decides_its_scores():
