@@ -36,6 +36,7 @@ lr = 0.5
 
 FLOOR = ("run", "--protocol", "inner/librisevoc", "cross_language/decro_zh_en", "inner/decro_zh",
          "--detector", "mean_pool", "--set", "mean_pool.epochs=2")  # fmt: skip
+ONE = ("run", "--protocol", "cross_language/decro_zh_en", "--detector", "mean_pool", "--set", "epochs=1")
 
 
 @pytest.fixture
@@ -175,23 +176,13 @@ def test_what_the_catalog_newly_tells_of_test_trials_is_told_of_runs_that_are_do
     """Their tables by attack and codec had the words of the first ingest for ever."""
     (copy / "catalog.duckdb").unlink()
     shutil.copy(made[1] / "catalog.duckdb", copy / "catalog.duckdb")
-    words = (
-        "benchmark",
-        "run",
-        "--protocol",
-        "cross_language/decro_zh_en",
-        "--detector",
-        "mean_pool",
-        "--set",
-        "epochs=1",
-    )
-    street.call(*words, data=copy)
+    street.call("benchmark", *ONE, data=copy)
     (before,) = street.records(copy)
     path = copy / "scores" / before["run_id"] / "scores.parquet"
     first = path.read_bytes(), pq.read_table(path)
     with duckdb.connect(str(copy / "catalog.duckdb")) as con:
         con.execute("UPDATE utterance SET codec = 'gsm' WHERE corpus = 'decro' AND language = 'en'")
-    assert "1 done before, 0 to run" in street.call(*words, data=copy).stdout
+    assert "1 done before, 0 to run" in street.call("benchmark", *ONE, data=copy).stdout
     second = pq.read_table(path)
     assert set(second.filter(pc.equal(second["role"], "test"))["codec"].to_pylist()) == {"gsm"}
     assert second.drop_columns("codec").equals(first[1].drop_columns("codec"))
@@ -199,23 +190,13 @@ def test_what_the_catalog_newly_tells_of_test_trials_is_told_of_runs_that_are_do
     assert {name for name in after if after[name] != before[name]} == {"described"}
     with duckdb.connect(str(copy / "catalog.duckdb")) as con:
         con.execute("UPDATE utterance SET codec = NULL WHERE corpus = 'decro' AND language = 'en'")
-    street.call(*words, data=copy)
+    street.call("benchmark", *ONE, data=copy)
     assert path.read_bytes() == first[0] and street.records(copy) == [before]
 
 
 def test_the_run_that_was_asked_for_last_stands(copy):
     """Code was changed, tried and changed back: the run was said to be done, and the leaderboard had the other's numbers."""
-    words = (
-        "benchmark",
-        "run",
-        "--protocol",
-        "cross_language/decro_zh_en",
-        "--detector",
-        "mean_pool",
-        "--set",
-        "epochs=1",
-    )
-    street.call(*words, data=copy)
+    street.call("benchmark", *ONE, data=copy)
     (first,) = street.records(copy)
     folder = copy / "scores" / first["run_id"]
     shutil.copytree(folder, folder.with_name("tried"))
@@ -230,7 +211,7 @@ def test_the_run_that_was_asked_for_last_stands(copy):
     street.call("benchmark", "collect", data=copy)
     assert standing() == {"tried"}
     for _ in range(2):
-        assert "1 done before, 0 to run" in street.call(*words, data=copy).stdout
+        assert "1 done before, 0 to run" in street.call("benchmark", *ONE, data=copy).stdout
         assert standing() == {first["run_id"]}
 
 
