@@ -1,6 +1,5 @@
 """Score files to results: values by hand, what cannot be measured, rebuilding, and the database's own words."""
 
-import csv
 import json
 import shutil
 import signal
@@ -14,7 +13,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from shared_data import shared
 
 from benchmark import measure, metrics, results
 from ingest import catalog
@@ -130,75 +128,6 @@ def test_seeds_are_summarised(data):
     )
     assert (runs, low, high) == (2, 0.625, 0.9375)  # weak: 7/8 and 3/8
     assert mean == median == pytest.approx(0.78125)
-
-
-def test_published_figures_stand_beside_measured_ones(data):
-    made_results.add_run(
-        data, "aasist", made_results.score_table({"diffwave": made_results.GOOD["easy"]}), averages={}, pooled={}
-    )
-    results.collect(data, replicates=20)
-    ((measured_mean, published, difference, source),) = ask(
-        data,
-        "SELECT measured_mean, published, difference, source FROM compared WHERE detector = 'aasist' AND metric = 'eer'",
-    )
-    assert measured_mean == 0
-    assert 0 < published < 0.5
-    assert difference == -published
-    assert source.startswith("Zhang et al.")
-
-
-def quoted(path):
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def test_quoted_figures_are_those_of_the_papers():
-    """Every printed figure of a kind that is measured here, and no other; sentences repeat figures of the tables."""
-    told = {"avg_alpha_max": "gate_largest", "avg_cosine_similarity": "embedding_cosine",
-            "accuracy_pct": "accuracy_at_eer_pct", "precision_pct": "spoof_precision_at_eer_pct",
-            "recall_pct": "spoof_recall_at_eer_pct", "f1_pct": "spoof_f1_at_eer_pct"}  # our words for them  # fmt: skip
-    ours = quoted(results._HERE / "published.csv")
-    figure = ("detector", "setting", "protocol", "subset", "metric", "value")
-    kinds = {row["metric"] for row in ours}
-    printed = [
-        row | {"metric": told.get(row["metric"], row["metric"])} for row in quoted(shared("published", "results.csv"))
-    ]
-    printed = [row for row in printed if row["metric"] in kinds]
-    assert {tuple(row[k] for k in figure) for row in ours} == {tuple(row[k] for k in figure) for row in printed}
-
-
-def test_quoted_decisions_have_spoof_as_the_positive_class_and_stand_beside_none_of_ours(data):
-    made_results.add_run(
-        data, "uniaudio", made_results.score_table({"ctrsvdd": made_results.GOOD["hard"]}), averages={}, pooled={},
-        protocol="adaptation/uniaudio_multidomain", scenario="adaptation",
-    )  # fmt: skip
-    results.collect(data, replicates=20)
-    where = "protocol = 'adaptation/uniaudio_multidomain' AND subset = 'ctrsvdd' AND detector = 'uniaudio'"
-    told = dict(ask(data, f"SELECT metric, value FROM published WHERE {where} AND setting = 'default'"))
-    caught, accepted = told["spoof_recall_at_eer"] * 10836, (1 - told["eer"]) * 1490  # trials of CtrSVDD's dev part
-    assert told["spoof_precision_at_eer"] == pytest.approx(caught / (caught + 1490 - accepted), abs=1e-4)
-    assert told["accuracy_at_eer"] == pytest.approx((caught + accepted) / (1490 + 10836), abs=1e-4)
-    assert ask(data, f"SELECT DISTINCT metric FROM compared WHERE {where} ORDER BY 1") == [("auc",), ("eer",)]
-
-
-def test_quoted_baselines_of_ctrsvdd_are_those_of_the_organisers():
-    ours = {(r["detector"], r["subset"]): float(r["value"]) for r in quoted(results._HERE / "published.csv")
-            if r["protocol"] == "official/ctrsvdd" and r["metric"] == "eer_pct"}  # fmt: skip
-    theirs = {}
-    for row in quoted(shared("protocols", "ctrsvdd", "results.csv")):
-        detector = {"B01.csv": "ctrsvdd_lfcc", "B02.csv": "ctrsvdd_raw"}[row.pop("csv")]
-        subsets = ("wo_a14", "", "a09", "a10", "a11", "a12", "a13", "kising", "m4singer", "acesinger_a14")
-        found = zip(subsets, row.values(), strict=True)
-        theirs |= {(detector, f"test_{subset}".rstrip("_")): 100 * float(value) for subset, value in found}
-    assert ours == pytest.approx(theirs, rel=1e-5)
-
-
-def test_quoted_runs_are_those_of_the_authors():
-    ours, theirs = quoted(results._HERE / "published_runs.csv"), quoted(shared("published", "seed002_runs.csv"))
-    figure = ("detector", "run", "protocol", "subset", "auc_pct", "eer_pct")
-    key = [tuple(row[name] for name in figure) for row in theirs]
-    assert [tuple(row[name] for name in figure) for row in ours] == key
-    assert [row["label"] for row in ours] == [row["authors_label"] for row in theirs]
 
 
 def test_one_class_has_no_value_but_a_reason():
