@@ -21,7 +21,7 @@ COLUMNS = {
 
 
 def compare(data: Path, first: str, second: str, *, replicates: int = 1000) -> tuple[pa.Table, list[str]]:
-    """A row per test subset that both runs scored, and remarks: trials that only one of them has are left out.
+    """A row per test subset that both runs scored, and remarks on what only one of them has, which is left out.
 
     difference: EER of the first minus EER of the second, both official; its interval draws the same speakers (trials,
     where not every one has a speaker) for both. An interval that holds 0: these trials do not separate the two.
@@ -31,14 +31,16 @@ def compare(data: Path, first: str, second: str, *, replicates: int = 1000) -> t
     both = tables[0].join(tables[1].select([*KEYS, "score"]), list(KEYS), join_type="inner", right_suffix="_second")
     both = both.sort_by([(name, "ascending") for name in KEYS])
     rows, remarks = [], []
-    for subset in sorted(set(both["subset"].to_pylist())):
+    for subset in sorted({word for table in tables for word in table["subset"].unique().to_pylist()}):
         part = both.filter(pc.equal(both["subset"], subset))
         left_out = [t.filter(pc.equal(t["subset"], subset)).num_rows - part.num_rows for t in tables]
         if any(left_out):
             remarks.append(
                 f"{subset}: trials of one run only are left out ({left_out[0]} of first, {left_out[1]} of second)"
             )
-        if len(set(part["label"].to_pylist())) == 2:
+        if lacking := [word for word in ("bonafide", "spoof") if word not in part["label"].unique().to_pylist()]:
+            remarks.append(f"{subset}: not compared, as both runs scored no common {' or '.join(lacking)} trial in it")
+        else:
             rows.append(_row(subset, part, replicates))
     if not rows:
         raise DataError(f"{first} and {second} scored no common test subset with bona fide and spoof trials")

@@ -66,6 +66,26 @@ def test_trials_of_one_run_only_are_left_out_and_said(runs, capsys):
     assert "hard: trials of one run only are left out (1 of first, 0 of second)" in err
 
 
+def test_subsets_that_cannot_be_compared_are_said(runs, capsys):
+    data, good, weak = runs
+    path = data / "scores" / weak / "scores.parquet"
+    table = pq.read_table(path)
+    rename = pa.array(["other" if s == "hard" else s for s in table["subset"].to_pylist()])
+    pq.write_table(table.set_column(table.column_names.index("subset"), "subset", rename), path)
+    rows, remarks = compare(data, good, weak, replicates=5)
+    assert rows["subset"].to_pylist() == ["easy"]
+    for subset, alone in (("hard", "6 of first, 0 of second"), ("other", "0 of first, 6 of second")):
+        assert f"{subset}: trials of one run only are left out ({alone})" in remarks
+        assert f"{subset}: not compared, as both runs scored no common bonafide or spoof trial in it" in remarks
+    table = pq.read_table(path)
+    keep = [
+        s != "easy" or label == "bonafide" for s, label in zip(*(table[c].to_pylist() for c in ("subset", "label")))
+    ]
+    pq.write_table(table.filter(pa.array(keep)), path)
+    with pytest.raises(DataError, match="no common test subset"):
+        compare(data, good, weak)
+
+
 def test_runs_without_a_common_subset_are_refused(runs, capsys):
     data, good, _ = runs
     other = made_results.add_run(data, "aasist", made_results.score_table({"eval": made_results.GOOD["easy"]}))
