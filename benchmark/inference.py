@@ -83,6 +83,8 @@ class DeepfakeDetector:
             raise DataError("--threshold and --prior both set the threshold; pass one of them")
         data = Path(data)
         trained = source if isinstance(source, Trained) else _trained(source, detector, data, weights, settings)
+        if detector is not None and detector != trained.detector:
+            raise DataError(f"--detector {detector}: {source} is of {trained.detector}; leave one of them out")
         if calibrate_on is not None:
             trained = loading.recalibrated(trained, calibrate_on, data)
         self.trained, self.overlap, self.longest_s, self.separator = trained, overlap, longest_s, separator

@@ -90,8 +90,9 @@ def runs(data: Path) -> list[str]:
 def from_run(data: Path, run: str | Path, *, weights: Path | None = None) -> Trained:
     """The detector of a finished run, calibrated on its dev scores.
 
-    weights: the file that was scored, for a run made by `benchmark score`. Raises DataError for an unknown run, one
-    without a network (a shortcut probe, external scores), or absent or different weights.
+    weights: the file that was scored, for a run made by `benchmark score`; of any other run it has to be its own.
+    Raises DataError for an unknown run, one without a network (a shortcut probe, external scores), or absent or
+    different weights.
     """
     folder = run_folder(data, run)
     about = recorded.run(folder)
@@ -295,16 +296,20 @@ def _built(path: Path, about: Mapping[str, Any], training: _Training) -> tuple[A
 
 
 def _run_weights(data: Path, about: Mapping[str, Any], given: Path | None) -> Path:
+    if given is not None and not given.is_file():
+        raise DataError(f"--weights {given} is not a file")
     if about["trained"]:
         path = inside(data / "models", about["train_key"]) / WEIGHTS
         if not path.is_file():
             raise DataError(f"{path} is missing: the weights of {about['run_id']} were removed; run the cell again")
+        if given is not None and sha256(given) != sha256(path):
+            raise DataError(f"--weights {given} is not what {about['run_id']} trained; leave one of the two out")
         return path
     if given is None:
         raise DataError(f"{about['run_id']} scored a weight file that is not kept: pass the same file as --weights")
     if sha256(given) != about["config"]["weights"]:
         raise DataError(f"--weights {given} is not the file that {about['run_id']} scored (its sha256 differs)")
-    return Path(given)
+    return given
 
 
 def load_own(network: Any, path: Path) -> None:

@@ -223,6 +223,20 @@ def test_the_only_run_of_given_weights_needs_the_very_file(made, tmp_path):
     assert DeepfakeDetector(run_id, data=tmp_path, weights=weights).trained.calibration is not None
 
 
+def test_other_weights_or_another_detector_beside_a_run_are_not_passed_over(made, tmp_path):
+    data, run_id = made
+    torch.save(detectors.build("mean_pool").state_dict(), tmp_path / "m.pt")
+    for options, words in (
+        ({"weights": tmp_path / "m.pt"}, f"is not what {run_id} trained"),
+        ({"weights": tmp_path / "absent.pt"}, "is not a file"),
+        ({"detector": "aasist"}, f"--detector aasist: {run_id} is of mean_pool"),
+    ):
+        with pytest.raises(DataError, match=words):
+            DeepfakeDetector(run_id, data=data, **options)
+    own = data / "models" / "mean_pool-s0-abc" / "model.safetensors"
+    DeepfakeDetector(run_id, data=data, weights=own, detector="mean_pool")
+
+
 def test_a_file_that_does_not_decode_is_named(detector, tmp_path):
     (tmp_path / "a.wav").write_bytes(b"RIFF....WAVEfmt ")
     for path in (tmp_path / "a.wav", tmp_path / "absent.wav", tmp_path):
