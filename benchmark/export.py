@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmark import card, detectors
+from benchmark import card, detectors, recorded
 from benchmark import trained as loading
 from benchmark.trained import Trained
 from ingest.files import atomic, lock, sha256
@@ -59,7 +59,15 @@ def _is_ours(to: Path) -> bool:
     """Whether a folder is empty, an export, or what a killed export left: weights, then what says that it is whole."""
     names = {path.name for path in to.iterdir()}
     begun = all(name.startswith(OWN) for name in names) and ("README.md" not in names or loading.WEIGHTS in names)
-    return begun or (to / loading.SETTINGS).is_file()
+    return begun or _is_whole(to / loading.SETTINGS)
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether this is an export's settings.json: editors keep files of this name, too."""
+    try:
+        return loading.WEIGHTS in recorded.read(path).get("files", {})
+    except (DataError, TypeError):
+        return False
 
 
 def settings(trained: Trained, files: dict[str, str]) -> dict[str, Any]:

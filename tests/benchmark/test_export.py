@@ -56,6 +56,15 @@ def test_a_folder_with_other_things_is_left_alone(made, tmp_path):
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
 
+@pytest.mark.parametrize("content", ['{"editor.fontSize": 12}', '{"files": 1}', "[]", "{"])
+def test_settings_of_something_else_make_no_export(made, tmp_path, content):
+    for name, text in {"settings.json": content, "README.md": "My project", "thesis.tex": "years of work"}.items():
+        (tmp_path / name).write_text(text)
+    with pytest.raises(DataError, match="something else"):
+        export.export(*made, tmp_path)
+    assert (tmp_path / "README.md").read_text() == "My project"
+
+
 def test_an_export_that_was_killed_is_made_by_the_same_command_again(made, exported, tmp_path):
     for left in ((), ("model.safetensors",), ("model.safetensors", "README.md")):
         folder = tmp_path / str(len(left))
