@@ -52,11 +52,20 @@ class Calibration:
     def threshold_at(self, p_spoof: float) -> float:
         """The score above which "bona fide" is the less costly answer if both errors cost the same.
 
-        p_spoof: probability, before hearing it, that a recording is spoof, in (0, 1).
+        p_spoof: probability, before hearing it, that a recording is spoof, in (0, 1). Raises DataError if it is none,
+        or outweighs every ratio within the limits: no score could then change what was known beforehand.
         """
         if not 0 < p_spoof < 1:
             raise DataError(f"--prior {p_spoof:g} is not a probability between 0 and 1, both excluded")
-        return (math.log(p_spoof / (1 - p_spoof)) - self.offset) / self.slope
+        odds, (low, high) = math.log(p_spoof / (1 - p_spoof)), self.limits
+        if not low <= odds <= high:
+            kind, number = ("spoof", self.n_spoof) if odds > 0 else ("bona fide", self.n_bonafide)
+            raise DataError(
+                f"--prior {p_spoof:g} outweighs all that {number} {kind} dev trials can show: every recording would be "
+                f"called {kind}; pass one from {1 / (1 + math.exp(-low)):.3g} to {1 / (1 + math.exp(-high)):.3g}, or "
+                "--threshold X"
+            )
+        return (odds - self.offset) / self.slope
 
     def as_json(self) -> dict[str, Any]:
         """As it stands in an export's settings.json."""

@@ -75,6 +75,19 @@ def test_scores_that_cannot_be_calibrated_are_refused(bonafide, spoof):
         calibration.fit(bonafide, spoof, source="dev of x")
 
 
+def test_a_prior_beyond_every_ratio_is_refused_and_within_it_ratio_and_threshold_agree():
+    """With 9 bona fide and 19 spoof trials no ratio is above 20 or below 1 in 10."""
+    fitted = calibration.fit(*scores(n=9, m=19))
+    for prior in (0.09, 1 / 11 + 1e-9, 0.5, 20 / 21 - 1e-9, 0.96):
+        odds = math.log(prior / (1 - prior))
+        if not 1 / 11 <= prior <= 20 / 21:
+            with pytest.raises(DataError, match=r"pass one from 0.0909 to 0.952"):
+                fitted.threshold_at(prior)
+            continue
+        for score in fitted.threshold_at(prior) + np.array([-1e-3, 1e-3]):
+            assert (fitted.llr(score) > odds) == (score > fitted.threshold_at(prior))
+
+
 def test_it_survives_json():
     fitted = calibration.fit(*scores())
     assert calibration.from_json(fitted.as_json()) == fitted
