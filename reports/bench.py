@@ -113,13 +113,14 @@ def markdown(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def machine() -> str:
-    """Processor, cores and memory of this machine in one line."""
-    name = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    for line in info.read_text().splitlines() if info.exists() else ():
-        if line.startswith("model name"):
-            name = line.partition(":")[2].strip()
-            break
+    """Processor, cores and memory of this machine in one line. Family and model tell generations of one name apart."""
+    name, info = platform.processor() or platform.machine(), Path("/proc/cpuinfo")
+    lines = info.read_text().split("\n\n")[0].splitlines() if info.exists() else []
+    told = {word.strip(): value.strip() for word, _, value in (line.partition(":") for line in lines)}
+    if "model name" in told:
+        name = told["model name"]
+    if {"cpu family", "model"} <= told.keys():
+        name += f" (family {told['cpu family']}, model {told['model']})"
     memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return f"{name}, {len(os.sched_getaffinity(0))} cores, {memory_gib:.0f} GiB, Python {platform.python_version()}"
 

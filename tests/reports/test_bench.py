@@ -1,5 +1,8 @@
 """The bench page: what counts as met, and the table; the measurements themselves are no tests."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from ingest.types import DataError
@@ -72,3 +75,10 @@ def test_the_runs_of_the_board_bench_make_a_leaderboard_and_a_site(tmp_path):
     rows = sql.query(tmp_path, "SELECT count(*) AS n, count(DISTINCT run_id) AS runs FROM score").to_pylist()
     assert rows == [{"n": 25 * bench_board.TRIALS, "runs": 25}]  # the copied one has its file, too
     assert sql.query(tmp_path, bench_board.QUERY).num_rows == 3 * 4
+
+
+def test_generations_of_processors_of_one_name_are_told_apart():
+    info = Path("/proc/cpuinfo")
+    if not info.exists() or "cpu family" not in info.read_text():
+        pytest.skip("no family of processors is told here")
+    assert re.fullmatch(r".+ \(family \d+, model \d+\), \d+ cores, \d+ GiB, Python 3\.\d+\.\d+", bench.machine())
