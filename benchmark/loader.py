@@ -92,6 +92,8 @@ class Loader:
         self.batch_size, self.seed, self.train, self.balance = batch_size, seed, train, balance
         self.drop_last, self.workers = drop_last, workers
         self.feed = feed or Feed()
+        for companion in self.feed.companions.values():
+            companion.to(self.device)
         self.mix: Mapping[str, Mapping[str, float]] = {}
         self.draws = 0
         self.groups: list[str] | None = [str(word) for word in rows[group_by].to_pylist()] if group_by else None

@@ -1,6 +1,7 @@
 """Loader: crops worked out by hand; the same batches whatever the number of workers and wherever it starts."""
 
 import numpy as np
+import on_gpu
 import pyarrow as pa
 import pytest
 import small_corpus
@@ -259,6 +260,17 @@ def test_companions_are_features_of_the_same_crop():
     feed = Feed(companions={"level": extractors.get("logmel")})
     for batch in loader(rows([6, 7]), feed=feed, balance="none").epoch():
         torch.testing.assert_close(batch.extra["level"], extractors.get("logmel").extract(batch.x))
+
+
+def test_companions_are_computed_where_the_batch_is():
+    feed = Feed(companions={"level": extractors.get("logmel")})
+    (here,) = loader(rows([3, 9], ["bonafide", "spoof"]), feed=feed).epoch()
+    with on_gpu.claimed():
+        there = loader(rows([3, 9], ["bonafide", "spoof"]), feed=feed, device="cuda")
+        (draws,) = there.plan()
+        level = there._batch(draws, there._made(draws)).extra["level"]
+        assert level.device == on_gpu.CUDA
+        torch.testing.assert_close(level.cpu(), here.extra["level"])
 
 
 @pytest.fixture(scope="module", params=["pcm", "flac"])
