@@ -154,12 +154,11 @@ def _made(con: Any, name: str, request: Request) -> Trials:
     return grid.trials(con, name, partial=request.partial, lists=request.lists)
 
 
-def remembered(data: Path, request: Request) -> tuple[list[str], dict[str, str]] | None:
-    """The run ids of this request, and the protocols it left out and why, if nothing it depends on is different since.
+def remembered(path: Path) -> tuple[list[str], dict[str, str]] | None:
+    """The run ids of the request with this `memo`, and the protocols it left out and why. None if not known.
 
-    A matrix that is complete is then known to be complete without any trial list being made again. None if not known.
+    A matrix that is complete is then known to be complete without any trial list being made again.
     """
-    path = _memo(data, request)
     if not path.exists():
         return None
     try:
@@ -170,33 +169,43 @@ def remembered(data: Path, request: Request) -> tuple[list[str], dict[str, str]]
     return (runs, not_run) if recorded.WORDS.holds(runs) and isinstance(not_run, dict) else None
 
 
-def remember(data: Path, request: Request, found: Resolved) -> None:
-    """Keep what a request came to for `remembered`."""
+def remember(path: Path, found: Resolved) -> None:
+    """Keep what the request with this `memo` came to for `remembered`."""
     known = {"runs": [cell.run_id for cell in found.cells], "not_run": dict(found.skipped)}
-    with atomic(_memo(data, request)) as temporary:
+    with atomic(path) as temporary:
         temporary.write_text(json.dumps(known))
 
 
-def _memo(data: Path, request: Request) -> Path:
+def memo(data: Path, request: Request) -> Path:
+    """Where it is kept what a request comes to: a file named after all that this depends on, as it is now.
+
+    Asked for before the request is resolved: who changes the catalog while its cells run makes another request of it.
+    """
+    path = data / "catalog.duckdb"
+    stamp, journal = _stamp(path), _stamp(path.with_name(f"{path.name}.wal"))  # where a killed ingest may have its rows
+    if stamp is None:
+        raise DataError(f"{path} does not exist; ingest a corpus first: python -m ingest CORPUS --root DIR")
     asked = [
         request.protocols, request.detectors, request.seeds, request.assignments, request.weights, request.trained,
-        request.partial, repr(request.grid), _code(), _stamp(data / "catalog.duckdb"),
+        request.partial, repr(request.grid), _code(), stamp, journal,
         _stamps(request.lists or data / "lists"), _stamps(data / "protocols"),
     ]  # fmt: skip
     return data / "plans" / f"{grid.digest(asked)}.json"
 
 
-def _stamp(path: Path) -> tuple[int, int]:
-    if not path.exists():
-        raise DataError(f"{path} does not exist; ingest a corpus first: python -m ingest CORPUS --root DIR")
-    about = path.stat()
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """Size and time of a file; None if there is none."""
+    try:
+        about = path.stat()
+    except FileNotFoundError:
+        return None
     return about.st_size, about.st_mtime_ns
 
 
 def _stamps(folder: Path) -> list[tuple]:
     """Names, sizes and times of the files below a folder."""
     places = sorted(path for path in folder.rglob("*") if path.is_file())
-    return [(str(path), *_stamp(path)) for path in places]
+    return [(str(path), _stamp(path)) for path in places]
 
 
 def _code() -> str:

@@ -121,14 +121,15 @@ def _run(arguments) -> int:  # noqa: ANN001
     if int(os.environ.get("RANK", 0)):  # of torchrun's processes the first one speaks
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     asked = _request(arguments)
-    runs, left_out = requests.remembered(arguments.data, asked) or ([], {})
+    memo = requests.memo(arguments.data, asked)
+    runs, left_out = requests.remembered(memo) or ([], {})
     if runs and all((arguments.data / "scores" / run_id / "run.json").exists() for run_id in runs):
         print(f"{len(runs)} cells, {len(runs)} done before, 0 to run")
         _say_left_out(left_out)
         _collect(arguments.data, runs)
         print(f"{len(runs)} of {len(runs)} cells done; results in {arguments.data / 'results.duckdb'}")
         return 0
-    return _leave(_run_cells(arguments, asked))
+    return _leave(_run_cells(arguments, asked, memo))
 
 
 def _collect(data: Path, asked: Sequence[str]) -> None:
@@ -156,7 +157,7 @@ def _leave(code: int) -> int:
     return distribution.leave(code)
 
 
-def _run_cells(arguments, asked) -> int:  # noqa: ANN001
+def _run_cells(arguments, asked, memo: Path) -> int:  # noqa: ANN001
     from benchmark import devices, record, run
     from benchmark import request as requests
 
@@ -185,7 +186,7 @@ def _run_cells(arguments, asked) -> int:  # noqa: ANN001
     if arguments.part != (1, 1):  # one collector writes the results, when all parts have ended
         print(f"part {arguments.part[0]} of {arguments.part[1]}: {left - len(failures)} of {left} cells done")
         return 1 if failures else 0
-    requests.remember(arguments.data, asked, found)
+    requests.remember(memo, found)
     _collect(arguments.data, [cell.run_id for cell in found.cells])
     good = len(found.cells) - len(failures)
     print(f"{good} of {len(found.cells)} cells done; results in {arguments.data / 'results.duckdb'}")

@@ -1,6 +1,7 @@
 """Two of the same command at once: the second waits and names the first, or says who is at work; then it ends well."""
 
 import importlib
+import shutil
 import subprocess
 import sys
 import threading
@@ -15,7 +16,7 @@ import waiting
 from miniatures import put, tone
 from waiting import HOLDER
 
-from benchmark import throughput
+from benchmark import run, throughput
 from ingest import catalog, files
 from ingest.types import DataError
 from shards import gc, writer
@@ -100,6 +101,27 @@ def test_clips_of_singfake_are_cut_by_one_at_a_time(tmp_path, capsys):
     call = lambda: main([*map(str, words), "--no-codecs", "--jobs", "1"])  # noqa: E731
     assert waiting.second(tmp_path / "out/.lock", call, capsys) == 0
     assert (tmp_path / "out/train/mixtures/0_0001_0.flac").is_file() and not (tmp_path / "out/.lock").exists()
+
+
+def test_a_run_is_not_done_on_what_was_ingested_while_it_ran(made, tmp_path, capsys, monkeypatch):
+    """What a request came to was kept as that of the catalog at its end: the next one was told that all is done."""
+    shutil.copy(made[1] / "catalog.duckdb", tmp_path)
+    (tmp_path / "shards").symlink_to(made[1] / "shards")
+    main, work = importlib.import_module("benchmark.__main__").main, run.run
+    words = ["run", "--protocol", "inner/decro_zh", "--detector", "mean_pool", "--set", "epochs=1", "--jobs", "1",
+             "--data", str(tmp_path)]  # fmt: skip
+
+    def ingested_meanwhile(*given, **named):
+        failures = work(*given, **named)
+        with catalog.connect(tmp_path / "catalog.duckdb", read_only=False) as con:
+            con.execute("UPDATE measurement SET audio_hash = 'another' WHERE corpus = 'decro'")
+        return failures
+
+    with monkeypatch.context() as patched:
+        patched.setattr(run, "run", ingested_meanwhile)
+        assert main(words) == 0 and "1 cells, 0 done before, 1 to run" in capsys.readouterr().out
+    main(words)
+    assert "1 cells, 0 done before, 1 to run" in capsys.readouterr().out
 
 
 @pytest.fixture

@@ -1,6 +1,9 @@
 """Plans by hand: how many utterances, epochs and hours; GPUs handed out one by one; energy counters."""
 
 import json
+import signal
+import subprocess
+import sys
 import threading
 import time
 from types import SimpleNamespace
@@ -237,8 +240,21 @@ def test_a_seed_that_is_given_twice_is_one_cell(data, capsys):
 
 def test_what_is_remembered_of_a_request_hangs_on_the_protocols_below_data(data):
     asked = request.Request(("inner/mine",), ("mean_pool",), (0,), {})
-    request.remember(data, asked, request.resolve(data, asked))
-    assert len(request.remembered(data, asked)[0]) == 1
+    request.remember(request.memo(data, asked), request.resolve(data, asked))
+    assert len(request.remembered(request.memo(data, asked))[0]) == 1
     own = data / "protocols" / "inner" / "mine.toml"
     own.write_text(own.read_text().replace("0.4", "0.35"))
-    assert request.remembered(data, asked) is None
+    assert request.remembered(request.memo(data, asked)) is None
+
+
+def test_what_is_remembered_of_a_request_hangs_on_rows_that_a_killed_ingest_left_in_the_journal(data):
+    asked = request.Request(("inner/mine",), ("mean_pool",), (0,), {})
+    before = request.memo(data, asked)
+    code = (
+        "import os, sys; from ingest import catalog\n"
+        "con = catalog.connect(sys.argv[1], read_only=False); con.execute('UPDATE utterance SET speaker = NULL')\n"
+        "os.kill(os.getpid(), 9)"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, str(data / "catalog.duckdb")], cwd=cells.ROOT)
+    assert killed.returncode == -signal.SIGKILL and (data / "catalog.duckdb.wal").exists()
+    assert request.memo(data, asked) != before
