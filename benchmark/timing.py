@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -129,7 +130,7 @@ def _per_call_s(call: Callable[[], None], device: str, seconds: float) -> float:
     On a CPU the seconds that its threads computed, divided by their number: other work on the machine does not count.
     """
     on_gpu = torch.device(device).type == "cuda"
-    synchronise = torch.cuda.synchronize if on_gpu else lambda: None
+    synchronise = partial(torch.cuda.synchronize, device) if on_gpu else lambda: None
     clock, threads = (time.perf_counter, 1) if on_gpu else (time.process_time, torch.get_num_threads())
     call()
     synchronise()
@@ -150,5 +151,5 @@ def _macs(name: str, samples: int | None, config: dict[str, Any]) -> int | None:
 
 def _peak_bytes(device: str) -> int:
     if torch.device(device).type == "cuda":
-        return torch.cuda.max_memory_allocated()
+        return torch.cuda.max_memory_allocated(device)
     return memory.peak_bytes()

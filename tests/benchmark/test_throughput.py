@@ -35,6 +35,15 @@ def test_a_detector_is_measured(name):
     assert row.macs is not None and name in throughput.line(row)
 
 
+def test_a_gpu_is_waited_for_and_its_own_memory_counted(monkeypatch):
+    """By default torch asks the first GPU: of another one, it is not known when it has done and what it holds."""
+    asked, waited = [], []
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device=None: waited.append(device))
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device=None: asked.append(device) or 7)
+    assert timing._per_call_s(lambda: None, "cuda:1", 0.0) > 0 and set(waited) == {"cuda:1"}
+    assert timing._peak_bytes("cuda:1") == 7 and asked == ["cuda:1"]
+
+
 @pytest.mark.parametrize("name", ["aasist", "rawnet2", "w2v2_ft", "fd_add"])
 def test_the_plain_form_scores_the_same_and_is_undone(name):
     torch.manual_seed(0)
