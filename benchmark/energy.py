@@ -91,13 +91,18 @@ def _passed(before: int, after: int, path: Path) -> int:
 
 
 def _gpu(device: str) -> Any:
-    """A function that reads the GPU's energy counter in millijoules; None without a GPU or its counter."""
+    """A function that reads the GPU's energy counter in millijoules; None without a GPU or its counter.
+
+    Found by its UUID: NVML counts the GPUs of the machine, CUDA those that CUDA_VISIBLE_DEVICES leaves, in its order.
+    """
     if not device.startswith("cuda"):
         return None
+    import torch
+
     try:
         nvml = importlib.import_module("pynvml")
         nvml.nvmlInit()
-        handle = nvml.nvmlDeviceGetHandleByIndex(int(device.partition(":")[2] or 0))
+        handle = nvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(device).uuid}")
         nvml.nvmlDeviceGetTotalEnergyConsumption(handle)
     except Exception:  # no library, no driver, no such counter: then there is no reading
         return None

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pyarrow as pa
 import pytest
 import synthetic_catalog
+import torch
 
 from benchmark import cells, devices, energy, plan, request, settings, slurm
 from benchmark.__main__ import main
@@ -117,6 +118,20 @@ def test_energy_comes_from_the_counter_or_from_busy_seconds(tmp_path, monkeypatc
     sum(range(3_000_000))
     read = meter.read()
     assert read["energy_source"] == "estimate" and 0 < read["energy_j"] < 100
+
+
+def test_the_counter_of_a_gpu_is_that_of_the_one_that_works(tmp_path, monkeypatch):
+    """CUDA_VISIBLE_DEVICES=3 makes the fourth GPU cuda:0; NVML goes on to count all of them."""
+    counters = {"GPU-a": iter([0, 0, 0]), "GPU-d": iter([1000, 1000, 8500])}  # millijoules; the first one rests
+    nvml = SimpleNamespace(
+        nvmlInit=lambda: None, nvmlDeviceGetHandleByIndex=lambda index: ["GPU-a", "GPU-b", "GPU-c", "GPU-d"][index],
+        nvmlDeviceGetHandleByUUID=str, nvmlDeviceGetTotalEnergyConsumption=lambda handle: next(counters[handle]),
+    )  # fmt: skip
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid="d"))
+    monkeypatch.setattr(energy, "_RAPL", tmp_path / "none")
+    read = energy.Meter("cuda:0").read()
+    assert read["energy_source"] == "estimate+nvml" and read["energy_j"] == pytest.approx(7.5, abs=2)
 
 
 def test_a_slurm_script_is_shell_that_quotes_its_words():
