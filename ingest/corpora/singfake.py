@@ -45,7 +45,7 @@ CORPUS = Corpus(
     name="singfake",
     title="SingFake",
     domain="singing",
-    licence="annotation CC BY 4.0; the songs belong to their owners",
+    licence="annotation as its download states; the songs belong to their owners",
     citation="Zang et al., SingFake: singing voice deepfake detection, ICASSP 2024",
     counts=tuple(
         Count(partition, label, songs, f"{ANNOTATION}, songs", "V")
