@@ -55,8 +55,9 @@ def _record(data: Path, run_id: str) -> dict[str, Any]:
 
 
 def _once(rows: pa.Table, protocol: str) -> pa.Table:
-    """The first row of every utterance in its original form, of which variants are copies; says which have none.
+    """One row of every utterance in its original form, of which variants are copies; says which have none.
 
+    The first one, where there are references the one with a reference as in training: not cut short, not another's.
     Raises DataError if none has.
     """
     tested = pc.count_distinct(rows["utt_id"]).as_py()
@@ -67,6 +68,7 @@ def _once(rows: pa.Table, protocol: str) -> pa.Table:
         raise DataError(f"{said}; variants are copies of that, so name a run of another protocol")
     if lacking:
         print(f"{said}; they are left out", file=sys.stderr)
+    rows = rows.take(pc.sort_indices(pc.fill_null(pc.not_equal(rows["reference_mode"], "real"), True)))  # stable
     first = rows.append_column("row", pa.array(range(rows.num_rows))).group_by("utt_id").aggregate([("row", "min")])
     return rows.take(first["row_min"].sort())
 

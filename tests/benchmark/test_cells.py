@@ -130,6 +130,14 @@ def test_robustness_says_which_test_clips_have_no_original_form(on, capsys):
         robustness._once(as_vocals(pc.is_valid(test["utt_id"])), "p")
 
 
+def test_robustness_takes_the_references_of_training(con):
+    """It took those of the first subset by name, which are cut to a second."""
+    on = cells.trials(con, "official/asvspoof5_track1_open_rat", partial=True)
+    left = robustness._once(on.role("test"), on.protocol.name)
+    assert set(left["subset"].to_pylist()) == {"eval_ref_real"} and set(left["reference_mode"].to_pylist()) == {"real"}
+    assert left["utt_id"].to_pylist() == sorted(set(on.role("test")["utt_id"].to_pylist()))
+
+
 def test_the_plan_of_a_detectors_copies_decides_its_scores():
     """Another plan, or another speed: fd_add's run was taken for done."""
     copies = {cells.ROOT / path for path in (*cells.COPYING_SOURCES, "shards/plans/fd_add.toml")}
