@@ -40,11 +40,12 @@ def count(word: str) -> int:
 def taken(word: str, *, gpus: int | None = None) -> Iterator[str]:
     """The device of one cell, for as long as the cell runs: of several GPUs one that no other cell here has.
 
-    gpus: how many there are (default: as many as are visible). With more cells than GPUs, cells share the first.
+    gpus: how many there are (default: as many as are visible). With more cells than GPUs, cells share the first. Under
+    torchrun each process has its own; DataError where there is none for it.
     """
     device = device_of(word) if gpus is None else word
-    if device == "cuda" and "LOCAL_RANK" in os.environ:  # torchrun has one process per GPU
-        yield f"cuda:{os.environ['LOCAL_RANK']}"
+    if device.startswith("cuda") and "LOCAL_RANK" in os.environ:
+        yield _of_process(device, gpus)
         return
     if device != "cuda":
         yield device
@@ -63,3 +64,18 @@ def taken(word: str, *, gpus: int | None = None) -> Iterator[str]:
             yield f"cuda:{number}"
             return
         yield "cuda:0"
+
+
+def _of_process(device: str, gpus: int | None) -> str:
+    """The GPU of this process of those that torchrun started on this machine."""
+    import torch
+
+    own, processes = int(os.environ["LOCAL_RANK"]), int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    if device != "cuda" and processes == 1:
+        return device
+    gpus = torch.cuda.device_count() if gpus is None else gpus
+    if device != "cuda" or max(processes, own + 1) > gpus:
+        raise DataError(
+            f"torchrun: each of {processes} processes needs a GPU of its own; there are {gpus}, --device is {device}"
+        )
+    return f"cuda:{own}"

@@ -62,9 +62,14 @@ def share() -> Share:
 
 
 def start(device: str) -> Share:
-    """Join the other processes of torchrun, if any; every process calls it before anything that waits for others."""
+    """Join the other processes of torchrun, if any; every process calls it before anything that waits for others.
+
+    device: this process's own, `cuda:1`.
+    """
     here = share()
     if here.world > 1 and not torch.distributed.is_initialized():
+        if device.startswith("cuda"):
+            torch.cuda.set_device(device)  # what they tell each other goes through it: NCCL takes each GPU once
         _stores.append(next(torch.distributed.rendezvous("env://", here.rank, here.world))[0])
         torch.distributed.init_process_group(
             "nccl" if device.startswith("cuda") else "gloo", store=_stores[-1], rank=here.rank, world_size=here.world
@@ -142,7 +147,7 @@ class Hardware:
         from accelerate.state import AcceleratorState
 
         mixed = mixed_precision(precision, device.type)
-        self.share = start(device.type)
+        self.share = start(str(device))
         AcceleratorState._reset_state()  # one process trains many cells, each with a precision of its own
         self._accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision=mixed, device_placement=False)
 

@@ -13,7 +13,7 @@ import pytest
 import synthetic_catalog
 import torch
 
-from benchmark import cells, devices, energy, plan, request, settings, slurm
+from benchmark import cells, devices, distribution, energy, plan, request, settings, slurm
 from benchmark.__main__ import main
 from ingest.types import DataError
 from protocols.__main__ import main as of_protocols
@@ -75,6 +75,30 @@ def test_every_cell_takes_a_gpu_of_its_own():
         assert again == "cuda:0"
     with devices.taken("cpu") as cpu:
         assert cpu == "cpu"
+
+
+def test_processes_of_torchrun_take_a_gpu_each_and_speak_through_it(monkeypatch):
+    """All of them spoke through the first one, which NCCL refuses."""
+    for name, value in (("LOCAL_RANK", "1"), ("LOCAL_WORLD_SIZE", "2"), ("RANK", "1"), ("WORLD_SIZE", "2")):
+        monkeypatch.setenv(name, value)
+    with devices.taken("cuda", gpus=2) as own:
+        assert own == "cuda:1"
+    for word, gpus in (("cuda", 1), ("cuda:0", 2)):
+        with (
+            pytest.raises(DataError, match=f"2 processes needs a GPU of its own; there are {gpus}"),
+            devices.taken(word, gpus=gpus),
+        ):
+            pass
+    did = []
+    monkeypatch.setattr(distribution, "_stores", [])
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: did.append(device))
+    monkeypatch.setattr(torch.distributed, "rendezvous", lambda *_: iter([("a store", 1, 2)]))
+    monkeypatch.setattr(torch.distributed, "init_process_group", lambda backend, **_: did.append(backend))
+    distribution.start(own)
+    assert did == ["cuda:1", "nccl"]
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "1")
+    with devices.taken("cuda:0", gpus=2) as named:
+        assert named == "cuda:0"
 
 
 def rapl(folder, name, kind):
