@@ -43,6 +43,7 @@ class Trials:
     simulated: bool
     train_fingerprint: str  # of what train and dev are, and of what is heard of them
     fingerprint: str  # of all roles
+    heard: str = ""  # of their audio alone
 
     def role(self, role: str) -> pa.Table:
         """The rows of one role: train, dev or test."""
@@ -72,7 +73,8 @@ def trials(con: duckdb.DuckDBPyConnection, name: str, *, partial: bool = False, 
     table = protocols.trials(con, protocol, partial=partial, lists=lists)
     rows, partial_corpus, simulated = _described(con, table, _PARTIAL)
     short = protocols.shortfalls(table)
-    train, every = fingerprints(con, table)
+    audio = heard(con, table)
+    train, every = fingerprints(table, audio)
     return Trials(
         protocol=protocol,
         rows=rows,
@@ -81,6 +83,7 @@ def trials(con: duckdb.DuckDBPyConnection, name: str, *, partial: bool = False, 
         simulated=simulated,
         train_fingerprint=train,
         fingerprint=every,
+        heard=audio[1],
     )
 
 
@@ -127,18 +130,23 @@ def _described(con: duckdb.DuckDBPyConnection, table: pa.Table, question: str) -
     return rows, answers[0], answers[1]
 
 
-def fingerprints(con: duckdb.DuckDBPyConnection, table: pa.Table) -> tuple[str, str]:
-    """sha256 of the trials of train and dev, and of all roles, with the samples of their audio as ingested last and how
-    their variants were made."""
+def heard(con: duckdb.DuckDBPyConnection, table: pa.Table) -> tuple[str, str]:
+    """What is heard in the trials of train and dev, and in those of all roles: the samples of their audio as ingested
+    last, and how their variants were made."""
     con.register("protocol_rows", table)
     try:
-        heard = con.sql(_HEARD).fetchone()
+        samples = con.sql(_HEARD).fetchone()
         made = con.sql(_MADE).fetchone() if root.has_table(con, "variant") else (None, None)
     finally:
         con.unregister("protocol_rows")
+    train, every = (f"{a}{f' {b}' if b else ''}" for a, b in zip(samples, made, strict=True))
+    return train, every
+
+
+def fingerprints(table: pa.Table, audio: tuple[str, str]) -> tuple[str, str]:
+    """sha256 of the trials of train and dev, and of all roles, with what is `heard` in them."""
     listed = (protocols.fingerprint(table, roles) for roles in (("train", "dev"), ("train", "dev", "test")))
-    texts = (f"{a} {b}{f' {c}' if c else ''}" for a, b, c in zip(listed, heard, made, strict=True))
-    train, every = (hashlib.sha256(text.encode()).hexdigest() for text in texts)
+    train, every = (hashlib.sha256(f"{a} {b}".encode()).hexdigest() for a, b in zip(listed, audio, strict=True))
     return train, every
 
 

@@ -114,7 +114,8 @@ def _through(con: Any, on: Trials, test: pa.Table, words: Sequence[str]) -> Tria
         averages={"average": tuple(words[1:])}, pooled={}, metrics=("eer", "auc"),
     )  # fmt: skip
     every = pa.concat_tables(rows)
-    return replace(on, protocol=protocol, rows=every, fingerprint=grid.fingerprints(con, every)[1])
+    audio = grid.heard(con, every)
+    return replace(on, protocol=protocol, rows=every, fingerprint=grid.fingerprints(every, audio)[1], heard=audio[1])
 
 
 def _cell(run_id: str, about: dict[str, Any], through: Trials, words: Sequence[str]) -> Cell:
@@ -136,6 +137,7 @@ def _score(data: Path, cell: Cell, on: Trials, machine: running.Machine) -> None
         columns, number = running._scores(detector, cell, on, reader, device, {}, distribution.ALONE)
         costs = {"score_s": time.perf_counter() - started, "scored_trials": number}
         facts = running._facts(cell, {**training, **costs}, detector, device, running.model_folder(data, cell))
+        running.refuse_changed(data, [on])
         record.write_run(
             data, data, cell.run_id, on, columns.pop("score"), curve=[], facts=facts, paired=detector.REFERENCE,
             diagnosed=columns,

@@ -5,7 +5,7 @@ import json
 import sys
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from benchmark import again, devices, record, recorded
 from benchmark import cells as grid
 from benchmark.cells import Cell, Trials
 from benchmark.energy import Meter
-from ingest import memory, parallel
+from ingest import catalog, memory, parallel
 from ingest.files import atomic, lock, sha256
 from ingest.parallel import Jobs
 from ingest.progress import Progress
@@ -173,6 +173,8 @@ def _train_and_score(work: _Work, cells: Sequence[Cell], device: str, here: "Sha
     torch.set_num_threads(work.machine.threads)
     memory.keep_freed()
     with Reader(work.data) as reader, Meter(device) as meter:
+        reader.has("")  # reads the index, which stays that of the catalog now
+        refuse_changed(work.data, work.on.values())
         detector, training = _trained(work, cells[0], reader, device, here)
         known: dict[tuple, dict[str, list[float]]] = {}
         for cell in cells:
@@ -182,6 +184,7 @@ def _train_and_score(work: _Work, cells: Sequence[Cell], device: str, here: "Sha
             )
             costs = {"score_s": time.perf_counter() - started, "scored_trials": number}
             costs |= meter.read()  # the next cell starts from here: the training counts once
+            refuse_changed(work.data, [work.on[cell.protocol]])  # stored features are looked up as late as that
             if not here.first:
                 continue
             facts = _facts(cell, {**training, **costs}, detector, device, model_folder(work.out, cell))
@@ -190,6 +193,18 @@ def _train_and_score(work: _Work, cells: Sequence[Cell], device: str, here: "Sha
                 work.data, work.out, cell.run_id, work.on[cell.protocol], columns.pop("score"),
                 curve=training["curve"], facts=facts, paired=detector.REFERENCE, diagnosed=columns,
             )  # fmt: skip
+
+
+def refuse_changed(data: Path, on: Iterable[Trials]) -> None:
+    """Raise DataError if what is heard in these trials is no longer what it was when they were made: under their
+    fingerprint, a run of other audio would be taken for one of theirs."""
+    with catalog.connect(data / "catalog.duckdb") as con:
+        for trials in on:
+            if grid.heard(con, trials.rows)[1] != trials.heard:
+                raise DataError(
+                    f"{trials.protocol.name}: audio was ingested anew, or variants were made anew, since this command "
+                    "began; run it again"
+                )
 
 
 def _trained(work: _Work, cell: Cell, reader: Any, device: str, here: "Share") -> tuple[Any, dict]:

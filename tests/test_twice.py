@@ -103,24 +103,55 @@ def test_clips_of_singfake_are_cut_by_one_at_a_time(tmp_path, capsys):
     assert (tmp_path / "out/train/mixtures/0_0001_0.flac").is_file() and not (tmp_path / "out/.lock").exists()
 
 
-def test_a_run_is_not_done_on_what_was_ingested_while_it_ran(made, tmp_path, capsys, monkeypatch):
-    """What a request came to was kept as that of the catalog at its end: the next one was told that all is done."""
+ONE_RUN = ("run", "--protocol", "inner/decro_zh", "--detector", "mean_pool", "--set", "epochs=1", "--jobs", "1")
+
+
+@pytest.fixture
+def other_audio(made, tmp_path):
+    """(words of a run on a copy of the street's catalog, what another command does that ingests other audio of its
+    corpus and makes the shards of that)."""
     shutil.copy(made[1] / "catalog.duckdb", tmp_path)
     (tmp_path / "shards").symlink_to(made[1] / "shards")
-    main, work = importlib.import_module("benchmark.__main__").main, run.run
-    words = ["run", "--protocol", "inner/decro_zh", "--detector", "mean_pool", "--set", "epochs=1", "--jobs", "1",
-             "--data", str(tmp_path)]  # fmt: skip
+
+    def ingest():
+        with catalog.connect(tmp_path / "catalog.duckdb", read_only=False) as con:
+            con.execute("UPDATE measurement SET audio_hash = 'another' WHERE corpus = 'decro'")
+            con.execute("UPDATE shard_member SET source = md5_number_upper('another') WHERE utt_id LIKE 'decro/%'")
+
+    return [*ONE_RUN, "--data", str(tmp_path)], ingest
+
+
+def test_a_run_is_not_done_on_what_was_ingested_while_it_ran(other_audio, capsys, monkeypatch):
+    """What a request came to was kept as that of the catalog at its end: the next one was told that all is done."""
+    (words, ingest), main, work = other_audio, importlib.import_module("benchmark.__main__").main, run.run
 
     def ingested_meanwhile(*given, **named):
         failures = work(*given, **named)
-        with catalog.connect(tmp_path / "catalog.duckdb", read_only=False) as con:
-            con.execute("UPDATE measurement SET audio_hash = 'another' WHERE corpus = 'decro'")
+        ingest()
         return failures
 
     with monkeypatch.context() as patched:
         patched.setattr(run, "run", ingested_meanwhile)
         assert main(words) == 0 and "1 cells, 0 done before, 1 to run" in capsys.readouterr().out
-    main(words)
+    assert main(words) == 0
+    assert "1 cells, 0 done before, 1 to run" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("step", ["run", "_scores"])
+def test_audio_that_was_ingested_while_a_run_waited_is_not_taken_for_that_of_its_trials(
+    other_audio, step, capsys, monkeypatch
+):
+    """It was trained and scored on the new audio, and recorded as one of the old."""
+    (words, ingest), main, work = other_audio, importlib.import_module("benchmark.__main__").main, getattr(run, step)
+
+    def after(*given, **named):
+        ingest()
+        return work(*given, **named)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(run, step, after)
+        assert main(words) == 1 and "audio was ingested anew, or variants" in capsys.readouterr().out
+    assert main(words) == 0
     assert "1 cells, 0 done before, 1 to run" in capsys.readouterr().out
 
 

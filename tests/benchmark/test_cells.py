@@ -76,7 +76,7 @@ def test_copies_that_were_made_anew_otherwise_are_another_run(on):
         )
         heard = pc.if_else(pc.equal(on.rows["role"], role), "vocals", "original")
         rows = on.rows.set_column(on.rows.column_names.index("variant"), "variant", heard)
-        return cells.fingerprints(con, rows)
+        return cells.fingerprints(rows, cells.heard(con, rows))
 
     first = made("test", "vocals", "[1]")
     assert first == made("test", "mp3-32k", "[2]")  # which nobody hears
