@@ -5,7 +5,7 @@ al., Robust AI-Synthesized Speech Detection: up to PER_CLASS test clips each of 
 of both streams of fd_add, Figure 4 there. Mean gate weight of each expert of uniaudio.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ CLASSES = 8  # colours; bona fide and the attacks with the most clips
 MAPPED = 5  # clips of a Grad-CAM figure
 PERPLEXITY = 30.0
 SEED = 0
+TRIAL, REFERENCE = ("role", "subset", "utt_id", "variant"), ("reference", "reference_mode")
 
 
 def every(con: duckdb.DuckDBPyConnection, data: Path) -> Iterator[tuple[str, Figure | str]]:
@@ -70,13 +71,23 @@ class Subject:
     def __init__(self, data: Path, run_id: str, *, per_class: int = PER_CLASS):
         loaded = trained.from_run(data, run_id)
         self.data, self.run_id, self.network, self.spec = data, run_id, loaded.network, loaded.input
+        self.seed = loaded.provenance["seed"] or 0
         table = read_scores(data / "scores" / run_id / "scores.parquet")
+        table = _referenced(table, self._references(loaded.provenance) if self.network.REFERENCE else None)
         with duckdb.connect() as con:
             con.register("scored", table)
             self.rows = con.execute(_CLIPS, {"each": per_class, "classes": CLASSES}).to_arrow_table()
         self.names = self.rows["name"].to_pylist()
         if len(set(self.names)) < 2:
             raise DataError(f"{run_id} has test scores of one class only")
+
+    def _references(self, about: Mapping[str, Any]) -> pa.Table:
+        """The reference of each test trial, which its protocol names and no score file does."""
+        from benchmark import cells
+
+        with catalog.connect(self.data / "catalog.duckdb") as con:
+            test = cells.trials(con, about["protocol"], partial=bool(about["partial"])).role("test")
+        return test.select([*TRIAL, *REFERENCE])
 
     def batches(self, rows: pa.Table | None = None) -> Iterator[Any]:
         """Batches of the clips as the benchmark scores them, in the order of the rows."""
@@ -89,11 +100,23 @@ class Subject:
         extractor = extractors.get(self.spec["feature"], **self.spec["params"])
         reader = Reader(self.data)
         loader = Loader(
-            reader, rows, self.spec, extractor, batch_size=8, seed=SEED, train=False,
+            reader, rows, self.spec, extractor, batch_size=8, seed=self.seed, train=False,
             feed=feeds.of(self.network, train=False),
         )  # fmt: skip
         self.order = [draw.row for batch in loader.plan() for draw in batch]
         yield from loader.epoch()
+
+
+def _referenced(scored: pa.Table, references: pa.Table | None) -> pa.Table:
+    """The scored trials with the columns REFERENCE, NULL without references."""
+    if references is None:
+        for name in REFERENCE:
+            scored = scored.append_column(name, pa.nulls(scored.num_rows, pa.string()))
+        return scored
+    with duckdb.connect() as con:
+        con.register("scored", scored)
+        con.register("named", references)
+        return con.execute(f"FROM scored JOIN named USING ({', '.join(TRIAL)})").to_arrow_table()
 
 
 def features(subject: Subject) -> np.ndarray:
@@ -197,7 +220,7 @@ _CLIPS = """
     WITH clips AS (
         SELECT DISTINCT ON (utt_id) * EXCLUDE (score), CASE label WHEN 'bonafide' THEN 'bona fide'
                ELSE coalesce(attack::VARCHAR, 'unknown') END AS name
-        FROM scored WHERE role = 'test' ORDER BY utt_id, subset
+        FROM scored WHERE role = 'test' ORDER BY utt_id, reference_mode IS DISTINCT FROM 'real', subset
     ), classes AS (
         SELECT name FROM clips GROUP BY name ORDER BY name <> 'bona fide', count(*) DESC, name LIMIT $classes
     )

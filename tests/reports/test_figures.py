@@ -1,5 +1,6 @@
 """Figures: the numbers that are drawn, the same bytes again, both themes, and plain words where a figure is missing."""
 
+import json
 import re
 import shutil
 import xml.etree.ElementTree as ET
@@ -15,6 +16,7 @@ from matplotlib.text import Text
 from scipy.special import ndtr
 
 from benchmark import gradcam, metrics
+from ingest import catalog
 from ingest.types import DataError
 from reports import figures, latent, plots
 from reports.__main__ import main
@@ -320,6 +322,33 @@ def test_gradcam_equals_the_formula(decomposed):
     found = tuple(min(int(p / s), size - 1) for p, s, size in zip(brightest, scale, raw.shape))
     assert raw.max() == 0 or raw[found] >= 0.5 * raw.max()
     latent.gradcam(decomposed)
+
+
+PAIRED = """
+like = "inner/librisevoc"
+[test.a_silence]
+where     = "corpus = 'librisevoc' AND fold >= 0.8"
+reference = { mode = "silence" }
+[test.eval]
+where     = "corpus = 'librisevoc' AND fold >= 0.8"
+reference = { mode = "real" }
+"""
+
+
+def test_clips_are_drawn_with_the_references_that_they_were_scored_with(tmp_path):
+    """Score files name none: all clips had the zero reference."""
+    own = {"weights": "random", "small": True, "reference": "real"}
+    run = trained_run.make(tmp_path, "rat", own=own, each=4, train=0)
+    data = tmp_path / "data"
+    (data / "protocols/inner").mkdir(parents=True)
+    (data / "protocols/inner/paired.toml").write_text(PAIRED)
+    with catalog.connect(data / "catalog.duckdb", read_only=False) as con:
+        con.execute("UPDATE utterance SET speaker = 'ann'")
+    about = json.loads((data / "scores" / run / "run.json").read_text())
+    (data / "scores" / run / "run.json").write_text(json.dumps(about | {"protocol": "inner/paired"}))
+    subject = latent.Subject(data, run, per_class=3)
+    assert set(subject.rows["subset"].to_pylist()) == {"eval"}
+    assert all(bool(batch.extra["reference_given"].all()) for batch in subject.batches())
 
 
 def test_a_large_heat_map_leaves_its_numbers_to_the_table():
