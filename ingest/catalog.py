@@ -40,7 +40,7 @@ def connect(path: Path | str, read_only: bool = True, *, wait_s: float = 60.0) -
         if found < SCHEMA_VERSION:
             con.close()
             _open(path, False, wait_s).close()  # waits for others, and says so if it cannot be written
-            versions.bring_up(path, SCHEMA_VERSION, STEPS)
+            versions.bring_up(path, SCHEMA_VERSION, STEPS, lambda: _open(path, False, wait_s))
             with _open(path, False, wait_s) as fresh:
                 _lay_out(fresh)  # views of all columns
             con = _open(path, read_only, wait_s)

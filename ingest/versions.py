@@ -6,7 +6,7 @@ adds the SQL that makes the new layout of the old one.
 
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import duckdb
@@ -37,14 +37,17 @@ def backup(path: Path, found: int) -> Path:
     return path.with_name(f"{path.name}.v{found}.bak")
 
 
-def bring_up(path: Path, newest: int, steps: Mapping[int, str]) -> None:
-    """Bring the database at `path`, which nobody has open, to schema version `newest`; nothing if it is there.
+def bring_up(
+    path: Path, newest: int, steps: Mapping[int, str], opened: Callable[[], duckdb.DuckDBPyConnection]
+) -> None:
+    """Bring the database at `path` to schema version `newest`; nothing if it is there.
 
-    steps: version -> SQL that makes the next version of it. The old file is copied beside itself first; the change
+    steps: version -> SQL that makes the next version of it. opened: opens it for writing, and waits for who has it
+    open: other commands may have been started at the same time. The old file is copied beside itself first; the change
     is one transaction, so a kill leaves the old version or the new one. Raises DataError for a version without a step.
     """
     with lock(path.with_name(f".{path.name}.lock")):
-        with duckdb.connect(str(path)) as con:
+        with opened() as con:
             found = version(con, path)
         refuse_newer(found, newest, path)
         if found == newest:
@@ -56,7 +59,7 @@ def bring_up(path: Path, newest: int, steps: Mapping[int, str]) -> None:
             shutil.copyfile(path, temporary)
         said = f"{path}: schema version {found} brought to {newest}; the old file is {backup(path, found)}"
         print(said, file=sys.stderr, flush=True)  # standard output may be JSON
-        with duckdb.connect(str(path)) as con:
+        with opened() as con:
             con.execute("BEGIN")
             for number in range(found, newest):
                 con.execute(steps[number])

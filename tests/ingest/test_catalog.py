@@ -1,6 +1,8 @@
 """The catalog file: made whole or not at all, refused by name when it is something else."""
 
 import hashlib
+import subprocess
+import sys
 from pathlib import Path
 
 import duckdb
@@ -97,6 +99,23 @@ def test_a_kill_while_an_older_catalog_is_changed_leaves_it_old(old, monkeypatch
         assert "sentence" not in [row[0] for row in con.execute("DESCRIBE utterance").fetchall()]
     monkeypatch.undo()
     catalog.connect(old).close()
+
+
+def test_many_commands_at_once_meet_an_older_catalog(old):
+    """One brings it up while the others open it; half of them ended in a traceback of DuckDB's."""
+    code = (
+        "import sys; from ingest import catalog\n"
+        "print('up', flush=True); sys.stdin.readline(); catalog.connect(sys.argv[1]).close()"
+    )
+    several = [subprocess.Popen([sys.executable, "-c", code, str(old)], text=True, stdin=subprocess.PIPE,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(8)]  # fmt: skip
+    assert all(one.stdout.readline() == "up\n" for one in several)
+    for one in several:
+        one.stdin.write("go\n")
+        one.stdin.flush()
+    said = [one.communicate(timeout=120)[1] for one in several]
+    assert [one.returncode for one in several] == [0] * 8, said
+    assert sum("schema version 1 brought to" in words for words in said) == 1
 
 
 def test_a_catalog_too_old_to_change_says_so(old, monkeypatch):
