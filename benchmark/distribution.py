@@ -138,6 +138,29 @@ def gathered(value: Any, here: Share) -> list[Any]:
     return box
 
 
+def summed(x: torch.Tensor) -> torch.Tensor:
+    """Sum of a number over the parts of a training batch, without gradient: for a loss that divides by what a batch has.
+
+    Every process calls it for every batch. Alone, and outside training, it is the number itself.
+    """
+    if not (torch.distributed.is_initialized() and torch.is_grad_enabled()):
+        return x
+    total = x.detach().clone()
+    torch.distributed.all_reduce(total)
+    return total
+
+
+def portion(count: torch.Tensor) -> torch.Tensor:
+    """By what a process multiplies its mean over `count`, so that the mean over processes is that of the whole batch.
+
+    count: scalar, rows or sum of their weights; 1 alone, and where all parts count alike.
+    """
+    if not torch.distributed.is_initialized():
+        return torch.ones_like(count)
+    total = summed(torch.stack([count, torch.ones_like(count)]))
+    return count * total[1] / total[0].clamp(min=torch.finfo(count.dtype).tiny)
+
+
 class Hardware:
     """What the training loop asks of the machine. precision: float32, or bfloat16, float16 or half (mixed); half is
     float16 on a GPU and bfloat16 on a processor."""

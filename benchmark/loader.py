@@ -141,14 +141,15 @@ class Loader:
     ) -> Iterator[tuple[list[Draw], dict[str, torch.Tensor]]]:
         """What epoch() makes its batches of, as workers leave it in the host's memory: features for a processor, and
         for a device of its own the waves that it is sent."""
-        plan = self.plan(number)[start:]
-        plan = [here.of(draws) for draws in plan] if self.train else here.turns(plan)
+        whole = self.plan(number)[start:]
+        whole = whole if self.train else here.turns(whole)
         # A worker's features are computed outside autocast, and whoever leaves that last in its thread empties the one
         # store of narrow weights of all threads: a loss at work would cast them anew and round its gradient otherwise.
         with ThreadPoolExecutor(max(1, self.workers), initializer=torch.autocast_increment_nesting) as pool:
             ahead: deque = deque()
-            for draws in plan:
-                ahead.append((draws, pool.submit(self._made, draws)))
+            for batch in whole:
+                draws = here.of(batch) if self.train else batch
+                ahead.append((draws, pool.submit(self._made, draws, batch)))
                 if len(ahead) > self.workers + 1:
                     yield _waited(*ahead.popleft())
             while ahead:
@@ -267,16 +268,16 @@ class Loader:
             self._rows = self.reader.rows(self.utt_id, self.variant)
         return self._rows
 
-    def _made(self, draws: list[Draw]) -> dict[str, torch.Tensor]:
-        """What a worker makes of a batch: its waves under x, or on a processor already their features, and the columns
-        that the feed asks for."""
-        if self.stored is not None and np.ptp(self.lengths[[draw.row for draw in draws]]) == 0:
+    def _made(self, draws: list[Draw], batch: list[Draw]) -> dict[str, torch.Tensor]:
+        """What a worker makes of its part of a batch, or of all: waves under x, or on a processor already their
+        features, and the columns that the feed asks for."""
+        if self.stored is not None and np.ptp(self.lengths[[draw.row for draw in batch]]) == 0:
             clips = [(self.utt_id[draw.row], self.variant[draw.row]) for draw in draws]
             return {"x": torch.from_numpy(self.stored.batch(*zip(*clips, strict=True)))}
         if self.plain:
             columns = {"x": self._crops(draws)}
         else:
-            columns = {name: torch.from_numpy(array) for name, array in self._arrays(draws).items()}
+            columns = {name: torch.from_numpy(array) for name, array in self._arrays(draws, batch).items()}
         if self.device.type == "cuda":  # from pinned memory a batch travels while the device works on the last one
             return {name: column.pin_memory() for name, column in columns.items()}  # itself where it is pinned
         return self._extracted(columns) if self.device.type == "cpu" else columns
@@ -323,10 +324,12 @@ class Loader:
             return "zero"
         return (self.train and self.spec.get("train_short")) or self.spec["short"]
 
-    def _arrays(self, draws: list[Draw]) -> dict[str, np.ndarray]:
-        """The waves of a batch under x, and the columns that the feed asks for."""
+    def _arrays(self, draws: list[Draw], batch: list[Draw]) -> dict[str, np.ndarray]:
+        """The waves of draws of a batch under x, as long as the batch's, and the columns that the feed asks for."""
         clips = [self._clip(draw) for draw in draws]
         longest = max(clip.wave.size for clip in clips)  # whole utterances: only the end is filled, with silence
+        if self.samples is None and len(draws) < len(batch):
+            longest = max(longest, *self.lengths[[draw.row for draw in batch]].tolist())
         waves = (clip.wave for clip in clips)
         waves = [wave if wave.size == longest else fill(wave, longest, short="zero") for wave in waves]
         arrays = {"x": np.stack(waves)}

@@ -13,13 +13,13 @@ from features import extractors
 
 
 class Tones:
-    """Bona fide at 500 Hz, spoof at 900 Hz, in noise. read: every utterance that was asked for."""
+    """Bona fide at 500 Hz, spoof at 900 Hz, in noise. read: every utterance that was asked for; alike: in length."""
 
-    def __init__(self):
-        self.read = set()
+    def __init__(self, *, alike=True):
+        self.read, self.alike = set(), alike
 
     def length(self, utt_id, variant="original"):
-        return 4000
+        return 4000 if self.alike else 3000 + 150 * int(utt_id[1:])
 
     def span(self, utt_id, start, stop, variant="original"):
         return self.wave(utt_id, variant)[start:stop]
@@ -28,8 +28,9 @@ class Tones:
         self.read.add(utt_id)
         random = np.random.default_rng(int(utt_id[1:]))
         hz = 500 if utt_id[0] == "b" else 900
-        tone = np.sin(2 * np.pi * hz * np.arange(4000) / 16000 + random.uniform(0, 6))
-        return (0.1 * tone + 0.3 * random.standard_normal(4000)).astype(np.float32)
+        samples = self.length(utt_id)
+        tone = np.sin(2 * np.pi * hz * np.arange(samples) / 16000 + random.uniform(0, 6))
+        return (0.1 * tone + 0.3 * random.standard_normal(samples)).astype(np.float32)
 
 
 class Small(Detector):
@@ -44,16 +45,17 @@ class Small(Detector):
         return self.head(self.body(x.mean(1))).squeeze(-1)
 
 
-def loaders(seed=5, batch_size=6):
-    """(train, dev) loaders of 12 bona fide and 30 spoof tones."""
+def loaders(seed=5, batch_size=6, *, whole=False):
+    """(train, dev) loaders of 12 bona fide and 30 spoof tones; whole: they differ in length, and no crop is made."""
     ids = [f"b{i}" for i in range(12)] + [f"s{i}" for i in range(30)]
     table = pa.table({"utt_id": ids, "label": ["bonafide"] * 12 + ["spoof"] * 30})
-    spec = {"feature": "logmel", "params": {}, "samples": 3000, "train_crop": "random", "test_crop": "middle",
+    spec = {"feature": "logmel", "params": {}, "samples": None if whole else 3000, "train_crop": "random", "test_crop": "middle",
             "short": "repeat"}  # fmt: skip
     common = {"batch_size": batch_size, "seed": seed}
     feature = extractors.get("logmel")
-    return (Loader(Tones(), table, spec, feature, train=True, balance="oversample", **common),
-            Loader(Tones(), table, spec, feature, train=False, **common))  # fmt: skip
+    tones = Tones(alike=not whole)
+    return (Loader(tones, table, spec, feature, train=True, balance="none" if whole else "oversample", **common),
+            Loader(tones, table, spec, feature, train=False, **common))  # fmt: skip
 
 
 def settings_of(*, phases=(), **changes):

@@ -12,6 +12,7 @@ from benchmark.detectors._base import Detector, Input
 from benchmark.detectors._resnet import ResNet18
 from benchmark.detectors._ssl import Backbone
 from benchmark.detectors._wave import front_end
+from benchmark.distribution import summed
 
 NAMES = ("logmel", "mfcc", "w2v_rn")  # the order of the gate
 EMBEDDING = 512
@@ -77,10 +78,11 @@ class SslExpert(nn.Module):
 
 
 def spoof_entropy(logit: torch.Tensor, target: torch.Tensor, *, weighted: bool = False) -> torch.Tensor:
-    """Binary cross entropy of logits of spoof against 1 - target; weighted: spoof by (1 - p) / p of the batch."""
-    spoof = 1 - target.to(logit.dtype)
-    share = spoof.mean()
-    balance = (1 - share) / share if weighted and 0 < share < 1 else None
+    """Binary cross entropy of logits of spoof against 1 - target; weighted: spoof by (1 - p) / p of the whole batch."""
+    spoof, balance = 1 - target.to(logit.dtype), None
+    if weighted:
+        share = summed(spoof.mean()) / summed(torch.ones_like(spoof[0]))
+        balance = (1 - share) / share if 0 < share < 1 else None
     return nn.functional.binary_cross_entropy_with_logits(logit, spoof, pos_weight=balance)
 
 

@@ -6,10 +6,16 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from benchmark.distribution import portion
+
 
 def weighted_cross_entropy(logits: torch.Tensor, target: torch.Tensor, weights: tuple[float, ...]) -> torch.Tensor:
-    """Cross entropy of (batch, class) logits: the mean over rows, each weighted by its class."""
-    return functional.cross_entropy(logits, target, torch.tensor(weights, dtype=logits.dtype, device=logits.device))
+    """Cross entropy of (batch, class) logits: the mean over rows, each weighted by its class.
+
+    Of several processes' parts of a batch it is the whole batch's, by the weights of all.
+    """
+    weight = torch.tensor(weights, dtype=logits.dtype, device=logits.device)
+    return functional.cross_entropy(logits, target, weight) * portion(weight[target].float().sum())
 
 
 def focal(

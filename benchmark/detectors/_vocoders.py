@@ -6,6 +6,7 @@ import torch
 from torch.nn import functional
 
 from benchmark.batch import Batch
+from benchmark.distribution import portion
 from ingest.types import DataError
 
 # Class 0 is bona fide; then the order in which the released evaluation prints them.
@@ -32,6 +33,7 @@ def classes(batch: Batch, attacks: Sequence[str]) -> torch.Tensor:
 
 
 def vocoder_cross_entropy(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Mean cross entropy over the rows that have a class; zero if none has."""
+    """Mean cross entropy over the rows that have a class, of all processes' parts of a batch; zero if none has."""
     total = functional.cross_entropy(logits, target, ignore_index=UNNAMED, reduction="sum")
-    return total / (target != UNNAMED).sum().clamp(min=1)
+    named = (target != UNNAMED).sum()
+    return total / named.clamp(min=1) * portion(named.float())

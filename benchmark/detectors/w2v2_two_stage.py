@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from benchmark.batch import Batch
 from benchmark.detectors._base import RATE_HZ, Detector, Input
+from benchmark.detectors._losses import weighted_cross_entropy
 from benchmark.detectors._ssl import Backbone
 from ingest.types import DataError
 
@@ -92,8 +93,10 @@ class TwoStage(Detector):
     def loss(self, batch: Batch) -> torch.Tensor:
         """Cross entropy over all windows of the batch."""
         windows, row = split(batch.x)
-        weights = None if self.class_weights is None else torch.tensor(self.class_weights, device=batch.x.device)
-        return functional.cross_entropy(self.logits(windows), batch.target[row], weights)
+        logits, target = self.logits(windows), batch.target[row]
+        if self.class_weights is None:
+            return functional.cross_entropy(logits, target)
+        return weighted_cross_entropy(logits, target, self.class_weights)
 
 
 def split(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

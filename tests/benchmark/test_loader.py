@@ -331,7 +331,7 @@ def test_a_batch_for_a_gpu_is_pinned_as_stored_and_scaled_there(stored, samples,
     )
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)
     gpu, processor = made("cuda"), made("cpu")
-    here = gpu._made(gpu.plan()[0])["x"]
+    here = gpu._made(gpu.plan()[0], gpu.plan()[0])["x"]
     wav = stored.are_16_bit(stored.rows(STORED["utt_id"].to_pylist(), ["original"] * 6))
     assert pinned == [True] and here.dtype == (torch.int16 if wav else torch.float32) and here.shape == (4, samples)
     there = gpu._extracted({"x": here})["x"]
