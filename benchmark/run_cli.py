@@ -297,10 +297,17 @@ def _shortcuts(arguments) -> int:  # noqa: ANN001
     from ingest import catalog
 
     with catalog.connect(arguments.data / "catalog.duckdb") as con:
-        on, _ = requests.trials(con, requests.Request(tuple(arguments.protocol or ()), (), (0,), {},
-                                                      partial=arguments.partial, lists=arguments.lists))  # fmt: skip
+        asked = requests.Request(
+            tuple(arguments.protocol or ()), (), (0,), {}, partial=arguments.partial, lists=arguments.lists
+        )
+        on, skipped = requests.trials(con, asked)
+        if untrained := [name for name, trials in on.items() if not trials.role("train").num_rows]:
+            raise DataError(
+                f"{untrained[0]} has no training trials, on which the probes are fitted; name other protocols"
+            )
         with lock(arguments.data / "shortcuts.lock"):
             made = shortcuts.run(arguments.data, con, on)
     results.collect(arguments.data)
     print(f"{made} shortcut runs made on {len(on)} protocols; results in {arguments.data / 'results.duckdb'}")
+    _say_left_out(skipped)
     return 0

@@ -33,13 +33,13 @@ def names() -> list[str]:
 
 
 def run(data: Path, con: duckdb.DuckDBPyConnection, on: Mapping[str, Trials], *, seed: int = 0) -> int:
-    """Score every probe on every protocol that has training trials; returns how many runs were made (not skipped)."""
+    """Score every probe on every protocol; returns how many runs were made (not skipped). Each has training trials."""
     made = 0
     for protocol, trials in on.items():
         measured = _fingerprint(con, trials)
         pending = {probe: _run_id(protocol, probe, trials, measured, seed) for probe in names()}
         pending = {p: i for p, i in pending.items() if not (record.folder(data, i) / "run.json").exists()}
-        if not pending or not trials.role("train").num_rows:
+        if not pending:
             continue
         started = time.perf_counter()
         scored = probe_scores(trials.role("train"), _properties(con, trials), seed=seed)

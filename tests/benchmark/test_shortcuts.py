@@ -6,8 +6,10 @@ import pytest
 import small_corpus
 import trained_run
 
-from benchmark import cells, finished, metrics, shortcuts
+from benchmark import cells, finished, metrics, request, shortcuts
+from benchmark.__main__ import main
 from ingest import catalog
+from ingest.types import DataError
 
 
 def measured(n=60, *, planted):
@@ -60,3 +62,18 @@ def test_probes_are_scored_anew_where_the_same_samples_were_measured_otherwise(t
         con.execute("UPDATE measurement SET container = 'W64' WHERE utt_id LIKE '%/b%'")
     assert made() == (probes, trials) and made() == (0, trials)
     assert len(finished.names(data)) == 2 * probes
+
+
+def test_a_protocol_without_training_is_refused_and_what_cannot_run_is_said(tmp_path, monkeypatch, capsys):
+    """It was "0 shortcut runs made on 1 protocols"."""
+    data = small_corpus.build(tmp_path, corpus="librisevoc", rows=trained_run.rows(4))
+    with pytest.raises(
+        DataError, match=r"^test_only/librisevoc has no training trials, on which the probes are fitted"
+    ):
+        main(["shortcuts", "--data", str(data), "--partial", "--protocol", "inner/librisevoc", "test_only/librisevoc"])
+    assert finished.names(data) == []
+    monkeypatch.setattr(request, "_names", lambda con: ["inner/librisevoc", "inner/wavefake", "test_only/librisevoc"])
+    assert main(["shortcuts", "--data", str(data), "--partial"]) == 0
+    said = capsys.readouterr().out
+    assert "not run: inner/wavefake: " in said
+    assert "not run: test_only/librisevoc: it has no training trials" in said
