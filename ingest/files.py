@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import os
 import socket
+import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -205,7 +206,7 @@ def _locked(path: Path, *, wait: bool) -> Iterator[int]:
             holder = os.pread(handle, 200, 0).decode(errors="replace").strip() or "another process"
             if not wait:
                 raise DataError(f"{path.parent} is in use by {holder}; wait for it to end") from None
-            print(f"waiting for {holder}", flush=True)
+            print(f"waiting for {holder}", file=sys.stderr, flush=True)  # standard output may be JSON
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield handle
     finally:

@@ -79,10 +79,10 @@ def scores(data, run_id):
     return pq.read_table(data / "scores" / run_id / "scores.parquet").to_pylist()
 
 
-def spawn(*words, data, out=subprocess.DEVNULL):
-    """Start a command in a session of its own, with its output in the open file `out`; returns the running process."""
+def spawn(*words, data, told=None):
+    """Start a command in a session of its own, with what it tells (stderr) in an open file; returns the process."""
     with open(os.devnull, "r+") as nothing:
-        files = [nothing.fileno(), nothing.fileno() if out == subprocess.DEVNULL else out.fileno(), nothing.fileno()]
+        files = [nothing.fileno(), nothing.fileno(), (told or nothing).fileno()]
         words = [*map(str, words), "--data", str(data)]
         return forks.Process(forks.server(), words, environment=environment(), files=files, session=True)
 

@@ -270,8 +270,8 @@ def _first_of_two(data, run_id):
     read, write = os.pipe()
     with open(read) as said, contextlib.ExitStack() as held:
         held.enter_context(files.lock(data / "models" / key / "lock"))
-        with open(write, "w") as out:
-            second = street.spawn("benchmark", "robustness", run_id, data=data, out=out)
+        with open(write, "w") as told:
+            second = street.spawn("benchmark", "robustness", run_id, data=data, told=told)
         assert said.readline() == f"waiting for {HOLDER}\n"
         held.close()
         assert second.wait(300) == 0

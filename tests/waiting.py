@@ -22,7 +22,9 @@ def second(place: Path, call: Callable[[], object], capsys: Any) -> object:
         deadline = time.monotonic() + 120
         while f"waiting for {HOLDER}" not in said and thread.is_alive() and time.monotonic() < deadline:
             time.sleep(0.05)
-            said += capsys.readouterr().out
+            out, err = capsys.readouterr()
+            said += err
+            assert "waiting for" not in out, "it may be JSON"
         assert f"waiting for {HOLDER}" in said and thread.is_alive() and not ended
     thread.join(300)
     assert len(ended) == 1, "the second raised an error or did not end"
