@@ -206,11 +206,15 @@ class _Loop:
     def _restore(self) -> Mapping[str, Any] | None:
         if not self.checkpoint.exists():
             return None
-        state = torch.load(self.checkpoint, weights_only=True, map_location=self.train_loader.device)
+        # to the host, where an optimizer counts its steps: on a GPU it would be waited for once a parameter and step
+        state = torch.load(self.checkpoint, weights_only=True, map_location="cpu")
         self.at = Progressed(**state["at"])
         self.curve = [tuple(point) for point in state["curve"]]
         self.detector.load_state_dict(state["model"])
-        self.best_weights, self.average = state["best"], state["average"]
+        self.best_weights, self.average = (
+            {key: value.to(self.train_loader.device) for key, value in state[name].items()}
+            for name in ("best", "average")
+        )
         return state
 
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
+from torch.utils.weak import WeakTensorKeyDictionary
 
 CUDA, CPU = torch.device("cuda", 0), torch.device("cpu")
 WHERE = {  # a question about a tensor -> its answer by whether it is there
@@ -23,6 +24,7 @@ WHERE = {  # a question about a tensor -> its answer by whether it is there
 }
 SENDING = (Tensor.to, Tensor.cuda, Tensor.cpu)
 TO_NUMPY = (Tensor.numpy, Tensor.__array__)
+CLAIMED = WeakTensorKeyDictionary()  # what lies there; no attribute of a tensor, as torch.save keeps those
 BETWEEN = (torch._has_compatible_shallow_copy_type, Tensor.data.__set__, Tensor.grad.__set__)  # take what lies apart
 
 
@@ -50,15 +52,19 @@ class _Claim(TorchFunctionMode):
         kwargs.pop("pin_memory", None)
         result = func(*args, **kwargs)
         if func == Tensor.data.__set__:
-            args[0].claimed = _there(args[1])
+            _put(args[0], _there(args[1]))
         for leaf in tree_leaves(result) if there else ():
             if isinstance(leaf, Tensor):
-                leaf.claimed = True
+                _put(leaf, True)
         return result
 
 
 def _there(x: Any) -> bool:
-    return isinstance(x, Tensor) and getattr(x, "claimed", False)
+    return isinstance(x, Tensor) and CLAIMED.get(x, False)
+
+
+def _put(x: Tensor, there: bool) -> None:
+    CLAIMED[x] = there
 
 
 def _side(func: Callable, args: tuple, kwargs: dict) -> bool:
@@ -66,6 +72,8 @@ def _side(func: Callable, args: tuple, kwargs: dict) -> bool:
     if func in (Tensor.__getitem__, Tensor.__setitem__):  # what lies there takes indices from anywhere
         if not _there(args[0]) and any(map(_there, tree_leaves(args[1]))):
             raise RuntimeError("indices should be either on cpu or on the same device as the indexed tensor (cpu)")
+        return _there(args[0])
+    if func == Tensor.copy_:
         return _there(args[0])
     tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
     there = any(map(_there, tensors))
@@ -88,5 +96,5 @@ def _sent(func: Callable, args: tuple, kwargs: dict) -> Tensor:
     if made is x and there != _there(x):
         made = x.clone()
     if made is not x:
-        made.claimed = there
+        _put(made, there)
     return made

@@ -4,6 +4,7 @@ import contextlib
 import math
 
 import numpy as np
+import on_gpu
 import pyarrow as pa
 import pytest
 import torch
@@ -13,7 +14,7 @@ from benchmark import metrics
 from benchmark.detectors._base import Detector
 from benchmark.loader import Loader
 from benchmark.score import score, score_and_diagnose
-from benchmark.train import _dev, learning_rate, train
+from benchmark.train import _dev, _optimizer, learning_rate, train
 from features import extractors
 from ingest.types import DataError
 
@@ -22,9 +23,9 @@ class Killed(BaseException):
     """Stands for kill -9: nothing in the loop may catch it."""
 
 
-def fit(tmp_path, *, die_at=None, **changes):
+def fit(tmp_path, *, die_at=None, device="cpu", **changes):
     torch.manual_seed(0)
-    detector = Small()
+    detector = Small().to(device)
     if die_at is not None:
         loss, seen = detector.loss, iter(range(die_at))
 
@@ -34,7 +35,10 @@ def fit(tmp_path, *, die_at=None, **changes):
             return loss(batch)
 
         detector.loss = dying
-    result = train(detector, *loaders(), settings_of(**changes), seed=1, checkpoint=tmp_path / "state.pt",
+    both = loaders()
+    for one in both:
+        one.device, one.extractor = torch.device(device), one.extractor.to(device)
+    result = train(detector, *both, settings_of(**changes), seed=1, checkpoint=tmp_path / "state.pt",
                    name="test", save_every_s=0.0)  # fmt: skip
     return detector.state_dict(), result
 
@@ -59,6 +63,27 @@ def test_killed_and_resumed_equals_undisturbed(tmp_path, recipe, die_at):
     got, again = fit(tmp_path / "killed", **RECIPES[recipe])
     assert all(torch.equal(expected[key], got[key]) for key in expected)
     assert again == about
+
+
+@pytest.mark.parametrize(("killed_on", "resumed_on"), [("cuda", "cuda"), ("cuda", "cpu"), ("cpu", "cuda")])
+def test_a_training_goes_on_on_a_gpu_as_it_would_have(tmp_path, killed_on, resumed_on, monkeypatch):
+    """Adam's counts of steps came back to the GPU, which was then waited for once a parameter and step."""
+    made = []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)
+    monkeypatch.setattr("benchmark.train._optimizer", lambda *how: made.append(_optimizer(*how)) or made[-1])
+    recipe = {"optimizer": "adamw", "swa": True}
+    with on_gpu.claimed():
+        expected, about = fit(tmp_path / "whole", device=resumed_on, **recipe)
+        with pytest.raises(Killed):
+            fit(tmp_path / "killed", device=killed_on, die_at=17, **recipe)
+        got, again = fit(tmp_path / "killed", device=resumed_on, **recipe)
+        held = [(key, value.device.type) for state in made[-1].state.values() for key, value in state.items()]
+        assert set(held) == {("step", "cpu"), ("exp_avg", resumed_on), ("exp_avg_sq", resumed_on)}
+        assert {value.device.type for value in got.values()} == {resumed_on}
+        if killed_on == resumed_on:
+            assert again == about and all(torch.equal(expected[key], got[key]) for key in expected)
+    curves = [[value for _, _, value in result["curve"]] for result in (about, again)]
+    assert curves[1] == pytest.approx(curves[0], abs=0.05)  # AdamW steps by the sign of a gradient that is rounding
 
 
 class Dropped(Small):
