@@ -150,6 +150,16 @@ def fingerprints(table: pa.Table, audio: tuple[str, str]) -> tuple[str, str]:
     return train, every
 
 
+def refuse_changed(con: duckdb.DuckDBPyConnection, on: Trials) -> None:
+    """Raise DataError if what is heard in these trials is no longer what it was when they were made: under their
+    fingerprint, a run of other audio would be taken for one of theirs."""
+    if heard(con, on.rows)[1] != on.heard:
+        raise DataError(
+            f"{on.protocol.name}: audio was ingested anew, or variants were made anew, since this command began; "
+            "run it again"
+        )
+
+
 _HEARD = """
     WITH heard AS (
         SELECT utt_id, bool_or(role <> 'test') AS trained

@@ -196,15 +196,10 @@ def _train_and_score(work: _Work, cells: Sequence[Cell], device: str, here: "Sha
 
 
 def refuse_changed(data: Path, on: Iterable[Trials]) -> None:
-    """Raise DataError if what is heard in these trials is no longer what it was when they were made: under their
-    fingerprint, a run of other audio would be taken for one of theirs."""
+    """`cells.refuse_changed`, of several protocols, on the catalog as it is now."""
     with catalog.connect(data / "catalog.duckdb") as con:
         for trials in on:
-            if grid.heard(con, trials.rows)[1] != trials.heard:
-                raise DataError(
-                    f"{trials.protocol.name}: audio was ingested anew, or variants were made anew, since this command "
-                    "began; run it again"
-                )
+            grid.refuse_changed(con, trials)
 
 
 def _trained(work: _Work, cell: Cell, reader: Any, device: str, here: "Share") -> tuple[Any, dict]:

@@ -301,12 +301,10 @@ def _shortcuts(arguments) -> int:  # noqa: ANN001
             tuple(arguments.protocol or ()), (), (0,), {}, partial=arguments.partial, lists=arguments.lists
         )
         on, skipped = requests.trials(con, asked)
-        if untrained := [name for name, trials in on.items() if not trials.role("train").num_rows]:
-            raise DataError(
-                f"{untrained[0]} has no training trials, on which the probes are fitted; name other protocols"
-            )
-        with lock(arguments.data / "shortcuts.lock"):
-            made = shortcuts.run(arguments.data, con, on)
+    if untrained := [name for name, trials in on.items() if not trials.role("train").num_rows]:
+        raise DataError(f"{untrained[0]} has no training trials, on which the probes are fitted; name other protocols")
+    with lock(arguments.data / "shortcuts.lock"):
+        made = shortcuts.run(arguments.data, on)
     results.collect(arguments.data)
     print(f"{made} shortcut runs made on {len(on)} protocols; results in {arguments.data / 'results.duckdb'}")
     _say_left_out(skipped)

@@ -16,6 +16,7 @@ import pyarrow as pa
 from benchmark import cells as grid
 from benchmark import metrics, record
 from benchmark.cells import Trials
+from ingest import catalog
 from ingest.types import DataError
 
 NUMBERS = (
@@ -32,17 +33,24 @@ def names() -> list[str]:
     return [PREFIX + name for name in (*NUMBERS, *WORDS, "tree")]
 
 
-def run(data: Path, con: duckdb.DuckDBPyConnection, on: Mapping[str, Trials], *, seed: int = 0) -> int:
-    """Score every probe on every protocol; returns how many runs were made (not skipped). Each has training trials."""
+def run(data: Path, on: Mapping[str, Trials], *, seed: int = 0) -> int:
+    """Score every probe on every protocol; returns how many runs were made (not skipped). Each has training trials.
+
+    The catalog is open only while it is read: others can ingest meanwhile. Raises DataError if that changed what is
+    heard in the trials.
+    """
     made = 0
     for protocol, trials in on.items():
-        measured = _fingerprint(con, trials)
-        pending = {probe: _run_id(protocol, probe, trials, measured, seed) for probe in names()}
-        pending = {p: i for p, i in pending.items() if not (record.folder(data, i) / "run.json").exists()}
-        if not pending:
-            continue
+        with catalog.connect(data / "catalog.duckdb") as con:
+            grid.refuse_changed(con, trials)
+            measured = _fingerprint(con, trials)
+            pending = {probe: _run_id(protocol, probe, trials, measured, seed) for probe in names()}
+            pending = {p: i for p, i in pending.items() if not (record.folder(data, i) / "run.json").exists()}
+            if not pending:
+                continue
+            properties = _properties(con, trials)
         started = time.perf_counter()
-        scored = probe_scores(trials.role("train"), _properties(con, trials), seed=seed)
+        scored = probe_scores(trials.role("train"), properties, seed=seed)
         seconds = time.perf_counter() - started
         keys = set(zip(trials.rows["utt_id"].to_pylist(), trials.rows["variant"].to_pylist(), strict=True))
         for probe, run_id in pending.items():

@@ -66,9 +66,9 @@ def opened(data: Path) -> duckdb.DuckDBPyConnection:
     """
     if any((data / "scores").glob("*/*.json")):
         collect(data)
-    con = sql.connect(data)
-    if not con.execute("SELECT count(*) FROM duckdb_databases() WHERE database_name = 'results'").fetchone()[0]:
+    if not (data / "results.duckdb").exists():
         raise DataError(f"{data} holds no finished run; python -m benchmark run --data {data}")
+    con = sql.connect(data, "results")  # without the catalog: others can ingest while figures are drawn
     leaderboard.settle(con)
     if not con.execute("SELECT count(*) FROM current_run").fetchone()[0]:
         raise DataError(f"{data} holds no finished run; python -m benchmark run --data {data}")

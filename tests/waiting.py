@@ -2,6 +2,8 @@
 
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -11,6 +13,12 @@ from typing import Any
 from ingest import files
 
 HOLDER = f"process {os.getpid()} on {socket.gethostname()}"
+
+
+def can_write(catalog: Path) -> bool:
+    """Whether another process could write a DuckDB file now."""
+    code = "import duckdb, sys; duckdb.connect(sys.argv[1]).close()"
+    return subprocess.run([sys.executable, "-c", code, str(catalog)], capture_output=True).returncode == 0
 
 
 def second(place: Path, call: Callable[[], object], capsys: Any) -> object:

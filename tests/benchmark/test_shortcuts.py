@@ -5,6 +5,7 @@ import pyarrow as pa
 import pytest
 import small_corpus
 import trained_run
+import waiting
 
 from benchmark import cells, finished, metrics, request, shortcuts
 from benchmark.__main__ import main
@@ -53,7 +54,7 @@ def test_probes_are_scored_anew_where_the_same_samples_were_measured_otherwise(t
     def made():
         with catalog.connect(data / "catalog.duckdb") as con:
             on = {trained_run.PROTOCOL: cells.trials(con, trained_run.PROTOCOL, partial=True)}
-            return shortcuts.run(data, con, on), on[trained_run.PROTOCOL].fingerprint
+        return shortcuts.run(data, on), on[trained_run.PROTOCOL].fingerprint
 
     probes = len(shortcuts.names())
     (first, trials), again = made(), made()
@@ -62,6 +63,20 @@ def test_probes_are_scored_anew_where_the_same_samples_were_measured_otherwise(t
         con.execute("UPDATE measurement SET container = 'W64' WHERE utt_id LIKE '%/b%'")
     assert made() == (probes, trials) and made() == (0, trials)
     assert len(finished.names(data)) == 2 * probes
+
+
+def test_others_can_ingest_while_probes_are_scored(tmp_path, monkeypatch):
+    """The catalog was held all the while: after a minute an ingest gave up, its measuring done."""
+    data = small_corpus.build(tmp_path, corpus="librisevoc", rows=trained_run.rows(4))
+    score, asked = shortcuts.probe_scores, []
+
+    def beside(*given, **named):
+        asked.append(waiting.can_write(data / "catalog.duckdb"))
+        return score(*given, **named)
+
+    monkeypatch.setattr(shortcuts, "probe_scores", beside)
+    main(["shortcuts", "--data", str(data), "--partial", "--protocol", "inner/librisevoc"])
+    assert asked == [True]
 
 
 def test_a_protocol_without_training_is_refused_and_what_cannot_run_is_said(tmp_path, monkeypatch, capsys):

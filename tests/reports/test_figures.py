@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import trained_run
+import waiting
 from matplotlib.text import Text
 from scipy.special import ndtr
 
@@ -256,6 +257,19 @@ def test_the_command_writes_pairs_and_says_what_it_could_not_draw(data, capsys):
     assert "heat" in names
     assert f"gradcam: not drawn, no finished run of fd_add in {data}" in told
     assert "tsne-mean_pool: not drawn, " in told  # these runs have no weights
+
+
+def test_others_can_ingest_while_figures_are_drawn(tmp_path, monkeypatch):
+    made_results.collected(tmp_path)
+    write, asked = plots.write, []
+
+    def beside(*given):
+        asked.append(waiting.can_write(tmp_path / "catalog.duckdb"))
+        write(*given)
+
+    monkeypatch.setattr(plots, "write", beside)
+    figures.write(tmp_path)
+    assert asked and all(asked)
 
 
 def test_no_run_is_one_clear_line(tmp_path):
