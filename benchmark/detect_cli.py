@@ -46,7 +46,12 @@ def add(commands: Any) -> None:
     export.add_argument("run", metavar="RUN", help="a finished run: its id below DATA/scores, or its folder")
     export.add_argument("--to", type=Path, required=True, metavar="DIR", help="folder to write")
     export.add_argument("--weights", type=Path, metavar="FILE", help="the file that the run scored, if it trained none")
+    _add_lists(export)
     export.add_argument("--onnx", action="store_true", help="also model.onnx, checked against onnxruntime")
+
+
+def _add_lists(command: Any) -> None:
+    command.add_argument("--lists", type=Path, metavar="DIR", help="folder of the run's trial lists (DATA/lists)")
 
 
 def _add_detect(detect: Parser) -> None:
@@ -61,6 +66,7 @@ def _add_detect(detect: Parser) -> None:
     model.add_argument("--weights", type=Path, metavar="FILE", help="a weight file, with --detector or with its --run")
     model.add_argument("--detector", metavar="ID", help="whose weights these are; alone: its one run below DATA")
     model.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="with --weights")
+    _add_lists(model)
     deciding = detect.add_argument_group("deciding")
     deciding.add_argument("--calibrate-on", metavar="RUN", help="run or scores.parquet whose dev scores calibrate")
     deciding.add_argument("--threshold", type=float, metavar="X", help="bona fide above it (default: the dev EER's)")
@@ -147,7 +153,7 @@ def _detector(arguments: argparse.Namespace) -> Any:
         weights=arguments.weights if arguments.run else None, calibrate_on=arguments.calibrate_on,
         threshold=arguments.threshold, prior=arguments.prior, overlap=arguments.overlap,
         settings=settings.parse(arguments.set, detectors.names()), longest_s=3600 * arguments.longest,
-        separator=_separator(arguments),
+        separator=_separator(arguments), lists=arguments.lists,
     )  # fmt: skip
 
 
@@ -288,6 +294,7 @@ def _about(detector: Any) -> list[str]:
 def _export(arguments: argparse.Namespace) -> int:
     from benchmark.export import export
 
-    for line in export(arguments.data, arguments.run, arguments.to, weights=arguments.weights, onnx=arguments.onnx):
+    options = {"weights": arguments.weights, "lists": arguments.lists, "onnx": arguments.onnx}
+    for line in export(arguments.data, arguments.run, arguments.to, **options):
         print(line)
     return 0

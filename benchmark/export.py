@@ -18,25 +18,27 @@ OWN = tuple(start + name for name in (loading.WEIGHTS, ONNX, "README.md", loadin
 ONNX_TOLERANCE = 1e-4  # of a score, against PyTorch; float32 sums in another order
 
 
-def export(data: Path, run: str, to: Path, *, weights: Path | None = None, onnx: bool = False) -> list[str]:
-    """Write the folder `to`; returns what was done, one line each.
+def export(
+    data: Path, run: str, to: Path, *, weights: Path | None = None, lists: Path | None = None, onnx: bool = False
+) -> list[str]:
+    """Write the folder `to`; returns what was done, one line each. weights, lists: as `trained.from_run` takes them.
 
     Raises DataError for an unknown run, absent weights, a folder that holds something else, or with onnx=True without
     the extra `onnx`; the folder is then as it was. With onnx=True a network
     that ONNX cannot express, or whose scores differ there, is a line, not an error, and no model.onnx is left.
     """
     with lock(to.absolute().with_name(f".{to.name}.lock"), keep=False):
-        return _export(data, run, to, weights, onnx)
+        return _export(data, run, to, weights, lists, onnx)
 
 
-def _export(data: Path, run: str, to: Path, weights: Path | None, onnx: bool) -> list[str]:
+def _export(data: Path, run: str, to: Path, weights: Path | None, lists: Path | None, onnx: bool) -> list[str]:
     if to.exists() and not (to.is_dir() and _is_ours(to)):
         raise DataError(f"--to {to} holds something else; name a new or empty folder")
     if onnx:
         from benchmark import onnx_model
 
         onnx_model.need_packages()  # before what lies in the folder is touched
-    trained = loading.from_run(data, run, weights=weights)
+    trained = loading.from_run(data, run, weights=weights, lists=lists)
     text = card.model(loading.run_folder(data, run).parents[1], trained)
     path = to / loading.WEIGHTS
     _save(trained.network, path)

@@ -5,6 +5,9 @@ from pathlib import Path
 from ingest.types import DataError, nearest
 
 RUN = "run.json"  # written last: it says that the run is done
+ROBUSTNESS = (
+    "robustness"  # scenario of the runs that score another one's network through variants: their names begin so
+)
 
 
 def names(data: Path) -> list[str]:

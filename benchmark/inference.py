@@ -61,9 +61,10 @@ class DeepfakeDetector:
     source: a run id below `data`, the folder of a run, a folder made by `python -m benchmark export`, or a weight file;
     the last needs `detector`, and takes `settings` ({"": {"samples": 48000}}, see benchmark.settings.parse). weights:
     the weight file of a run that scored one. calibrate_on: a run id or score file whose dev scores replace the run's
-    own. threshold: on the score; prior: probability of spoof before hearing anything, which sets the threshold of least
-    error by the calibrated ratio; by default the threshold is that of the dev EER. overlap: share of a window that the
-    next repeats. longest_s: a longer file is refused. separator: hear the singing voice alone (shards.vocals).
+    own. lists: folder of the user's trial lists that a run was made with. threshold: on the score; prior: probability
+    of spoof before hearing anything, which sets the threshold of least error by the calibrated ratio; by default the
+    threshold is that of the dev EER. overlap: share of a window that the next repeats. longest_s: a longer file is
+    refused. separator: hear the singing voice alone (shards.vocals).
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class DeepfakeDetector:
         device: str = "auto", weights: str | Path | None = None, calibrate_on: str | Path | None = None,
         threshold: float | None = None, prior: float | None = None, overlap: float = 0.5,
         settings: Mapping[str, Mapping[str, Any]] | None = None, longest_s: float = windows.LONGEST_S,
-        separator: Separator | None = None,
+        separator: Separator | None = None, lists: Path | None = None,
     ):  # fmt: skip
         from benchmark import devices
 
@@ -82,7 +83,7 @@ class DeepfakeDetector:
         if threshold is not None and prior is not None:
             raise DataError("--threshold and --prior both set the threshold; pass one of them")
         data = Path(data)
-        trained = source if isinstance(source, Trained) else _trained(source, detector, data, weights, settings)
+        trained = source if isinstance(source, Trained) else _trained(source, detector, data, weights, settings, lists)
         if detector is not None and detector != trained.detector:
             raise DataError(f"--detector {detector}: {source} is of {trained.detector}; leave one of them out")
         if calibrate_on is not None:
@@ -224,7 +225,7 @@ def _extractor(trained: Trained) -> Any:
 
 def _trained(
     source: str | Path, detector: str | None, data: Path, weights: str | Path | None,
-    settings: Mapping[str, Mapping[str, Any]] | None,
+    settings: Mapping[str, Mapping[str, Any]] | None, lists: Path | None,
 ) -> Trained:  # fmt: skip
     path = Path(source)
     if os.path.isfile(path / loading.SETTINGS):  # unlike Path.is_file without an error for a name that cannot be
@@ -233,7 +234,7 @@ def _trained(
         if detector is None:
             raise DataError(f"{path} is a weight file: say which detector it belongs to with --detector ID")
         return loading.from_weights(path, detector, settings)
-    return loading.from_run(data, source, weights=None if weights is None else Path(weights))
+    return loading.from_run(data, source, weights=None if weights is None else Path(weights), lists=lists)
 
 
 def _threshold(trained: Trained, threshold: float | None, prior: float | None) -> float | None:

@@ -108,9 +108,10 @@ def _through(con: Any, on: Trials, test: pa.Table, words: Sequence[str]) -> Tria
         column = pa.array([word] * test.num_rows, pa.string())
         copy = test.set_column(test.column_names.index("variant"), "variant", column)
         rows.append(copy.set_column(copy.column_names.index("subset"), "subset", column).cast(test.schema))
-    name = f"robustness/{on.protocol.name.replace('/', '-')}"
+    name = f"{finished.ROBUSTNESS}/{on.protocol.name.replace('/', '-')}"
     protocol = replace(
-        on.protocol, name=name, scenario="robustness", title=f"{on.protocol.title}: codecs, speeds, noise, rooms",
+        on.protocol, name=name, scenario=finished.ROBUSTNESS,
+        title=f"{on.protocol.title}: codecs, speeds, noise, rooms",
         averages={"average": tuple(words[1:])}, pooled={}, metrics=("eer", "auc"),
     )  # fmt: skip
     every = pa.concat_tables(rows)
@@ -121,7 +122,7 @@ def _through(con: Any, on: Trials, test: pa.Table, words: Sequence[str]) -> Tria
 def _cell(run_id: str, about: dict[str, Any], through: Trials, words: Sequence[str]) -> Cell:
     how = Settings.from_json(about["config"])
     code = grid.code_version(how.detector, how.input["feature"])
-    name = f"robustness-{run_id}-{grid.digest([run_id, code, through.fingerprint, *words])}"
+    name = f"{finished.ROBUSTNESS}-{run_id}-{grid.digest([run_id, code, through.fingerprint, *words])}"
     return Cell(about["protocol"], how.detector, about["seed"], how, about["train_key"], name, True, code)
 
 

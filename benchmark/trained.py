@@ -66,7 +66,8 @@ def newest_run(data: Path, detector: str) -> str:
     found = []
     for path in sorted((data / "scores").glob("*/run.json")):
         about = recorded.run(path.parent)
-        if about.get("detector") == detector and about.get("trained", True) and not about.get("external"):
+        own = about.get("trained", True) and not about.get("external") and about.get("scenario") != finished.ROBUSTNESS
+        if about.get("detector") == detector and own:
             found.append(path.parent.name)
     if len(found) == 1:
         return found[0]
@@ -80,19 +81,20 @@ def runs(data: Path) -> list[str]:
     found = []
     for path in sorted((data / "scores").glob("*/run.json")):
         about = recorded.run(path.parent)
-        if about.get("trained") and not about.get("external") and about.get("train_key"):
+        own = not about.get("external") and about.get("scenario") != finished.ROBUSTNESS
+        if about.get("trained") and own and about.get("train_key"):
             found += [path.parent.name] if (inside(data / "models", about["train_key"]) / WEIGHTS).is_file() else []
     if not found:
         raise DataError(f"{data} holds no trained run; name a detector (--run, --model, --weights), or train one")
     return found
 
 
-def from_run(data: Path, run: str | Path, *, weights: Path | None = None) -> Trained:
+def from_run(data: Path, run: str | Path, *, weights: Path | None = None, lists: Path | None = None) -> Trained:
     """The detector of a finished run, calibrated on its dev scores.
 
     weights: the file that was scored, for a run made by `benchmark score`; of any other run it has to be its own.
-    Raises DataError for an unknown run, one without a network (a shortcut probe, external scores), or absent or
-    different weights.
+    lists: folder of the user's trial lists that the run was made with (default: DATA/lists). Raises DataError for an
+    unknown run, one without a network (a shortcut probe, external scores), or absent or different weights.
     """
     folder = run_folder(data, run)
     about = recorded.run(folder)
@@ -102,7 +104,7 @@ def from_run(data: Path, run: str | Path, *, weights: Path | None = None) -> Tra
     recorded.need(folder, about, ("detector", "protocol", "trained", "train_fingerprint"))
     recorded.need(folder, about, ("train_key",) if about["trained"] else ())
     made = folder.parents[1]  # models and scores can lie elsewhere than the catalog
-    training = _Training(made if (made / "catalog.duckdb").exists() else data, about)
+    training = _Training(made if (made / "catalog.duckdb").exists() else data, folder, about, lists)
     network, config = _built(folder / finished.RUN, about, training)
     path = _run_weights(made, about, weights)
     if about["trained"]:
@@ -221,8 +223,19 @@ def _made(folder: Path, key: str) -> str | None:
 class _Training:
     """What the catalog beside a run says of its training trials; read when first asked for."""
 
-    def __init__(self, data: Path, about: Mapping[str, Any]):
-        self.data, self.about, self._rows, self._told = data, about, None, None
+    def __init__(self, data: Path, folder: Path, about: Mapping[str, Any], lists: Path | None):
+        self.data, self.folder, self.about, self.lists = data, folder, about, lists
+        self._rows, self._told = None, None
+
+    def protocol(self) -> str:
+        """The protocol that was trained on. A robustness run trained nothing: its name holds that of the run that did.
+
+        Raises DataError if that run is gone.
+        """
+        if self.about.get("scenario") != finished.ROBUSTNESS:
+            return self.about["protocol"]
+        run = self.folder.name.removeprefix(f"{finished.ROBUSTNESS}-").rpartition("-")[0]
+        return recorded.run(finished.folder(self.folder.parents[1], run), needed=("protocol",))["protocol"]
 
     def rows(self) -> pa.Table:
         """The train trials. Raises DataError if the catalog is no longer the one the run was made from."""
@@ -231,7 +244,7 @@ class _Training:
             from ingest import catalog
 
             with catalog.connect(self.data / "catalog.duckdb") as con:
-                on = cells.trials(con, self.about["protocol"], partial=True)
+                on = cells.trials(con, self.protocol(), partial=True, lists=self.lists)
                 if on.train_fingerprint != self.about["train_fingerprint"]:
                     raise DataError(
                         f"the catalog in {self.data}, the protocol or the code has changed since "

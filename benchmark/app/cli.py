@@ -30,6 +30,7 @@ def add(commands: Any) -> None:
     model.add_argument("--detector", metavar="ID", help="whose weights these are; alone: its one run below DATA")
     model.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="with --weights")
     model.add_argument("--calibrate-on", metavar="RUN", help="with --weights: run whose dev scores calibrate")
+    model.add_argument("--lists", type=Path, metavar="DIR", help="folder of the runs' trial lists (DATA/lists)")
     model.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N (default: auto)")
     model.add_argument("--threads", type=whole(THREADS), metavar="N", help="CPU threads (default: one per core)")
     serving = app.add_argument_group("serving")

@@ -47,7 +47,9 @@ def of(arguments: argparse.Namespace) -> Shelf:
     def offer(name: str, source: str | Path, **named: object) -> None:
         number = sum(known.split(" #")[0] == name for known in sources)
         label = f"{name} #{number + 1}" if number else name
-        sources[label] = lambda: DeepfakeDetector(source, data=arguments.data, device=arguments.device, **named)
+        sources[label] = lambda: DeepfakeDetector(
+            source, data=arguments.data, device=arguments.device, lists=arguments.lists, **named
+        )
 
     for run in arguments.run:
         offer(trained.run_folder(arguments.data, run).name, run)

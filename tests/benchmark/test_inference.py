@@ -1,5 +1,6 @@
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ import torch
 import trained_run
 from shared_data import shared
 
-from benchmark import detectors, inference, trained
+from benchmark import cells, detectors, inference, trained
+from benchmark.__main__ import main
 from benchmark.inference import DeepfakeDetector
 from benchmark.loader import Loader
 from benchmark.score import score
@@ -174,6 +176,48 @@ def test_a_catalog_that_changed_takes_its_domain_with_it(tmp_path):
     assert found.trained.domain is None and any(
         "the protocol or the code has changed since" in text for text in found.trained.remarks
     )
+
+
+def test_a_robustness_run_knows_the_training_of_its_run(tmp_path):
+    run_id = trained_run.make(tmp_path, each=10, train=0)
+    data = tmp_path / "data"
+    tough = data / "scores" / f"robustness-{run_id}-0123456789ab"
+    shutil.copytree(data / "scores" / run_id, tough)
+    about = json.loads((tough / "run.json").read_text())
+    more = {"run_id": tough.name, "protocol": "robustness/inner-librisevoc", "scenario": "robustness"}
+    (tough / "run.json").write_text(json.dumps(about | more))
+    ours, theirs = trained.from_run(data, run_id), trained.from_run(data, tough.name)
+    assert theirs.domain == ours.domain is not None and theirs.provenance["corpora"] == ours.provenance["corpora"]
+    assert trained.newest_run(data, "mean_pool") == run_id and trained.runs(data) == [run_id]  # one network, one run
+    shutil.rmtree(data / "scores" / run_id)
+    assert "unknown run" in trained.from_run(data, tough.name).remarks[-1]
+
+
+def test_a_run_of_lists_elsewhere_knows_its_training_by_them(tmp_path):
+    run_id = trained_run.make(tmp_path, each=10, train=0)
+    data, lists, own = tmp_path / "data", tmp_path / "lists", tmp_path / "data" / "protocols" / "inner" / "mine.toml"
+    lists.mkdir()
+    own.parent.mkdir(parents=True)
+    (lists / "train.csv").write_text("id\n" + "\n".join(trained_run.clips(data)) + "\n")
+    own.write_text(
+        'like = "inner/librisevoc"\ntitle = "mine"\nsource = "test"\n[lists]\n'
+        'listed = { file = "train.csv", column = "id", id = "utt_id" }\n'
+        '[train]\nwhere = "corpus = \'librisevoc\' AND fold < 0.6"\nin = ["listed"]\n'
+    )
+    with catalog.connect(data / "catalog.duckdb") as con:
+        on = cells.trials(con, "inner/mine", partial=True, lists=lists)
+    path = data / "scores" / run_id / "run.json"
+    more = {"protocol": "inner/mine", "train_fingerprint": on.train_fingerprint}
+    path.write_text(json.dumps(json.loads(path.read_text()) | more))
+    without = trained.from_run(data, run_id)
+    assert without.domain is None and "name its folder with --lists DIR" in without.remarks[-1]
+    found = trained.from_run(data, run_id, lists=lists)
+    assert found.domain.utterances == on.role("train").num_rows
+    assert DeepfakeDetector(run_id, data=data, lists=lists).trained.domain == found.domain
+    for words in (["detect", next(iter(trained_run.clips(data).values())), "--run", run_id],
+                  ["export", run_id, "--to", tmp_path / "to"]):  # fmt: skip
+        assert main([str(word) for word in (*words, "--data", data, "--lists", lists)]) == 0
+    assert trained.from_export(tmp_path / "to").domain == found.domain
 
 
 @pytest.mark.parametrize(

@@ -288,7 +288,7 @@ def test_an_address_that_cannot_be_had_is_one_line(host, port):
 def test_the_shelf_offers_every_trained_run_and_keeps_a_few(made, monkeypatch):
     data = made[0].parents[1]
     arguments = types.SimpleNamespace(
-        data=data, run=[], model=[], weights=None, detector=None, set=[], calibrate_on=None, device="cpu"
+        data=data, run=[], model=[], weights=None, detector=None, set=[], calibrate_on=None, device="cpu", lists=None
     )
     assert shelf.of(arguments).names == [made[0].name]
     arguments.detector = "mean_pool"
@@ -304,7 +304,15 @@ def test_the_shelf_offers_every_trained_run_and_keeps_a_few(made, monkeypatch):
 def test_a_broken_export_is_one_line_at_the_start(made, tmp_path):
     (tmp_path / "settings.json").write_text(json.dumps({"format": 1}))
     arguments = types.SimpleNamespace(
-        data=tmp_path, run=[], model=[tmp_path], weights=None, detector=None, set=[], calibrate_on=None, device="cpu"
+        data=tmp_path,
+        run=[],
+        model=[tmp_path],
+        weights=None,
+        detector=None,
+        set=[],
+        calibrate_on=None,
+        device="cpu",
+        lists=None,
     )
     with pytest.raises(DataError, match=r"model\.safetensors"):
         shelf.of(arguments)
