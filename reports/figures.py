@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 
 from benchmark import breakdowns
 from benchmark.results import collect
+from ingest import catalog
 from ingest.files import lock
 from ingest.types import DataError
 from reports import leaderboard, plots, sql
@@ -68,6 +69,8 @@ def opened(data: Path) -> duckdb.DuckDBPyConnection:
         collect(data)
     if not (data / "results.duckdb").exists():
         raise DataError(f"{data} holds no finished run; python -m benchmark run --data {data}")
+    if (data / "catalog.duckdb").exists():
+        catalog.connect(data / "catalog.duckdb").close()  # that of a newer Siren is refused before anything is drawn
     con = sql.connect(data, "results")  # without the catalog: others can ingest while figures are drawn
     leaderboard.settle(con)
     if not con.execute("SELECT count(*) FROM current_run").fetchone()[0]:
