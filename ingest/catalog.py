@@ -3,6 +3,7 @@
 import contextlib
 import re
 import socket
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ STEPS = {  # schema version -> what makes the next one of it
     1: "ALTER TABLE utterance ADD COLUMN sentence VARCHAR;",
     2: "ALTER TABLE asv_score ADD COLUMN codec VARCHAR;",  # known after the corpus is ingested again
 }
+QUIET_S = 2.0  # of waiting for a DuckDB file: most who hold it let go sooner
 _CONFIG = {"storage_compatibility_version": "v1.5.0"}  # the oldest DuckDB we run on; writes a third faster
 _SCHEMA = Path(__file__).with_name("schema.sql")
 
@@ -96,20 +98,32 @@ def _lay_out(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def _open(path: Path, read_only: bool, wait_s: float) -> duckdb.DuckDBPyConnection:
-    deadline = time.monotonic() + wait_s
+    began, said = time.monotonic(), False
     while True:
         try:
             return duckdb.connect(str(path), read_only=read_only, config=_CONFIG)
         except duckdb.IOException as error:
             message = str(error)
-            if is_held(message) and time.monotonic() < deadline:
-                time.sleep(0.2)
+            if is_held(message) and time.monotonic() < began + wait_s:
+                said = wait(message, began, said)
             elif is_held(message):
                 raise DataError(f"{path} is in use by {holder(message)}; wait for it to end") from None
             elif "Permission denied" in message or "Read-only" in message:
                 raise DataError(f"{path} is not writable; pass another folder as DATA=") from None
             else:
                 raise DataError(f"{path} is not a DuckDB file that can be read ({message.splitlines()[0]})") from None
+
+
+def wait(message: str, began: float, said: bool) -> bool:
+    """Wait a moment for who holds a DuckDB file, by DuckDB's refusal, and name them once where it takes longer.
+
+    began: time.monotonic() of the first try. Returns whether they are named by now.
+    """
+    if not said and time.monotonic() - began > QUIET_S:
+        print(f"waiting for {holder(message)}", file=sys.stderr, flush=True)
+        said = True
+    time.sleep(0.2)
+    return said
 
 
 def is_held(message: str) -> bool:

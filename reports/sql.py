@@ -81,7 +81,7 @@ def _version(con: duckdb.DuckDBPyConnection, path: Path, name: str) -> int:
 
 def _attach(con: duckdb.DuckDBPyConnection, path: Path, name: str) -> None:
     """Attach a file read-only; one that is being written is waited for."""
-    deadline = time.monotonic() + WAIT_S
+    began, said = time.monotonic(), False
     while True:
         try:
             con.execute(f"ATTACH {_quoted(path)} AS {name} (READ_ONLY)")
@@ -89,10 +89,10 @@ def _attach(con: duckdb.DuckDBPyConnection, path: Path, name: str) -> None:
         except duckdb.Error as error:
             if not catalog.is_held(str(error)):
                 raise DataError(f"{path} cannot be read ({_first_line(error)})") from None
-            if time.monotonic() > deadline:
+            if time.monotonic() > began + WAIT_S:
                 by = catalog.holder(str(error))
                 raise DataError(f"{path} is being written by {by}; wait for it to end") from None
-            time.sleep(0.2)
+            said = catalog.wait(str(error), began, said)
 
 
 def _quoted(text: Path | str) -> str:

@@ -19,6 +19,7 @@ from waiting import HOLDER
 from benchmark import run, throughput
 from ingest import catalog, files
 from ingest.types import DataError
+from reports import sql
 from shards import gc, writer
 
 WAITING = {  # the lock below the street's folder, and the command that takes it
@@ -171,14 +172,21 @@ def test_gc_leaves_alone_what_somebody_is_writing(tiny):
     assert list(gc.remove(tiny)) == [fresh] and not fresh.exists()
 
 
-def test_a_catalog_in_use_names_its_holder(tiny):
+def test_a_catalog_in_use_names_its_holder(tiny, monkeypatch, capsys):
     path = tiny / "catalog.duckdb"
     code = "import duckdb, sys; con = duckdb.connect(sys.argv[1]); print('up', flush=True); sys.stdin.read()"
     writing = subprocess.Popen([sys.executable, "-c", code, str(path)], text=True, stdin=subprocess.PIPE,
                                stdout=subprocess.PIPE, cwd=street.ROOT)  # fmt: skip
     assert writing.stdout.readline() == "up\n"
+    monkeypatch.setattr(catalog, "QUIET_S", 0.1)
     with pytest.raises(DataError, match=rf"in use by process {writing.pid} \(python\S*\) on \S+; wait"):
-        catalog.connect(path, wait_s=0.3)
+        catalog.connect(path, wait_s=0.5)
+    assert capsys.readouterr().err.startswith(f"waiting for process {writing.pid} (python")
+    monkeypatch.setattr(sql, "WAIT_S", 0.5)
+    with pytest.raises(DataError, match=f"is being written by process {writing.pid} "):
+        sql.query(tiny, "FROM utterance")
+    (said,) = capsys.readouterr().err.splitlines()  # once
+    assert said.startswith(f"waiting for process {writing.pid} (python")
     writing.communicate()
     catalog.connect(path, wait_s=5).close()
 
