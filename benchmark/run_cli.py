@@ -282,18 +282,19 @@ def _weights(arguments) -> str | None:  # noqa: ANN001
 
 
 def _robustness(arguments) -> int:  # noqa: ANN001
-    from benchmark import results, robustness, run
+    from benchmark import robustness, run
 
-    machine = run.Machine(arguments.device, arguments.threads, 1)
+    machine, scored = run.Machine(arguments.device, arguments.threads, 1), []
     for run_id in arguments.run:
-        print(robustness.score(arguments.data, run_id, arguments.variant, machine, lists=arguments.lists))
-    results.collect(arguments.data)
+        scored.append(robustness.score(arguments.data, run_id, arguments.variant, machine, lists=arguments.lists))
+        print(scored[-1])
+    _collect(arguments.data, scored)
     return 0
 
 
 def _shortcuts(arguments) -> int:  # noqa: ANN001
     from benchmark import request as requests
-    from benchmark import results, shortcuts
+    from benchmark import shortcuts
     from ingest import catalog
 
     with catalog.connect(arguments.data / "catalog.duckdb") as con:
@@ -304,8 +305,8 @@ def _shortcuts(arguments) -> int:  # noqa: ANN001
     if untrained := [name for name, trials in on.items() if not trials.role("train").num_rows]:
         raise DataError(f"{untrained[0]} has no training trials, on which the probes are fitted; name other protocols")
     with lock(arguments.data / "shortcuts.lock"):
-        made = shortcuts.run(arguments.data, on)
-    results.collect(arguments.data)
+        made, probes = shortcuts.run(arguments.data, on)
+    _collect(arguments.data, probes)
     print(f"{made} shortcut runs made on {len(on)} protocols; results in {arguments.data / 'results.duckdb'}")
     _say_left_out(skipped)
     return 0

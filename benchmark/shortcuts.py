@@ -33,18 +33,19 @@ def names() -> list[str]:
     return [PREFIX + name for name in (*NUMBERS, *WORDS, "tree")]
 
 
-def run(data: Path, on: Mapping[str, Trials], *, seed: int = 0) -> int:
-    """Score every probe on every protocol; returns how many runs were made (not skipped). Each has training trials.
+def run(data: Path, on: Mapping[str, Trials], *, seed: int = 0) -> tuple[int, list[str]]:
+    """Score every probe on every protocol; returns how many runs were made (not skipped), and all run ids.
 
-    The catalog is open only while it is read: others can ingest meanwhile. Raises DataError if that changed what is
-    heard in the trials.
+    Each protocol has training trials. The catalog is open only while it is read: others can ingest meanwhile. Raises
+    DataError if that changed what is heard in the trials.
     """
-    made = 0
+    made, every = 0, []
     for protocol, trials in on.items():
         with catalog.connect(data / "catalog.duckdb") as con:
             grid.refuse_changed(con, trials)
             measured = _fingerprint(con, trials)
             pending = {probe: _run_id(protocol, probe, trials, measured, seed) for probe in names()}
+            every += pending.values()
             pending = {p: i for p, i in pending.items() if not (record.folder(data, i) / "run.json").exists()}
             if not pending:
                 continue
@@ -57,7 +58,7 @@ def run(data: Path, on: Mapping[str, Trials], *, seed: int = 0) -> int:
             scores = {key: scored[probe][key[0]] for key in keys}
             record.write_run(data, data, run_id, trials, scores, curve=[], facts=_facts(probe, seed, seconds))
         made += len(pending)
-    return made
+    return made, every
 
 
 def _run_id(protocol: str, probe: str, trials: Trials, measured: str, seed: int) -> str:

@@ -277,6 +277,23 @@ def _first_of_two(data, run_id):
         assert second.wait(300) == 0
 
 
+def _asked_for_last(data, run_id):
+    """Of two scorings through other variants the one that was asked for last stands, also where both are done."""
+
+    def standing(*words):
+        street.call("benchmark", "robustness", run_id, *words, data=data)
+        with duckdb.connect(str(data / "results.duckdb"), read_only=True) as con:
+            return [
+                r for (r,) in con.execute("SELECT run_id FROM current_run WHERE scenario = 'robustness'").fetchall()
+            ]
+
+    (both,) = standing()
+    path = data / "scores" / both / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"finished_at": "2026-01-01T00:00:00Z"}))
+    (one,) = standing("--variant", "white-10db")
+    assert one != both and standing() == [both]
+
+
 def test_a_finished_run_is_tested_through_variants(made, tmp_path):
     _, data = made
     work = tmp_path / "data"
@@ -301,6 +318,7 @@ def test_a_finished_run_is_tested_through_variants(made, tmp_path):
     before = (work / "results.duckdb").stat().st_mtime_ns
     street.call("benchmark", "robustness", run_id, data=work)
     assert (work / "results.duckdb").stat().st_mtime_ns == before
+    _asked_for_last(work, run_id)
     (key,) = {r["train_key"] for r in street.records(work) if r["run_id"] == run_id}
     os.truncate(work / "models" / key / "model.safetensors", 100)
     done = street.call("benchmark", "robustness", run_id, "--variant", "alaw", data=work, check=False)

@@ -7,10 +7,11 @@ import small_corpus
 import trained_run
 import waiting
 
-from benchmark import cells, finished, metrics, request, shortcuts
+from benchmark import cells, finished, metrics, record, request, shortcuts
 from benchmark.__main__ import main
 from ingest import catalog
 from ingest.types import DataError
+from reports import sql
 
 
 def measured(n=60, *, planted):
@@ -54,7 +55,7 @@ def test_probes_are_scored_anew_where_the_same_samples_were_measured_otherwise(t
     def made():
         with catalog.connect(data / "catalog.duckdb") as con:
             on = {trained_run.PROTOCOL: cells.trials(con, trained_run.PROTOCOL, partial=True)}
-        return shortcuts.run(data, on), on[trained_run.PROTOCOL].fingerprint
+        return shortcuts.run(data, on)[0], on[trained_run.PROTOCOL].fingerprint
 
     probes = len(shortcuts.names())
     (first, trials), again = made(), made()
@@ -77,6 +78,22 @@ def test_others_can_ingest_while_probes_are_scored(tmp_path, monkeypatch):
     monkeypatch.setattr(shortcuts, "probe_scores", beside)
     main(["shortcuts", "--data", str(data), "--partial", "--protocol", "inner/librisevoc"])
     assert asked == [True]
+
+
+def test_the_probes_that_were_asked_for_last_stand(tmp_path, monkeypatch):
+    """Measured otherwise, and again as before: these probes were done, and the others' numbers stayed."""
+    data = small_corpus.build(tmp_path, corpus="librisevoc", rows=trained_run.rows(4))
+
+    def standing(container, day):
+        with catalog.connect(data / "catalog.duckdb", read_only=False) as con:
+            con.execute("UPDATE measurement SET container = ? WHERE utt_id LIKE '%/b%'", [container])
+        monkeypatch.setattr(record, "_now", lambda: f"2026-01-0{day}T00:00:00Z")
+        assert main(["shortcuts", "--data", str(data), "--partial", "--protocol", trained_run.PROTOCOL]) == 0
+        with sql.connect(data, "results") as con:
+            return {run_id for (run_id,) in con.execute("SELECT run_id FROM current_run").fetchall()}
+
+    first, second = standing("WAV", 1), standing("W64", 2)
+    assert not first & second and standing("WAV", 3) == first
 
 
 def test_a_protocol_without_training_is_refused_and_what_cannot_run_is_said(tmp_path, monkeypatch, capsys):
