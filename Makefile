@@ -11,6 +11,7 @@ export DATA PYTHONHASHSEED := 0
 
 # .venv/ready-<hash> names the lock that the environment was made from: a changed lock makes a new one.
 LOCK_HASH := $(shell cat requirements.lock requirements-setup.lock | sha256sum | cut -c1-16)
+THIS      := $(firstword $(MAKEFILE_LIST))
 READY     := $(VENV)/ready-$(LOCK_HASH)
 PYTHON    := $(VENV)/bin/python
 
@@ -23,7 +24,7 @@ DEMO_PROTOCOLS := inner/librisevoc inner/wavefake inner/decro_en inner/decro_zh 
 CORPORA := $(filter-out _%,$(basename $(notdir $(wildcard ingest/corpora/*.py))))
 INGEST_FLAGS = $(if $(filter-out 0 no false,$(PARTIAL)),--partial) $(if $(LJSPEECH),--ljspeech "$(LJSPEECH)") $(if $(JSUT),--jsut "$(JSUT)")
 
-.PHONY: help setup demo test lint matrix fuzz faults bench benchmark leaderboard site docs figures app sql all-corpora readme lock $(CORPORA)
+.PHONY: help setup environment demo test lint matrix fuzz faults bench benchmark leaderboard site docs figures app sql all-corpora readme lock $(CORPORA)
 
 help:  ## this list
 	@sed -nE 's/^\$$\(CORPORA\):.*## /<corpus> /p; s/^([a-z-]+):.*## /\1 /p' $(MAKEFILE_LIST) | \
@@ -31,7 +32,11 @@ help:  ## this list
 	@echo "  <corpus> is one of: $(CORPORA)"
 
 setup: $(READY)  ## make .venv from the lock, once per lock
-$(READY):
+$(READY):  # one make at a time: the next one finds it done
+	@test -w $(THIS) && exec 9<> $(THIS) || exec 9< $(THIS); \
+	  ! command -v flock > /dev/null || flock -n 9 || { echo "waiting for another make, which sets up $(VENV)"; flock 9; }; \
+	  test -e $(READY) || $(MAKE) --no-print-directory environment
+environment:
 	@$(BASE_PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 13) else \
 	  f"Siren needs Python 3.11 or 3.12, {sys.executable} is {sys.version.split()[0]}: make BASE_PYTHON=python3.12 ...")'
 	@test ! -e "$(VENV)" -o -z "$$(ls -A "$(VENV)" 2>/dev/null)" -o -e "$(VENV)/.siren" -o "$(VENV)" = .venv || \

@@ -22,6 +22,23 @@ def test_a_folder_that_setup_did_not_make_is_kept(tmp_path, name, goes):
     assert ("holds something that make setup did not put there" in done.stderr) != goes
 
 
+@pytest.mark.skipif(shutil.which("flock") is None, reason="needs flock")
+def test_two_at_once_set_up_one_environment(tmp_path):
+    """The second removed what the first was just making."""
+    python, own, made = tmp_path / "python", tmp_path / "own", tmp_path / "made"
+    python.write_text(
+        f'#!/bin/sh\n[ "$2" = venv ] || exit 0\necho x >> {made}\nmkdir -p {own}/bin; sleep 1\n'
+        f"cp $0 {own}/bin/python && cp $0 {own}/bin/uv && sleep 1\n"
+    )
+    python.chmod(0o755)
+    words = ["make", "setup", f"VENV={own}", f"BASE_PYTHON={python}"]
+    both = [subprocess.Popen(words, cwd=street.ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            for _ in range(2)]  # fmt: skip
+    said = [one.communicate(timeout=60)[0] for one in both]
+    assert [one.returncode for one in both] == [0, 0], said
+    assert made.read_text() == "x\n" and any("waiting for another make" in words for words in said)
+
+
 @pytest.mark.parametrize(("word", "partial"), [("1", True), ("yes", True), ("0", False), ("no", False), ("", False)])
 def test_partial_is_what_its_word_says(word, partial):
     words = ["make", "-n", "librisevoc", "ROOT=x", f"PARTIAL={word}"]
