@@ -13,7 +13,7 @@ from benchmark import grid_files, recorded
 from benchmark.cells import Cell, Trials
 from benchmark.grid_files import Grid
 from ingest import catalog
-from ingest.files import atomic
+from ingest.files import atomic, lock
 from ingest.types import DataError, nearest
 
 SOURCES = ("ingest", "protocols", "shards", "features", "benchmark")  # whatever may change the cells of a request
@@ -221,13 +221,14 @@ def _code() -> str:
 def note_levels(data: Path, of: Grid, levels: Sequence[tuple[str, str]]) -> None:
     """Keep which run is which level of a grid in DATA/grids, for the results catalog; earlier ones stay."""
     path = data / "grids" / f"{of.name}.json"
-    before = recorded.grid(path)["levels"] if path.exists() else []
-    about = {
-        "grid": of.name, "title": of.title, "source": of.source, "note": of.note,
-        "order": list(of.levels), "columns": {name: list(place) for name, place in of.columns.items()},
-        "levels": sorted({tuple(pair) for pair in before} | set(levels)),
-    }  # fmt: skip
-    text = json.dumps(about, indent=1, sort_keys=True) + "\n"
-    if not path.exists() or path.read_text() != text:
-        with atomic(path) as temporary:
-            temporary.write_text(text)
+    with lock(data / "grids" / ".lock"):  # each adds its own to what is there
+        before = recorded.grid(path)["levels"] if path.exists() else []
+        about = {
+            "grid": of.name, "title": of.title, "source": of.source, "note": of.note,
+            "order": list(of.levels), "columns": {name: list(place) for name, place in of.columns.items()},
+            "levels": sorted({tuple(pair) for pair in before} | set(levels)),
+        }  # fmt: skip
+        text = json.dumps(about, indent=1, sort_keys=True) + "\n"
+        if not path.exists() or path.read_text() != text:
+            with atomic(path) as temporary:
+                temporary.write_text(text)

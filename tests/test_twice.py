@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import made_results
 import pytest
@@ -16,7 +17,7 @@ import waiting
 from miniatures import put, tone
 from waiting import HOLDER
 
-from benchmark import run, throughput
+from benchmark import recorded, request, run, throughput
 from ingest import catalog, files
 from ingest.types import DataError
 from reports import sql
@@ -71,6 +72,19 @@ def test_tables_of_several_data_folders_lose_no_row(tmp_path):
     for one in several:
         one.join(60)
     assert list(throughput.table(table)) == sorted(names) and list(tmp_path.iterdir()) == [table]
+
+
+def test_detectors_of_a_grid_that_begin_at_once_are_all_of_it(tmp_path):
+    """Each adds its levels to the grid's file: without a lock all but the last were lost, and for good."""
+    grid = SimpleNamespace(name="width", title="t", source="s", note="", levels={"default": {}}, columns={})
+    several = [threading.Thread(target=request.note_levels, args=(tmp_path, grid, [("default", f"run{i}")]))
+               for i in range(8)]  # fmt: skip
+    for one in several:
+        one.start()
+    for one in several:
+        one.join(60)
+    levels = recorded.grid(tmp_path / "grids" / "width.json")["levels"]
+    assert levels == [["default", f"run{i}"] for i in range(8)]
 
 
 def test_clips_of_ctrsvdd_are_cut_by_one_at_a_time(tmp_path, capsys):
