@@ -6,6 +6,7 @@ A task is what `joblib.delayed(function)(...)` gives; it writes its own file, ma
 import argparse
 import functools
 import os
+import signal
 import socket
 import threading
 import time
@@ -136,7 +137,9 @@ def _on_ray(tasks: Iterable[Task], cluster: Ray, what: str, gpus: float) -> Iter
             f"{what}: a task was killed {RETRIES + 1} times on the cluster ({type(error).__name__}), perhaps for want "
             "of memory; what is finished is kept: run the same command again, with fewer --jobs or larger nodes"
         ) from None
-    except (ray.exceptions.RaySystemError, ray.exceptions.RuntimeEnvSetupError, ConnectionError) as error:
+    except ray.exceptions.RayTaskError:  # a bug of ours
+        raise
+    except (ray.exceptions.RayError, ConnectionError) as error:
         raise DataError(
             f"{what}: the Ray cluster at {cluster.address} failed ({_first_line(error)}); what is finished is kept: "
             "run the same command again when it is back"
@@ -177,6 +180,8 @@ def connect(address: str) -> Any:
         return ray
     root = Path(__file__).resolve().parents[1]
     packages = [str(root / name) for name in PACKAGES if (root / name).is_dir()]
+    main = threading.current_thread() is threading.main_thread()
+    on_term = signal.getsignal(signal.SIGTERM) if main else None
     try:
         _reach(address)
         ray.init(
@@ -188,6 +193,8 @@ def connect(address: str) -> Any:
             f"no Ray cluster to use at {address} ({_first_line(error)}); start one: ray start --head "
             "(docs/cluster.md), or leave --backend ray out"
         ) from None
+    if on_term is not None:  # Ray takes it, for a stack of its own and another code
+        signal.signal(signal.SIGTERM, on_term)
     return ray
 
 

@@ -11,6 +11,7 @@ import small_corpus
 import street
 import trained_run
 
+from ingest import early
 from shards import writer
 
 ray = pytest.importorskip("ray", reason="needs Ray: pip install 'sirenbench[cluster]'")
@@ -76,13 +77,27 @@ def test_two_nodes_give_the_bytes_of_one_process_and_one_line_for_a_fault(cluste
     assert made(data) == expected
 
 
-def test_a_node_killed_on_the_way_then_run_again(cluster, data, expected):
+def at_work(cluster, data):
+    """The command that writes shards on a cluster, when its first one is there."""
     command = [sys.executable, "-m", *SHARDS, *on(cluster), "--data", str(data)]
     process = subprocess.Popen(command, cwd=street.ROOT, env=street.environment(), stderr=subprocess.PIPE, text=True)
     until = time.monotonic() + 30
     while process.poll() is None and time.monotonic() < until and not list((data / "shards").rglob("*.tar")):
         time.sleep(0.02)
-    assert process.poll() is None, "it ended before a node could be killed"
+    assert process.poll() is None, "it ended before it could be disturbed"
+    return process
+
+
+def test_sigterm_is_one_line_and_the_code_of_every_command(cluster, data):
+    """Ray's own handler wrote a stack, and ended with 15."""
+    process = at_work(cluster, data)
+    process.terminate()
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 143 and said.splitlines()[-1] == early.LINE and "SIGTERM" not in said
+
+
+def test_a_node_killed_on_the_way_then_run_again(cluster, data, expected):
+    process = at_work(cluster, data)
     cluster.remove_node(sorted(cluster.worker_nodes, key=str)[0], allow_graceful=False)
     _, said = process.communicate(timeout=200)
     assert process.returncode in (0, 2) and "Traceback" not in said, said
@@ -134,3 +149,12 @@ def test_no_cluster_is_one_line(data):
     done = call(*SHARDS, "--backend", "ray", "--address", "127.0.0.1:9", data=data, check=False)
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1, done.stderr
     assert "no Ray cluster to use at 127.0.0.1:9" in done.stderr
+
+
+def test_the_node_of_the_driver_killed_is_one_line(cluster, data):  # the last test: nothing of the cluster is left
+    process = at_work(cluster, data)
+    for node in cluster.list_all_nodes():
+        node.kill_raylet()
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 2 and "Traceback" not in said, said
+    assert "failed (" in said and "what is finished is kept" in said.splitlines()[-1]
