@@ -26,6 +26,10 @@ TOP = 8  # detectors in one plot
 LEVELS = 24  # bars, rows or columns in one plot
 TRIALS = 200_000  # of a run in one plot; of a longer subset every n-th trial is drawn
 FACTORS = {"attack": "attack", "codec": "codec"}
+KINDS = (
+    "transfer", "heat", "cost", "grid", "det", "scores", "reliability", *FACTORS.values(), "learning", "tsne",
+    "gradcam", "gates",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +46,28 @@ class Plot:
 def write(data: Path) -> list[str]:
     """Draw every figure of the stored runs into DATA/reports/figures/; one line per file pair or reason why not.
 
-    Raises DataError when no run has finished.
+    Those of earlier calls that it no longer draws, as their runs are gone, are removed. Raises DataError when no run
+    has finished.
     """
     from reports import latent
 
-    lines = []
+    folder, drawn, lines = data / "reports" / "figures", set(), []
     with lock(data / "reports" / ".lock"), opened(data) as con:
         for plot in every(con, data):
-            plots.write(plot.draw(), data / "reports" / "figures" / plot.name)
+            plots.write(plot.draw(), folder / plot.name)
+            drawn.add(plot.name)
             lines.append(f"{plot.name}: {plot.title}")
         for name, figure in latent.every(con, data):
             if isinstance(figure, str):
                 lines.append(f"{name}: not drawn, {figure}")
             else:
-                plots.write(figure, data / "reports" / "figures" / name)
+                plots.write(figure, folder / name)
+                drawn.add(name)
                 lines.append(f"{name}: drawn")
+        for path in sorted(folder.glob("*.svg")) + sorted(folder.glob("*.png")):
+            if path.stem not in drawn and path.stem.split("-")[0] in KINDS:
+                path.unlink()
+                lines.append(f"{path.name}: removed, nothing stored gives it any more")
     return lines
 
 

@@ -272,6 +272,28 @@ def test_others_can_ingest_while_figures_are_drawn(tmp_path, monkeypatch):
     assert asked and all(asked)
 
 
+def test_figures_of_runs_that_are_gone_are_removed(tmp_path):
+    """They lay beside the new ones as if they were of the stored runs; what is not ours stays."""
+    for detector in ("lfcc_gmm", "mean_pool"):
+        made_results.add_run(tmp_path, detector, made_results.score_table(made_results.GOOD))
+    figures.write(tmp_path)
+    folder = tmp_path / "reports" / "figures"
+    (folder / "tsne-lfcc_gmm.png").write_bytes(b"of before")
+    (folder / "logo.png").write_bytes(b"the user's")
+    for run in (tmp_path / "scores").glob("*lfcc_gmm*"):
+        shutil.rmtree(run)
+    before = {path.name for path in folder.iterdir()}
+    told = figures.write(tmp_path)
+    gone = before - {path.name for path in folder.iterdir()}
+    assert "tsne-lfcc_gmm.png" in gone and "cost-parameters.svg" in gone and "logo.png" not in gone
+    assert {line.split(":")[0] for line in told if ": removed, " in line} == gone
+
+
+def test_every_figure_is_of_a_known_kind(con, data):
+    found = [name for name, _ in latent.every(con, data)] + [plot.name for plot in figures.every(con, data)]
+    assert {name.split("-")[0] for name in found} <= set(figures.KINDS)
+
+
 def test_no_run_is_one_clear_line(tmp_path):
     with pytest.raises(DataError, match=r"does not exist|no finished run"):
         figures.opened(tmp_path)
