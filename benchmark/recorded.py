@@ -112,9 +112,17 @@ def asv(folder: Path) -> dict[str, dict[str, dict[str, float]]]:
     return found
 
 
-def failure(folder: Path) -> dict[str, Any]:
-    """detector, protocol, seed and reason of a cell that failed, and the command for it; None for what is not known."""
-    about = read(folder / FAILED)
+def failure(folder: Path) -> dict[str, Any] | None:
+    """detector, protocol, seed and reason of a cell that failed, and the command for it; None for what is not known.
+
+    None for a cell that did not fail, or has just ended well.
+    """
+    try:
+        about = read(folder / FAILED)
+    except DataError:
+        if (folder / FAILED).exists():
+            raise
+        return None
     _check(folder / FAILED, about, _FAILED_KEYS, (), _AGAIN.format(folder))
     return {name: about.get(name) for name in _FAILED_KEYS}
 

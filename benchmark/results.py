@@ -325,8 +325,7 @@ def _failures(data: Path) -> list[tuple]:
     """Rows of table `failure`: cells that left a reason and no result."""
     found = []
     for path in sorted((data / "scores").glob("*/failed.json")):
-        if not (path.parent / "run.json").exists():
-            failed = recorded.failure(path.parent)
+        if not (path.parent / "run.json").exists() and (failed := recorded.failure(path.parent)):
             found.append((path.parent.name, *(failed[k] for k in ("detector", "protocol", "seed", "reason"))))
     return found
 

@@ -33,9 +33,9 @@ def status(data: Path) -> list[dict[str, Any]]:
 def _of(folder: Path) -> list[dict[str, Any]]:
     if (folder / RUN).exists():
         return [{"run_id": folder.name, "state": "done", "detail": _detail(recorded.run(folder))}]
-    if not (folder / recorded.FAILED).exists():
-        return []
     failed = recorded.failure(folder)
+    if failed is None:
+        return []
     again = failed["again"] or "run the command that gave it once more"  # older records do not have theirs
     detail = f"{failed['reason'] or 'for a reason that it did not leave'}; again: {again}"
     return [{"run_id": folder.name, "state": "failed", "detail": detail}]

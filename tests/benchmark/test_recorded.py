@@ -198,6 +198,23 @@ def test_a_failure_without_its_facts_is_told_and_one_of_another_kind_refused(tmp
     assert sum(text is not None for *_, text in said) > 40
 
 
+@pytest.mark.parametrize("look", [results._failures, status.status])
+def test_a_cell_that_ends_well_while_its_failure_is_read_is_no_fault(tmp_path, monkeypatch, look):
+    """`collect` beside `run` asked to delete the folder of a good run."""
+    made_results.make(tmp_path)
+    (failed,) = tmp_path.glob("scores/*/failed.json")
+    assert failed.parent.name in str(look(tmp_path))
+    read = recorded.read
+
+    def ended(path, **named):
+        if path == failed:
+            path.unlink()
+        return read(path, **named)
+
+    monkeypatch.setattr(recorded, "read", ended)
+    assert failed.parent.name not in str(look(tmp_path))
+
+
 def test_the_state_of_a_folder_that_is_not_there_is_one_line(tmp_path):
     """A mistyped DATA was "0 done"."""
     assert benchmark(["status", "--data", str(tmp_path)]) == 0
