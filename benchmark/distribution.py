@@ -139,7 +139,7 @@ def gathered(value: Any, here: Share) -> list[Any]:
 
 
 def summed(x: torch.Tensor) -> torch.Tensor:
-    """Sum of a number over the parts of a training batch, without gradient: for a loss that divides by what a batch has.
+    """Sum of a number over the parts of a training batch, without gradient: for losses divided by what a batch has.
 
     Every process calls it for every batch. Alone, and outside training, it is the number itself.
     """
@@ -189,9 +189,10 @@ class Hardware:
         """Gradients of `loss`, scaled where the precision asks for it."""
         self._accelerator.backward(loss)
 
-    def clip(self, detector: nn.Module, norm: float) -> None:
-        """Shorten the gradient to `norm`."""
-        self._accelerator.clip_grad_norm_(detector.parameters(), norm)
+    def clip(self, detector: nn.Module, optimizer: Any, norm: float) -> None:
+        """Shorten the gradient that this optimizer will step by to `norm`."""
+        self._accelerator.unscale_gradients(optimizer)  # its clip_grad_norm_ does it for those of earlier phases again
+        nn.utils.clip_grad_norm_(detector.parameters(), norm)
 
     def mean(self, loss: torch.Tensor) -> float:
         """The mean of every process's loss."""

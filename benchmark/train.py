@@ -142,7 +142,7 @@ class _Loop:
 
     def _update(self, optimizer: torch.optim.Optimizer, how: Training) -> None:
         if how.clip_norm:
-            self.hardware.clip(self.detector, how.clip_norm)
+            self.hardware.clip(self.detector, optimizer, how.clip_norm)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 

@@ -89,6 +89,24 @@ def test_half_is_what_the_machine_has():
         mixed_precision("float16", "cpu")
 
 
+def test_a_second_phase_in_float16_takes_the_scale_off_once(monkeypatch):
+    """Clipping took it off for the optimizer of every phase so far: what the first one trained stood still after it."""
+    hardware = Hardware(torch.device("cpu"))  # which has no such training of its own: its parts are put in
+    scaled = hardware._accelerator
+    monkeypatch.setitem(type(scaled.state)._shared_state, "_mixed_precision", "fp16")
+    scaled.scaler, scaled.native_amp = torch.amp.GradScaler("cpu", init_scale=1024.0), True
+    layer = torch.nn.Linear(1, 1, bias=False)
+    layer.loss = lambda batch: layer(batch).mean()
+    for phase in range(2):
+        torch.nn.init.zeros_(layer.weight)
+        loss_of, optimizer = hardware.prepare(layer, torch.optim.SGD(layer.parameters(), lr=1.0))
+        hardware.backward(loss_of(torch.tensor([[3.0]])))
+        hardware.clip(layer, optimizer, 100.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        assert float(layer.weight.detach()) == -3, phase
+
+
 def test_batches_made_meanwhile_change_no_gradient(narrow_numbers):
     """A weight that a loss uses twice is cast once, so that its gradients meet in bfloat16: 256 + 1 = 256 there. A worker
     that made features meanwhile had it cast anew, now and then, and the same training gave other weights."""
