@@ -1,5 +1,6 @@
 """A detector ready to be used: weights, input, and what is known of its training; from a run, a file or an export."""
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -9,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+import protocols
 from benchmark import calibration as calibrations
 from benchmark import domain as domains
 from benchmark import finished, recorded
@@ -21,6 +23,8 @@ from ingest.types import DataError
 FORMAT = 1  # of an export's settings.json
 SETTINGS, WEIGHTS = "settings.json", "model.safetensors"
 UNCALIBRATED = "not calibrated: these weights come without dev scores; pass --calibrate-on RUN or scores.parquet"
+BESIDE = "beside clips of the same speakers, which a single file has not"
+HEARD = ("feature", "params", "samples", "test_crop", "short", "level")  # of an input: what decides on a score
 UNKNOWN_TRAINING = "what it was trained on is not known here: no warning about the training domain"
 PROVENANCE = (
     "run_id", "protocol", "scenario", "title", "seed", "trained", "train_key", "train_fingerprint",
@@ -112,6 +116,8 @@ def from_run(data: Path, run: str | Path, *, weights: Path | None = None, lists:
     else:
         network.load_weights(path)
     calibration, remarks = on_dev(folder / "scores.parquet", source=folder.name)
+    if network.REFERENCE and _compared(folder, about, data):
+        calibration, remarks = None, (f"not calibrated: dev of {folder.name} was scored {BESIDE}",)
     domain, corpora, why = training.told() if about["trained"] else (None, [], (UNKNOWN_TRAINING,))
     provenance = {name: about.get(name) for name in PROVENANCE} | {"weights_sha256": sha256(path), "corpora": corpora}
     provenance["started_from"] = settings.get("weights") if about["trained"] else None
@@ -168,15 +174,16 @@ def _exported(folder: Path, stored: Mapping[str, Any]) -> Trained:
 def recalibrated(trained: Trained, on: str | Path, data: Path) -> Trained:
     """The same detector, calibrated on the dev scores of another run or score file.
 
-    Raises DataError if that run scored another detector or other weights, or has no dev scores.
+    Raises DataError if that run scored another detector, other weights, clips cut otherwise or beside references, or
+    has no dev scores.
     """
     path = Path(on)
     if not path.is_file():
         folder = run_folder(data, on)
-        _check_same(trained, recorded.run(folder), folder)
+        _check_same(trained, recorded.run(folder), folder, data)
         path = folder / "scores.parquet"
     elif (path.parent / "run.json").is_file():
-        _check_same(trained, recorded.run(path.parent), path.resolve().parent)
+        _check_same(trained, recorded.run(path.parent), path.resolve().parent, data)
     source = path.parent.name if path.name == "scores.parquet" and path.parent.name else path.name
     calibration, why = on_dev(path, source=source)
     if calibration is None:
@@ -198,7 +205,7 @@ def on_dev(path: Path, *, source: str) -> tuple[Calibration | None, tuple[str, .
         return None, (f"not calibrated: {error}",)
 
 
-def _check_same(trained: Trained, about: Mapping[str, Any], folder: Path) -> None:
+def _check_same(trained: Trained, about: Mapping[str, Any], folder: Path, data: Path) -> None:
     run = folder.name
     if about.get("detector") != trained.detector:
         raise DataError(f"{run} scored {about.get('detector')}, not {trained.detector}: it calibrates nothing here")
@@ -212,12 +219,41 @@ def _check_same(trained: Trained, about: Mapping[str, Any], folder: Path) -> Non
         same = isinstance(key, str) and (key == trained.provenance.get("train_key") or _made(folder, key) == ours)
     if not same:
         raise DataError(f"{run} scored {trained.detector} with other weights: its scores calibrate nothing here")
+    theirs = (about.get("config") or {}).get("input")
+    for key in HEARD if isinstance(theirs, Mapping) else ():
+        one, other = (spec.get(key, "as_is" if key == "level" else None) for spec in (theirs, trained.input))
+        if json.dumps(one, sort_keys=True) != json.dumps(other, sort_keys=True):
+            raise DataError(
+                f"{run} scored clips with {key} = {one}, here it is {other}: its scores calibrate nothing here"
+            )
+    if trained.network.REFERENCE and _compared(folder, about, data):
+        raise DataError(f"{run} scored dev {BESIDE}: its scores calibrate nothing here")
 
 
 def _made(folder: Path, key: str) -> str | None:
     """The sha256 of the weights that the run in this folder was scored with, if they are still beside it."""
     path = inside(folder.parent.parent / "models", key) / WEIGHTS
     return sha256(path) if path.is_file() else None
+
+
+def _protocol(folder: Path, about: Mapping[str, Any]) -> str:
+    """The protocol that was trained on. A robustness run trained nothing: its name holds that of the run that did.
+
+    Raises DataError if that run is gone.
+    """
+    if about.get("scenario") != finished.ROBUSTNESS:
+        return about["protocol"]
+    run = folder.name.removeprefix(f"{finished.ROBUSTNESS}-").rpartition("-")[0]
+    return recorded.run(finished.folder(folder.parents[1], run), needed=("protocol",))["protocol"]
+
+
+def _compared(folder: Path, about: Mapping[str, Any], data: Path) -> bool:
+    """Whether the dev trials of a run have references; also where its protocol is not known here."""
+    try:
+        protocol = protocols.load(_protocol(folder, about), protocols.own(folder.parents[1]) or protocols.own(data))
+    except DataError:
+        return True
+    return protocol.dev.reference is not None and protocol.dev.reference.mode != "zero"
 
 
 class _Training:
@@ -227,16 +263,6 @@ class _Training:
         self.data, self.folder, self.about, self.lists = data, folder, about, lists
         self._rows, self._told = None, None
 
-    def protocol(self) -> str:
-        """The protocol that was trained on. A robustness run trained nothing: its name holds that of the run that did.
-
-        Raises DataError if that run is gone.
-        """
-        if self.about.get("scenario") != finished.ROBUSTNESS:
-            return self.about["protocol"]
-        run = self.folder.name.removeprefix(f"{finished.ROBUSTNESS}-").rpartition("-")[0]
-        return recorded.run(finished.folder(self.folder.parents[1], run), needed=("protocol",))["protocol"]
-
     def rows(self) -> pa.Table:
         """The train trials. Raises DataError if the catalog is no longer the one the run was made from."""
         if self._rows is None:
@@ -244,7 +270,7 @@ class _Training:
             from ingest import catalog
 
             with catalog.connect(self.data / "catalog.duckdb") as con:
-                on = cells.trials(con, self.protocol(), partial=True, lists=self.lists)
+                on = cells.trials(con, _protocol(self.folder, self.about), partial=True, lists=self.lists)
                 if on.train_fingerprint != self.about["train_fingerprint"]:
                     raise DataError(
                         f"the catalog in {self.data}, the protocol or the code has changed since "

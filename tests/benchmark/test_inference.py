@@ -167,6 +167,36 @@ def test_another_detector_s_scores_calibrate_nothing(made, tmp_path):
         DeepfakeDetector(tmp_path / "m.pt", detector="mean_pool", data=data, calibrate_on=run_id)
 
 
+def test_scores_of_clips_that_were_cut_otherwise_calibrate_nothing(made, tmp_path):
+    data, run_id = made
+    weights = data / "models" / "mean_pool-s0-abc" / "model.safetensors"
+    shutil.copytree(data / "scores" / run_id, tmp_path / "scores" / run_id)
+    shutil.copytree(data / "models", tmp_path / "models")
+    path = tmp_path / "scores" / run_id / "run.json"
+    about = json.loads(path.read_text())
+    about["config"]["input"] |= {"samples": 64_600}
+    path.write_text(json.dumps(about))
+    for on in (run_id, path.with_name("scores.parquet")):
+        with pytest.raises(DataError, match="clips with samples = 64600, here it is 48000"):
+            DeepfakeDetector(weights, detector="mean_pool", data=tmp_path, calibrate_on=on)
+
+
+def test_dev_scores_beside_references_calibrate_no_single_file(tmp_path):
+    own = {"weights": "random", "small": True, "reference": "real"}
+    run_id = trained_run.make(tmp_path, "rat", own=own, each=4, train=0)
+    data = tmp_path / "data"
+    said = f"not calibrated: dev of {run_id} was scored beside clips of the same speakers, which a single file has not"
+    alone = trained.from_run(data, run_id)  # a protocol without references
+    assert said not in alone.remarks
+    path = data / "scores" / run_id / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"protocol": "official/asvspoof5_track1_open_rat"}))
+    found = trained.from_run(data, run_id)
+    assert found.calibration is None and said in found.remarks
+    assert DeepfakeDetector(found).threshold is None
+    with pytest.raises(DataError, match="scored dev beside"):
+        trained.recalibrated(alone, run_id, data)
+
+
 def test_a_catalog_that_changed_takes_its_domain_with_it(tmp_path):
     run_id = trained_run.make(tmp_path, each=10, train=0)
     data = tmp_path / "data"
