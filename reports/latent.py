@@ -2,7 +2,7 @@
 
 t-SNE (van der Maaten and Hinton, 2008) of the feature before the last linear layer, as in Figures 2 and 3 of Zhang et
 al., Robust AI-Synthesized Speech Detection: up to PER_CLASS test clips each of bona fide and of the attacks. Grad-CAM
-of both streams of fd_add, Figure 4 there. Mean gate weight of each expert of uniaudio.
+of both streams of fd_add, Figure 4 there. Mean gate weight of each expert of uniaudio over all of its test clips.
 """
 
 from collections.abc import Iterator, Mapping
@@ -65,7 +65,7 @@ def _of_run(data: Path, run_id: str, detector: str) -> Iterator[tuple[str, Figur
 class Subject:
     """A finished run with its network and a seeded choice of its test clips.
 
-    rows: the clips, bona fide first, then attack by attack; names: the class of each.
+    rows: the clips, bona fide first, then attack by attack; names: the class of each; scored: all of its score file.
     """
 
     def __init__(self, data: Path, run_id: str, *, per_class: int = PER_CLASS):
@@ -73,9 +73,9 @@ class Subject:
         self.data, self.run_id, self.network, self.spec = data, run_id, loaded.network, loaded.input
         self.seed = loaded.provenance["seed"] or 0
         table = read_scores(data / "scores" / run_id / "scores.parquet")
-        table = _referenced(table, self._references(loaded.provenance) if self.network.REFERENCE else None)
+        self.scored = _referenced(table, self._references(loaded.provenance) if self.network.REFERENCE else None)
         with duckdb.connect() as con:
-            con.register("scored", table)
+            con.register("scored", self.scored)
             self.rows = con.execute(_CLIPS, {"each": per_class, "classes": CLASSES}).to_arrow_table()
         self.names = self.rows["name"].to_pylist()
         if len(set(self.names)) < 2:
@@ -187,29 +187,18 @@ def gradcam(subject: Subject) -> Figure:
 
 
 def gates(subject: Subject) -> Figure:
-    """Mean gate weight of each expert in percent, by the domain of the clip's corpus."""
-    import torch
-
+    """Mean gate weight of each expert in percent by the domain of the clip: of all test clips, each once, as scored."""
     from benchmark.detectors._experts import NAMES
 
-    weights = np.empty((len(subject.names), len(NAMES)))
-    done = 0
-    with torch.inference_mode():
-        for batch in subject.batches():
-            alpha = subject.network.fuse(batch.x).alpha
-            weights[subject.order[done : done + len(alpha)]] = alpha.numpy()
-            done += len(alpha)
-    domain = _domains(subject)
-    levels = sorted(set(domain))
-    means = {word: 100 * weights[[d == word for d in domain]].mean(0) for word in levels}
-    series = {name: [float(means[word][k]) for word in levels] for k, name in enumerate(NAMES)}
-    return plots.bars(levels, series, label="mean gate weight, %")
-
-
-def _domains(subject: Subject) -> list[str]:
-    with catalog.connect(subject.data / "catalog.duckdb") as con:
-        known = dict(con.execute("SELECT corpus, domain FROM corpus").fetchall())
-    return [known.get(utt_id.split("/")[0], "unknown") for utt_id in subject.rows["utt_id"].to_pylist()]
+    lacking = {"domain", *(f"gate_{name}" for name in NAMES)} - set(subject.scored.column_names)
+    if lacking:
+        raise DataError(f"{subject.run_id}: its scores lack {min(lacking)}; run the cell again")
+    means = ", ".join(f"100 * avg(gate_{name})" for name in NAMES)
+    with duckdb.connect() as con:
+        con.register("scored", subject.scored)
+        rows = con.execute(_GATES.format(means=means)).fetchall()
+    series = {name: [row[k] for row in rows] for k, name in enumerate(NAMES, start=1)}
+    return plots.bars([row[0] for row in rows], series, label="mean gate weight, %")
 
 
 _RUNS = """
@@ -227,3 +216,8 @@ _CLIPS = """
     SELECT * FROM clips WHERE name IN (FROM classes)
     QUALIFY row_number() OVER (PARTITION BY name ORDER BY md5(utt_id), utt_id) <= $each
     ORDER BY name <> 'bona fide', name, utt_id"""
+
+_GATES = """
+    SELECT coalesce(domain::VARCHAR, 'unknown') AS word, {means}
+    FROM (SELECT DISTINCT ON (utt_id, variant) * FROM scored WHERE role = 'test' ORDER BY utt_id, variant, subset)
+    GROUP BY word ORDER BY word"""

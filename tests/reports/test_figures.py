@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import types
 import xml.etree.ElementTree as ET
 
 import made_results
@@ -385,6 +386,27 @@ def test_clips_are_drawn_with_the_references_that_they_were_scored_with(tmp_path
     subject = latent.Subject(data, run, per_class=3)
     assert set(subject.rows["subset"].to_pylist()) == {"eval"}
     assert all(bool(batch.extra["reference_given"].all()) for batch in subject.batches())
+
+
+def test_gate_weights_are_the_means_of_the_results():
+    """They were means over a choice of the clips: no more than 300 of a class, and of eight classes."""
+    test = {"eval": ([3.0, 2.0], {f"A{k:02}": [1.0, 0.0] for k in range(12)})}
+    table = made_results.score_table(test)
+    rng = np.random.default_rng(0)
+    domain = rng.choice(["speech", "singing"], table.num_rows)
+    table = table.append_column("domain", pa.array(domain))
+    names = ("logmel", "mfcc", "w2v_rn")
+    for name in names:
+        table = table.append_column(f"gate_{name}", pa.array(rng.random(table.num_rows)))
+    twice = pa.concat_tables([table, table.set_column(1, "subset", pa.array(["other"] * table.num_rows))])
+    figure = latent.gates(types.SimpleNamespace(run_id="r", scored=twice))
+    tested = np.array(table["role"].to_pylist()) == "test"
+    for name, bars in zip(names, figure.axes[0].containers, strict=True):
+        gate = table[f"gate_{name}"].to_numpy()
+        wanted = [100 * gate[tested & (domain == word)].mean() for word in ("singing", "speech")]
+        assert [bar.get_width() for bar in bars] == pytest.approx(wanted)
+    with pytest.raises(DataError, match="its scores lack gate_mfcc; run the cell again"):
+        latent.gates(types.SimpleNamespace(run_id="r", scored=table.drop_columns(["gate_mfcc"])))
 
 
 def test_a_large_heat_map_leaves_its_numbers_to_the_table():
