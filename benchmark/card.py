@@ -14,6 +14,7 @@ from benchmark import detectors, level, results
 from benchmark.calibration import Calibration
 from benchmark.domain import Domain
 from benchmark.trained import Trained
+from ingest import catalog
 from ingest.audio import RATE_HZ
 from ingest.types import DataError
 
@@ -72,7 +73,7 @@ def model(data: Path, trained: Trained) -> str:
     if run_id is None:
         raise DataError("a model card needs a run: python -m benchmark run, or score for given weights")
     results.collect(data)
-    with duckdb.connect(str(data / "results.duckdb"), read_only=True) as con:
+    with catalog.opened(data / "results.duckdb") as con:
         parts = [
             f"# {trained.detector}\n\n{_opening(trained)}",
             f"## Intended use\n\n{_use(trained)}",

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from benchmark import run as running
 from benchmark.cells import Cell, Trials, draws_per_epoch
 from benchmark.settings import Training
+from ingest import catalog
 
 BYTES_PER_SCORE = 24  # a row of scores.parquet with its words, compressed; measured rows of this catalog come first
 BYTES_PER_PARAMETER = 4
@@ -177,7 +178,7 @@ def known_rates(data: Path) -> tuple[dict[str, list[Known]], float]:
     path = data / "results.duckdb"
     if not path.exists():
         return {}, BYTES_PER_SCORE
-    with duckdb.connect(str(path), read_only=True) as con:
+    with catalog.opened(path) as con:
         tables = {name for (name,) in con.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
         found: dict[str, list[Known]] = {}
         for known in (*_of_runs(con), *(_measured(con) if "throughput" in tables else ())):

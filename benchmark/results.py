@@ -105,7 +105,7 @@ def collect(data: Path, *, replicates: int = REPLICATES, jobs: int | None = None
 
 def replaced(data: Path, asked: Sequence[str]) -> list[str]:
     """Which of these runs have no place on the leaderboard, as one of the same settings ended later."""
-    with duckdb.connect(str(data / "results.duckdb"), read_only=True) as con:
+    with catalog.opened(data / "results.duckdb") as con:
         rows = con.execute(
             "SELECT run_id FROM run SEMI JOIN unnest(?::VARCHAR[]) AS asked(run_id) USING (run_id) "
             "ANTI JOIN current_run USING (run_id) ORDER BY run_id", [list(asked)]

@@ -37,15 +37,15 @@ def connect(path: Path | str, read_only: bool = True, *, wait_s: float = 60.0) -
     with writable(path.parent):
         if not read_only:
             _create(path)
-        con = _open(path, read_only, wait_s)
+        con = opened(path, read_only, wait_s)
         found = _version(con, path)
         if found < SCHEMA_VERSION:
             con.close()
-            _open(path, False, wait_s).close()  # waits for others, and says so if it cannot be written
-            versions.bring_up(path, SCHEMA_VERSION, STEPS, lambda: _open(path, False, wait_s))
-            with _open(path, False, wait_s) as fresh:
+            opened(path, False, wait_s).close()  # waits for others, and says so if it cannot be written
+            versions.bring_up(path, SCHEMA_VERSION, STEPS, lambda: opened(path, False, wait_s))
+            with opened(path, False, wait_s) as fresh:
                 _lay_out(fresh)  # views of all columns
-            con = _open(path, read_only, wait_s)
+            con = opened(path, read_only, wait_s)
     con.execute("SET enable_progress_bar = false")
     if not read_only:
         _lay_out(con)
@@ -97,7 +97,11 @@ def _lay_out(con: duckdb.DuckDBPyConnection) -> None:
     con.execute("COMMIT")
 
 
-def _open(path: Path, read_only: bool, wait_s: float) -> duckdb.DuckDBPyConnection:
+def opened(path: Path, read_only: bool = True, wait_s: float = 60.0) -> duckdb.DuckDBPyConnection:
+    """Any DuckDB file, as it is. Another process that holds it is waited for, up to wait_s seconds, and named.
+
+    Raises DataError when the file stays in use, cannot be read, or is none.
+    """
     began, said = time.monotonic(), False
     while True:
         try:

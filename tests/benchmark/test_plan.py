@@ -1,5 +1,6 @@
 """Plans by hand: how many utterances, epochs and hours; GPUs handed out one by one; energy counters."""
 
+import functools
 import json
 import signal
 import subprocess
@@ -297,3 +298,19 @@ def test_what_is_remembered_of_a_request_hangs_on_rows_that_a_killed_ingest_left
     killed = subprocess.run([sys.executable, "-c", code, str(data / "catalog.duckdb")], cwd=cells.ROOT)
     assert killed.returncode == -signal.SIGKILL and (data / "catalog.duckdb.wal").exists()
     assert request.memo(data, asked) != before
+
+
+def test_results_that_cannot_be_read_or_are_in_use_are_one_line(data, monkeypatch):
+    """`duckdb data/results.duckdb` in another window was a traceback."""
+    path = data / "results.duckdb"
+    path.write_text("no database" * 99)
+    with pytest.raises(DataError, match=r"results.duckdb is not a DuckDB file that can be read"):
+        plan.known_rates(data)
+    path.unlink()
+    code = "import duckdb, sys; con = duckdb.connect(sys.argv[1]); print('up', flush=True); sys.stdin.read()"
+    other = subprocess.Popen([sys.executable, "-c", code, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert other.stdout.readline() == b"up\n"
+    monkeypatch.setattr(plan.catalog, "opened", functools.partial(plan.catalog.opened, wait_s=0.3))
+    with pytest.raises(DataError, match=f"results.duckdb is in use by process {other.pid} "):
+        plan.known_rates(data)
+    other.communicate()
