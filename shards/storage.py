@@ -7,6 +7,7 @@ whole from a temporary file, so nobody sees a part of it, and read by ranges of 
 import contextlib
 import inspect
 import os
+import re
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -61,9 +62,14 @@ Place = Path | Remote
 def place(text: str | Path) -> Place:
     """What a user names: a path or file:// URL is local (made absolute), any other scheme:// is remote.
 
-    Raises DataError for nothing, also behind the scheme: both come of a variable that is not set.
+    Raises DataError for nothing, also behind the scheme (both come of a variable that is not set), for s3:/bucket with
+    one slash, which is a folder's name, and for memory://, which ends with the process.
     """
     scheme, colon, rest = str(text).partition("://")
+    if found := re.match(r"([A-Za-z][A-Za-z0-9+.-]+):/(?!/)", str(text)):
+        raise DataError(f"{text} lacks a slash; write {found[1]}://..., or ./{text} for a folder of that name")
+    if scheme == "memory" and colon:
+        raise DataError(f"{text} is gone when the command ends; name a folder, or s3://, gs:// or az://")
     if not (rest.strip("/ ") if colon else str(text).strip()):
         raise DataError(f"{str(text)!r} names no place for shards; give a folder, or a URL such as s3://bucket/prefix")
     if colon and scheme not in ("file", "local"):
@@ -80,8 +86,14 @@ def writing(where: Place) -> Iterator[Path]:
         return
     with _scratch(where.name) as temporary:
         yield temporary
-        with _answering(where):
-            _files(where).put_file(str(temporary), where.url)
+        try:
+            with _answering(where):
+                _files(where).put_file(str(temporary), where.url)
+        except FileNotFoundError as error:
+            raise DataError(
+                f"{where.url} cannot be written ({' '.join(str(error).split())[:300]}); see that its bucket or "
+                "container is there, and run the same command again"
+            ) from None
 
 
 def write_bytes(where: Place, data: bytes) -> None:

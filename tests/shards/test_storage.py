@@ -324,7 +324,31 @@ def test_a_store_that_can_only_be_read_is_one_line(data, monkeypatch):
 
     monkeypatch.setattr("fsspec.AbstractFileSystem.put_file", refuse)
     with pytest.raises(DataError, match=r"memory://x/\.siren-root cannot be reached or used \(NotImplementedError\)"):
-        main(["tiny", "--data", str(data), "--to", "memory://x"])
+        storage.write_bytes(storage.Remote("memory://x/.siren-root"), b"mark")
+
+
+def test_an_upload_that_finds_no_container_is_one_line(monkeypatch):
+    """Of stores whose buckets cannot be asked for, and of buckets that may be written and not seen; a traceback."""
+
+    def absent(*_):
+        raise FileNotFoundError("no such\ncontainer")
+
+    monkeypatch.setattr("fsspec.implementations.memory.MemoryFileSystem.put_file", absent, raising=False)
+    with pytest.raises(DataError, match=r"memory://x/a\.tar cannot be written \(no such container\); see that its"):
+        storage.write_bytes(storage.Remote("memory://x/a.tar"), b"data")
+
+
+@pytest.mark.parametrize(
+    "to, said",
+    [("s3:/bucket/x", "lacks a slash; write s3://"), ("file:/x", "lacks a slash"), ("memory://x", "gone when the")],
+)
+def test_a_root_that_would_keep_nothing_where_it_is_looked_for_is_refused(data, tmp_path, monkeypatch, to, said):
+    """The first two were folders of that name in the folder at hand; into the third, shards were written and lost."""
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(DataError, match=said):
+        main(["tiny", "--data", str(data), "--to", to])
+    assert sorted(tmp_path.iterdir()) == before and root.folder(data, "shards") == data / "shards"
 
 
 def test_no_such_bucket(server, data):
