@@ -8,6 +8,7 @@ import contextlib
 import inspect
 import os
 import re
+import socket
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -227,8 +228,8 @@ def _has_bucket(where: Remote) -> bool:
 
 @contextlib.contextmanager
 def _scratch(name: str) -> Iterator[Path]:
-    """A temporary file named after its process; those of processes that are gone are removed first."""
-    folder = Path(tempfile.gettempdir()) / f"siren-{os.getuid()}"
+    """A temporary file named after its process; those of this machine's processes that are gone are removed first."""
+    folder = Path(tempfile.gettempdir()) / f"siren-{os.getuid()}-{socket.gethostname()}"  # others may see TMPDIR
     with writable(folder):
         folder.mkdir(exist_ok=True, mode=0o700)
         if folder.is_symlink() or folder.stat().st_uid != os.getuid():

@@ -6,6 +6,7 @@ import importlib
 import io
 import json
 import os
+import socket
 import sys
 import threading
 
@@ -358,12 +359,14 @@ def test_no_such_bucket(server, data):
 
 def test_scratch_files_of_processes_that_are_gone_are_removed(tmp_path, monkeypatch):
     monkeypatch.setattr(storage.tempfile, "gettempdir", lambda: str(tmp_path))
-    folder = tmp_path / f"siren-{os.getuid()}"
-    folder.mkdir()
-    (folder / "999999999-x-a.tar").write_bytes(b"left")
+    folder, theirs = (tmp_path / f"siren-{os.getuid()}-{host}" for host in (socket.gethostname(), "elsewhere"))
+    for one in (folder, theirs):
+        one.mkdir()
+        (one / "999999999-x-a.tar").write_bytes(b"left")
     (folder / f"{os.getpid()}-x-b.tar").write_bytes(b"mine")
     storage.write_bytes(storage.Remote("memory://t/c.tar"), b"data")
     assert [path.name for path in folder.iterdir()] == [f"{os.getpid()}-x-b.tar"]
+    assert [path.name for path in theirs.iterdir()] == ["999999999-x-a.tar"]  # its process may be at work there
     assert storage.read_bytes(storage.Remote("memory://t/c.tar"), 1, 3) == b"at"
 
 
