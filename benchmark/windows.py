@@ -52,7 +52,7 @@ class Recording:
         part = np.array(self.wave[start:stop])
         _forget(self.wave)
         if not self.overshoots:
-            part = np.clip(np.rint(part * _STEPS), -_STEPS, _STEPS - 1) / _STEPS
+            part = np.clip(np.rint(part * _STEPS), -_STEPS, _STEPS - 1) / _STEPS + 0.0  # whole numbers have one zero
         return part / self.divisor
 
     def at(self, how: str) -> "Recording":

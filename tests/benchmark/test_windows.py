@@ -31,6 +31,13 @@ def test_a_cut_is_what_a_shard_gives_back(tmp_path, rate_hz, subtype, gain, chan
     np.testing.assert_array_equal(recording.cut(100, 357), stored[100:357])
 
 
+def test_no_zero_is_negative_as_none_of_a_shard_is(tmp_path):
+    """A hash of the samples, as random_score takes, sees the sign; resampling rings on in silence."""
+    soundfile.write(tmp_path / "a.wav", np.array([0.1, *999 * [-1e-9]]), 16_000, subtype="FLOAT")
+    cut = windows.read(tmp_path / "a.wav").cut(0, 1000)
+    assert not cut[1:].any() and not np.signbit(cut).any()
+
+
 @pytest.mark.parametrize("rate_hz", [16_000, 24_000, 44_100])
 def test_a_long_recording_agrees_with_the_whole_and_lies_on_disk(tmp_path, monkeypatch, rate_hz):
     path = write(tmp_path / "a.flac", rate_hz, 40_000, channels=2)
