@@ -197,13 +197,18 @@ def remarks(domain: Domain, measured: Mapping[str, Any], steady: float | None) -
     return [f"outside the training domain: {text}" for text in said]
 
 
-def nothing_to_judge(measured: Mapping[str, Any]) -> list[str]:
-    """Why no detector, whatever it was trained on, can say much of this recording; a sentence each."""
+def nothing_to_judge(measured: Mapping[str, Any], peak: float) -> list[str]:
+    """Why no detector, whatever it was trained on, can say much of this recording; a sentence each.
+
+    measured: a row of ingest.measure, of the file; peak: of what is heard of it, the mean of its channels.
+    """
     said = []
     if measured["duration_s"] < LEAST_S:
         said.append(f"lasts {1000 * measured['duration_s']:.0f} ms: too little to judge")
     if measured["peak"] < LEAST_PEAK:
         said.append("silence: there is nothing to judge")
+    elif peak < LEAST_PEAK:
+        said.append("silence in what is heard of it, the mean of its channels: there is nothing to judge")
     if measured["clipped_share"] > CLIPPED:
         said.append(f"clipped: {100 * measured['clipped_share']:.0f} % of the samples are at full scale")
     return said

@@ -119,7 +119,7 @@ class DeepfakeDetector:
         warnings += self._disagreement(spans, verdict)
         if recording.header.tracks > 1:
             warnings.append(f"holds {recording.header.tracks} audio tracks: the first one is judged")
-        warnings += domains.nothing_to_judge(measured)
+        warnings += domains.nothing_to_judge(measured, recording.peak)
         if self.trained.domain is not None:
             steady = domains.steady_pitch(recording.wave)
             warnings += domains.remarks(self.trained.domain, measured, steady)

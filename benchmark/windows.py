@@ -39,13 +39,18 @@ class Recording:
     path: str
     header: Header
     wave: np.ndarray
-    overshoots: bool  # resampling went beyond full scale: a shard keeps such a clip in floats, any other in 24 bits
+    peak: float  # largest magnitude, as decoded and resampled
     divisor: float = 1.0  # of every sample that is cut
 
     @property
     def duration_s(self) -> float:
         """Length after resampling."""
         return self.wave.size / RATE_HZ
+
+    @property
+    def overshoots(self) -> bool:
+        """Resampling went beyond full scale: a shard keeps such a clip in floats, any other in 24 bits."""
+        return self.peak > 1
 
     def cut(self, start: int, stop: int) -> np.ndarray:
         """Samples start..stop (exclusive), float32, rounded as a FLAC shard rounds them: what the benchmark scores."""
@@ -72,7 +77,7 @@ def read(path: Path | str, *, longest_s: float = LONGEST_S) -> Recording:
             wave = audio.resampled(whole, header.rate_hz)
         else:
             wave = _spooled(_resampled(whole, rest, header.rate_hz))
-    return Recording(str(path), header, wave, overshoots=_peak(wave) > 1)
+    return Recording(str(path), header, wave, _peak(wave))
 
 
 def voice(path: Path | str, separator: Separator, *, longest_s: float = VOICE_S) -> Recording:
@@ -85,7 +90,7 @@ def voice(path: Path | str, separator: Separator, *, longest_s: float = VOICE_S)
         limited = _no_longer(path, blocks, min(longest_s, most_s), header.rate_hz)
         mix = np.ascontiguousarray(np.concatenate(list(limited)).T)
     (wave,) = separator.vocals([(mix, header.rate_hz)])
-    return Recording(str(path), header, wave, overshoots=_peak(wave) > 1)
+    return Recording(str(path), header, wave, _peak(wave))
 
 
 def starts(length: int, samples: int, overlap: float = 0.5) -> list[int]:

@@ -352,7 +352,10 @@ def test_there_is_a_word_for_what_nobody_can_judge(made, tmp_path):
     ):  # fmt: skip
         soundfile.write(tmp_path / "a.wav", wave, 16_000)
         assert any(text.startswith(said) for text in judge.predict(tmp_path / "a.wav").warnings)
-    soundfile.write(tmp_path / "a.wav", 0.1 * np.sin(np.arange(32_000)), 16_000)
+    tone = 0.1 * np.sin(np.arange(32_000))
+    soundfile.write(tmp_path / "a.wav", np.stack([tone, -tone], axis=1), 16_000)  # one channel wired the wrong way
+    assert any(text.startswith("silence in what is heard") for text in judge.predict(tmp_path / "a.wav").warnings)
+    soundfile.write(tmp_path / "a.wav", tone, 16_000)
     assert not any("judge" in text or "clipped" in text for text in judge.predict(tmp_path / "a.wav").warnings)
 
 

@@ -151,7 +151,7 @@ def _judge(model: trained.Trained) -> None:
     detector = DeepfakeDetector(model, device="cpu")
     wave = (0.2 * np.sin(np.arange(16_000) / 7)).astype(np.float32)
     header = audio.Header("WAV", "PCM_16", 16_000, 1, 16_000)
-    json.dumps(detector.judge(windows.Recording("a.wav", header, wave, False), MEASURED).as_json())
+    json.dumps(detector.judge(windows.Recording("a.wav", header, wave, 1.0), MEASURED).as_json())
     detector.about()
 
 

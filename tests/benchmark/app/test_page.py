@@ -173,7 +173,7 @@ def test_which_window_decides(samples, crop, length, which, wanted):
     spec = {"samples": samples, "test_crop": crop}
     detector = types.SimpleNamespace(trained=types.SimpleNamespace(input=spec))
     detector.own_start = lambda length: DeepfakeDetector.own_start(detector, length)
-    recording = Recording("x.wav", Header("WAV", "PCM_16", 16_000, 1, length), np.zeros(length, np.float32), False)
+    recording = Recording("x.wav", Header("WAV", "PCM_16", 16_000, 1, length), np.zeros(length, np.float32), 0.0)
     span, _ = explain.deciding(detector, recording, verdict(spans, which))
     assert span[:2] == wanted
 
