@@ -18,6 +18,7 @@ from benchmark.detectors._residual import ResidualBlock1d, ResidualBlock2d
 from benchmark.throughput import WHOLE_SAMPLES, Throughput
 from features import extractors
 from ingest import memory
+from shards.device import exact
 
 
 def built(name: str, **config: Any) -> tuple[Detector, tuple[str, ...]]:
@@ -96,6 +97,7 @@ def measured(
     samples: int | None = None, **config: Any,
 ) -> Throughput:  # fmt: skip
     """Measure detector `name` here and now; a step is repeated for about so many seconds after one to warm up."""
+    exact()
     torch.manual_seed(0)
     if samples and "samples" in detectors.settings(name):
         config["samples"] = samples

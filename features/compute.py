@@ -20,6 +20,7 @@ from ingest import catalog, parallel
 from ingest.files import lock
 from ingest.types import DataError
 from shards import index, reader, root, storage, writer
+from shards.device import exact
 from shards.storage import Place
 from shards.tar import TarWriter
 
@@ -88,6 +89,7 @@ class AudioShard:
 
 @functools.lru_cache(maxsize=4)
 def _extractor(recipe: Recipe) -> extractors.Extractor:
+    exact()
     return extractors.get(recipe.name, **json.loads(recipe.params)).to(recipe.device)
 
 

@@ -23,6 +23,7 @@ from ingest import audio, catalog, parallel
 from ingest.files import refuse_packed, sha256
 from ingest.types import DataError, nearest
 from shards import clip, root, variants, writer
+from shards.device import exact
 from shards.rate import RATE_HZ, resampled
 from shards.variant_writer import catalog_row, record
 
@@ -349,6 +350,7 @@ class Separator:
     def __init__(self, model: Model, device: str = "cpu", batch: int | None = None):
         import torch
 
+        exact()
         self.model, self.batch = model, batch
         self.device = torch.device(device)
         self.networks = [network(Path(path)).to(self.device) for path, _ in model.files]

@@ -1,13 +1,18 @@
 """Every detector and every feature as on a GPU: nothing is left on the host, and the numbers are those of a processor."""
 
+import contextlib
+
 import on_gpu
 import pytest
 import small_forms
 import torch
 from torch import nn
 
-from benchmark import detectors
-from features import extractors
+from benchmark import detectors, timing
+from features import compute, extractors
+from features.compute import Recipe
+from shards.device import check_device
+from shards.vocals import Model, Separator
 
 WAVE = 0.1 * torch.randn(3, 12_000, generator=torch.Generator().manual_seed(0)) * torch.tensor([[1.0], [1e-3], [0.0]])
 FEATURES = [(name, preset) for name in extractors.names() for preset in (None, *extractors.presets(name))]
@@ -77,3 +82,20 @@ def test_what_is_claimed_to_lie_there_behaves_as_there():
         with pytest.raises(TypeError, match="numpy"):
             there.numpy()
     assert there.device.type == "cpu"
+
+
+WAYS = {
+    "a word": lambda: check_device("cpu"),
+    "features": lambda: Recipe.of("raw", None, {"rate_hz": 24_000}).extractor,
+    "vocals": lambda: Separator(Model("none", (), None, None)),
+    "throughput": lambda: timing.measured("constant", seconds=0.0, batch_size=1),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_to_a_device_computes_in_float32(way, monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    compute._extractor.cache_clear()
+    with contextlib.suppress(IndexError):  # a separator without a network
+        WAYS[way]()
+    assert not torch.backends.cudnn.allow_tf32 and not torch.backends.cuda.matmul.allow_tf32
