@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import gc
 import os
 import tempfile
 from collections.abc import Iterator
@@ -52,6 +53,8 @@ def taken(word: str, *, gpus: int | None = None) -> Iterator[str]:
         return
     import torch
 
+    gc.collect()
+    torch.cuda.empty_cache()  # memory kept on the GPU that this process had before: another cell may have that one now
     with contextlib.ExitStack() as held:
         for number in range(torch.cuda.device_count() if gpus is None else gpus):
             path = Path(tempfile.gettempdir()) / f"siren-gpu-{os.getuid()}-{number}.lock"

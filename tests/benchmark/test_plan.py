@@ -78,6 +78,14 @@ def test_every_cell_takes_a_gpu_of_its_own():
         assert cpu == "cpu"
 
 
+def test_a_process_that_takes_another_gpu_leaves_nothing_on_the_last_one(monkeypatch):
+    """Torch keeps freed memory for the process: the cell that takes that GPU next had what was left."""
+    kept = {"cuda:0": 70}
+    monkeypatch.setattr(torch.cuda, "empty_cache", kept.clear)
+    with devices.taken("cuda", gpus=2) as beside, devices.taken("cuda", gpus=2) as now:
+        assert (beside, now, kept) == ("cuda:0", "cuda:1", {})
+
+
 def test_processes_of_torchrun_take_a_gpu_each_and_speak_through_it(monkeypatch):
     """All of them spoke through the first one, which NCCL refuses."""
     for name, value in (("LOCAL_RANK", "1"), ("LOCAL_WORLD_SIZE", "2"), ("RANK", "1"), ("WORLD_SIZE", "2")):
