@@ -23,8 +23,8 @@ def export(
 ) -> list[str]:
     """Write the folder `to`; returns what was done, one line each. weights, lists: as `trained.from_run` takes them.
 
-    Raises DataError for an unknown run, absent weights, a folder that holds something else, or with onnx=True without
-    the extra `onnx`; the folder is then as it was. With onnx=True a network
+    Raises DataError for an unknown run, absent weights, a backbone of a size of its own, a folder that holds something
+    else, or with onnx=True without the extra `onnx`; the folder is then as it was. With onnx=True a network
     that ONNX cannot express, or whose scores differ there, is a line, not an error, and no model.onnx is left.
     """
     with lock(to.absolute().with_name(f".{to.name}.lock"), keep=False):
@@ -39,6 +39,7 @@ def _export(data: Path, run: str, to: Path, weights: Path | None, lists: Path | 
 
         onnx_model.need_packages()  # before what lies in the folder is touched
     trained = loading.from_run(data, run, weights=weights, lists=lists)
+    _need_own_size(trained)
     text = card.model(loading.run_folder(data, run).parents[1], trained)
     path = to / loading.WEIGHTS
     _save(trained.network, path)
@@ -74,11 +75,10 @@ def _is_whole(path: Path) -> bool:
 
 def settings(trained: Trained, files: dict[str, str]) -> dict[str, Any]:
     """The content of settings.json: all that loading and judging need beside the weights. files: name -> sha256."""
-    offline = detectors.get(trained.detector).OFFLINE
     return {
         "format": loading.FORMAT,
         "detector": trained.detector,
-        "config": {**trained.config, **{k: v for k, v in offline.items() if k in trained.config}},  # weights are here
+        "config": _config(trained),
         "input": trained.input,
         "calibration": None if trained.calibration is None else trained.calibration.as_json(),
         "domain": None if trained.domain is None else trained.domain.as_json(),
@@ -86,6 +86,26 @@ def settings(trained: Trained, files: dict[str, str]) -> dict[str, Any]:
         "remarks": list(trained.remarks),
         "files": files,
     }
+
+
+def _config(trained: Trained) -> dict[str, Any]:
+    """The settings of the network without the files that its training began from: their weights are in the export."""
+    offline = detectors.get(trained.detector).OFFLINE
+    return {**trained.config, **{key: value for key, value in offline.items() if key in trained.config}}
+
+
+def _need_own_size(trained: Trained) -> None:
+    """Raise DataError if the network took its size from a folder of a backbone, which an export does not bring."""
+    import torch
+
+    with torch.device("meta"):
+        own = detectors.build(trained.detector, **{**detectors.get(trained.detector).OFFLINE, **_config(trained)})
+    sizes = ({key: value.shape for key, value in n.state_dict().items()} for n in (own, trained.network))
+    if next(sizes) != next(sizes):
+        raise DataError(
+            f"{trained.provenance['run_id']} cannot be exported: the backbone in {trained.config.get('weights')} is "
+            f"not of the size that {trained.detector} has without that folder; use detect --run where it is"
+        )
 
 
 def _save(network: Any, path: Path) -> None:

@@ -8,7 +8,8 @@ import pytest
 import torch
 import trained_run
 
-from benchmark import export, onnx_model, trained
+from benchmark import detectors, export, onnx_model, trained
+from benchmark.detectors import _ssl
 from benchmark.inference import DeepfakeDetector
 from ingest.types import DataError
 
@@ -63,6 +64,15 @@ def test_settings_of_something_else_make_no_export(made, tmp_path, content):
     with pytest.raises(DataError, match="something else"):
         export.export(*made, tmp_path)
     assert (tmp_path / "README.md").read_text() == "My project"
+
+
+def test_a_backbone_of_another_size_is_told_before_anything_is_written(tmp_path):
+    network = detectors.build("w2v2_ft", weights="random", small=True)
+    next(m for m in network.modules() if isinstance(m, _ssl.Backbone)).model.save_pretrained(tmp_path / "hub")
+    run_id = trained_run.make(tmp_path, "w2v2_ft", own={"weights": str(tmp_path / "hub")}, each=4, train=0)
+    with pytest.raises(DataError, match="hub is not of the size that w2v2_ft has"):
+        export.export(tmp_path / "data", run_id, tmp_path / "to")
+    assert not (tmp_path / "to").exists()
 
 
 def test_an_export_that_was_killed_is_made_by_the_same_command_again(made, exported, tmp_path):
