@@ -18,8 +18,9 @@ from benchmark.settings import Settings
 from ingest import catalog
 from ingest.files import inside, lock
 from ingest.types import DataError
+from shards import variants
 
-ORIGINAL = "original"
+ORIGINAL, VOCALS = "original", "vocals"
 
 
 def score(data: Path, run_id: str, words: Sequence[str], machine: running.Machine, *, lists: Path | None = None) -> str:
@@ -34,7 +35,7 @@ def score(data: Path, run_id: str, words: Sequence[str], machine: running.Machin
     with catalog.connect(data / "catalog.duckdb") as con:
         on = grid.trials(con, about["protocol"], partial=about["partial"], lists=lists)
         test = _once(on.role("test"), about["protocol"])
-        words = [ORIGINAL, *(word for word in (words or _complete(con, test)) if word != ORIGINAL)]
+        words = list(dict.fromkeys([ORIGINAL, *(words or _complete(con, test))]))
         _refuse_missing(con, test, words)
         through = _through(con, on, test, words)
     cell = _cell(run_id, about, through, words)
@@ -77,7 +78,7 @@ def _complete(con: Any, test: pa.Table) -> list[str]:
     """The variants of which the shards hold every test utterance."""
     con.register("tested", test.select(["utt_id"]))
     rows = con.sql("SELECT variant, count(*) FROM shard_member JOIN tested USING (utt_id) GROUP BY ALL ORDER BY ALL")
-    words = [word for word, number in rows.fetchall() if number == test.num_rows and word not in (ORIGINAL, "vocals")]
+    words = [word for word, number in rows.fetchall() if number == test.num_rows and word not in (ORIGINAL, VOCALS)]
     con.unregister("tested")
     if not words:
         raise DataError(
@@ -94,9 +95,11 @@ def _refuse_missing(con: Any, test: pa.Table, words: Sequence[str]) -> None:
             "(SELECT utt_id FROM shard_member WHERE variant = ?) USING (utt_id)", [word]
         ).fetchone()  # fmt: skip
         if number:
+            variants.parse(word)  # refuses what is no variant
+            how = f"vocals {corpus}" if word == VOCALS else f"variants {corpus} --plan robustness"
             raise DataError(
                 f"{number} of {test.num_rows} test utterances have no {word} copy (first: {first}); make them: "
-                f"python -m shards variants {corpus} --plan robustness"
+                f"python -m shards {how}"
             )
     con.unregister("tested")
 

@@ -1,5 +1,6 @@
 """Which cells share a training, and what is scored together: neither hangs on what else a command does."""
 
+import contextlib
 from dataclasses import replace
 
 import numpy as np
@@ -128,6 +129,29 @@ def test_robustness_says_which_test_clips_have_no_original_form(on, capsys):
     assert capsys.readouterr().err == said
     with pytest.raises(DataError, match=f"^{utterances} of {utterances} test utterances of p .*another protocol$"):
         robustness._once(as_vocals(pc.is_valid(test["utt_id"])), "p")
+
+
+def test_a_variant_that_is_named_twice_is_scored_once(con, on, monkeypatch, tmp_path):
+    """Each of its trials stood twice in the score file, which every later `collect` refused."""
+    seen = []
+    monkeypatch.setattr(robustness, "_record", lambda *_: {"protocol": on.protocol.name, "partial": True})
+    monkeypatch.setattr(robustness.catalog, "connect", lambda *_: contextlib.nullcontext(con))
+    monkeypatch.setattr(robustness, "_refuse_missing", lambda con, test, words: seen.extend(words))
+    monkeypatch.setattr(robustness, "_through", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        robustness.score(tmp_path, "run", ["alaw", "original", "alaw"], None)
+    assert seen == ["original", "alaw"]
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [("vocals", "shards vocals decro$"), ("alaw", "--plan robustness$"), ("alow", "did you mean alaw")],
+)
+def test_robustness_says_what_makes_a_copy_that_is_not_there(on, word, said):
+    con = synthetic_catalog.connect(ids=10)
+    con.execute(root.SCHEMA.read_text())
+    with pytest.raises(DataError, match=said):
+        robustness._refuse_missing(con, robustness._once(on.role("test"), "p"), [word])
 
 
 def test_robustness_takes_the_references_of_training(con):
