@@ -8,6 +8,7 @@ import csv
 import json
 import math
 import multiprocessing
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark import detectors
-from ingest import memory
+from ingest import memory, parallel
 from ingest.cli import THREADS, Parser, add_data, whole
 from ingest.files import atomic, lock
 from ingest.types import DataError, nearest
@@ -124,7 +125,8 @@ def _measured(
     for name in names:
         for form in forms:
             options = {"form": form, "device": device, "batch_size": batch_size, "seconds": seconds, "samples": samples}
-            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            spawn = multiprocessing.get_context("spawn")
+            with ProcessPoolExecutor(1, spawn, initializer=parallel.end_with, initargs=(os.getpid(),)) as pool:
                 try:
                     row = pool.submit(_alone, name, threads, options).result()
                 except BrokenProcessPool:

@@ -102,18 +102,25 @@ def _bound(parent: int, function: Any, positional: tuple, named: dict) -> Any:
 @functools.cache
 def _settle(parent: int) -> None:
     """Once in each worker: keep freed memory; grow by what torch takes, if not the first task imports it, without being
-    started anew; end when `parent` is gone, whose queue would keep an orphan waiting for ever, with all it holds."""
+    started anew; end when `parent` is gone."""
     from joblib.externals.loky import process_executor
+
+    if os.getpid() != parent:
+        memory.keep_freed()
+        process_executor._MAX_MEMORY_LEAK_SIZE = GROWN_BYTES  # joblib has no option for it
+        end_with(parent)
+
+
+def end_with(parent: int) -> None:
+    """Let this process end when the one that started it is gone: its queue would keep an orphan waiting for ever, with
+    all it holds."""
 
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(ORPHAN_S)
         os._exit(1)
 
-    if os.getpid() != parent:
-        memory.keep_freed()
-        process_executor._MAX_MEMORY_LEAK_SIZE = GROWN_BYTES  # joblib has no option for it
-        threading.Thread(target=watch, daemon=True).start()
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _on_ray(tasks: Iterable[Task], cluster: Ray, what: str, gpus: float) -> Iterator[Any]:

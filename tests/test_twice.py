@@ -53,7 +53,7 @@ def test_figures_wait_for_who_writes_reports(tmp_path, capsys):
 
 
 def test_throughput_waits_for_who_measures_and_for_who_writes_the_table(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(throughput, "ProcessPoolExecutor", lambda workers, context: ThreadPoolExecutor(workers))
+    monkeypatch.setattr(throughput, "ProcessPoolExecutor", lambda workers, *_, **__: ThreadPoolExecutor(workers))
     words = ["throughput", "--data", str(tmp_path), "--detector", "mean_pool", "--seconds", "0", "--device", "cpu"]
     main = importlib.import_module("benchmark.__main__").main
     assert waiting.second(tmp_path / "throughput/.lock", lambda: main(words), capsys) == 0

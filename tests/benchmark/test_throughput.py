@@ -2,13 +2,17 @@
 
 import json
 import resource
+import subprocess
+import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import duckdb
 import pytest
 import torch
 
-from benchmark import detectors, throughput, timing
+from benchmark import cells, detectors, throughput, timing
 from benchmark.__main__ import main
 from ingest.types import DataError
 
@@ -23,6 +27,30 @@ KINDS = [
     "lfcc_gmm",
     "constant",
 ]
+
+
+def test_what_measures_ends_with_the_command_that_was_killed(tmp_path):
+    """It waited for ever, with all the memory that it held."""
+    code = "import sys; from benchmark.__main__ import main; main(sys.argv[1:])"
+    words = ["throughput", "--data", str(tmp_path), "--detector", "mean_pool", "--seconds", "600", "--device", "cpu"]
+    command = subprocess.Popen([sys.executable, "-c", code, *words], cwd=cells.ROOT, stdout=subprocess.DEVNULL)
+    children = Path(f"/proc/{command.pid}/task/{command.pid}/children")
+    until = time.monotonic() + 120
+    while not (workers := [pid for pid in children.read_text().split() if _is_worker(pid)]):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    command.kill()
+    command.wait()
+    while any(map(_is_worker, workers)):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
+def _is_worker(pid):
+    try:
+        return b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -62,7 +90,7 @@ def test_the_plain_form_scores_the_same_and_is_undone(name):
 @pytest.fixture
 def here(monkeypatch):
     """Figures are taken in this process; that each has one of its own, the command below shows."""
-    monkeypatch.setattr(throughput, "ProcessPoolExecutor", lambda workers, context: ThreadPoolExecutor(workers))
+    monkeypatch.setattr(throughput, "ProcessPoolExecutor", lambda workers, *_, **__: ThreadPoolExecutor(workers))
 
 
 def test_figures_are_kept_and_read_back(tmp_path, here):
