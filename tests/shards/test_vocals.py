@@ -5,6 +5,7 @@ import os
 from fractions import Fraction
 
 import numpy as np
+import on_gpu
 import pytest
 import small_corpus
 import torch
@@ -86,6 +87,23 @@ def test_each_clip_is_separated_as_by_demucs_alone_whatever_is_in_the_batch(fold
         np.testing.assert_allclose(voice, alone, atol=2 / 32768)
         assert np.abs(want).max() > 1e-3
         np.testing.assert_allclose(voice, want[: voice.size], atol=2e-4 * np.abs(want).max() + 1 / 32768)
+
+
+def test_a_gpu_makes_the_same_vocals_in_batches_that_fit_its_memory(folder, monkeypatch):
+    clips = [(song(1.3, 22_050, 2, seed), 22_050) for seed in range(2)]
+    here = list(Separator(find("small", folder)).vocals(clips))
+    batches = []
+    for name, found in (("memory_allocated", 1000), ("max_memory_allocated", 1100), ("mem_get_info", (500, 9000))):
+        monkeypatch.setattr(torch.cuda, name, lambda device, found=found: found)
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: None)
+    with on_gpu.claimed():
+        separator = Separator(find("small", folder), "cuda")
+        for net in separator.networks:
+            net.register_forward_pre_hook(lambda module, inputs: batches.append(tuple(inputs[0].shape[:1])))
+        there = list(separator.vocals(clips))
+    assert max(batches) == (3,)  # of a window's 100 bytes in 0.7 of 500 free ones
+    for one, other in zip(here, there, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=2**-15)
 
 
 def test_loudness_is_kept_and_nothing_is_clipped(folder):
