@@ -281,16 +281,13 @@ def ask(spans: Sequence[tuple[OpenFile, int, int]]) -> None:
             os.posix_fadvise(file.handle, offset, size, os.POSIX_FADV_WILLNEED)
 
 
-class _Object:
+class _Object(storage.Object):
     """An object of a store, read by ranges."""
 
-    state = ()  # it is asked for once
-
-    def __init__(self, url: Remote):
-        self.url = url
-
-    def read(self, size: int, offset: int) -> bytes:
-        return storage.read_bytes(self.url, offset, offset + size)
+    @property
+    def state(self) -> tuple:
+        """Another one for another content, where the store tells."""
+        return (self.tag,)
 
     def read_into(self, space: memoryview, offset: int) -> int:
         data = self.read(len(space), offset)

@@ -127,6 +127,46 @@ def opened(where: Place) -> Iterator[BinaryIO]:
         yield file
 
 
+class Object:
+    """An object of a store, read by ranges; on S3 only as long as it is the one that was opened.
+
+    Raises FileNotFoundError if it is absent, DataError where it was put anew meanwhile: the catalog's rows of before
+    mean other bytes then.
+    tag: what the store calls its content; empty where it is not asked.
+    """
+
+    def __init__(self, where: Remote):
+        self.where, self.tag = where, ""
+        self._open()
+
+    def _open(self) -> None:
+        file = None
+        if self.where.url.partition("://")[0] in ("s3", "s3a"):
+            with _answering(self.where):
+                file = _files(self.where).open(self.where.url, "rb", cache_type="none")
+            if self.tag not in ("", file.details["ETag"]):
+                raise self._anew()
+            self.tag = file.details["ETag"]
+        self._file, self._process = file, os.getpid()
+
+    def read(self, size: int, offset: int) -> bytes:
+        """Bytes from `offset` on; fewer at the end."""
+        if self._process != os.getpid():  # forked: its connections are the parent's
+            self._open()
+        if self._file is None:
+            return read_bytes(self.where, offset, offset + size)
+        with _answering(self.where):
+            try:
+                return self._file._fetch_range(offset, offset + size)  # asks for that tag alone
+            except OSError as error:
+                if type(error).__name__ == "FileExpired":
+                    raise self._anew() from None
+                raise
+
+    def _anew(self) -> DataError:
+        return DataError(f"{self.where.url} was written anew since it was opened; run the same command again")
+
+
 def stamp(where: Place) -> tuple[int, str]:
     """Bytes of a file, and the tag that a store gives its content (empty where it gives none).
 
@@ -205,6 +245,8 @@ def _answering(where: Remote) -> Iterator[None]:
         if _has_bucket(where):
             raise
         raise DataError(f"{where.url}: there is no such bucket; make it, or name another --to") from None
+    except DataError:
+        raise
     except Exception as error:
         client = type(error).__module__.partition(".")[0]
         if not isinstance(error, OSError | NotImplementedError) and client not in _CLIENTS:

@@ -133,6 +133,27 @@ def test_an_upload_that_was_cut_is_made_again_and_a_changed_object_is_seen(serve
     assert held(bucket("cut")) == whole == held(local)
 
 
+@pytest.mark.parametrize("forked", [False, True])
+def test_shards_written_anew_while_they_are_read_are_not_taken_for_those_of_before(server, data, forked):
+    """A training that goes on got the audio of other clips: where it looks, their samples lie now."""
+    main(["tiny", "--data", str(data), "--to", f"s3://bucket/anew{forked}", "--jobs", "1", "--audio-codec", "pcm"])
+    reader = Reader(data)
+    waves = {utt_id: reader.wave(utt_id) for utt_id in UTTERANCES}
+    with catalog.connect(data / "catalog.duckdb", read_only=False) as con:
+        con.execute("DELETE FROM utterance WHERE utt_id = 'tiny/s1'")
+    assert writer.write_corpus("tiny", data, jobs=1, audio_codec="pcm")["written"] == 1
+    for file in reader._files.values() if forked else ():
+        file._process = 1
+    for utt_id in ("tiny/s1", "tiny/s2"):
+        with pytest.raises(DataError, match=r"melgan-\S+\.tar was written anew since it was opened; run the same"):
+            reader.wave(utt_id)
+    np.testing.assert_array_equal(reader.wave("tiny/b1"), waves["tiny/b1"])
+    reader.close()  # as with more shards than are kept open
+    with pytest.raises(DataError, match="is not the one of the catalog"):
+        reader.wave("tiny/s2")
+    np.testing.assert_array_equal(Reader(data).wave("tiny/s2"), waves["tiny/s2"])
+
+
 def test_shards_that_another_store_tagged_otherwise_are_read(server, data, local):
     """A copy of a bucket, put in other parts, has other tags, as its indexes do not know."""
     main(["tiny", "--data", str(data), "--to", "s3://bucket/first", "--jobs", "1"])
