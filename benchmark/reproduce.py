@@ -13,6 +13,7 @@ from benchmark import cells as grid
 from benchmark import finished, record, recorded, run
 from benchmark.settings import Settings
 from ingest import catalog
+from ingest.files import lock
 from ingest.types import DataError
 
 WHERE = "reproduced"  # folder below DATA
@@ -52,12 +53,13 @@ def reproduce(
     how = Settings.from_json(about["config"])
     _check_weights(how, weights, run_id)
     cell = grid.cell(about["protocol"], on, how, about["seed"], about["trained"])
-    _forget(data / WHERE, cell)
-    failures = run.run(data, [cell], {cell.protocol: on}, machine, weights=weights, out=data / WHERE)
-    if failures:
-        raise DataError(f"{run_id} could not be repeated: {failures[0].reason}")
-    again = recorded.run(record.folder(data / WHERE, cell.run_id))
-    return _compared(data, run_id, cell.run_id, tuple(_changed(about, again)))
+    with lock(data / WHERE / f".{cell.run_id}.lock", keep=False):  # another one would remove what this one makes
+        _forget(data / WHERE, cell)
+        failures = run.run(data, [cell], {cell.protocol: on}, machine, weights=weights, out=data / WHERE)
+        if failures:
+            raise DataError(f"{run_id} could not be repeated: {failures[0].reason}")
+        again = recorded.run(record.folder(data / WHERE, cell.run_id))
+        return _compared(data, run_id, cell.run_id, tuple(_changed(about, again)))
 
 
 def _forget(out: Path, cell: grid.Cell) -> None:

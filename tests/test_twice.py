@@ -17,7 +17,7 @@ import waiting
 from miniatures import put, tone
 from waiting import HOLDER
 
-from benchmark import recorded, request, run, throughput
+from benchmark import finished, recorded, request, run, throughput
 from ingest import catalog, files
 from ingest.types import DataError
 from reports import sql
@@ -33,6 +33,8 @@ WAITING = {  # the lock below the street's folder, and the command that takes it
     "reports leaderboard": ("data/reports/.lock", ("reports", "leaderboard")),
     "reports site": ("data/reports/.lock", ("reports", "site")),
 }  # fmt: skip
+
+ONE_RUN = ("run", "--protocol", "inner/decro_zh", "--detector", "mean_pool", "--set", "epochs=1", "--jobs", "1")
 
 
 @pytest.mark.parametrize("name", WAITING)
@@ -50,6 +52,17 @@ def test_figures_wait_for_who_writes_reports(tmp_path, capsys):
     made_results.collected(tmp_path)
     drawn = waiting.second(tmp_path / "reports/.lock", lambda: main(["figures", "--data", str(tmp_path)]), capsys)
     assert drawn == 0 and list((tmp_path / "reports/figures").glob("*.svg"))
+
+
+def test_a_repetition_is_not_removed_by_another_one_of_the_same_run(made, tmp_path, capsys):
+    for name in ("catalog.duckdb", "shards"):
+        (tmp_path / name).symlink_to(made[1] / name)
+    main = importlib.import_module("benchmark.__main__").main
+    main([*ONE_RUN, "--data", str(tmp_path)])
+    (run_id,) = finished.names(tmp_path)
+    words = ["reproduce", run_id, "--data", str(tmp_path)]
+    assert waiting.second(tmp_path / f"reproduced/.{run_id}.lock", lambda: main(words), capsys) == 0
+    assert sorted(path.name for path in (tmp_path / "reproduced").iterdir()) == ["models", "scores"]
 
 
 def test_throughput_waits_for_who_measures_and_for_who_writes_the_table(tmp_path, capsys, monkeypatch):
@@ -116,9 +129,6 @@ def test_clips_of_singfake_are_cut_by_one_at_a_time(tmp_path, capsys):
     call = lambda: main([*map(str, words), "--no-codecs", "--jobs", "1"])  # noqa: E731
     assert waiting.second(tmp_path / "out/.lock", call, capsys) == 0
     assert (tmp_path / "out/train/mixtures/0_0001_0.flac").is_file() and not (tmp_path / "out/.lock").exists()
-
-
-ONE_RUN = ("run", "--protocol", "inner/decro_zh", "--detector", "mean_pool", "--set", "epochs=1", "--jobs", "1")
 
 
 @pytest.fixture
