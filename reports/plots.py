@@ -258,7 +258,7 @@ def reliability(series: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
     """
     figure, axes = _axes(6.4, 4.0, legend=series)
     for k, (name, ratios) in enumerate(series.items()):
-        predicted, observed = reliability_points(*ratios)
+        predicted, observed, _ = reliability_points(*ratios)
         axes.plot(
             100 * predicted, 100 * observed, color=COLOURS[k % 8], linestyle=DASHES[k % 8], marker=MARKERS[k % 8],
             markersize=4, label=name,
@@ -270,8 +270,11 @@ def reliability(series: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
     return figure
 
 
-def reliability_points(bonafide: np.ndarray, spoof: np.ndarray, bins: int = 10) -> tuple[np.ndarray, np.ndarray]:
-    """(predicted, observed) mean probability of bona fide in each bin that holds a trial, at a prior of one half."""
+def reliability_points(
+    bonafide: np.ndarray, spoof: np.ndarray, bins: int = 10
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(predicted, observed) mean probability of bona fide in each bin that holds a trial, at a prior of one half, and
+    the share of the trials that it holds."""
     ratio = np.concatenate([bonafide, spoof])
     truth = np.repeat([1.0, 0.0], [len(bonafide), len(spoof)])
     weight = np.where(truth > 0, 0.5 / max(len(bonafide), 1), 0.5 / max(len(spoof), 1))
@@ -280,7 +283,7 @@ def reliability_points(bonafide: np.ndarray, spoof: np.ndarray, bins: int = 10) 
     total = np.bincount(place, weight, bins)
     full = total > 0
     means = [np.bincount(place, weight * v, bins)[full] / total[full] for v in (predicted, truth)]
-    return means[0], means[1]
+    return means[0], means[1], total[full] / total.sum()
 
 
 @styled

@@ -154,10 +154,13 @@ def test_a_cost_axis_has_numbers_however_near_its_points(costs):
 
 def test_reliability_points_by_hand():
     nine = np.log(9.0)
-    predicted, observed = plots.reliability_points(np.array([nine, nine, nine, -nine]), np.array([-nine, nine]))
+    ratios = np.array([nine, nine, nine, -nine]), np.array([-nine, nine])
+    predicted, observed, share = plots.reliability_points(*ratios)
     # at 0.1: a quarter of bona fide against half of spoof; at 0.9: three quarters against half
     assert predicted == pytest.approx([0.1, 0.9])
     assert observed == pytest.approx([1 / 3, 0.6])
+    assert share == pytest.approx([0.375, 0.625])  # a bin of few trials says little of the average
+    assert figures._gap(ratios) == pytest.approx(100 * (0.375 * (1 / 3 - 0.1) + 0.625 * (0.9 - 0.6)))
 
 
 def test_the_plots_of_a_catalog_and_their_queries(con, data):
