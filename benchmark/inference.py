@@ -8,7 +8,7 @@ seconds; beyond that their score is the mean of their windows, and a warning say
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +88,8 @@ class DeepfakeDetector:
             raise DataError(f"--detector {detector}: {source} is of {trained.detector}; leave one of them out")
         if calibrate_on is not None:
             trained = loading.recalibrated(trained, calibrate_on, data)
+        if separator is not None:
+            trained = replace(trained, remarks=tuple(text for text in trained.remarks if text != loading.VOICES))
         self.trained, self.overlap, self.longest_s, self.separator = trained, overlap, longest_s, separator
         self.threshold = _threshold(trained, threshold, prior)
         self.device = devices.device_of(device)

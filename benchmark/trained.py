@@ -26,6 +26,7 @@ UNCALIBRATED = "not calibrated: these weights come without dev scores; pass --ca
 BESIDE = "beside clips of the same speakers, which a single file has not"
 HEARD = ("feature", "params", "samples", "test_crop", "short", "level")  # of an input: what decides on a score
 UNKNOWN_TRAINING = "what it was trained on is not known here: no warning about the training domain"
+VOICES = "trained on singing voices without accompaniment: hear a song with --vocals"
 PROVENANCE = (
     "run_id", "protocol", "scenario", "title", "seed", "trained", "train_key", "train_fingerprint",
     "trials_fingerprint", "code_version", "catalog_version", "git_commit", "git_dirty", "versions", "simulated",
@@ -278,7 +279,8 @@ class _Training:
                         "run the cell again"
                     )
                 self._rows = on.role("train")
-                self._told = domains.of_training(con, self._rows), _licences(con, self._rows)
+                remarks = (VOICES,) if _of_voices(con, self._rows) else ()
+                self._told = domains.of_training(con, self._rows), _licences(con, self._rows), remarks
         return self._rows
 
     def attacks(self) -> list[str]:
@@ -286,12 +288,25 @@ class _Training:
         return sorted(set(pc.drop_null(self.rows()["attack"]).to_pylist()))
 
     def told(self) -> tuple[Domain | None, list[dict[str, Any]], tuple[str, ...]]:
-        """How the training utterances sounded, their corpora with licences, and remarks: why neither is known."""
+        """How the training utterances sounded, their corpora with licences, and remarks: why neither is known, or how
+        songs were heard."""
         try:
             self.rows()
         except DataError as error:
             return None, [], (f"{UNKNOWN_TRAINING} ({error})",)
-        return *self._told, ()
+        return self._told
+
+
+def _of_voices(con: Any, rows: pa.Table) -> bool:
+    """Whether there was singing in training, and all of it as vocals: a copy, or published so."""
+    con.register("training_rows", rows)
+    try:
+        return con.sql(
+            "SELECT count(*) > 0 AND bool_and(t.variant = 'vocals' OR u.condition IS NOT DISTINCT FROM 'vocals') "
+            "FROM training_rows t JOIN utterance u USING (utt_id) WHERE u.domain = 'singing'"
+        ).fetchone()[0]
+    finally:
+        con.unregister("training_rows")
 
 
 def _licences(con: Any, rows: pa.Table) -> list[dict[str, Any]]:

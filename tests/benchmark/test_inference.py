@@ -223,6 +223,22 @@ def test_a_robustness_run_knows_the_training_of_its_run(tmp_path):
     assert "unknown run" in trained.from_run(data, tough.name).remarks[-1]
 
 
+@pytest.mark.parametrize(("condition", "said"), [("vocals", True), ("mixture", False), (None, False)])
+def test_a_detector_of_voices_alone_says_how_to_hear_a_song(tmp_path, condition, said):
+    run_id = trained_run.make(tmp_path, each=4, train=0)
+    data = tmp_path / "data"
+    with catalog.connect(data / "catalog.duckdb", read_only=False) as con:
+        con.execute("UPDATE utterance SET domain = 'singing', condition = ?", [condition])
+    with catalog.connect(data / "catalog.duckdb") as con:
+        on = cells.trials(con, trained_run.PROTOCOL, partial=True)
+    path = data / "scores" / run_id / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"train_fingerprint": on.train_fingerprint}))
+    found = trained.from_run(data, run_id)
+    assert (trained.VOICES in found.remarks) == said and found.domain.domains == ("singing",)
+    assert (trained.VOICES in DeepfakeDetector(found).trained.remarks) == said
+    assert trained.VOICES not in DeepfakeDetector(found, separator=object()).trained.remarks
+
+
 def test_a_run_of_lists_elsewhere_knows_its_training_by_them(tmp_path):
     run_id = trained_run.make(tmp_path, each=10, train=0)
     data, lists, own = tmp_path / "data", tmp_path / "lists", tmp_path / "data" / "protocols" / "inner" / "mine.toml"
