@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ingest.types import DataError
-from shards.device import check_device
+from shards.device import check_device, exact
 
 
 def device_of(word: str) -> str:
@@ -20,6 +20,7 @@ def device_of(word: str) -> str:
     import torch
 
     if word == "auto":
+        exact()
         return "cuda" if torch.cuda.is_available() else "cpu"
     if word.startswith("cuda") and not torch.cuda.is_available():
         raise DataError(f"--device {word}: no CUDA device is visible here; use --device cpu")

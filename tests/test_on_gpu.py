@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from benchmark import detectors, timing
+from benchmark.devices import device_of
 from features import compute, extractors
 from features.compute import Recipe
 from shards.device import check_device
@@ -86,6 +87,7 @@ def test_what_is_claimed_to_lie_there_behaves_as_there():
 
 WAYS = {
     "a word": lambda: check_device("cpu"),
+    "no word": lambda: device_of("auto"),
     "features": lambda: Recipe.of("raw", None, {"rate_hz": 24_000}).extractor,
     "vocals": lambda: Separator(Model("none", (), None, None)),
     "throughput": lambda: timing.measured("constant", seconds=0.0, batch_size=1),
