@@ -53,7 +53,7 @@ def reproduce(
     how = Settings.from_json(about["config"])
     _check_weights(how, weights, run_id)
     cell = grid.cell(about["protocol"], on, how, about["seed"], about["trained"])
-    with lock(data / WHERE / f".{cell.run_id}.lock", keep=False):  # another one would remove what this one makes
+    with lock(data / WHERE / f".{cell.train_key}.lock", keep=False):  # another one would remove what this one makes
         _forget(data / WHERE, cell)
         failures = run.run(data, [cell], {cell.protocol: on}, machine, weights=weights, out=data / WHERE)
         if failures:

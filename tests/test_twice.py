@@ -54,14 +54,14 @@ def test_figures_wait_for_who_writes_reports(tmp_path, capsys):
     assert drawn == 0 and list((tmp_path / "reports/figures").glob("*.svg"))
 
 
-def test_a_repetition_is_not_removed_by_another_one_of_the_same_run(made, tmp_path, capsys):
+def test_a_repetition_is_not_removed_by_another_one_of_the_same_training(made, tmp_path, capsys):
     for name in ("catalog.duckdb", "shards"):
         (tmp_path / name).symlink_to(made[1] / name)
     main = importlib.import_module("benchmark.__main__").main
     main([*ONE_RUN, "--data", str(tmp_path)])
     (run_id,) = finished.names(tmp_path)
-    words = ["reproduce", run_id, "--data", str(tmp_path)]
-    assert waiting.second(tmp_path / f"reproduced/.{run_id}.lock", lambda: main(words), capsys) == 0
+    words, (training,) = ["reproduce", run_id, "--data", str(tmp_path)], (tmp_path / "models").iterdir()
+    assert waiting.second(tmp_path / f"reproduced/.{training.name}.lock", lambda: main(words), capsys) == 0
     assert sorted(path.name for path in (tmp_path / "reproduced").iterdir()) == ["models", "scores"]
 
 
