@@ -141,7 +141,7 @@ def _score(data: Path, cell: Cell, on: Trials, machine: running.Machine) -> None
         columns, number = running._scores(detector, cell, on, reader, device, {}, distribution.ALONE)
         costs = {"score_s": time.perf_counter() - started, "scored_trials": number}
         facts = running._facts(cell, {**training, **costs}, detector, device, running.model_folder(data, cell))
-        running.refuse_changed(data, [on])
+        running.refuse_changed(data, [on], wait_s=running.SCORED_WAIT_S)
         record.write_run(
             data, data, cell.run_id, on, columns.pop("score"), curve=[], facts=facts, paired=detector.REFERENCE,
             diagnosed=columns,

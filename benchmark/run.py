@@ -27,6 +27,8 @@ from ingest.types import DataError
 if TYPE_CHECKING:
     from benchmark.distribution import Share
 
+SCORED_WAIT_S = 3600.0  # for who holds the catalog once a cell is scored, which may have taken hours
+
 
 @dataclass(frozen=True, slots=True)
 class Machine:
@@ -184,7 +186,8 @@ def _train_and_score(work: _Work, cells: Sequence[Cell], device: str, here: "Sha
             )
             costs = {"score_s": time.perf_counter() - started, "scored_trials": number}
             costs |= meter.read()  # the next cell starts from here: the training counts once
-            refuse_changed(work.data, [work.on[cell.protocol]])  # stored features are looked up as late as that
+            # stored features are looked up as late as that
+            refuse_changed(work.data, [work.on[cell.protocol]], wait_s=SCORED_WAIT_S)
             if not here.first:
                 continue
             facts = _facts(cell, {**training, **costs}, detector, device, model_folder(work.out, cell))
@@ -195,9 +198,9 @@ def _train_and_score(work: _Work, cells: Sequence[Cell], device: str, here: "Sha
             )  # fmt: skip
 
 
-def refuse_changed(data: Path, on: Iterable[Trials]) -> None:
+def refuse_changed(data: Path, on: Iterable[Trials], *, wait_s: float = 60.0) -> None:
     """`cells.refuse_changed`, of several protocols, on the catalog as it is now."""
-    with catalog.connect(data / "catalog.duckdb") as con:
+    with catalog.connect(data / "catalog.duckdb", wait_s=wait_s) as con:
         for trials in on:
             grid.refuse_changed(con, trials)
 
