@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from benchmark import cells as grid
-from benchmark import finished, record, recorded, run
+from benchmark import distribution, finished, record, recorded, run
 from benchmark.settings import Settings
 from ingest import catalog
 from ingest.files import lock
@@ -40,8 +40,11 @@ def reproduce(
     """Train and score the run `run_id` again, in DATA/reproduced, and compare.
 
     weights: the file that the run started from, where it had one; lists: folder of the user's trial lists. Raises
-    DataError if there is no such run, the catalog holds other trials than the run was made on, or the repetition fails.
+    DataError if there is no such run, the catalog holds other trials than the run was made on, the repetition fails, or
+    torchrun started several processes: one holds what is repeated against every other.
     """
+    if distribution.share().world > 1:
+        raise DataError("benchmark reproduce is of one process; start it without torchrun")
     about = _record(data, run_id)
     with catalog.connect(data / "catalog.duckdb") as con:
         on = grid.trials(con, about["protocol"], partial=about["partial"], lists=lists)

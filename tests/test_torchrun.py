@@ -83,3 +83,9 @@ def test_what_fails_in_one_process_alone_ends_all_of_them_at_once(made, tmp_path
     assert done.returncode == 1 and "is damaged" in done.stderr
     (failed,) = (copy / "scores").glob("*/failed.json")
     assert "is damaged" in json.loads(failed.read_text())["reason"]
+
+
+def test_a_repetition_is_refused(tmp_path):
+    """Its processes would wait for each other's lock for ever."""
+    done = call("-m", "benchmark", "reproduce", "any", "--data", tmp_path, check=False, RANK="0", WORLD_SIZE="2")
+    assert done.returncode == 2 and "start it without torchrun" in done.stderr and "Traceback" not in done.stderr
