@@ -268,7 +268,7 @@ def test_companions_are_computed_where_the_batch_is():
     with on_gpu.claimed():
         there = loader(rows([3, 9], ["bonafide", "spoof"]), feed=feed, device="cuda")
         (draws,) = there.plan()
-        level = there._batch(draws, there._made(draws)).extra["level"]
+        level = there._batch(draws, there._made(draws, draws)).extra["level"]
         assert level.device == on_gpu.CUDA
         torch.testing.assert_close(level.cpu(), here.extra["level"])
 
