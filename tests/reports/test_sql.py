@@ -92,6 +92,22 @@ def test_a_query_that_fails_on_a_late_row_is_one_line(data):
         sql.query(data, "SELECT if(range = 300000, 'x', '1')::INT FROM range(400000)")
 
 
+def test_a_query_that_stops_without_a_word_is_asked_again(data, monkeypatch):
+    """DuckDB loses the reason of a failure now and then, where one thread fails and the others are stopped."""
+    told, bounded = ["INTERRUPT Error: Interrupted!"], sql._bounded
+
+    def first_without(batches):
+        if told:
+            raise OSError(told.pop())
+        return bounded(batches)
+
+    monkeypatch.setattr(sql, "_bounded", first_without)
+    assert sql.query(data, "SELECT 7 AS x").to_pydict() == {"x": [7]}
+    told.append("INTERRUPT Error: Interrupted!")
+    with pytest.raises(DataError, match="Could not convert string 'x' to INT32"):
+        sql.query(data, "SELECT if(range = 300000, 'x', '1')::INT FROM range(400000)")
+
+
 @pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf"])
 def test_the_time_of_a_query_is_a_number_of_seconds(data, seconds):
     with pytest.raises(DataError, match="--timeout"):
