@@ -5,9 +5,7 @@ from pathlib import Path
 from ingest.types import DataError, nearest
 
 RUN = "run.json"  # written last: it says that the run is done
-ROBUSTNESS = (
-    "robustness"  # scenario of the runs that score another one's network through variants: their names begin so
-)
+ROBUSTNESS = "robustness"  # scenario, and beginning of the ids, of runs that score another's network through variants
 
 
 def names(data: Path) -> list[str]:

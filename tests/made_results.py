@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -105,3 +106,9 @@ def collected(folder: Path) -> Path:
     make(folder)
     results.collect(folder)
     return folder
+
+
+def ask(data: Path, query: str) -> list[tuple]:
+    """Rows of the results of a folder."""
+    with duckdb.connect(str(data / "results.duckdb"), read_only=True) as con:
+        return con.sql(query).fetchall()

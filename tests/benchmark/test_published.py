@@ -2,9 +2,9 @@
 
 import csv
 
-import duckdb
 import made_results
 import pytest
+from made_results import ask
 from shared_data import shared
 
 from benchmark import results
@@ -14,11 +14,6 @@ from benchmark import results
 def data(tmp_path):
     made_results.make(tmp_path)
     return tmp_path
-
-
-def ask(data, query):
-    with duckdb.connect(str(data / "results.duckdb"), read_only=True) as con:
-        return con.sql(query).fetchall()
 
 
 def test_published_figures_stand_beside_measured_ones(data):

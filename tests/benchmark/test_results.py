@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from made_results import ask
 
 from benchmark import measure, metrics, results
 from ingest import catalog
@@ -23,11 +24,6 @@ from ingest.types import DataError
 def data(tmp_path):
     made_results.make(tmp_path)
     return tmp_path
-
-
-def ask(data, query):
-    with duckdb.connect(str(data / "results.duckdb"), read_only=True) as con:
-        return con.sql(query).fetchall()
 
 
 def measured(test, **options):
