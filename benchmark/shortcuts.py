@@ -5,7 +5,7 @@ that does not beat these rows of the leaderboard has not been shown to have lear
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +53,10 @@ def run(data: Path, on: Mapping[str, Trials], *, seed: int = 0) -> tuple[int, li
         started = time.perf_counter()
         scored = probe_scores(trials.role("train"), properties, seed=seed)
         seconds = time.perf_counter() - started
+        index = _index(properties)
         keys = set(zip(trials.rows["utt_id"].to_pylist(), trials.rows["variant"].to_pylist(), strict=True))
         for probe, run_id in pending.items():
-            scores = {key: scored[probe][key[0]] for key in keys}
+            scores = {key: scored[probe][index[key[0]]] for key in keys}
             record.write_run(data, data, run_id, trials, scores, curve=[], facts=_facts(probe, seed, seconds))
         made += len(pending)
     return made, every
@@ -76,12 +77,12 @@ def _facts(probe: str, seed: int, seconds: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _properties(con: duckdb.DuckDBPyConnection, trials: Trials) -> dict[str, dict[str, Any]]:
-    """utt_id -> property -> value, for every utterance of the protocol."""
+def _properties(con: duckdb.DuckDBPyConnection, trials: Trials) -> pa.Table:
+    """utt_id and its properties, for every utterance of the protocol, in no order."""
     rows = _asked(con, trials, "*")
     if not rows.num_rows:
         raise DataError(f"{trials.protocol.name}: no measured utterances; ingest the corpora again")
-    return {row["utt_id"]: row for row in rows.to_pylist()}
+    return rows
 
 
 def _fingerprint(con: duckdb.DuckDBPyConnection, trials: Trials) -> str:
@@ -102,42 +103,44 @@ def _asked(con: duckdb.DuckDBPyConnection, trials: Trials, what: str) -> pa.Tabl
         con.unregister("wanted")
 
 
-def probe_scores(
-    train: pa.Table, properties: Mapping[str, Mapping[str, Any]], *, seed: int
-) -> dict[str, dict[str, float]]:
-    """Scores of every probe for every utterance: probe -> utt_id -> score.
+def probe_scores(train: pa.Table, properties: pa.Table, *, seed: int) -> dict[str, np.ndarray]:
+    """Scores of every probe for every utterance: probe -> float64 (utterance,), as the rows of `properties` lie.
 
     train: the training trials (utt_id, label). A number is a score as it is or negated, whichever separates train
     better; a word scores the smoothed share of bona fide trials that carry it in train; a missing value takes the
     training median. Test trials decide nothing.
     """
-    ids = list(properties)
-    index = {utt_id: row for row, utt_id in enumerate(ids)}
+    index = _index(properties)
     rows = np.array([index[utt_id] for utt_id in train["utt_id"].to_pylist()])
-    bonafide = np.array([label == "bonafide" for label in train["label"].to_pylist()])
-    columns = [_number([properties[i][name] for i in ids], rows) for name in NUMBERS]
-    columns += [_word([properties[i][name] for i in ids], rows, bonafide) for name in WORDS]
+    bonafide = pa.compute.equal(train["label"], "bonafide").to_numpy()
+    columns = [_number(properties[name], rows) for name in NUMBERS]
+    columns += [_word(properties[name], rows, bonafide) for name in WORDS]
     scores = {}
     for name, values in zip((*NUMBERS, *WORDS), columns, strict=True):
         known = values[rows]
         sign = -1.0 if metrics.auc(known[bonafide], known[~bonafide]) < 0.5 else 1.0
         scores[PREFIX + name] = sign * values
     scores[PREFIX + "tree"] = _tree(np.stack(columns, axis=1), rows, bonafide, seed)
-    return {probe: dict(zip(ids, values.tolist(), strict=True)) for probe, values in scores.items()}
+    return scores
 
 
-def _number(values: Sequence[float | None], train: np.ndarray) -> np.ndarray:
-    column = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+def _index(properties: pa.Table) -> dict[str, int]:
+    """utt_id -> its row."""
+    return {utt_id: row for row, utt_id in enumerate(properties["utt_id"].to_pylist())}
+
+
+def _number(values: pa.ChunkedArray, train: np.ndarray) -> np.ndarray:
+    column = values.cast(pa.float64()).to_numpy()  # a missing one is NaN
     known = column[train][np.isfinite(column[train])]
     return np.where(np.isfinite(column), column, np.median(known) if known.size else 0.0)
 
 
-def _word(values: Sequence[str | None], train: np.ndarray, bonafide: np.ndarray) -> np.ndarray:
-    words = np.array([value or "" for value in values])
-    scores = np.full(words.size, 0.5)
-    for word in np.unique(words[train]):
-        seen = bonafide[words[train] == word]
-        scores[words == word] = (seen.sum() + 1) / (seen.size + 2)
+def _word(values: pa.ChunkedArray, train: np.ndarray, bonafide: np.ndarray) -> np.ndarray:
+    coded = values.cast(pa.string()).fill_null("").combine_chunks().dictionary_encode().indices.to_numpy()
+    scores = np.full(coded.size, 0.5)
+    for code in np.unique(coded[train]):
+        seen = bonafide[coded[train] == code]
+        scores[coded == code] = (seen.sum() + 1) / (seen.size + 2)
     return scores
 
 

@@ -16,13 +16,13 @@ from reports import sql
 
 def measured(n=60, *, planted):
     random = np.random.default_rng(4)
-    properties = {}
+    properties = []
     for i in range(n):
         bonafide = i % 3 == 0
-        row = {name: float(random.standard_normal()) for name in shortcuts.NUMBERS}
+        row = {"utt_id": f"u{i}"} | {name: float(random.standard_normal()) for name in shortcuts.NUMBERS}
         row |= {"container": "WAV", "subtype": "PCM_16"}
         row[planted] = {True: "FLAC", False: "WAV"}[bonafide] if planted == "container" else (-2.0 if bonafide else 2.0)
-        properties[f"u{i}"] = row
+        properties.append(row)
     labels = ["bonafide" if i % 3 == 0 else "spoof" for i in range(n)]
     return properties, pa.table({"utt_id": [f"u{i}" for i in range(n)], "label": labels})
 
@@ -30,23 +30,24 @@ def measured(n=60, *, planted):
 @pytest.mark.parametrize("planted", ["leading_silence_s", "loudness_db", "container"])
 def test_a_planted_property_is_found_by_its_probe_and_by_the_tree(planted):
     properties, trials = measured(planted=planted)
-    scores = shortcuts.probe_scores(trials.slice(0, 30), properties, seed=0)
+    scores = shortcuts.probe_scores(trials.slice(0, 30), pa.Table.from_pylist(properties), seed=0)
     assert set(scores) == set(shortcuts.names())
-    test = range(30, 60)
+    bonafide = np.array([i % 3 == 0 for i in range(30, 60)])
     for probe in (f"shortcut_{planted}", "shortcut_tree"):
-        values = np.array([scores[probe][f"u{i}"] for i in test])
-        bonafide = np.array([i % 3 == 0 for i in test])
+        values = scores[probe][30:]
         assert metrics.auc(values[bonafide], values[~bonafide]) == 1.0
-    other = np.array([scores["shortcut_dc"][f"u{i}"] for i in test])
+    other = scores["shortcut_dc"][30:]
     assert metrics.auc(other[bonafide], other[~bonafide]) < 0.9
 
 
 def test_a_missing_value_takes_the_training_median():
     properties, trials = measured(planted="peak")
-    properties["u40"]["duration_s"] = None
-    scores = shortcuts.probe_scores(trials.slice(0, 30), properties, seed=0)["shortcut_duration_s"]
-    median = np.median([properties[f"u{i}"]["duration_s"] for i in range(30)])
-    assert abs(scores["u40"]) == pytest.approx(abs(median))
+    median = np.median([row["duration_s"] for row in properties[:30]])
+    properties[40]["duration_s"] = None
+    properties[41]["container"] = None  # a word that train does not have: neither for nor against
+    scores = shortcuts.probe_scores(trials.slice(0, 30), pa.Table.from_pylist(properties), seed=0)
+    assert abs(scores["shortcut_duration_s"][40]) == pytest.approx(abs(median))
+    assert abs(scores["shortcut_container"][41]) == 0.5
 
 
 def test_probes_are_scored_anew_where_the_same_samples_were_measured_otherwise(tmp_path):
