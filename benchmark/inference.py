@@ -90,12 +90,13 @@ class DeepfakeDetector:
             trained = loading.recalibrated(trained, calibrate_on, data)
         if separator is not None:
             trained = replace(trained, remarks=tuple(text for text in trained.remarks if text != loading.VOICES))
-        self.trained, self.overlap, self.longest_s, self.separator = trained, overlap, longest_s, separator
+        self.overlap, self.longest_s, self.separator = overlap, longest_s, separator
         self.threshold = _threshold(trained, threshold, prior)
         self.device = devices.device_of(device)
         memory.keep_freed()
         self.network = trained.network.to(self.device).eval()
         self.extractor = _extractor(trained).to(self.device)
+        self.trained = replace(trained, remarks=(*trained.remarks, *loading.other_sources(trained)))
 
     def predict(self, path: str | Path) -> Verdict:
         """Judge one file. Raises ingest.audio.Unreadable, a DataError, if it does not decode whole or has no score."""

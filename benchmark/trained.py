@@ -172,6 +172,17 @@ def _exported(folder: Path, stored: Mapping[str, Any]) -> Trained:
     )
 
 
+def other_sources(trained: Trained) -> tuple[str, ...]:
+    """A remark where a run was scored by other sources of this detector than those at hand."""
+    from benchmark import cells
+
+    then = trained.provenance.get("code_version")
+    now = cells.code_version(trained.detector, trained.input["feature"])
+    if then in (None, now):
+        return ()
+    return (f"scored by other sources ({then}, here {now}): check that its scores are the same here: benchmark reproduce",)
+
+
 def recalibrated(trained: Trained, on: str | Path, data: Path) -> Trained:
     """The same detector, calibrated on the dev scores of another run or score file.
 

@@ -59,6 +59,7 @@ def make(folder: Path, detector: str = "mean_pool", *, own: dict | None = None, 
         "title": on.protocol.title, "metrics": list(on.protocol.metrics), "averages": {}, "pooled": {}, "trained": True,
         "config": dataclasses.asdict(how), "simulated": True, "partial": True, "missing_trials": 0,
         "train_fingerprint": on.train_fingerprint, "trials_fingerprint": on.fingerprint, "finished_at": "2026-01-02T03:04:05Z",
+        "code_version": cells.code_version(detector, how.input["feature"]),
     }  # fmt: skip
     (where / "run.json").write_text(json.dumps(about))
     return run_id

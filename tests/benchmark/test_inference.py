@@ -10,7 +10,7 @@ import torch
 import trained_run
 from shared_data import shared
 
-from benchmark import cells, detectors, inference, trained
+from benchmark import cells, detectors, export, inference, trained
 from benchmark.__main__ import main
 from benchmark.inference import DeepfakeDetector
 from benchmark.loader import Loader
@@ -206,6 +206,18 @@ def test_a_catalog_that_changed_takes_its_domain_with_it(tmp_path):
     assert found.trained.domain is None and any(
         "the protocol or the code has changed since" in text for text in found.trained.remarks
     )
+
+
+def test_a_run_of_other_sources_is_judged_with_a_word(tmp_path, monkeypatch):
+    run_id = trained_run.make(tmp_path, each=4, train=0)
+    data = tmp_path / "data"
+    export.export(data, run_id, tmp_path / "export")
+    for source in (run_id, tmp_path / "export"):
+        assert not any("other sources" in text for text in DeepfakeDetector(source, data=data).trained.remarks)
+    monkeypatch.setattr(cells, "code_version", lambda detector, feature: f"new {detector} of {feature}")
+    for source in (run_id, tmp_path / "export"):
+        said = [text for text in DeepfakeDetector(source, data=data).trained.remarks if "other sources" in text]
+        assert len(said) == 1 and "here new mean_pool of logmel" in said[0]
 
 
 def test_a_robustness_run_knows_the_training_of_its_run(tmp_path):
