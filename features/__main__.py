@@ -1,4 +1,4 @@
-"""python -m features CORPUS | all | plan | list: stored features, what they would cost, and which there are."""
+"""python -m features CORPUS | all | plan | list | remove: stored features, what they cost, and which there are."""
 
 if __name__ == "__main__":  # before the imports below, which take a while
     from ingest.early import listen
@@ -23,6 +23,7 @@ EXAMPLE = """examples:
   python -m features plan wavefake --data data               bytes and minutes before anything runs
   python -m features wavefake --feature logmel --set bands=64
   python -m features wavefake --feature lfcc --preset lcnn2021 --dtype float16 --jobs 8
+  python -m features remove outdated                         rows that nothing reads any more; then: python -m shards gc
 """
 
 
@@ -30,8 +31,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Compute one feature of one corpus, or tell what there is and what it costs."""
     parser = Parser(prog="python -m features", epilog=EXAMPLE,
                     description="Compute features of a corpus's audio shards into feature shards.")  # fmt: skip
-    parser.add_argument("corpus", help="a corpus with audio shards; all of them: all; costs: plan; the features: list")
-    parser.add_argument("only", nargs="?", metavar="CORPUS", help="plan: this corpus only")
+    parser.add_argument("corpus", help="a corpus with audio shards; all of them: all; costs: plan; the features: list; "
+                        "take one out of the catalog: remove")  # fmt: skip
+    parser.add_argument("only", nargs="?", metavar="CORPUS|FEATURE",
+                        help="plan: this corpus only; remove: a feature as list names it, or outdated")  # fmt: skip
     parser.add_argument("--published", action="store_true",
                         help="plan: all corpora as published, from the rates of docs/performance.md")  # fmt: skip
     parser.add_argument("--feature", metavar="NAME", help="default: logmel; plan: all that need no weights")
@@ -44,12 +47,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parallel.add_jobs(parser)
     add_data(parser)
     options = parser.parse_args(argv)
-    if options.only and options.corpus != "plan":
+    if options.only and options.corpus not in ("plan", "remove"):
         parser.error(f"unexpected argument {options.only}")
     if options.published and (options.corpus != "plan" or options.only):
         parser.error("--published goes with plan alone: it is of all corpora")
     if options.corpus == "list":
         return _list(options.data)
+    if options.corpus == "remove":
+        return _remove(options)
     if options.corpus == "plan":
         return _plan_published() if options.published else _plan(options)
     return _compute(options)
@@ -108,6 +113,7 @@ def _plan(options: argparse.Namespace) -> int:
 def _list(data: Path) -> int:
     from features import extractors
     from features.compute import has_features
+    from features.stored import outdated
     from ingest import catalog
 
     for name in extractors.names():
@@ -120,10 +126,24 @@ def _list(data: Path) -> int:
         with catalog.connect(data / "catalog.duckdb") as con:
             if has_features(con):
                 print("stored:")
+                old = set(outdated(con))
                 query = ("SELECT feature, corpus, variant, sum(members), sum(size_bytes) FROM feature_shard "
                          "GROUP BY ALL ORDER BY ALL")  # fmt: skip
                 for feature, corpus, variant, members, size in con.execute(query).fetchall():
-                    print(f"  {feature:<24} {corpus} {variant}: {members} clips, {size / 1e6:.1f} MB")
+                    said = ", outdated: this version makes others" if feature in old else ""
+                    print(f"  {feature:<24} {corpus} {variant}: {members} clips, {size / 1e6:.1f} MB{said}")
+    return 0
+
+
+def _remove(options: argparse.Namespace) -> int:
+    from features.stored import remove
+
+    if not options.only:
+        raise DataError("say which: python -m features remove FEATURE, as list names it, or: outdated")
+    removed = remove(options.data, options.only)
+    for feature, (shards, size) in removed.items():
+        print(f"{feature}: {shards} shards, {size / 1e6:.1f} MB, out of the catalog")
+    print("python -m shards gc removes the files" if removed else "no stored feature is outdated")
     return 0
 
 

@@ -134,6 +134,35 @@ def test_list_and_plan(data, capsys):
     assert row[:2] == ["logmel", "80"] and float(row[3]) == pytest.approx(want / 1e9, abs=6e-4)
 
 
+def test_features_of_an_earlier_source_are_told_and_can_be_removed(data, monkeypatch, capsys):
+    """Their rows stayed, so that `shards gc` kept the files, which nothing reads."""
+    from features import stored
+
+    kept = compute.Recipe.of("logmel", None, {})
+    for recipe in (kept, compute.Recipe.of("mfcc", None, {}, "float16"), compute.Recipe.of("ssl", None, {"weights": "random"})):
+        compute.compute_corpus("tiny", data, recipe)
+    assert main(["remove", "outdated", "--data", str(data)]) == 0
+    assert capsys.readouterr().out == "no stored feature is outdated\n"
+    hashed = extractors.source_hash
+    monkeypatch.setattr(extractors, "source_hash", lambda path: hashed(path) + "x" * (path.stem == "mfcc"))
+    with catalog.connect(data / "catalog.duckdb") as con:
+        (old,) = stored.outdated(con)
+    assert old.startswith("mfcc-")
+    main(["list", "--data", str(data)])
+    assert [f"{old} " in line for line in capsys.readouterr().out.splitlines() if "outdated" in line] == [True]
+    before = tables(data)
+    assert main(["remove", "outdated", "--data", str(data)]) == 0
+    assert f"{old}: 5 shards" in capsys.readouterr().out
+    assert tables(data) == [[row for row in rows if old not in row] for rows in before]
+    assert {path.parent.parent.name for path in unnamed(data)} == {old}
+    assert main(["remove", kept.folder, "--data", str(data)]) == 0
+    assert {path.parent.parent.name for path in unnamed(data)} == {old, kept.folder}
+    with pytest.raises(DataError, match=f"unknown stored feature '{kept.folder}'"):
+        main(["remove", kept.folder, "--data", str(data)])
+    with pytest.raises(DataError, match="say which"):
+        main(["remove", "--data", str(data)])
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
