@@ -64,7 +64,8 @@ def place(text: str | Path) -> Place:
     """What a user names: a path or file:// URL is local (made absolute), any other scheme:// is remote.
 
     Raises DataError for nothing, also behind the scheme (both come of a variable that is not set), for s3:/bucket with
-    one slash, which is a folder's name, and for memory://, which ends with the process.
+    one slash, which is a folder's name, for memory://, which ends with the process, and for a URL with a password or a
+    query, which is not repeated: they may be secrets, and stores read ?versionId= as no part of the name.
     """
     scheme, colon, rest = str(text).partition("://")
     if found := re.match(r"([A-Za-z][A-Za-z0-9+.-]+):/(?!/)", str(text)):
@@ -74,6 +75,14 @@ def place(text: str | Path) -> Place:
     if not (rest.strip("/ ") if colon else str(text).strip()):
         raise DataError(f"{str(text)!r} names no place for shards; give a folder, or a URL such as s3://bucket/prefix")
     if colon and scheme not in ("file", "local"):
+        host, known = rest.partition("/")[0], rest.partition("?")[0]
+        if ":" in host.rpartition("@")[0]:
+            known = f"{host.rpartition('@')[2]}/..."
+        if known != rest:
+            raise DataError(
+                f"{scheme}://{known} was given with a password or a ?query, which the catalog would keep; leave it "
+                "out: credentials belong into the environment"
+            )
         return Remote(str(text).rstrip("/"))
     return Path(os.path.expanduser(rest if colon else text)).absolute()
 

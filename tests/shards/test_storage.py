@@ -373,6 +373,23 @@ def test_a_root_that_would_keep_nothing_where_it_is_looked_for_is_refused(data, 
     assert sorted(tmp_path.iterdir()) == before and root.folder(data, "shards") == data / "shards"
 
 
+@pytest.mark.parametrize(
+    "to, said",
+    [
+        ("s3://key:s3cret@bucket/x", r"s3://bucket/\.\.\. was given with"),
+        ("ftp://me:s3cret@host", "ftp://host/... was given with"),
+        ("az://container/x?sv=1&sig=s3cret", "az://container/x was given with a password or a .query"),
+        ("s3://bucket/x?versionId=s3cret", "s3://bucket/x was given with"),
+    ],
+)
+def test_a_root_with_a_secret_is_neither_kept_nor_repeated(data, to, said):
+    """The catalog kept a signature; s3fs took all that followed ?versionId= for one object, and wrote over it."""
+    with pytest.raises(DataError, match=said) as caught:
+        main(["tiny", "--data", str(data), "--to", to])
+    assert "s3cret" not in str(caught.value) and root.folder(data, "shards") == data / "shards"
+    assert storage.place("abfs://container@account.dfs.core.windows.net/x").name == "x"
+
+
 def test_no_such_bucket(server, data):
     with pytest.raises(DataError, match=r"s3://nowhere/x.*no such bucket"):
         main(["tiny", "--data", str(data), "--to", "s3://nowhere/x", "--jobs", "1"])
