@@ -177,6 +177,7 @@ def connect(address: str) -> Any:
     Raises DataError if Ray is not installed, or there is no cluster, or one of another Ray or Python version.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")  # of tasks that nobody waits for: the command has ended
     try:
         import ray
     except ImportError:

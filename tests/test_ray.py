@@ -96,6 +96,40 @@ def test_sigterm_is_one_line_and_the_code_of_every_command(cluster, data):
     assert process.returncode == 143 and said.splitlines()[-1] == early.LINE and "SIGTERM" not in said
 
 
+TWO_TASKS = """
+import pathlib, sys, time
+from ingest import parallel
+from ingest.types import DataError
+
+def fail(begun):
+    begun.touch()
+    try:
+        time.sleep(1)
+    except KeyboardInterrupt:  # called off
+        pass
+    raise ValueError("nobody asks")
+
+def refuse(begun):
+    while not begun.exists():
+        time.sleep(0.05)
+    raise DataError("one line")
+
+tasks = [(task, (pathlib.Path(sys.argv[2]),), {}) for task in (fail, refuse)]
+try:
+    list(parallel.results(tasks, parallel.Ray(sys.argv[1]), what="t"))
+except DataError as error:
+    print(error, file=sys.stderr)
+    time.sleep(3)  # until the other has failed
+"""
+
+
+def test_what_a_task_says_that_was_called_off_is_not_printed(cluster, tmp_path):
+    """Where SIGINT is ignored (`ray start &` in a script) each such task ends with an error of Ray's own."""
+    words = [sys.executable, "-c", TWO_TASKS, cluster.address, str(tmp_path / "begun")]
+    done = subprocess.run(words, cwd=street.ROOT, env=street.environment(), capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and done.stderr.splitlines() == ["one line"], done.stderr
+
+
 def test_a_node_killed_on_the_way_then_run_again(cluster, data, expected):
     process = at_work(cluster, data)
     cluster.remove_node(sorted(cluster.worker_nodes, key=str)[0], allow_graceful=False)
