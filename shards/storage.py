@@ -6,11 +6,14 @@ whole from a temporary file, so nobody sees a part of it, and read by ranges of 
 
 import contextlib
 import inspect
+import io
 import os
 import re
 import socket
 import stat
+import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +23,9 @@ from ingest.files import atomic, sha256, writable
 from ingest.types import DataError
 
 READ_AHEAD_BYTES = 8 << 20
+_BUFFER_BYTES = 1 << 20
+WORD_S, LIMIT_S = 30, 1800  # without an answer: a line says what is waited for; an upload is given up
+SLOW, SLOWEST = 1_000_000, 50_000  # bytes/s: what an upload may take longer until then
 _CLIENTS = ("botocore", "aiobotocore", "aiohttp", "s3fs", "gcsfs", "google", "adlfs", "azure", "fsspec", "urllib3",
             "httpx", "httpx2", "huggingface_hub")  # fmt: skip
 _PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs", "az": "adlfs"}
@@ -97,8 +103,12 @@ def writing(where: Place) -> Iterator[Path]:
     with _scratch(where.name) as temporary:
         yield temporary
         try:
-            with _answering(where):
-                _files(where).put_file(str(temporary), where.url)
+            size = temporary.stat().st_size
+            with _answering(where, size):
+                store = _files(where)
+                # aiohttp waits for ever for the leave to send (100 Continue), and for bytes to be taken
+                limit = {"timeout": LIMIT_S + size / SLOWEST} if store.async_impl else {}
+                store.put_file(str(temporary), where.url, **limit)
         except FileNotFoundError as error:
             raise DataError(
                 f"{where.url} cannot be written ({' '.join(str(error).split())[:300]}); see that its bucket or "
@@ -132,8 +142,33 @@ def opened(where: Place) -> Iterator[BinaryIO]:
         return
     with _answering(where):
         file = _files(where).open(where.url, "rb", block_size=READ_AHEAD_BYTES, cache_type="readahead")
-    with file, _answering(where):
-        yield file
+    with file, io.BufferedReader(_Reading(where, file), _BUFFER_BYTES) as reading:
+        yield reading
+
+
+class _Reading(io.RawIOBase):
+    """An open object whose store is asked for the next bytes, while what is done with them takes its time."""
+
+    def __init__(self, where: Remote, file: Any):
+        self._where, self._file = where, file
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def readinto(self, space: memoryview) -> int:
+        with _answering(self._where):
+            data = self._file.read(len(space))
+        space[: len(data)] = data
+        return len(data)
 
 
 class Object:
@@ -209,11 +244,13 @@ def files(folder: Place) -> Iterator[tuple[Place, int]]:
             if stat.S_ISREG(about.st_mode):
                 yield path, about.st_size
         return
+    found = {}
     with _answering(folder), contextlib.suppress(FileNotFoundError):
         store = _files(folder)
         above = store._strip_protocol(folder.url)  # a store names objects without scheme, and Azure without account
-        for name, about in store.find(folder.url, detail=True).items():
-            yield folder / name.removeprefix(above).lstrip("/"), int(about["size"])
+        found = store.find(folder.url, detail=True)
+    for name, about in found.items():
+        yield folder / name.removeprefix(above).lstrip("/"), int(about["size"])
 
 
 def remove(where: Place) -> None:
@@ -246,8 +283,15 @@ def _files(where: Remote) -> Any:
 
 
 @contextlib.contextmanager
-def _answering(where: Remote) -> Iterator[None]:
-    """Turn what a store or the way to it refuses into one line; an absent object stays FileNotFoundError."""
+def _answering(where: Remote, size: int = 0) -> Iterator[None]:
+    """Turn what a store or the way to it refuses into one line; an absent object stays FileNotFoundError.
+
+    While it does not answer a line says so, of `size` bytes that are sent later.
+    """
+    word_s = WORD_S + size / SLOW
+    timer = threading.Timer(word_s, _say_waiting, (where, word_s))
+    timer.daemon = True
+    timer.start()
     try:
         yield
     except FileNotFoundError:
@@ -260,11 +304,19 @@ def _answering(where: Remote) -> Iterator[None]:
         client = type(error).__module__.partition(".")[0]
         if not isinstance(error, OSError | NotImplementedError) and client not in _CLIENTS:
             raise
-        reason = " ".join((str(error) or type(error).__name__).split())[:300]
+        silent = "no answer in time" if isinstance(error, TimeoutError) else type(error).__name__
+        reason = " ".join((str(error) or silent).split())[:300]
         raise DataError(
             f"{where.url} cannot be reached or used ({reason}); what is finished is kept: see to the network, the "
             "address and the credentials, and run the same command again"
         ) from None
+    finally:
+        timer.cancel()
+
+
+def _say_waiting(where: Remote, seconds: float) -> None:
+    print(f"waiting for {where.url} for {seconds:.0f} s; the way to the store is slow, or it does not answer",
+          file=sys.stderr, flush=True)  # fmt: skip
 
 
 def _has_bucket(where: Remote) -> bool:

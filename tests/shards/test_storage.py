@@ -9,6 +9,7 @@ import os
 import socket
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -393,6 +394,39 @@ def test_a_root_with_a_secret_is_neither_kept_nor_repeated(data, to, said):
 def test_no_such_bucket(server, data):
     with pytest.raises(DataError, match=r"s3://nowhere/x.*no such bucket"):
         main(["tiny", "--data", str(data), "--to", "s3://nowhere/x", "--jobs", "1"])
+
+
+def test_a_store_that_takes_calls_and_never_answers_is_named_and_given_up(server, monkeypatch, capsys):
+    """An upload waited for ever, and without a word, for the leave to send that it asks for."""
+    import s3fs
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        monkeypatch.setattr(storage, "WORD_S", 0.2)
+        monkeypatch.setattr(storage, "LIMIT_S", 1)
+        s3fs.S3FileSystem.clear_instance_cache()
+        with pytest.raises(DataError, match=r"s3://bucket/x cannot be reached or used \(no answer in time\)"):
+            storage.write_bytes(storage.Remote("s3://bucket/x"), b"data")
+    s3fs.S3FileSystem.clear_instance_cache()
+    assert capsys.readouterr().err == (
+        "waiting for s3://bucket/x for 0 s; the way to the store is slow, or it does not answer\n"
+    )
+
+
+def test_a_store_is_waited_for_with_a_word_while_it_reads_not_while_we_work(monkeypatch, capsys):
+    from fsspec.implementations.memory import MemoryFile
+
+    where = storage.Remote("memory://slow/x.tar")
+    storage.write_bytes(where, b"data")
+    monkeypatch.setattr(storage, "WORD_S", 0.1)
+    with storage.opened(where) as file:
+        assert file.read(2) == b"da" and file.seek(1) == 1 and file.read() == b"ata"
+        time.sleep(0.3)
+    assert not capsys.readouterr().err
+    monkeypatch.setattr(MemoryFile, "read", lambda *_: time.sleep(0.3) or b"")
+    with storage.opened(where) as file:
+        assert file.read() == b""
+    assert "waiting for memory://slow/x.tar for 0 s" in capsys.readouterr().err
 
 
 def test_scratch_files_of_processes_that_are_gone_are_removed(tmp_path, monkeypatch):
