@@ -21,7 +21,7 @@ KINDS = ("kill", "stop", "full", "readonly", "corrupt", "clock", "twice")
 
 @pytest.fixture(scope="module")
 def faults(tmp_path_factory):
-    """Every fault, by stage; those of the object store and of vocals take long and are left to `make faults`."""
+    """Every fault, by stage; those of the object store, of Ray and of vocals take long and are left to `make faults`."""
     if not Path("/proc/self/task").exists():
         pytest.skip("finds workers by /proc")
     log = tmp_path_factory.mktemp("faults") / "faults.json"

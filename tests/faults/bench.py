@@ -31,13 +31,14 @@ class Undisturbed:
 class Bench:
     """base/sandbox is where everything runs, always at the same paths; base/snapshots keeps its data/ by state.
 
-    store: the object store, once a fault of it is asked for.
+    store, cluster: the object store and the Ray cluster, where faults of them are asked for.
     """
 
     base: Path
     states: dict[tuple, Path] = field(default_factory=dict)
     undisturbed: dict[tuple, Undisturbed] = field(default_factory=dict)
     store: Any = None
+    cluster: Any = None
     numbers: int = 0
     mounts: bool = False
     freezes: bool = False

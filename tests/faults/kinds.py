@@ -16,6 +16,7 @@ from processes import NOBODY, Running
 from stages import Stage
 
 DAY_S = 86_400
+RAY_STARTS_S = 6.0  # what a command takes until it is on a cluster
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class Told:
     how: str
     hit: bool = True  # whether the fault met a command that was at work
     remote: bool = False
+    options: tuple[str, ...] = ()  # of the command, beside those of its stage
 
 
 def _at_a_moment(bench: Bench, stage: Stage, rng: random.Random) -> tuple[Running, float, int]:
@@ -241,6 +243,32 @@ def store(bench: Bench, stage: Stage, rng: random.Random) -> Told:
     )
 
 
+def ray(bench: Bench, stage: Stage, rng: random.Random) -> Told:
+    """On a Ray cluster, at a random moment of the tasks or before: a worker, a node or the driver killed, or the driver
+    told to end. Ray starts the tasks of a worker or node again, so the command may end well."""
+    known, cluster = bench.known(stage), bench.cluster
+    bench.restored(stage.after, stage.gone)
+    cluster.whole()
+    running = bench.start((*bench.words(stage), *cluster.options))
+    at_work = rng.random() < 0.8 and cluster.wait(running.pid)
+    moment = rng.uniform(0, known.seconds + (0 if at_work else RAY_STARTS_S))
+    _until(running, moment)
+    hit, whom = not running.ended(), rng.choice(("worker", "node", "driver", "driver told"))
+    codes = frozenset({0, 2})
+    if whom == "worker":
+        hit = hit and cluster.worker()
+    elif whom == "node":
+        cluster.node()
+    elif hit:
+        number = signal.SIGKILL if whom == "driver" else signal.SIGTERM
+        os.kill(running.pid, number)
+        codes = frozenset({0, 128 + number, -number, *([] if at_work else [number])})  # while Ray starts it is Ray's
+    running.wait()
+    cluster.whole()
+    how = f"{whom} {moment:.2f} s after {'the first task' if at_work else 'the start'}"
+    return Told((running,), codes, how, hit, options=cluster.options)
+
+
 def _until(running: Running, seconds: float) -> None:
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0 and not running.ended():
@@ -257,5 +285,5 @@ def _unmount(folder: Path) -> None:
 
 KINDS: dict[str, Callable[[Bench, Stage, random.Random], Told]] = {
     "kill": kill, "stop": stop, "full": full, "readonly": readonly, "corrupt": corrupt, "clock": clock, "twice": twice,
-    "store": store,
+    "store": store, "ray": ray,
 }  # fmt: skip

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import processes
 
+APART = ("store", "ray")  # kinds for stages that work on a store and on a cluster
 PROGRESS = re.compile(r"\d+ \w+, [\d.]+ \w+/s(, \d+ s left)?$")  # what a command says every ten seconds
 
 
@@ -46,7 +47,7 @@ def plan(count: int, seed: int, stages: list, kinds: list[str]) -> list[tuple]:
     by_name: dict[str, list] = {}
     for stage in stages:
         by_name.setdefault(stage.name, []).append(stage)
-    pairs = [(name, kind) for name, some in by_name.items() for kind in kinds if kind != "store" or some[0].store]
+    pairs = [(name, kind) for name, some in by_name.items() for kind in kinds if kind not in APART or some[0].scales]
     rng = random.Random(f"order/{seed}")
     rng.shuffle(pairs)
     pairs = itertools.islice(itertools.cycle(pairs), count)
@@ -63,9 +64,12 @@ def fault(bench, number: int, stage, kind: str, seed: int) -> Row:
         *_of_runs(told),
         *(f"half written: {one}" for one in bench.look(finished=False, remote=told.remote)["broken"]),
     ]
-    again = bench.start(bench.words(stage, remote=told.remote), bench.conditions(remote=told.remote))
+    words = (*bench.words(stage, remote=told.remote), *told.options)
+    again = bench.start(words, bench.conditions(remote=told.remote))
     if again.wait() != 0 or "Traceback (" in again.said:
         wrong.append(f"run again: code {again.code}: {_last(again.said)}")
+    if bench.cluster is not None:
+        bench.cluster.calm()
     found = bench.look(remote=told.remote)
     wrong += [f"left over: {one}" for one in found["broken"]]
     if not found["broken"]:
@@ -134,6 +138,7 @@ def main() -> int:
     parser.add_argument("--keep", action="store_true", help="keep the sandbox")
     options = parser.parse_args()
     processes.warm()
+    import cluster
     import kinds
     import store
     from bench import Bench
@@ -142,8 +147,10 @@ def main() -> int:
     unknown = set(chosen) - set(kinds.KINDS)
     if unknown:
         parser.error(f"no such kind: {', '.join(sorted(unknown))}; known: {', '.join(kinds.KINDS)}")
-    if not store.usable():
-        chosen = [kind for kind in chosen if kind != "store"]
+    for kind, needed in (("store", store), ("ray", cluster)):
+        if kind in chosen and not needed.usable():
+            print(f"{kind}: what it needs is not installed; passed over", flush=True)
+            chosen.remove(kind)
     base = Path(tempfile.mkdtemp(prefix="siren-faults-"))
     base.chmod(0o755)
     bench, rows = Bench(base), []
@@ -152,6 +159,8 @@ def main() -> int:
         bench.make()
         if "store" in chosen:
             bench.store = store.Store(base)
+        if "ray" in chosen:
+            bench.cluster = cluster.Cluster(base)
         found = [stage for stage in stages.STAGES if stage.name in options.stage]
         found = [stage for stage in found if stage.name != "vocals" or (bench.sandbox / "demucs/small.th").exists()]
         for number, stage, kind in plan(options.count, options.seed, found, chosen):
@@ -165,8 +174,9 @@ def main() -> int:
     finally:
         if options.json:
             options.json.write_text(json.dumps([asdict(row) for row in rows]))
-        if bench.store is not None:
-            bench.store.close()
+        for one in (bench.store, bench.cluster):
+            if one is not None:
+                one.close()
         if not options.keep:
             shutil.rmtree(base, ignore_errors=True)
     print(table(rows, chosen))

@@ -12,8 +12,8 @@ class Stage:
     """One command of one stage.
 
     after: the stages whose commands made what it starts from; reads: globs below the sandbox of files that are its input;
-    gone: globs below data/ of what is taken away first, so that there is something to do; store: reads or writes the
-    object store when the shards lie there.
+    gone: globs below data/ of what is taken away first, so that there is something to do; scales: works on an object
+    store when the shards lie there, and on a cluster.
     """
 
     name: str
@@ -21,7 +21,7 @@ class Stage:
     after: tuple[str, ...]
     reads: tuple[str, ...]
     gone: tuple[str, ...] = ()
-    store: bool = False
+    scales: bool = False
     jobs: bool = False
 
 
@@ -30,19 +30,19 @@ AUDIO = "corpora/librisevoc/*/*.wav"
 STAGES = (
     Stage("ingest", ("ingest", "librisevoc", "--root", "{sandbox}/corpora/librisevoc"), (),
           (AUDIO, "corpora/librisevoc/*.txt"), jobs=True),
-    Stage("shards", ("shards", "librisevoc", "--max-bytes", "100000"), ("ingest",), (AUDIO, CATALOG), store=True,
+    Stage("shards", ("shards", "librisevoc", "--max-bytes", "100000"), ("ingest",), (AUDIO, CATALOG), scales=True,
           jobs=True),
     Stage("variants", ("shards", "variants", "librisevoc", "--plan", "{sandbox}/two.toml", "--max-bytes", "100000"),
-          ("ingest", "shards"), (AUDIO, CATALOG, "two.toml"), store=True, jobs=True),
+          ("ingest", "shards"), (AUDIO, CATALOG, "two.toml"), scales=True, jobs=True),
     Stage("vocals", ("shards", "vocals", "librisevoc", "--model", "{sandbox}/demucs", "--max-bytes", "100000"),
-          ("ingest", "shards"), (AUDIO, CATALOG, "demucs/small.th"), store=True),
+          ("ingest", "shards"), (AUDIO, CATALOG, "demucs/small.th"), scales=True),
     Stage("features", ("features", "librisevoc", "--feature", "logmel"), ("ingest", "shards"),
-          ("data/shards/*/*.tar", "data/shards/*/*.index.parquet", CATALOG), store=True, jobs=True),
+          ("data/shards/*/*.tar", "data/shards/*/*.index.parquet", CATALOG), scales=True, jobs=True),
     Stage("train", ("benchmark", "run", *CELLS), ("ingest", "shards"),
-          ("data/shards/*/*.tar", CATALOG), store=True, jobs=True),
+          ("data/shards/*/*.tar", CATALOG), scales=True, jobs=True),
     Stage("score", ("benchmark", "run", *CELLS), ("ingest", "shards", "train"),
           ("data/shards/*/*.tar", "data/models/*/model.safetensors", "data/models/*/train.json", CATALOG),
-          gone=("scores", "plans", "results.duckdb"), store=True, jobs=True),
+          gone=("scores", "plans", "results.duckdb"), scales=True, jobs=True),
     Stage("collect", ("benchmark", "collect"), ("ingest", "shards", "train"),
           ("data/scores/*/run.json", "data/scores/*/scores.parquet", "data/scores/*/curve.parquet",
            "data/scores/*/asv.json"), gone=("results.duckdb",)),

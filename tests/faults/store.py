@@ -5,13 +5,12 @@ python store.py is the server; `Store` starts it and speaks to it by lines: load
 
 import contextlib
 import importlib.util
-import os
 import socket
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
+
+from lines import Lines, answered
 
 KEYS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_MAX_ATTEMPTS": "1"}  # fmt: skip
@@ -23,52 +22,33 @@ def usable() -> bool:
     return all(importlib.util.find_spec(name) is not None for name in ("s3fs", "moto", "flask"))
 
 
-class Store:
+class Store(Lines):
     """The store, from the side of who disturbs it."""
 
     def __init__(self, base: Path):
+        super().__init__(__file__, base / "store.log", KEYS)
         self.url = f"s3://{BUCKET}/siren"
-        self.log = open(base / "store.log", "w")  # noqa: SIM115 - as long as the process
-        self.process = subprocess.Popen(
-            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True,
-            env={**os.environ, **KEYS}, start_new_session=True,
-        )  # fmt: skip
-        port = self.process.stdout.readline().strip()
-        self.env = {**KEYS, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}
+        self.env = {**KEYS, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.first}"}
 
     def load(self, folder: Path) -> None:
         """Make the bucket hold what a folder holds."""
-        self._say(f"load {folder}")
+        self.say(f"load {folder}")
 
     def dump(self, folder: Path) -> None:
         """Write the objects of the bucket below a folder."""
-        self._say(f"dump {folder}")
+        self.say(f"dump {folder}")
 
     def cut(self, after_bytes: int) -> None:
         """Hang up, and take no call, once so many bytes more have gone either way."""
-        self._say(f"cut {after_bytes}")
+        self.say(f"cut {after_bytes}")
 
     def mend(self) -> None:
         """Answer again."""
-        self._say("mend")
+        self.say("mend")
 
     def passed(self) -> int:
         """Bytes that have gone either way since the last call."""
-        return int(self._say("traffic"))
-
-    def close(self) -> None:
-        """End the server."""
-        self.process.stdin.close()
-        self.process.wait(20)
-        self.log.close()
-
-    def _say(self, line: str) -> str:
-        self.process.stdin.write(f"{line}\n")
-        self.process.stdin.flush()
-        answer = self.process.stdout.readline().strip()
-        if not answer.startswith("ok"):
-            raise RuntimeError(f"store: {line}: {answer or 'it has ended'}")
-        return answer[2:].strip()
+        return int(self.say("traffic"))
 
 
 class Relay:
@@ -140,10 +120,8 @@ def serve() -> None:
     client = boto3.client("s3", endpoint_url=f"http://{inner[0]}:{inner[1]}")
     client.create_bucket(Bucket=BUCKET)
     relay = Relay(inner)
-    print(relay.port, flush=True)
-    for line in sys.stdin:
-        word, _, rest = line.strip().partition(" ")
-        answer = ""
+
+    def answer(word: str, rest: str) -> str:
         if word == "load":
             _clear(client)
             for path in sorted(p for p in Path(rest).rglob("*") if p.is_file()):
@@ -161,8 +139,12 @@ def serve() -> None:
             time.sleep(0.05)
             relay.listen()
         elif word == "traffic":
-            answer, relay.bytes = str(relay.bytes), 0
-        print(f"ok {answer}", flush=True)
+            passed, relay.bytes = relay.bytes, 0
+            return str(passed)
+        return ""
+
+    print(relay.port, flush=True)
+    answered(answer)
     server.stop()
 
 
