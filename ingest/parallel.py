@@ -178,6 +178,7 @@ def connect(address: str) -> Any:
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")  # of tasks that nobody waits for: the command has ended
+    os.environ.setdefault("RAY_task_oom_retries", str(RETRIES))  # else a task too large for its node is killed for ever
     try:
         import ray
     except ImportError:

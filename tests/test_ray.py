@@ -19,17 +19,17 @@ ray = pytest.importorskip("ray", reason="needs Ray: pip install 'sirenbench[clus
 ROWS = [(f"c{i:02d}", *small_corpus.ROWS[i % 7][1:]) for i in range(28)]
 SHARDS = ("shards", "tiny", "--max-bytes", "30000")
 FEATURES = ("features", "tiny", "--feature", "logmel")
+NODE = {"num_cpus": 1, "object_store_memory": 100 << 20}
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
 
 @pytest.fixture(scope="module")
 def cluster():
     """Two nodes of one CPU; the second can be killed, and a new one added."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     from ray.cluster_utils import Cluster
 
-    node = {"num_cpus": 1, "object_store_memory": 100 << 20}
-    made = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
-    made.add_node(**node)
+    made = Cluster(initialize_head=True, head_node_args={**NODE, "include_dashboard": False})
+    made.add_node(**NODE)
     yield made
     made.shutdown()
 
@@ -128,6 +128,35 @@ def test_what_a_task_says_that_was_called_off_is_not_printed(cluster, tmp_path):
     words = [sys.executable, "-c", TWO_TASKS, cluster.address, str(tmp_path / "begun")]
     done = subprocess.run(words, cwd=street.ROOT, env=street.environment(), capture_output=True, text=True, timeout=120)
     assert done.returncode == 0 and done.stderr.splitlines() == ["one line"], done.stderr
+
+
+TOO_LARGE = """
+import sys, time
+from ingest import parallel
+from ingest.types import DataError
+
+try:
+    list(parallel.results([(time.sleep, (60,), {})], parallel.Ray(sys.argv[1]), what="t"))
+except DataError as error:
+    print(error, file=sys.stderr)
+"""
+
+
+def test_a_task_that_its_node_has_no_memory_for_is_one_line():
+    """Ray kills it, by default for ever."""
+    from ray.cluster_utils import Cluster
+
+    never = {"memory_usage_threshold": 0.0, "memory_monitor_refresh_ms": 50}
+    made = Cluster(initialize_head=True, head_node_args={**NODE, "include_dashboard": False, "_system_config": never})
+    try:
+        words = [sys.executable, "-c", TOO_LARGE, made.address]
+        done = subprocess.run(
+            words, cwd=street.ROOT, env=street.environment(), capture_output=True, text=True, timeout=150
+        )
+    finally:
+        made.shutdown()
+    assert "t: a task was killed 4 times on the cluster (OutOfMemoryError)" in done.stderr.splitlines()[-1]
+    assert len(done.stderr.splitlines()) == 1, done.stderr
 
 
 def test_a_node_killed_on_the_way_then_run_again(cluster, data, expected):
