@@ -189,7 +189,7 @@ class Object:
             with _answering(self.where):
                 file = _files(self.where).open(self.where.url, "rb", cache_type="none")
             if self.tag not in ("", file.details["ETag"]):
-                raise self._anew()
+                raise _anew(self.where)
             self.tag = file.details["ETag"]
         self._file, self._process = file, os.getpid()
 
@@ -200,15 +200,11 @@ class Object:
         if self._file is None:
             return read_bytes(self.where, offset, offset + size)
         with _answering(self.where):
-            try:
-                return self._file._fetch_range(offset, offset + size)  # asks for that tag alone
-            except OSError as error:
-                if type(error).__name__ == "FileExpired":
-                    raise self._anew() from None
-                raise
+            return self._file._fetch_range(offset, offset + size)  # asks for that tag alone
 
-    def _anew(self) -> DataError:
-        return DataError(f"{self.where.url} was written anew since it was opened; run the same command again")
+
+def _anew(where: Remote) -> DataError:
+    return DataError(f"{where.url} was written anew since it was opened; run the same command again")
 
 
 def stamp(where: Place) -> tuple[int, str]:
@@ -301,6 +297,8 @@ def _answering(where: Remote, size: int = 0) -> Iterator[None]:
     except DataError:
         raise
     except Exception as error:
+        if type(error).__name__ == "FileExpired":  # of s3fs: its tag is another
+            raise _anew(where) from None
         client = type(error).__module__.partition(".")[0]
         if not isinstance(error, OSError | NotImplementedError) and client not in _CLIENTS:
             raise

@@ -155,6 +155,21 @@ def test_shards_written_anew_while_they_are_read_are_not_taken_for_those_of_befo
     np.testing.assert_array_equal(Reader(data).wave("tiny/s2"), waves["tiny/s2"])
 
 
+def test_an_object_put_anew_while_it_is_read_to_its_end_is_said(server, monkeypatch):
+    """As features read tars; the network and the credentials were blamed."""
+    monkeypatch.setattr(storage, "READ_AHEAD_BYTES", 1 << 10)
+    monkeypatch.setattr(storage, "_BUFFER_BYTES", 1 << 10)
+    where = bucket("turn/x.tar")
+    storage.write_bytes(where, bytes(1 << 20))
+    with (
+        storage.opened(where) as file,
+        pytest.raises(DataError, match=r"turn/x\.tar was written anew since it was opened; run the same"),
+    ):
+        file.read(10)
+        storage.write_bytes(where, b"1" * (1 << 20))
+        file.read()
+
+
 def test_shards_that_another_store_tagged_otherwise_are_read(server, data, local):
     """A copy of a bucket, put in other parts, has other tags, as its indexes do not know."""
     main(["tiny", "--data", str(data), "--to", "s3://bucket/first", "--jobs", "1"])
