@@ -104,7 +104,8 @@ def run(
     )
     jobs = min(machine.jobs, len(groups)) if isinstance(machine.jobs, int) else machine.jobs
     with Progress("benchmark", total=len(groups), unit="training") as progress:
-        for group in parallel.results(tasks, jobs, what="benchmark", gpus=machine.gpus):
+        seen = data / "catalog.duckdb"
+        for group in parallel.results(tasks, jobs, what="benchmark", gpus=machine.gpus, seen=seen):
             failures += group
             progress.add()
     return sorted(failures, key=lambda failure: failure.run_id)

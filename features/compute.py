@@ -125,7 +125,7 @@ def compute_corpus(
             jobs = min(cpu_count(), 1 + total // CLIPS_PER_JOB) if recipe.device == "cpu" else 1
         tasks = (delayed(compute_shard)(place, data, recipe, name, shard) for name, shard in wanting)
         gpus = 0 if recipe.device == "cpu" else 1
-        writer.each(tasks, what=f"features {feature} {corpus}", jobs=jobs, total=total, gpus=gpus)
+        writer.each(tasks, what=f"features {feature} {corpus}", jobs=jobs, total=total, gpus=gpus, place=place)
         index.settle([folder / name for name, _ in wanting] + [folder / n for n in names if n not in entered])
         about = [index.read_about(folder / name) for name in names]
         _enter(data, corpus, variant, recipe, about, place)

@@ -61,18 +61,20 @@ def chosen(options: argparse.Namespace) -> Jobs | None:
 
 
 def results(
-    tasks: Iterable[Task], jobs: Jobs, *, what: str, gpus: float = 0, ordered: bool = False, batch: int | str = "auto"
-) -> Iterator[Any]:
+    tasks: Iterable[Task], jobs: Jobs, *, what: str, gpus: float = 0, ordered: bool = False, batch: int | str = "auto",
+    seen: Path | None = None,
+) -> Iterator[Any]:  # fmt: skip
     """What the tasks return, in the order in which they end; tasks are taken from the iterator as they start.
 
     jobs: 1 runs them in this process, one after the other. gpus: how many of a node's a task takes, on Ray.
-    ordered: in the order of the tasks (not on Ray). batch: tasks handed to a process at once.
+    ordered: in the order of the tasks (not on Ray). batch: tasks handed to a process at once. seen: a file of this
+    machine that each node of a cluster must see, too.
     Processes end when this one does, even if it is killed.
     A task's DataError is raised here and starts no further task. Raises DataError as well when a worker was killed
     and, on Ray, when starting the task again did not help.
     """
     if isinstance(jobs, Ray):
-        return _on_ray(tasks, jobs, what, gpus)
+        return _on_ray(tasks, jobs, what, gpus, seen)
     memory.keep_freed()
     return _here(tasks, jobs, what, ordered, batch)
 
@@ -123,7 +125,7 @@ def end_with(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _on_ray(tasks: Iterable[Task], cluster: Ray, what: str, gpus: float) -> Iterator[Any]:
+def _on_ray(tasks: Iterable[Task], cluster: Ray, what: str, gpus: float, seen: Path | None) -> Iterator[Any]:
     ray = connect(cluster.address)
     remote = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=RETRIES)(_answer)
     waiting, pending = iter(tasks), []
@@ -131,7 +133,7 @@ def _on_ray(tasks: Iterable[Task], cluster: Ray, what: str, gpus: float) -> Iter
         while True:
             room = cluster.tasks or 2 + 2 * int(ray.cluster_resources().get("CPU", 1))  # some wait: no node idles
             while len(pending) < room and (task := next(waiting, None)) is not None:
-                pending.append(remote.remote(*task))
+                pending.append(remote.remote(seen, *task))
             if not pending:
                 return
             (ended, *_), pending = ray.wait(pending, num_returns=1, fetch_local=False)
@@ -163,7 +165,12 @@ class _Refused:
     reason: str
 
 
-def _answer(function: Any, positional: tuple, named: dict) -> Any:
+def _answer(seen: Path | None, function: Any, positional: tuple, named: dict) -> Any:
+    if seen is not None and not seen.exists():  # else what is written goes to a folder of that name there
+        return _Refused(
+            f"node {socket.gethostname()} of the cluster does not see {seen}; {seen.parent} must lie on a file system "
+            "that all nodes share, under the same path (docs/cluster.md)"
+        )
     memory.keep_freed()
     try:
         return function(*positional, **named)

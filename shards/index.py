@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingest.files import sync_folder
+from ingest.types import DataError
 from shards import storage
 from shards.storage import Place, Remote
 
@@ -104,10 +105,19 @@ def is_of(tar: Place, sha256: str) -> bool:
 
 
 def settle(tars: Sequence[Place]) -> None:
-    """Flush tars and their indexes to disk: what the catalog will name survives a power cut."""
+    """Flush tars and their indexes to disk: what the catalog will name survives a power cut.
+
+    Raises DataError if one is not there.
+    """
     here = [tar for tar in tars if not isinstance(tar, Remote)]
     for path in [file for tar in here for file in (tar, index_path(tar))]:
-        with open(path, "rb") as file:
-            os.fsync(file.fileno())
+        try:
+            with open(path, "rb") as file:
+                os.fsync(file.fileno())
+        except FileNotFoundError:
+            raise DataError(
+                f"{path} has been written, and is not there; on a cluster, its folder must be the same on all nodes "
+                "(docs/cluster.md); else see who removes it, and run the same command again"
+            ) from None
     for folder in {tar.parent for tar in here}:
         sync_folder(folder)

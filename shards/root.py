@@ -104,6 +104,14 @@ def is_ours(data: Path, top: storage.Place) -> bool:
     )
 
 
+def sign(top: storage.Place) -> Path | None:
+    """A file by which a local root is known: its mark, or the catalog of DATA; None for a store."""
+    if not isinstance(top, Path):
+        return None
+    mark = top / MARK
+    return mark if mark.exists() else top / "catalog.duckdb"
+
+
 def _mark(data: Path, top: storage.Place) -> None:
     if is_ours(data, top):
         return

@@ -253,7 +253,7 @@ def _write_all(
     if jobs is None:  # starting a process costs as much as some hundred clips
         jobs = min(cpu_count(), 1 + total // clips_per_job)
     tasks = (delayed(write_shard)(whole[i], folder) for whole, i in wanting)
-    each(tasks, what=what, jobs=jobs, total=total, gpus=gpus)
+    each(tasks, what=what, jobs=jobs, total=total, gpus=gpus, place=folder.parent)
     names = {whole.variant: whole.names for whole in plans}
     fresh = {names[whole.variant][i] for whole, i in wanting}
     fresh.update(name for variant, shards in names.items() for name in shards if name not in entered[variant])
@@ -261,13 +261,14 @@ def _write_all(
     return len(wanting)
 
 
-def each(tasks: Iterable[Any], *, what: str, jobs: parallel.Jobs, total: int, gpus: float = 0) -> None:
+def each(tasks: Iterable[Any], *, what: str, jobs: parallel.Jobs, total: int, place: Place, gpus: float = 0) -> None:
     """Run joblib tasks that return how many clips they did: one after the other, in processes, or on a cluster.
 
-    Each is handed out alone: small shards in batches leave one worker idle while another has the last batch.
+    place: the root that they write below. Each is handed out alone: small shards in batches leave one worker idle while
+    another has the last batch.
     """
     with Progress(what, total=total, unit="clip") as progress:
-        for clips in parallel.results(tasks, jobs, what=what, gpus=gpus, batch=1):
+        for clips in parallel.results(tasks, jobs, what=what, gpus=gpus, batch=1, seen=root.sign(place)):
             progress.add(clips)
 
 

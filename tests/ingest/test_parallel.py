@@ -106,6 +106,13 @@ def test_without_ray_the_line_says_what_to_install(monkeypatch):
         list(parallel.results([delayed(square)(1)], parallel.Ray(), what="t"))
 
 
+def test_a_node_that_does_not_see_data_does_nothing(tmp_path):
+    """It wrote its shards to a folder of that name of its own."""
+    refused = parallel._answer(tmp_path / "data/catalog.duckdb", square, (3,), {})
+    assert f"does not see {tmp_path}/data/catalog.duckdb; {tmp_path}/data must lie on a file system" in refused.reason
+    assert parallel._answer(tmp_path, square, (3,), {}) == parallel._answer(None, square, (3,), {}) == 9
+
+
 def test_no_more_processes_than_there_is_work_for(monkeypatch):
     """joblib starts all that it is asked for: 4,096 of them for nine pieces of work took all memory."""
     asked = []

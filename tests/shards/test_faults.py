@@ -11,7 +11,7 @@ import small_corpus
 import soundfile
 import street
 
-from ingest import audio
+from ingest import audio, parallel
 from ingest.types import DataError
 from shards import bench_memory, clip, writer
 from shards.__main__ import main
@@ -46,6 +46,17 @@ def test_a_full_disk_is_one_line_and_nothing_is_half_written(data, jobs):
 def test_a_target_that_takes_nothing_is_one_line(data):
     with pytest.raises(DataError, match=r"^/sys/\S* is not writable"):
         main(["tiny", "--data", str(data), "--to", "/sys/siren", "--jobs", "1"])
+
+
+def test_shards_that_a_node_wrote_elsewhere_are_one_line(data, tmp_path, monkeypatch):
+    """A cluster whose nodes have DATA on a disk of their own: a traceback, when all was done."""
+    asked = []
+    monkeypatch.setattr(parallel, "_on_ray", lambda tasks, *rest: asked.append(rest[-1]) or iter([1]))
+    more = ["--data", str(data), "--backend", "ray", "--address", "h:1"]
+    for to in ([], ["--to", str(tmp_path / "root")]):
+        with pytest.raises(DataError, match=r"000000\.tar has been written, and is not there; on a cluster"):
+            main(["tiny", *more, *to])
+    assert asked == [data / "catalog.duckdb", tmp_path / "root/.siren-root"]
 
 
 def test_a_source_that_changes_while_it_is_read_is_one_line(data, tmp_path, monkeypatch):
