@@ -19,7 +19,6 @@ from shards import storage
 from shards.storage import Place, Remote
 
 _KEY = b"siren"
-_INDEXES = 8  # read by one statement: all at once take memory by the corpus
 
 
 def index_path(tar: Place) -> Place:
@@ -35,7 +34,7 @@ def write_index(tar: Place, members: pa.Table, about: Mapping[str, Any]) -> None
     tag = {"tag": storage.stamp(tar)[1]} if isinstance(tar, Remote) else {}
     members = members.replace_schema_metadata({_KEY: json.dumps({**about, **tag}, sort_keys=True).encode()})
     with storage.writing(index_path(tar)) as temporary:
-        pq.write_table(members, temporary, compression="zstd")
+        pq.write_table(members, temporary, compression="zstd", write_page_checksum=True)
 
 
 def read_about(tar: Place) -> dict[str, Any] | None:
@@ -48,16 +47,16 @@ def read_about(tar: Place) -> dict[str, Any] | None:
 
 
 def insert_members(con: duckdb.DuckDBPyConnection, table: str, tars: Sequence[Place]) -> None:
-    """Append the members of finished tars to a table of the catalog."""
-    here = [str(index_path(tar)) for tar in tars if not isinstance(tar, Remote)]
-    con.execute("SET enable_external_file_cache = false")  # each is read once; kept, they add up with the corpus
-    for start in range(0, len(here), _INDEXES):
-        read = "read_parquet(?, hive_partitioning = false)"  # a folder `variant=x` above would else be a column
-        con.execute(f"INSERT INTO {table} BY NAME SELECT * FROM {read}", [here[start : start + _INDEXES]])
+    """Append the members of finished tars to a table of the catalog. Raises DataError for an index that is damaged."""
     for tar in tars:
-        if isinstance(tar, Remote):
-            con.register("new_member", pq.read_table(_readable(tar)))
+        try:
+            con.register("new_member", pq.ParquetFile(_readable(tar), page_checksum_verification=True).read())
             con.execute(f"INSERT INTO {table} BY NAME SELECT * FROM new_member")
+        except (OSError, pa.ArrowException, duckdb.BinderException) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise DataError(
+                f"index {index_path(tar)} is damaged ({reason}); remove it and run the same command again"
+            ) from None
 
 
 def _readable(tar: Place) -> Any:

@@ -6,12 +6,13 @@ import subprocess
 import sys
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import small_corpus
 import soundfile
 import street
 
-from ingest import audio, parallel
+from ingest import audio, catalog, parallel
 from ingest.types import DataError
 from shards import bench_memory, clip, writer
 from shards.__main__ import main
@@ -46,6 +47,25 @@ def test_a_full_disk_is_one_line_and_nothing_is_half_written(data, jobs):
 def test_a_target_that_takes_nothing_is_one_line(data):
     with pytest.raises(DataError, match=r"^/sys/\S* is not writable"):
         main(["tiny", "--data", str(data), "--to", "/sys/siren", "--jobs", "1"])
+
+
+@pytest.mark.parametrize("column", ["utt_id", "offset", "samples"])
+def test_an_index_with_turned_bits_is_one_line_not_other_rows(data, column):
+    """Entered anew, as after the catalog was lost: a clip had another name or another place, or there was a traceback."""
+    writer.write_corpus("tiny", data, jobs=1)
+    with catalog.connect(data / "catalog.duckdb", read_only=False) as con:
+        con.execute("DELETE FROM shard_member; DELETE FROM shard")
+    path = next((data / "shards").rglob("*melgan*.index.parquet"))
+    content, about = bytearray(path.read_bytes()), pq.read_metadata(path)
+    chunk = about.row_group(0).column(about.schema.names.index(column))
+    content[(chunk.dictionary_page_offset or chunk.data_page_offset) + chunk.total_compressed_size - 1] ^= 64
+    path.write_bytes(content)
+    with pytest.raises(
+        DataError, match=r"^index \S+\.index\.parquet is damaged .*; remove it and run the same command"
+    ):
+        writer.write_corpus("tiny", data, jobs=1)
+    path.unlink()
+    assert writer.write_corpus("tiny", data, jobs=1)["written"] == 1
 
 
 def test_shards_that_a_node_wrote_elsewhere_are_one_line(data, tmp_path, monkeypatch):
