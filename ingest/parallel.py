@@ -25,6 +25,8 @@ CONNECT_S = 10
 ORPHAN_S = 1.0  # how often a process looks whether the one that started it is there
 GROWN_BYTES = 1 << 30  # a worker that has grown by more since its first task is replaced
 MOST_JOBS = 4096  # more are as many
+LOOK_S = 5.0  # how often a driver looks for the head of its cluster, and for nodes that have come
+GONE_S = 30.0  # a head that does not answer for so long is gone; Ray would end this process after a minute
 RETRIES = 3  # a task whose worker or node dies is started again this often
 
 Task = tuple[Any, tuple, dict]
@@ -128,19 +130,23 @@ def end_with(parent: int) -> None:
 def _on_ray(tasks: Iterable[Task], cluster: Ray, what: str, gpus: float, seen: Path | None) -> Iterator[Any]:
     ray = connect(cluster.address)
     remote = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=RETRIES)(_answer)
-    waiting, pending = iter(tasks), []
+    head = cluster.address if ":" in cluster.address else ray.get_runtime_context().gcs_address
+    waiting, pending, looked = iter(tasks), [], -LOOK_S
     try:
         while True:
-            room = cluster.tasks or 2 + 2 * int(ray.cluster_resources().get("CPU", 1))  # some wait: no node idles
+            if time.monotonic() - looked > LOOK_S:
+                _reach(head, GONE_S)
+                room = cluster.tasks or 2 + 2 * int(ray.cluster_resources().get("CPU", 1))  # some wait: no node idles
+                looked = time.monotonic()
             while len(pending) < room and (task := next(waiting, None)) is not None:
                 pending.append(remote.remote(seen, *task))
             if not pending:
                 return
-            (ended, *_), pending = ray.wait(pending, num_returns=1, fetch_local=False)
-            answer = ray.get(ended)
-            if isinstance(answer, _Refused):
-                raise DataError(answer.reason)
-            yield answer
+            ended, pending = ray.wait(pending, num_returns=1, timeout=LOOK_S, fetch_local=False)
+            for answer in ray.get(ended):
+                if isinstance(answer, _Refused):
+                    raise DataError(answer.reason)
+                yield answer
     except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError, ray.exceptions.NodeDiedError) as error:
         raise DataError(
             f"{what}: a task was killed {RETRIES + 1} times on the cluster ({type(error).__name__}), perhaps for want "
@@ -214,11 +220,18 @@ def connect(address: str) -> Any:
     return ray
 
 
-def _reach(address: str) -> None:
-    """Raise OSError if nobody answers at HOST:PORT: Ray itself would try for ten minutes."""
+def _reach(address: str, patience_s: float = 0.0) -> None:
+    """Raise ConnectionError if nobody answers at HOST:PORT for so long: Ray itself would try for ten minutes."""
     host, colon, port = address.removeprefix("ray://").rpartition(":")
-    if colon and port.isdigit():
-        socket.create_connection((host, int(port)), timeout=CONNECT_S).close()
+    end = time.monotonic() + patience_s
+    while colon and port.isdigit():
+        try:
+            socket.create_connection((host, int(port)), timeout=CONNECT_S).close()
+            return
+        except OSError as error:
+            if time.monotonic() > end:
+                raise ConnectionError(str(error)) from None
+            time.sleep(1)
 
 
 def _first_line(error: BaseException) -> str:

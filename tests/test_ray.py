@@ -1,5 +1,6 @@
 """Shards and features on a real Ray cluster: two nodes of one CPU on this machine, and one of them killed."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -130,33 +131,56 @@ def test_what_a_task_says_that_was_called_off_is_not_printed(cluster, tmp_path):
     assert done.returncode == 0 and done.stderr.splitlines() == ["one line"], done.stderr
 
 
-TOO_LARGE = """
-import sys, time
+ONE_TASK = """
+import pathlib, sys, time
 from ingest import parallel
 from ingest.types import DataError
 
+def stay(begun):
+    begun.touch()
+    time.sleep(120)
+
+parallel.LOOK_S, parallel.GONE_S = 1.0, 4.0
 try:
-    list(parallel.results([(time.sleep, (60,), {})], parallel.Ray(sys.argv[1]), what="t"))
+    list(parallel.results([(stay, (pathlib.Path(sys.argv[2]),), {})], parallel.Ray(sys.argv[1]), what="t"))
 except DataError as error:
     print(error, file=sys.stderr)
 """
 
 
-def test_a_task_that_its_node_has_no_memory_for_is_one_line():
-    """Ray kills it, by default for ever."""
+@contextlib.contextmanager
+def one_task(tmp_path, **config):
+    """A cluster of its own, of one node, and a command that has one long task for it."""
     from ray.cluster_utils import Cluster
 
-    never = {"memory_usage_threshold": 0.0, "memory_monitor_refresh_ms": 50}
-    made = Cluster(initialize_head=True, head_node_args={**NODE, "include_dashboard": False, "_system_config": never})
+    head = {**NODE, "include_dashboard": False, "_system_config": config}
+    made = Cluster(initialize_head=True, head_node_args=head)
+    words = [sys.executable, "-c", ONE_TASK, made.address, str(tmp_path / "begun")]
     try:
-        words = [sys.executable, "-c", TOO_LARGE, made.address]
-        done = subprocess.run(
-            words, cwd=street.ROOT, env=street.environment(), capture_output=True, text=True, timeout=150
+        yield (
+            made,
+            subprocess.Popen(words, cwd=street.ROOT, env=street.environment(), stderr=subprocess.PIPE, text=True),
         )
     finally:
         made.shutdown()
-    assert "t: a task was killed 4 times on the cluster (OutOfMemoryError)" in done.stderr.splitlines()[-1]
-    assert len(done.stderr.splitlines()) == 1, done.stderr
+
+
+def test_a_task_that_its_node_has_no_memory_for_is_one_line(tmp_path):
+    """Ray kills it, by default for ever."""
+    with one_task(tmp_path, memory_usage_threshold=0.0, memory_monitor_refresh_ms=50) as (_, process):
+        _, said = process.communicate(timeout=150)
+    assert len(said.splitlines()) == 1 and "t: a task was killed 4 times on the cluster (OutOfMemoryError)" in said
+
+
+def test_a_head_that_is_gone_is_one_line(tmp_path):
+    """Ray ended the process itself after a minute, with a message and a code of its own."""
+    with one_task(tmp_path) as (made, process):
+        while not (tmp_path / "begun").exists() and process.poll() is None:
+            time.sleep(0.05)
+        made.head_node.kill_gcs_server()
+        _, said = process.communicate(timeout=50)
+    assert len(said.splitlines()) == 1 and "failed ([Errno 111] Connection refused); what is finished is kept" in said
+    assert process.returncode == 0
 
 
 def test_a_node_killed_on_the_way_then_run_again(cluster, data, expected):
