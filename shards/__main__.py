@@ -1,4 +1,4 @@
-"""python -m shards CORPUS | all | variants | vocals | gc: audio shards, copies, and what is left over."""
+"""python -m shards CORPUS | all | variants | vocals | verify | gc: audio shards, copies, damage, what is left over."""
 
 if __name__ == "__main__":  # before the imports below, which take a while
     from ingest.early import listen
@@ -14,7 +14,7 @@ from pathlib import Path
 from ingest import parallel
 from ingest.catalog import ingested
 from ingest.cli import Parser, run
-from shards import root
+from shards import root, verify
 from shards.copies_cli import add_writing, make_variants, make_vocals
 
 EXAMPLE = """examples:
@@ -23,9 +23,10 @@ EXAMPLE = """examples:
   python -m shards wavefake --to s3://bucket/siren    into an object store; later stages read them from there
   python -m shards variants wavefake --plan fd_add    codec and speed copies (see variants --help)
   python -m shards vocals singfake --device cuda      the vocal stem of songs (see vocals --help)
+  python -m shards verify                             read every tar, and name those that are damaged
   python -m shards gc --dry-run                       list the files that no row of the catalog names
 """
-COMMANDS = {"variants": make_variants, "vocals": make_vocals}
+COMMANDS = {"variants": make_variants, "vocals": make_vocals, "verify": verify.main}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return COMMANDS[argv[0]](argv[1:])
     parser = Parser(prog="python -m shards", description="Write audio shards: WebDataset tars at 16 kHz mono.",
                     epilog=EXAMPLE)  # fmt: skip
-    parser.add_argument("corpus", help="a corpus of the catalog; all of them: all; variants, vocals: copies, by "
+    parser.add_argument("corpus", help="a corpus of the catalog; all of them: all; variants, vocals, verify: by "
                         "options of their own; gc: remove files that no row names")  # fmt: skip
     add_writing(parser)
     parser.add_argument("--dry-run", action="store_true", help="gc: list only")

@@ -264,6 +264,19 @@ def test_a_root_belongs_to_one_catalog(data, local, tmp_path):
     assert main(["tiny", "--data", str(data)]) == 0 and (shared / root.MARK).exists()
 
 
+def test_damaged_objects_are_named_and_taken_away(server, data, capsys):
+    main(["tiny", "--data", str(data), "--to", "s3://bucket/rot", "--audio-codec", "pcm", "--jobs", "1"])
+    before = held(bucket("rot"))
+    tar = next(path for path, _ in storage.files(bucket("rot/shards")) if path.suffix == ".tar")
+    found = bytearray(storage.read_bytes(tar))
+    found[700] ^= 1
+    storage.write_bytes(tar, bytes(found))
+    assert main(["verify", "--data", str(data), "--remove"]) == 0
+    assert f"{tar}: damaged" in capsys.readouterr().out and len(held(bucket("rot"))) == len(before) - 1
+    main(["tiny", "--data", str(data), "--audio-codec", "pcm", "--jobs", "1"])
+    assert main(["verify", "--data", str(data)]) == 0 and held(bucket("rot")).keys() == before.keys()
+
+
 def test_gc_leaves_what_others_keep_in_the_root(data, tmp_path, capsys):
     shared = tmp_path / "shared"
     main(["tiny", "--data", str(data), "--to", str(shared), "--jobs", "1"])
