@@ -180,7 +180,9 @@ def other_sources(trained: Trained) -> tuple[str, ...]:
     now = cells.code_version(trained.detector, trained.input["feature"])
     if then in (None, now):
         return ()
-    return (f"scored by other sources ({then}, here {now}): check that its scores are the same here: benchmark reproduce",)
+    return (
+        f"scored by other sources ({then}, here {now}): check that its scores are the same here: benchmark reproduce",
+    )
 
 
 def recalibrated(trained: Trained, on: str | Path, data: Path) -> Trained:

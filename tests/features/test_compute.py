@@ -139,7 +139,11 @@ def test_features_of_an_earlier_source_are_told_and_can_be_removed(data, monkeyp
     from features import stored
 
     kept = compute.Recipe.of("logmel", None, {})
-    for recipe in (kept, compute.Recipe.of("mfcc", None, {}, "float16"), compute.Recipe.of("ssl", None, {"weights": "random"})):
+    for recipe in (
+        kept,
+        compute.Recipe.of("mfcc", None, {}, "float16"),
+        compute.Recipe.of("ssl", None, {"weights": "random"}),
+    ):
         compute.compute_corpus("tiny", data, recipe)
     assert main(["remove", "outdated", "--data", str(data)]) == 0
     assert capsys.readouterr().out == "no stored feature is outdated\n"

@@ -11,6 +11,7 @@ from shards import writer
 from shards.__main__ import main
 from shards.index import index_path
 
+
 @pytest.fixture
 def data(tmp_path):
     folder = small_corpus.build(tmp_path)
