@@ -14,7 +14,7 @@ from ingest import catalog, parallel
 from ingest.cli import Parser, add_data
 from ingest.files import lock
 from ingest.progress import Progress
-from ingest.types import nearest
+from ingest.types import DataError, nearest
 from shards import index, reader, root, storage
 
 _EXAMPLE = """examples:
@@ -45,6 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     with catalog.connect(options.data / "catalog.duckdb") as con:
         top, tars = root.root(con, options.data), _named(con, options.corpus)
+    if not tars:
+        raise DataError(f"{options.data} has no shards; run: python -m shards all --data {options.data}")
     size_bytes = sum(tar.size_bytes for tar in tars)
     jobs = parallel.chosen(options)
     wrong = _wrong(top, tars, min(cpu_count(), 1 + (size_bytes >> 30)) if jobs is None else jobs)
@@ -83,7 +85,7 @@ def check(tar: storage.Place, sha256: str) -> str | None:
 
 
 def _named(con: duckdb.DuckDBPyConnection, corpora: Sequence[str]) -> list[Named]:
-    """Every tar of these corpora (none: all), in order. Raises DataError for a corpus without any."""
+    """Every tar of these corpora (none: all), in order. Raises DataError for a corpus without any beside others."""
     found = []
     if root.has_table(con, "shard"):
         for name, corpus, variant, codec, *about in con.execute(
@@ -99,7 +101,7 @@ def _named(con: duckdb.DuckDBPyConnection, corpora: Sequence[str]) -> list[Named
             command = _computing(corpus, variant, feature, params, dtype)
             found.append(Named(f"features/{name}", corpus, *about, command))
     known = {tar.corpus for tar in found}
-    for corpus in corpora:
+    for corpus in corpora if known else ():
         if corpus not in known:
             raise nearest(corpus, known, what="corpus with shards")
     return [tar for tar in found if not corpora or tar.corpus in corpora]

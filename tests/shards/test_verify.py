@@ -78,3 +78,9 @@ def test_nothing_is_removed_while_somebody_writes(data):
 def test_an_unknown_corpus_is_one_line(data):
     with pytest.raises(DataError, match="unknown corpus with shards 'tyni'; did you mean tiny"):
         main(["verify", "tyni", "--data", str(data)])
+
+
+@pytest.mark.parametrize("words", [[], ["tiny"]])
+def test_a_catalog_without_shards_is_one_line_and_not_sound(tmp_path, words):
+    with pytest.raises(DataError, match="has no shards; run: python -m shards all"):
+        main(["verify", *words, "--data", str(small_corpus.build(tmp_path))])
