@@ -31,6 +31,8 @@ SOURCES = {"asv19": "en"} | dict.fromkeys(("aidatatang", "aishell1", "aishell3",
 """`system` of bona fide rows -> prefix of their file"""
 # WaveFake clips keep the id of their LJSpeech original: LJ045-0151_gen, mel_LJ045-0151_gen, LJ001-0001_generated
 _WAVEFAKE = r"^(?:mel_|pwg_)?(LJ\d{3}-\d{4})(?:_gen|_generated)$"
+# and Chinese vocoder clips that of their AISHELL-3 original, which is bona fide elsewhere: SSB04820140_hifigan
+_AISHELL_3 = r"^(SSB\d{8})_(?:hifigan|mbmelgan|pwg)$"
 
 CORPUS = Corpus(
     name="decro",
@@ -90,7 +92,7 @@ def _rows(path: Path, file: str) -> pa.Table:
             "label": table["key"],
             "attack": text.translate(attack, ALIASES),
             "attack_raw": attack,
-            "source_id": pc.replace_substring_regex(stem, _WAVEFAKE, r"\1"),
+            "source_id": pc.replace_substring_regex(stem, f"{_WAVEFAKE}|{_AISHELL_3}", r"\1\2"),
             "sentence": _sentence(stem),
             "speaker": text.translate(table["speaker"], {"unknown": None, "-": None}),
             "language": constant(LANGUAGES[prefix], rows),

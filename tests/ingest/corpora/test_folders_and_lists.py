@@ -197,7 +197,8 @@ def test_decro_rows(tmp_path):
     ("stem", "source"),
     [("mel_LJ001-0002_gen", "LJ001-0002"), ("pwg_LJ001-0002_gen", "LJ001-0002"), ("LJ001-0002_generated", "LJ001-0002"),
      ("LA_E_1000147", "LA_E_1000147"), ("vaenar_LJ041-0099_hifigan", "vaenar_LJ041-0099_hifigan"),
-     ("test_014_003", "test_014_003")],
+     ("test_014_003", "test_014_003"), ("SSB04820140_hifigan", "SSB04820140"), ("SSB00730007_mbmelgan", "SSB00730007"),
+     ("SSB02000031_pwg", "SSB02000031"), ("SSB07940279_fs2", "SSB07940279_fs2")],
 )  # fmt: skip
 def test_decro_sources(stem, source, tmp_path):
     put(tmp_path / "en_train.txt", f"unknown {stem} - hifigan spoof")
