@@ -7,7 +7,10 @@ DATA        ?= data
 VENV        ?= .venv
 # DATA="$SCRATCH" of a variable that has no value does not make /demo.
 override DATA := $(or $(DATA),data)
-export DATA PYTHONHASHSEED := 0
+# A query's $ is its own: make would take '$1' out of it.
+override Q := $(value Q)
+export DATA Q
+export PYTHONHASHSEED := 0
 
 # .venv/ready-<hash> names the lock that the environment was made from: a changed lock makes a new one.
 LOCK_HASH := $(shell cat requirements.lock requirements-setup.lock | sha256sum | cut -c1-16)
@@ -23,6 +26,11 @@ DEMO_PROTOCOLS := inner/librisevoc inner/wavefake inner/decro_en inner/decro_zh 
 
 CORPORA := $(filter-out _%,$(basename $(notdir $(wildcard ingest/corpora/*.py))))
 INGEST_FLAGS = $(if $(filter-out 0 no false,$(PARTIAL)),--partial) $(if $(LJSPEECH),--ljspeech "$(LJSPEECH)") $(if $(JSUT),--jsut "$(JSUT)")
+
+# A misspelt one was passed over: `make benchmark PROTOCOL=...` ran every protocol.
+VARIABLES := BASE_PYTHON COUNT DATA DETECTORS JSUT LJSPEECH MINUTES PARTIAL PROTOCOLS PYTHON Q ROOT SEED SEEDS VENV
+UNKNOWN := $(strip $(foreach name,$(filter-out $(VARIABLES),$(.VARIABLES)),$(if $(filter command,$(origin $(name))),$(name))))
+$(if $(UNKNOWN),$(error make knows no $(UNKNOWN), but $(VARIABLES); one for the programs goes before make: NAME=value make))
 
 .PHONY: help setup environment demo test lint matrix fuzz faults bench benchmark leaderboard site docs figures app sql all-corpora readme lock $(CORPORA)
 
@@ -125,4 +133,3 @@ readme: $(READY)  ## bring the README's generated tables up to date
 lock: $(READY)  ## write requirements.lock anew from pyproject.toml
 	$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes --no-header \
 	  --group dev pyproject.toml -o requirements.lock
-export Q

@@ -1,5 +1,7 @@
-"""The set-up removes no folder but its own."""
+"""The set-up removes no folder but its own, and what is typed is what is done."""
 
+import hashlib
+import os
 import shutil
 import subprocess
 
@@ -51,3 +53,27 @@ def test_data_without_a_value_is_the_default(word, folder):
     words = ["make", "-n", "demo", f"DATA={word}"]
     said = subprocess.run(words, cwd=street.ROOT, capture_output=True, text=True).stdout
     assert f'--data "{folder}"' in said
+
+
+@pytest.mark.parametrize("word", ["PROTOCOL=inner/librisevoc", "PARTAIL=1", "root=x"])
+def test_a_misspelt_variable_is_refused(word):
+    """Without its protocol `make benchmark` runs all of them."""
+    done = subprocess.run(["make", "-n", "benchmark", word], cwd=street.ROOT, capture_output=True, text=True)
+    assert done.returncode == 2 and not done.stdout
+    assert f"make knows no {word.partition('=')[0]}, but BASE_PYTHON" in done.stderr
+
+
+@pytest.mark.parametrize("given", [["Q=%s"], []])
+def test_a_query_reaches_its_program_as_it_was_typed(tmp_path, given):
+    """The $ of a regular expression began a variable of make."""
+    query = "SELECT '$1', '$(shell id)' -- 'wav$|flac$' #"
+    bin_ = tmp_path / "own" / "bin"
+    bin_.mkdir(parents=True)
+    (bin_ / "python").write_text("""#!/bin/sh\nprintf '%s|%s' "$4" "$PYTHONHASHSEED"\n""")
+    (bin_ / "python").chmod(0o755)
+    locks = b"".join((street.ROOT / name).read_bytes() for name in ("requirements.lock", "requirements-setup.lock"))
+    (tmp_path / "own" / f"ready-{hashlib.sha256(locks).hexdigest()[:16]}").touch()
+    words = ["make", "sql", f"VENV={tmp_path / 'own'}", *(word % query for word in given)]
+    environment = os.environ | ({} if given else {"Q": query})
+    done = subprocess.run(words, cwd=street.ROOT, env=environment, capture_output=True, text=True)
+    assert done.stdout == f"{query}|0", done.stderr
