@@ -2,7 +2,10 @@
 
 import ast
 import hashlib
+import importlib.util
 import json
+import site
+import sysconfig
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -21,6 +24,7 @@ from ingest.types import DataError
 from shards import root
 
 ROOT = Path(__file__).resolve().parents[1]
+DETECTORS = ROOT / "benchmark" / "detectors"
 SCORE_COLUMNS = (
     "role", "subset", "utt_id", "label", "attack", "speaker", "corpus", "codec", "vocoder", "language",
     "variant", "domain", "partition", "codec_class", "transmission", "source_corpus", "gender", "trim", "duration_s",
@@ -29,7 +33,9 @@ SCORE_COLUMNS = (
 SHARED_SOURCES = ("benchmark/feeds.py", "benchmark/loader.py", "benchmark/score.py", "benchmark/train.py",
                   "benchmark/training.toml", "shards/noise.py", "shards/reader.py")  # fmt: skip
 COPYING_SOURCES = ("shards/codecs.py", "shards/rate.py", "shards/variant_plan.py", "shards/variants.py")
+PACKAGES = ("ingest", "protocols", "shards", "features", "benchmark", "reports")
 SOURCE_PACKAGES = ("benchmark", "features")
+OWN_FOLDERS = (*SOURCE_PACKAGES, "benchmark/detectors", "features/extractors")
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,37 +262,79 @@ def digest(value: Any) -> str:
 def code_version(detector: str, feature: str) -> str:
     """Hash of the sources that decide this detector's scores: a change in any of them makes new runs."""
     hashed = hashlib.sha256()
-    for path in sorted(sources(detector, feature)):
-        hashed.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    for path in sorted(sources(detector, feature), key=lambda path: (not path.is_relative_to(ROOT), path)):
+        name = path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else path.name
+        hashed.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
     return hashed.hexdigest()[:16]
 
 
 def sources(detector: str, feature: str) -> set[Path]:
-    """The detector's file, its feature's, the loader, the training loop, and whatever of `benchmark` and `features`
-    they import, directly or not; where it learns from copies of clips their plan, and what makes them."""
+    """The detector's file, its feature's, the loader, the training loop, and what of `benchmark` and `features`, and
+    of modules that are not installed (a folder on PYTHONPATH), they import, directly or not; every feature that a
+    detector's file names in quotes, as its network or its recipe may compute it; where it learns from copies of clips
+    their plan, and what makes them."""
     plan = detectors.get(detector).VARIANTS
-    own = (f"benchmark/detectors/{detector}.py", f"features/extractors/{feature}.py")
+    own = (_file(DETECTORS / detector), _file(ROOT / "features" / "extractors" / feature))
     copies = (*COPYING_SOURCES, f"shards/plans/{plan}.toml") if plan else ()
-    pending, found = [ROOT / path for path in (*SHARED_SOURCES, *own, *copies)], set()
+    pending, found = [*own, *(ROOT / path for path in (*SHARED_SOURCES, *copies))], set()
     while pending:
         path = pending.pop()
         if path not in found:
             found.add(path)
             pending += _imported(path) if path.suffix == ".py" else []
+            pending += _named_features(path) if path.parent == DETECTORS and path.name != "_base.py" else []
     return found
 
 
 @cache
+def _named_features(path: Path) -> tuple[Path, ...]:
+    """The files of the features whose names stand in a source as words of their own."""
+    from features import extractors  # imports torch, as whatever asks for sources does
+
+    words = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
+    return tuple(ROOT / f"features/extractors/{name}.py" for name in extractors.names() if name in words)
+
+
+@cache
 def _imported(path: Path) -> tuple[Path, ...]:
-    """The files of our own packages that a source imports by name."""
-    names = []
+    """The files that a source imports by name: of our own packages, and whatever is not installed."""
+    found = []
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
+            found += [_source(alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level:
+            base = path.parents[node.level - 1].joinpath(*(node.module or "").split("."))
+            found += [_file(base), *(_file(base / alias.name) for alias in node.names)]
         elif isinstance(node, ast.ImportFrom):
-            package = path.relative_to(ROOT).parent.parts
-            base = ".".join([*package[: len(package) + 1 - node.level], *([node.module] if node.module else [])])
-            base = base if node.level else node.module
-            names += [base, *(f"{base}.{alias.name}" for alias in node.names)]
-    files = (ROOT / (name.replace(".", "/") + ".py") for name in names if name.split(".")[0] in SOURCE_PACKAGES)
-    return tuple(file for file in files if file.exists())
+            found += [_source(node.module), *(_source(f"{node.module}.{alias.name}") for alias in node.names)]
+    return tuple(file for file in found if file is not None)
+
+
+def _source(name: str) -> Path | None:
+    """The file of a module of `benchmark` or `features`, or of one that lies outside Siren and is not installed."""
+    top, *parts = name.split(".")
+    if top in PACKAGES:
+        return _file(ROOT.joinpath(top, *parts)) if top in SOURCE_PACKAGES else None
+    folder = _not_installed(top)
+    return None if folder is None else _file(folder.joinpath(top, *parts))
+
+
+def _file(module: Path) -> Path | None:
+    """The file of the module or package at a path without ending; of our own packages the `__init__` counts not."""
+    ours = module.is_relative_to(ROOT) and module.relative_to(ROOT).as_posix() in OWN_FOLDERS
+    files = (module.with_name(f"{module.name}.py"), *(() if ours else (module / "__init__.py",)))
+    return next((file for file in files if file.exists()), None)
+
+
+@cache
+def _not_installed(top: str) -> Path | None:
+    """The folder that a module or package is imported from; None if it is installed, or there is none."""
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        return None
+    places = [] if spec is None else [*(spec.submodule_search_locations or ()), spec.origin or ""]
+    if not places or not (place := Path(places[0]).resolve()).exists():
+        return None
+    installed = [*sysconfig.get_paths().values(), *site.getsitepackages(), site.getusersitepackages()]
+    return None if any(place.is_relative_to(Path(path).resolve()) for path in installed) else place.parent

@@ -169,6 +169,45 @@ def test_the_plan_of_a_detectors_copies_decides_its_scores():
     assert not copies & cells.sources("mean_pool", "logmel")
 
 
+@pytest.mark.parametrize(
+    ("detector", "own", "computed"),
+    [("ctrsvdd_lfcc", "raw", {"lfcc"}), ("sfatnet", "raw", {"logspec", "f0"}), ("uniaudio_mfcc", "raw", {"mfcc"}),
+     ("fd_add", "logspec", {"f0"}), ("lfcc_gmm", "lfcc", set())],
+)  # fmt: skip
+def test_the_features_that_a_network_computes_decide_its_scores(detector, own, computed):
+    """Another lfcc.py: runs of ctrsvdd_lfcc, whose input is the wave, were taken for done."""
+    files = {path.stem for path in cells.sources(detector, own) if path.parent.name == "extractors"}
+    assert {own, *computed} <= files and ("raw" in files) == (own == "raw")
+
+
+def test_modules_of_ones_own_decide_scores_wherever_they_lie(tmp_path, monkeypatch):
+    """A network in a folder on PYTHONPATH: after an edit its runs were taken for done."""
+    detector = (
+        "import torch\nimport own_net.layers\nfrom own_loss import margin\nfrom ._mine import Net\nimport ingest.types"
+    )
+    files = {
+        "siren/benchmark/detectors/own.py": detector,
+        "siren/benchmark/detectors/_mine/__init__.py": "from .net import Net\nfrom benchmark.detectors._base import Detector",
+        "siren/benchmark/detectors/_mine/net.py": "", "siren/benchmark/detectors/_base.py": "",
+        "siren/benchmark/__init__.py": "", "siren/benchmark/detectors/__init__.py": "",
+        "lab/own_net/layers.py": "from . import more\nfrom ..own_net.more import x", "lab/own_net/more.py": "",
+        "lab/own_loss.py": "",
+    }  # fmt: skip
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(cells, "ROOT", tmp_path / "siren")
+    monkeypatch.syspath_prepend(str(tmp_path / "lab"))
+    cells._not_installed.cache_clear()
+    found, pending = set(), [tmp_path / "siren/benchmark/detectors/own.py"]
+    while pending:
+        path = pending.pop()
+        found.add(path)
+        pending += set(cells._imported(path)) - found
+    left_out = {tmp_path / "siren/benchmark/__init__.py", tmp_path / "siren/benchmark/detectors/__init__.py"}
+    assert found == {tmp_path / name for name in files} - left_out
+
+
 @pytest.mark.parametrize("column", ["attack", "speaker"])
 def test_other_words_of_the_same_training_trials_are_another_training(column):
     """Detectors that learn attacks, or hear another clip of the speaker, took the network of the old words."""
