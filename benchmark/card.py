@@ -162,15 +162,19 @@ def _attacks(words: Sequence[str]) -> str:
 def _began(trained: Trained) -> list[str]:
     """What the network knew before this training: of that neither corpora nor licences are in the table."""
     said, start, inside = [], trained.provenance.get("started_from"), trained.config.get("weights")
+    backbone = trained.provenance.get("backbone_sha256")
     if start:
         said.append(
             f"Training began from a weight file (sha256 `{start}`). What that had been trained on was heard, too, "
             "and its licence binds as well; it is not known here."
         )
-    if isinstance(inside, str) and inside != "random":
+    if backbone or (isinstance(inside, str) and inside != "random"):  # of the hub's cache the settings name nothing
+        which = ", ".join(
+            [*([f"`{plain(inside)}`"] if inside else []), *([f"sha256 `{backbone}`"] if backbone else [])]
+        )
         said.append(
-            f"A part of the network, `{plain(inside)}`, was pretrained by others on recordings of their own: see there "
-            "for what it heard and for its licence."
+            f"A part of the network ({which}) was pretrained by others on recordings of their own: see there for what "
+            "it heard and for its licence."
         )
     return said
 

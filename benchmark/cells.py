@@ -206,6 +206,8 @@ def cell(protocol: str, on: Trials, how: Settings, seed: int, trained: bool) -> 
         how = replace(how, training=replace(how.training, balance=on.protocol.balance))
     code = code_version(how.detector, how.input["feature"])
     about = {"settings": how.as_json(), "seed": seed, "code": code}
+    if read := _read_from(how.config):
+        about["pretrained"] = read
     if trained:
         if not on.role("train").num_rows or not on.role("dev").num_rows:
             raise DataError(
@@ -218,6 +220,17 @@ def cell(protocol: str, on: Trials, how: Settings, seed: int, trained: bool) -> 
     run = digest({**about, "protocol": protocol, "trials": on.fingerprint})
     run_id = f"{protocol.replace('/', '-')}-{how.detector}-s{seed}-{run}"
     return Cell(protocol, how.detector, seed, how, train_key, run_id, trained, code)
+
+
+def _read_from(config: Mapping[str, Any]) -> dict[str, list[str]]:
+    """setting -> hashes of the pretrained weights that it names: a path alone says not what lies there."""
+    words = {key: word for key, word in config.items() if isinstance(word, str)}
+    if not words:
+        return {}
+    from benchmark.detectors import _pretrained  # imports torch
+
+    words = {key: word for key, word in words.items() if word != _pretrained.RANDOM}
+    return {key: found for key, word in words.items() if (found := _pretrained.hashes(word))}
 
 
 def score_keys(rows: pa.Table, *, paired: bool) -> list[tuple]:

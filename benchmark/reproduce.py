@@ -92,7 +92,8 @@ def _check_weights(how: Settings, weights: Path | None, run_id: str) -> None:
 
 
 def _changed(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    flat = [(key, then.get(key), now.get(key)) for key in ("code_version", "git_commit", "git_dirty", "device", "lock")]
+    keys = ("code_version", "git_commit", "git_dirty", "device", "lock", "backbone_sha256")
+    flat = [(key, then.get(key), now.get(key)) for key in keys]
     flat += [(name, old, now["versions"].get(name)) for name, old in (then.get("versions") or {}).items()]
     return [f"{name}: {old} -> {new}" for name, old, new in flat if old != new]
 

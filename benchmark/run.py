@@ -237,11 +237,13 @@ def _trained(work: _Work, cell: Cell, reader: Any, device: str, here: "Share") -
 
 
 def _train(work: _Work, cell: Cell, detector: Any, reader: Any, device: str) -> dict:
+    from benchmark.detectors import _pretrained
     from benchmark.distribution import Tracker
     from benchmark.train import train
 
     on, how = work.on[cell.protocol], cell.settings.training
-    stored = work.machine.stored
+    stored, file = work.machine.stored, _pretrained.began_from(detector)
+    backbone = _pretrained.hashes(file)[-1] if file else None
     started = time.perf_counter()
     about = {
         "detector": cell.detector,
@@ -263,6 +265,7 @@ def _train(work: _Work, cell: Cell, detector: Any, reader: Any, device: str) -> 
         )  # fmt: skip
     result["train_s"] = time.perf_counter() - started
     result["train_draws"] = grid.draws_per_epoch(on, how)
+    result["backbone_sha256"] = backbone
     return result
 
 
@@ -359,16 +362,6 @@ def _facts(cell: Cell, costs: dict, detector: Any, device: str, folder: Path) ->
         "device": record.device_name(device),
         "model_sha256": sha256(folder / "model.safetensors") if cell.trained else None,
         "backbone": _ssl.configuration(detector),
-        "backbone_sha256": _backbone(cell),
+        "backbone_sha256": costs.get("backbone_sha256"),
         **{key: value for key, value in costs.items() if key != "curve"},
     }
-
-
-def _backbone(cell: Cell) -> str | None:
-    """sha256 of the local weights that the detector's setting `weights` names, a file or a folder of files."""
-    named = cell.settings.config.get("weights")
-    if not isinstance(named, str) or not Path(named).exists():
-        return None
-    files = [Path(named)] if Path(named).is_file() else sorted(p for p in Path(named).rglob("*") if p.is_file())
-    hashes = [sha256(path) for path in files]
-    return hashes[0] if Path(named).is_file() else grid.digest(hashes)

@@ -30,7 +30,7 @@ VOICES = "trained on singing voices without accompaniment: hear a song with --vo
 PROVENANCE = (
     "run_id", "protocol", "scenario", "title", "seed", "trained", "train_key", "train_fingerprint",
     "trials_fingerprint", "code_version", "catalog_version", "git_commit", "git_dirty", "versions", "simulated",
-    "partial", "missing_trials", "best_epoch", "epochs",
+    "partial", "missing_trials", "best_epoch", "epochs", "backbone_sha256",
 )  # fmt: skip
 
 

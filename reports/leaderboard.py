@@ -146,7 +146,8 @@ class Page:
         """Sentences: the licences of the protocol's corpora, and of weights that its runs started from."""
         data = cite.licences(protocol)
         started = self._rows(
-            "SELECT DISTINCT detector FROM current_run WHERE (NOT trained OR backbone_sha256 IS NOT NULL) "
+            "SELECT DISTINCT detector FROM current_run WHERE (NOT trained OR backbone_sha256 IS NOT NULL "
+            "OR (config ->> 'weights') IS NOT NULL) "
             f'AND NOT "external" AND protocol = {_quoted(protocol)} ORDER BY 1'
         )
         weights = "; ".join(f"{name}: {told}" for (name,) in started if (told := cite.weights_of(name)))

@@ -1,5 +1,6 @@
 """Where pretrained weights are found: a path the user gives, or the local caches; nothing is ever downloaded."""
 
+import functools
 import os
 import sys
 from collections.abc import Mapping
@@ -10,8 +11,10 @@ import torch
 from torch import nn
 
 from benchmark.detectors._base import Detector, LoadReport, fill, mapped
+from ingest.files import sha256
 from ingest.types import DataError
 
+IN_FOLDER = ("model.safetensors", "pytorch_model.bin")  # of a hub folder the first that is there is read
 RANDOM = "random"  # weights=random: start from scratch, no file
 
 
@@ -34,6 +37,26 @@ def find(weights: str | None, *, detector: str, files: tuple[str, ...]) -> Path 
         f"{detector}: no pretrained weights ({' or '.join(files)} is not in {folder}); give the file with "
         f"--set weights=PATH, or start from scratch with --set weights={RANDOM}"
     )
+
+
+def hashes(place: Path | str) -> list[str]:
+    """sha256 of what is read of a weight file, or of a hub folder: its configuration, then its weights. Empty if it is
+    neither."""
+    place = Path(os.path.expanduser(place))
+    weights = next((place / name for name in IN_FOLDER if os.path.isfile(place / name)), None)
+    parts = [place] if os.path.isfile(place) else [place / "config.json", weights] if weights else []
+    stats = [(part, part.stat()) for part in parts if os.path.isfile(part)]
+    return [_sha256(part, stat.st_size, stat.st_mtime_ns) for part, stat in stats]
+
+
+@functools.cache
+def _sha256(path: Path, size: int, changed_ns: int) -> str:
+    return sha256(path)
+
+
+def began_from(detector: nn.Module) -> Path | None:
+    """The file of pretrained weights that a detector, or the backbone in it, was built with; None without one."""
+    return next((module.began_from for module in detector.modules() if getattr(module, "began_from", None)), None)
 
 
 def tell(detector: str, path: Path, report: LoadReport) -> None:
@@ -80,6 +103,7 @@ class Pretrained(Detector):
         """Load the pretrained file that `weights` stands for (see `find`); nothing on the meta device."""
         if not laid_out_only(self) and (path := find(weights, detector=detector, files=self.FILES)) is not None:
             tell(detector, path, self.load_weights(path))
+            self.began_from = path
 
     def load_weights(self, path: Path | str) -> LoadReport:
         """Load a pretrained file or a complete one; DataError if anything but the heads is missing."""

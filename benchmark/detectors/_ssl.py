@@ -91,6 +91,7 @@ class Backbone(nn.Module):
         if source is not None and not _pretrained.laid_out_only(self.model):
             path = _weight_file(source, detector)
             _pretrained.tell(detector, path, self.load(path))
+            self.began_from = path
 
     def load(self, path: Path) -> LoadReport:
         """Load a file of any of the three namings. DataError if it does not fit."""
@@ -177,7 +178,7 @@ def _hub_cache(name: str) -> Path | None:
 def _weight_file(source: Path, detector: str) -> Path:
     if source.is_file():
         return source
-    for name in ("model.safetensors", "pytorch_model.bin"):
+    for name in _pretrained.IN_FOLDER:
         if (source / name).exists():
             return source / name
     raise DataError(f"{detector}: {source} holds neither model.safetensors nor pytorch_model.bin")

@@ -180,6 +180,35 @@ def test_the_features_that_a_network_computes_decide_its_scores(detector, own, c
     assert {own, *computed} <= files and ("raw" in files) == (own == "raw")
 
 
+def test_what_lies_at_the_path_of_pretrained_weights_counts(on, tmp_path, monkeypatch):
+    """Another file of the same name: the run from the old one was taken for done."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    def begun_from(word):
+        how = replace(settings.resolve("mean_pool", {}, clip=None, weights=None), config={"weights": word})
+        made = cells.cell(on.protocol.name, on, how, 0, True)
+        return made.run_id, made.train_key
+
+    file, folder = tmp_path / "w.pt", tmp_path / "hub"
+    folder.mkdir()
+    absent = begun_from("~/w.pt")
+    file.write_bytes(b"one")
+    one = begun_from("~/w.pt")
+    assert one == begun_from("~/w.pt")
+    file.write_bytes(b"other")
+    (folder / "model.safetensors").write_bytes(b"one")
+    first = begun_from(str(folder))
+    (folder / "README.md").write_text("not read")
+    assert begun_from(str(folder)) == first
+    (folder / "config.json").write_text("{}")
+    found = {absent, one, begun_from("~/w.pt"), first, begun_from(str(folder))}
+    assert len(found) == len({key for _, key in found}) == 5
+    monkeypatch.chdir(tmp_path)
+    drawn = begun_from("random")
+    (tmp_path / "random").write_bytes(b"no weights")
+    assert begun_from("random") == drawn
+
+
 def test_modules_of_ones_own_decide_scores_wherever_they_lie(tmp_path, monkeypatch):
     """A network in a folder on PYTHONPATH: after an edit its runs were taken for done."""
     detector = (

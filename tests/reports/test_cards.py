@@ -67,7 +67,10 @@ def test_the_card_tells_what_was_heard_and_what_is_not_known(made):
     assert "Training began" not in text and "pretrained" not in text
     provenance = {**found.provenance, "started_from": "ab" * 32}
     text = card.model(data, replace(found, provenance=provenance, config={"weights": "someone/wav2vec2"}))
-    assert f"began from a weight file (sha256 `{'ab' * 32}`)" in text and "`someone/wav2vec2`, was pretrained" in text
+    assert f"began from a weight file (sha256 `{'ab' * 32}`)" in text and "(`someone/wav2vec2`) was pretrained" in text
+    provenance = {**found.provenance, "backbone_sha256": "cd" * 32}
+    text = card.model(data, replace(found, provenance=provenance))  # weights of the hub's cache
+    assert f"A part of the network (sha256 `{'cd' * 32}`) was pretrained" in text
 
 
 def test_too_few_trials_for_an_error_rate_are_told():

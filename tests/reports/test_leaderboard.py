@@ -172,11 +172,14 @@ def test_without_a_catalog_the_page_has_no_corpora(data, tmp_path):
 def test_licences_of_data_and_of_given_weights(tmp_path):
     made_results.make(tmp_path)
     made_results.add_run(tmp_path, "aasist", made_results.score_table(made_results.WEAK), trained=False)
+    made_results.add_run(
+        tmp_path, "rawnet2", made_results.score_table(made_results.WEAK), config={"config": {}, "weights": "ab" * 32}
+    )
     made_results.add_run(tmp_path, "mine", made_results.score_table(made_results.WEAK), protocol="my/own")
     page = write(tmp_path).read_text()
     rows = section(page, "cross_method/librisevoc")
     assert "\nData: LibriSeVoc (not stated; LibriTTS is CC BY 4.0).\n" in rows
-    assert "\nWeights that runs started from: aasist: AASIST.pth (clovaai release, MIT).\n" in rows
+    assert "\nWeights that runs started from: aasist: AASIST.pth (clovaai release, MIT); rawnet2: " in rows
     assert "Weights that" not in section(page, "inner/librisevoc")
     assert "licences not known" in section(page, "my/own")
 

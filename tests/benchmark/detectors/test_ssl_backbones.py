@@ -9,7 +9,7 @@ import torchaudio
 from safetensors.torch import save_file
 
 from benchmark import detectors
-from benchmark.detectors import _ssl
+from benchmark.detectors import _pretrained, _ssl
 from ingest.types import DataError
 
 WAVE = 0.1 * torch.randn(2, 8000, generator=torch.Generator().manual_seed(0))
@@ -127,6 +127,9 @@ def test_a_hub_folder_loads_with_its_own_configuration(tmp_path, kind):
     loaded = _ssl.Backbone(known, str(tmp_path), detector="test").eval()
     assert loaded.model.config.apply_spec_augment is False
     torch.testing.assert_close(loaded(WAVE), source(WAVE))
+    assert _pretrained.began_from(loaded) == tmp_path / "model.safetensors"
+    assert _pretrained.began_from(source) is None
+    assert _pretrained.hashes(tmp_path)[-1:] == _pretrained.hashes(tmp_path / "model.safetensors")
 
 
 def test_a_path_below_the_home_folder_is_found(tmp_path, monkeypatch):
