@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from ingest import text
 from ingest.corpora._columns import first_file, words
-from ingest.corpora._folders import audio_names, composed, is_audio, key, refuse_undecoded
+from ingest.corpora._folders import any_case, audio_names, composed, is_audio, key, refuse_undecoded
 from ingest.corpora._singfake_words import HEADER, MODELS, SETS, iso_639, video
 from ingest.types import LABEL_WORDS, Corpus, Count, DataError
 
@@ -33,7 +33,7 @@ _CLIP_FOLDERS = [
     f"{split}/{below}{kind}" for split, partition in SPLITS.items() for kind in CONDITIONS
     for below in (("", "*/") if partition == "T03" else ("",))
 ]  # fmt: skip
-_PLAIN_FOLDERS = ["".join(f"[{c.lower()}{c.upper()}]" if c.isalpha() else c for c in word) for word in LABEL_WORDS]
+_PLAIN_FOLDERS = [any_case(word) for word in LABEL_WORDS]
 _CLIP = re.compile(r"([01])_(.+)_(\d+)")  # 1_s0002_0: the first digit 1 means spoof
 _DIGITS = {"0": "bonafide", "1": "spoof"}
 _COLUMNS = (

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from ingest.corpora._columns import constant, joined
-from ingest.corpora._folders import audio_names
+from ingest.corpora._folders import any_case, audio_names
 from ingest.types import Corpus, Count, DataError
 
 
@@ -38,7 +38,8 @@ FOLDERS = {
 }
 NAMES = {"en": r"LJ\d{3}-\d{4}", "ja": r"BASIC5000_\d{4}"}  # of LJSpeech and JSUT recordings
 TTS_NAME = r"gen_\d+"
-_CLIP = re.compile(rf"(?:{'|'.join(NAMES.values())})(?:_gen|_generated)?|{TTS_NAME}")
+_CLIP = re.compile(rf"(?:{'|'.join(NAMES.values())})(?:_gen|_generated)?|{TTS_NAME}", re.IGNORECASE)
+_ORIGINAL = re.compile("|".join(NAMES.values()), re.IGNORECASE)
 
 
 def _below_root(archive: str, folder: str) -> tuple[str, ...]:
@@ -77,7 +78,11 @@ CORPUS = Corpus(
     "NeurIPS Datasets and Benchmarks 2021",
     counts=tuple(_counts()),
     markers=("|".join(("generated_audio", *FOLDERS)),),
-    audio=("generated_audio", *FOLDERS, *(place for _, _, places, _ in ORIGINALS.values() for place in places)),
+    audio=(
+        "generated_audio",
+        *map(any_case, FOLDERS),
+        *(place for _, _, places, _ in ORIGINALS.values() for place in places),
+    ),
     rate_hz=None,  # 22,050 Hz; Japanese fakes 24,000 Hz, Japanese originals 48,000 Hz
     aliases={folder.attack_raw: folder.attack for folder in FOLDERS.values()},
     archives=dict.fromkeys(FOLDERS, "generated_audio.zip")
@@ -94,7 +99,7 @@ def tables(root: Path, places: Mapping[str, Path] | None = None) -> Iterator[pa.
     Raises DataError if none of the ten folders is there, and if their files were thrown together.
     """
     base = _base(root)
-    present = [name for name in FOLDERS if (root / base / name).is_dir()]
+    present = {name: folder for name in FOLDERS if (folder := _folder(root / base, name))}
     loose = [name for name in audio_names(root / base) if _CLIP.fullmatch(os.path.splitext(name)[0])]
     if loose:
         raise DataError(
@@ -103,8 +108,8 @@ def tables(root: Path, places: Mapping[str, Path] | None = None) -> Iterator[pa.
         )
     if not present:
         raise DataError(f"{root / base} holds none of the folders {', '.join(FOLDERS)}; unpack generated_audio.zip")
-    for name in present:
-        yield _fakes(root / base / name, name, f"{base}{name}/")
+    for name, folder in present.items():
+        yield _fakes(folder, name, f"{base}{name}/")
     for place, (language, _, below_root, below_place) in ORIGINALS.items():
         named = (places or {}).get(place)
         candidates = below_place if named else below_root
@@ -135,22 +140,30 @@ def _folders_in(folder: Path) -> list[Path]:
 def _base(root: Path) -> str:
     """Where the ten folders lie: in generated_audio, which may lie in another of that name, or in the root itself."""
     for base in ("generated_audio/", "generated_audio/generated_audio/"):
-        if any((root / base / name).is_dir() for name in FOLDERS):
+        if any(_folder(root / base, name) for name in FOLDERS):
             return base
     return "generated_audio/" if (root / "generated_audio").is_dir() else ""
 
 
+def _folder(base: Path, name: str) -> Path | None:
+    """The folder of this name, or else of this name but for case: ljspeech_hifigan."""
+    return next((path for one in (name, any_case(name)) for path in sorted(base.glob(one)) if path.is_dir()), None)
+
+
 def _stems(folder: Path, name: str, *, suffix: str) -> list[str]:
-    """Stems of the clips of one folder, each once whatever its extension."""
-    pattern = re.compile(f"{name}{suffix}")
-    found = dict.fromkeys(file.rpartition(".")[0] for file in audio_names(folder))
-    return [stem for stem in found if pattern.fullmatch(stem)]
+    """Stems of the clips of one folder as they are published, each once whatever its extension and case."""
+    official = (lambda stem: stem.lower()) if name == TTS_NAME else (lambda stem: stem.upper())
+    names = [file.rpartition(".")[0] for file in audio_names(folder)]
+    pattern = re.compile(f"({name}){suffix}", re.IGNORECASE)
+    found = [pattern.fullmatch(stem) for stem in names]
+    return list(dict.fromkeys(official(clip[1]) + suffix for clip in found if clip))
 
 
 def _fakes(folder: Path, name: str, prefix: str) -> pa.Table:
     known = FOLDERS[name]
     clip = TTS_NAME if name == TTS else NAMES[known.language]
     stems = _stems(folder, clip, suffix=known.suffix)
+    _refuse_flattened(folder, {stem.lower() for stem in stems})
     rows = len(stems)
     stem = pa.array(stems, pa.string())
     # synthesised speech has no original: its own name, apart from those of the recordings
@@ -170,6 +183,21 @@ def _fakes(folder: Path, name: str, prefix: str) -> pa.Table:
             "source_corpus": constant("ljspeech" if known.language == "en" else "jsut", rows),
         }
     )
+
+
+def _refuse_flattened(folder: Path, own: set[str]) -> None:
+    """Raise DataError if a folder holds no fewer clips named as in other folders: whose its own are, nobody can tell.
+
+    own: stems in lower case. Originals, which some keep beside the copies, are no such clips.
+    """
+    stems = {name.rpartition(".")[0] for name in audio_names(folder)}
+    strange = (stem for stem in stems if _CLIP.fullmatch(stem) and not _ORIGINAL.fullmatch(stem))
+    others = sorted(stem for stem in strange if stem.lower() not in own)
+    if others and len(others) >= len(own):
+        raise DataError(
+            f"{folder} holds {len(others)} clips named as in other folders (first: {others[0]}), and clips of several "
+            "vocoders have the same names; unpack generated_audio.zip again and keep its folders"
+        )
 
 
 def _originals(stems: list[str], place: str, language: str, prefix: str, outside: bool) -> pa.Table:

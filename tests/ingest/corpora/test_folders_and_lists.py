@@ -3,10 +3,12 @@
 from collections import Counter
 
 import miniatures
+import pyarrow as pa
 import pytest
 from miniatures import by_id, parsed, put, tone
 
 from ingest import corpora, scan
+from ingest import rows as row_module
 from ingest.corpora import ctrsvdd, decro, librisevoc, wavefake
 from ingest.types import DataError
 
@@ -117,6 +119,31 @@ def test_wavefake_converted_clips_keep_their_official_path(tmp_path):
     tone(tmp_path / "generated_audio/ljspeech_melgan/LJ001-0003_gen.flac")
     (row,) = parsed("wavefake", tmp_path)
     assert row["path"] == "generated_audio/ljspeech_melgan/LJ001-0003_gen.wav"
+
+
+@pytest.mark.parametrize("base", ["generated_audio/", ""])
+def test_wavefake_names_in_another_case_are_rows_and_noted(base, tmp_path):
+    tone(tmp_path / base / "ljspeech_hifigan/LJ001-0001_generated.wav")
+    tone(tmp_path / base / "ljspeech_waveglow/lj001-0002.WAV")
+    tone(tmp_path / base / f"{TTS}/Gen_3.wav")
+    (tmp_path / base / "ljspeech_melgan").mkdir()
+    table = pa.concat_tables(row_module.complete(t, wavefake.CORPUS) for t in wavefake.tables(tmp_path))
+    assert {name.removeprefix("wavefake/") for name in table["utt_id"].to_pylist()} == {
+        "ljspeech_hifiGAN/LJ001-0001_generated", "ljspeech_waveglow/LJ001-0002", f"{TTS}/gen_3"
+    }  # fmt: skip
+    matched = scan.match(table, scan.index(tmp_path, wavefake.CORPUS.audio, {}), wavefake.CORPUS)
+    assert (matched.file >= 0).all() and not matched.extra.size
+    assert matched.notes[0].startswith("3 audio files differ from the official name in upper and lower case")
+
+
+def test_wavefake_flattened_into_one_of_its_folders_is_refused(tmp_path):
+    root = tmp_path / "generated_audio/ljspeech_melgan"
+    tone(root / "LJ001-0001_gen.wav")
+    tone(root / "LJ001-0001.wav")  # may be the original
+    assert len(parsed("wavefake", tmp_path)) == 1
+    tone(root / "LJ001-0001_generated.wav")
+    with pytest.raises(DataError, match=r"ljspeech_melgan holds 1 clips named as in other folders"):
+        parsed("wavefake", tmp_path)
 
 
 def test_wavefake_flattened_is_refused(tmp_path):
