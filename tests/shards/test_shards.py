@@ -12,11 +12,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import doc_blocks
 import numpy as np
 import pyarrow as pa
 import pytest
 import small_corpus
 import soundfile
+import street
 import torch
 import torchaudio
 
@@ -74,6 +76,21 @@ def test_every_clip_comes_back(data, codec, step):
         np.testing.assert_array_equal(reader.span(utt_id, 100, 228), got[100:228])
     assert [w.size for w in reader.waves(UTTERANCES[::-1])] == [8000] * len(UTTERANCES)
     np.testing.assert_array_equal(reader.waves(UTTERANCES)[3], reader.wave(UTTERANCES[3]))
+
+
+def test_what_the_page_shows_counts_clips_that_stock_webdataset_loses(data, monkeypatch):
+    """At a header that is damaged it takes the tar for ended."""
+    pytest.importorskip("webdataset")
+    (page,) = [block for block in doc_blocks.blocks(street.ROOT / "docs/cluster.md") if block.language == "python"]
+    writer.write_corpus("tiny", data, audio_codec="pcm")
+    monkeypatch.chdir(data.parent)
+    exec(page.body, {})
+    tar = data / "shards/tiny" / NAMES[0]
+    content = bytearray(tar.read_bytes())
+    content[content.index(b"tiny/b2")] ^= 1
+    tar.write_bytes(content)
+    with pytest.raises(AssertionError, match=f"{NAMES[0]}': '1 of 2 clips'"):
+        exec(page.body, {})
 
 
 @pytest.mark.parametrize("codec", ["flac", "pcm"])
