@@ -4,12 +4,15 @@ A task is what `joblib.delayed(function)(...)` gives; it writes its own file, ma
 """
 
 import argparse
+import contextlib
 import functools
 import os
 import signal
 import socket
+import tempfile
 import threading
 import time
+import uuid
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -17,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ingest import memory
+from ingest.files import lock
 from ingest.types import DataError
 
 BACKENDS = ("local", "ray")
@@ -28,6 +32,7 @@ MOST_JOBS = 4096  # more are as many
 LOOK_S = 5.0  # how often a driver looks for the head of its cluster, and for nodes that have come
 GONE_S = 30.0  # a head that does not answer for so long is gone; Ray would end this process after a minute
 RETRIES = 3  # a task whose worker or node dies is started again this often
+_SIGN = ".siren-seen-"
 
 Task = tuple[Any, tuple, dict]
 
@@ -70,7 +75,7 @@ def results(
 
     jobs: 1 runs them in this process, one after the other. gpus: how many of a node's a task takes, on Ray.
     ordered: in the order of the tasks (not on Ray). batch: tasks handed to a process at once. seen: a file of this
-    machine that each node of a cluster must see, too.
+    machine whose folder must be the same on each node of a cluster.
     Processes end when this one does, even if it is killed.
     A task's DataError is raised here and starts no further task. Raises DataError as well when a worker was killed
     and, on Ray, when starting the task again did not help.
@@ -129,6 +134,30 @@ def end_with(parent: int) -> None:
 
 def _on_ray(tasks: Iterable[Task], cluster: Ray, what: str, gpus: float, seen: Path | None) -> Iterator[Any]:
     ray = connect(cluster.address)
+    with _signed(seen) as sign:
+        yield from _tasks_on_ray(ray, tasks, cluster, what, gpus, sign)
+
+
+@contextlib.contextmanager
+def _signed(seen: Path | None) -> Iterator[Path | None]:
+    """A file beside `seen` of a name that was never used, while this lasts: a node with a folder of its own lacks it.
+
+    `seen` itself where nothing may be written. Files of commands that were killed are removed.
+    """
+    if seen is None or not os.access(seen.parent, os.W_OK):
+        yield seen
+        return
+    for left in seen.parent.glob(f"{_SIGN}*"):
+        with contextlib.suppress(DataError), lock(left, wait=False, keep=False):
+            pass
+    sign = seen.with_name(f"{_SIGN}{uuid.uuid4().hex}.lock")
+    with lock(sign, keep=False):
+        yield sign
+
+
+def _tasks_on_ray(
+    ray: Any, tasks: Iterable[Task], cluster: Ray, what: str, gpus: float, sign: Path | None
+) -> Iterator[Any]:
     remote = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=RETRIES)(_answer)
     head = cluster.address if ":" in cluster.address else ray.get_runtime_context().gcs_address
     waiting, pending, looked = iter(tasks), [], -LOOK_S
@@ -139,7 +168,7 @@ def _on_ray(tasks: Iterable[Task], cluster: Ray, what: str, gpus: float, seen: P
                 room = cluster.tasks or 2 + 2 * int(ray.cluster_resources().get("CPU", 1))  # some wait: no node idles
                 looked = time.monotonic()
             while len(pending) < room and (task := next(waiting, None)) is not None:
-                pending.append(remote.remote(seen, *task))
+                pending.append(remote.remote(sign, *task))
             if not pending:
                 return
             ended, pending = ray.wait(pending, num_returns=1, timeout=LOOK_S, fetch_local=False)
@@ -171,11 +200,11 @@ class _Refused:
     reason: str
 
 
-def _answer(seen: Path | None, function: Any, positional: tuple, named: dict) -> Any:
-    if seen is not None and not seen.exists():  # else what is written goes to a folder of that name there
+def _answer(sign: Path | None, function: Any, positional: tuple, named: dict) -> Any:
+    if sign is not None and not sign.exists():  # what is read there is another's, what is written stays there
         return _Refused(
-            f"node {socket.gethostname()} of the cluster does not see {seen}; {seen.parent} must lie on a file system "
-            "that all nodes share, under the same path (docs/cluster.md)"
+            f"node {socket.gethostname()} of the cluster does not see the {sign.parent} of this command; it must lie "
+            "on a file system that all nodes share, under the same path (docs/cluster.md)"
         )
     memory.keep_freed()
     try:
@@ -191,6 +220,7 @@ def connect(address: str) -> Any:
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")  # of tasks that nobody waits for: the command has ended
+    os.environ.setdefault("RAY_OVERRIDE_JOB_RUNTIME_ENV", "1")  # `ray job submit` may have given a working_dir
     os.environ.setdefault("RAY_task_oom_retries", str(RETRIES))  # else a task too large for its node is killed for ever
     try:
         import ray
@@ -206,10 +236,11 @@ def connect(address: str) -> Any:
     on_term = signal.getsignal(signal.SIGTERM) if main else None
     try:
         _reach(address)
-        ray.init(
-            address=address, log_to_driver=False, logging_level="ERROR",
-            runtime_env={"py_modules": packages, "excludes": ["__pycache__"]},
-        )  # fmt: skip
+        with tempfile.TemporaryDirectory() as empty:  # else a node takes modules of its own from where this works
+            ray.init(
+                address=address, log_to_driver=False, logging_level="ERROR",
+                runtime_env={"py_modules": packages, "excludes": ["__pycache__"], "working_dir": empty},
+            )  # fmt: skip
     except (OSError, RuntimeError, ValueError) as error:
         raise DataError(
             f"no Ray cluster to use at {address} ({_first_line(error)}); start one: ray start --head "

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -230,6 +231,60 @@ def test_trained_cells_have_the_scores_and_the_record_of_one_process(cluster, cl
         with duckdb.connect(str(data / "results.duckdb"), read_only=True) as con:
             found.append(con.execute(figures).fetchall())
     assert found[0] == found[1] and len(found[0]) > 10
+
+
+@pytest.fixture
+def apart(data, tmp_path):
+    """A cluster whose one worker has a DATA and a clone of its own at the paths of this machine's, both older."""
+    from ray.cluster_utils import Cluster
+
+    clone = tmp_path / "clone"
+    shutil.copytree(street.ROOT / "ingest", clone / "ingest", ignore=shutil.ignore_patterns("__pycache__"))
+    (clone / "ingest/old.py").touch()
+    shutil.copytree(data, tmp_path / "older")
+    binds = " && ".join(
+        f"mount --bind {its} {ours}" for its, ours in ((tmp_path / "older", data), (clone, street.ROOT))
+    )
+    if subprocess.run(["unshare", "-m", "sh", "-c", binds], capture_output=True).returncode:
+        pytest.skip("mounts nothing here")
+    made = Cluster(initialize_head=True, head_node_args={**NODE, "num_cpus": 0, "include_dashboard": False})
+    start = f"{sys.executable} -m ray.scripts.scripts start --address {made.address} --num-cpus 1 --block"
+    words = [
+        "unshare",
+        "-m",
+        "sh",
+        "-c",
+        f"{binds} && exec {start} --object-store-memory {NODE['object_store_memory']}",
+    ]
+    node = subprocess.Popen(words, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    yield made
+    node.terminate()
+    node.wait()
+    made.shutdown()
+
+
+WHOSE = """
+import sys
+from ingest import parallel
+
+def whose():
+    import importlib.util, ingest
+    return importlib.util.find_spec("ingest.old") is not None
+
+print(list(parallel.results([(whose, (), {})], parallel.Ray(sys.argv[1]), what="t")))
+"""
+
+
+def test_a_node_takes_the_code_of_the_command_and_refuses_a_data_of_its_own(apart, data):
+    """Ray puts the folder of the command before the code that it sends: the node's own clone at that path did the work.
+    What was made below its own DATA stayed there, and the command said that all was done."""
+    writer.write_corpus("tiny", data, jobs=1)
+    small_corpus.ingest_again(data, "tiny/c00")
+    done = call(*SHARDS, *on(apart), data=data, check=False)
+    assert done.returncode == 2 and f"does not see the {data} of this command" in done.stderr.splitlines()[-1]
+    words = [sys.executable, "-c", WHOSE, apart.address]
+    done = subprocess.run(words, cwd=street.ROOT, env=street.environment(), capture_output=True, text=True, timeout=120)
+    assert done.stdout.split() == ["[False]"], done.stderr
 
 
 def test_no_cluster_is_one_line(data):

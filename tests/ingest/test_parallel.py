@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -109,8 +110,22 @@ def test_without_ray_the_line_says_what_to_install(monkeypatch):
 def test_a_node_that_does_not_see_data_does_nothing(tmp_path):
     """It wrote its shards to a folder of that name of its own."""
     refused = parallel._answer(tmp_path / "data/catalog.duckdb", square, (3,), {})
-    assert f"does not see {tmp_path}/data/catalog.duckdb; {tmp_path}/data must lie on a file system" in refused.reason
+    assert f"does not see the {tmp_path}/data of this command; it must lie on a file system" in refused.reason
     assert parallel._answer(tmp_path, square, (3,), {}) == parallel._answer(None, square, (3,), {}) == 9
+
+
+def test_a_folder_is_known_by_a_name_that_was_never_used(tmp_path):
+    """A copy of DATA on a node of its own took the work, and kept it."""
+    seen, here = tmp_path / "data/catalog.duckdb", lambda: sorted(path.name for path in seen.parent.iterdir())
+    seen.parent.mkdir()
+    seen.touch()
+    (seen.parent / ".siren-seen-0.lock").touch()  # its command was killed
+    with parallel._signed(seen) as sign, parallel._signed(seen) as other:
+        assert here() == sorted([sign.name, other.name, "catalog.duckdb"])
+        copy = shutil.copytree(seen.parent, tmp_path / "copy", ignore=lambda *_: [sign.name])
+        assert parallel._answer(sign, square, (3,), {}) == 9
+        assert "does not see the" in parallel._answer(copy / sign.name, square, (3,), {}).reason
+    assert here() == ["catalog.duckdb"]
 
 
 def test_no_more_processes_than_there_is_work_for(monkeypatch):
