@@ -214,6 +214,11 @@ def _trained(work: _Work, cell: Cell, reader: Any, device: str, here: "Share") -
     from benchmark.trained import load_own
 
     folder, on = model_folder(work.out, cell), work.on[cell.protocol]
+    if work.weights is not None and sha256(work.weights) != cell.settings.weights:
+        raise DataError(
+            f"{work.weights} is another file than when this command began, or than on the node of the command; run it "
+            "again with the file that is meant"
+        )
     torch.manual_seed(derive(cell.seed, "weights"))
     finished = (folder / "train.json").exists()
     detector = _build(cell, on, offline=finished or work.weights is not None).to(device)

@@ -23,15 +23,21 @@ _turn = threading.Lock()
 
 @dataclass(frozen=True, slots=True)
 class Recordings:
-    """A folder of noise recordings or of impulse responses: the names below it, sorted, and a hash of all bytes."""
+    """A folder of noise recordings or of impulse responses: the names below it, sorted, the sha256 of each file, and
+    one of all."""
 
     folder: str
     names: tuple[str, ...]
+    files: tuple[str, ...]
     sha256: str
 
     def drawn(self, generator: np.random.Generator) -> np.ndarray:
-        """float32 (sample,) at 16 kHz: one of the files, each with the same chance."""
-        return _loaded(self.folder, self.names[int(generator.integers(len(self.names)))])
+        """float32 (sample,) at 16 kHz: one of the files, each with the same chance.
+
+        Raises DataError if it is not the file of before, which a file may become, or be on another node of a cluster.
+        """
+        number = int(generator.integers(len(self.names)))
+        return _loaded(self.folder, self.names[number], self.files[number])
 
 
 @functools.cache
@@ -41,12 +47,13 @@ def recordings(folder: Path | str) -> Recordings:
     names = sorted(p.relative_to(root).as_posix() for p in root.rglob("*") if p.suffix.lower() in SUFFIXES)
     if not names:
         raise DataError(f"{root} holds no recording ({', '.join(SUFFIXES)}); pass a folder that does")
-    digest = hashlib.sha256()
+    digest, files = hashlib.sha256(), []
     for name in names:
-        if not np.any(_loaded(str(root), name)):
+        files.append(sha256(root / name))
+        if not np.any(_loaded(str(root.absolute()), name, files[-1])):
             raise DataError(f"{root / name} is silent: no noise and no impulse response; remove it from the folder")
-        digest.update(f"{name}\n{sha256(root / name)}\n".encode())
-    return Recordings(str(root.absolute()), tuple(names), digest.hexdigest())
+        digest.update(f"{name}\n{files[-1]}\n".encode())
+    return Recordings(str(root.absolute()), tuple(names), tuple(files), digest.hexdigest())
 
 
 def add_at_snr(wave: np.ndarray, noise: np.ndarray, snr_db: float) -> np.ndarray:
@@ -129,11 +136,16 @@ def _telephone_taps() -> np.ndarray:
     return firwin(257, (300, 3400), pass_zero=False, fs=RATE_HZ)
 
 
-def _loaded(folder: str, name: str) -> np.ndarray:
-    """A recording at 16 kHz; the ones asked for last are kept, of a corpus of music a few."""
+def _loaded(folder: str, name: str, digest: str) -> np.ndarray:
+    """The recording of that sha256 at 16 kHz; the ones asked for last are kept, of a corpus of music a few."""
+    path = Path(folder, name)
     with _turn:
-        wave = _kept.pop((folder, name), None)
-        _kept[folder, name] = wave = audio.mono16k(Path(folder, name)) if wave is None else wave
+        wave = _kept.pop((name, digest), None)
+        if wave is None:
+            wave = audio.mono16k(path)
+            if sha256(path) != digest:
+                raise DataError(f"{path} is another file than when its folder was read; run this command again")
+        _kept[name, digest] = wave
         while len(_kept) > 1 and sum(kept.nbytes for kept in _kept.values()) > _KEPT_BYTES:
             _kept.pop(next(iter(_kept)))
         return wave

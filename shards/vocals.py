@@ -354,6 +354,12 @@ class Separator:
         self.model, self.batch = model, batch
         self.device = torch.device(device)
         self.networks = [network(Path(path)).to(self.device) for path, _ in model.files]
+        for path, digest in model.files:
+            if sha256(path) != digest:
+                raise DataError(
+                    f"{path} is another file than when this command began, or than on the node of the command; run it "
+                    "again with the file that is meant"
+                )
         first = self.networks[0]
         self.rate_hz, self.channels = first.samplerate, first.audio_channels
         if any((n.samplerate, n.audio_channels) != (self.rate_hz, self.channels) for n in self.networks):

@@ -10,7 +10,7 @@ import torch
 import trained_run
 from shared_data import shared
 
-from benchmark import cells, detectors, export, inference, trained
+from benchmark import cells, detectors, export, inference, run, settings, trained
 from benchmark.__main__ import main
 from benchmark.inference import DeepfakeDetector
 from benchmark.loader import Loader
@@ -323,6 +323,20 @@ def test_the_only_run_of_given_weights_needs_the_very_file(made, tmp_path):
     with pytest.raises(DataError, match="is not the file"):
         DeepfakeDetector(run_id, data=tmp_path, weights=tmp_path / "m.pt")
     assert DeepfakeDetector(run_id, data=tmp_path, weights=weights).trained.calibration is not None
+
+
+def test_weights_that_become_others_before_a_cell_loads_them_are_not_scored(made, tmp_path):
+    """The record would name the file that the command found, or that its own node has."""
+    data, _ = made
+    with catalog.connect(data / "catalog.duckdb") as con:
+        on = cells.trials(con, trained_run.PROTOCOL, partial=True)
+    how = settings.resolve("mean_pool", {}, clip=None, weights="0" * 64)
+    cell = cells.cell(trained_run.PROTOCOL, on, how, 0, False)
+    weights = data / "models" / "mean_pool-s0-abc" / "model.safetensors"
+    (failure,) = run.run(
+        data, [cell], {cell.protocol: on}, run.Machine("cpu", jobs=1), weights=weights, out=tmp_path
+    )  # fmt: skip
+    assert "model.safetensors is another file than when this command began" in failure.reason
 
 
 def test_other_weights_or_another_detector_beside_a_run_are_not_passed_over(made, tmp_path):

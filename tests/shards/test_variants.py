@@ -6,6 +6,7 @@ import soundfile
 from shared_data import shared
 
 from ingest import audio
+from ingest.files import sha256
 from ingest.types import DataError
 from shards import codecs, noise, variants
 from shards.rate import speed_changed
@@ -175,17 +176,30 @@ def test_a_room_decays_by_sixty_db_in_the_time_it_is_named_by():
 def test_recordings_are_kept_by_their_bytes(tmp_path, monkeypatch):
     """64 of them were, of any length: 2 GB of music in each process."""
     for i in range(6):
-        soundfile.write(tmp_path / f"{i}.wav", 0.1 * np.ones(16_000), 16_000)
+        soundfile.write(tmp_path / f"{i}.wav", 0.1 * np.ones(16_000) + i / 100, 16_000)
     decoded = []
     monkeypatch.setattr(noise.audio, "mono16k", lambda path: decoded.append(path.name) or np.ones(16_000, np.float32))
     monkeypatch.setattr(noise, "_KEPT_BYTES", 3 * 64_000)
     monkeypatch.setattr(noise, "_kept", {})
     asked = ["0", "1", "2", "0", "3", "0", "1"]  # 3 puts 1 out, the one that was not asked for for longest
-    waves = [noise._loaded(str(tmp_path), f"{name}.wav") for name in asked]
+    names = [(f"{name}.wav", sha256(tmp_path / f"{name}.wav")) for name in asked]
+    waves = [noise._loaded(str(tmp_path), *name) for name in names]
     assert decoded == [f"{name}.wav" for name in ("0", "1", "2", "3", "1")] and len(noise._kept) == 3
     assert all(wave.size == 16_000 for wave in waves)
     monkeypatch.setattr(noise, "_KEPT_BYTES", 10)
-    assert noise._loaded(str(tmp_path), "5.wav").size == 16_000 and len(noise._kept) == 1
+    last = "5.wav", sha256(tmp_path / "5.wav")
+    assert noise._loaded(str(tmp_path), *last).size == 16_000 and len(noise._kept) == 1
+
+
+def test_a_recording_that_becomes_another_is_not_drawn(tmp_path, monkeypatch):
+    """The catalog would go on saying that the noise of before was added, or that of the node which gave the command."""
+    soundfile.write(tmp_path / "a.wav", 0.1 * np.ones(16_000), 16_000)
+    own = noise.recordings(tmp_path)
+    apply(voice(), "noise-10db", seed=0, noises=own)
+    soundfile.write(tmp_path / "a.wav", 0.2 * np.ones(16_000), 16_000)
+    monkeypatch.setattr(noise, "_kept", {})  # of a process that has not heard it
+    with pytest.raises(DataError, match=r"a\.wav is another file than when its folder was read"):
+        apply(voice(), "noise-10db", seed=0, noises=own)
 
 
 def test_own_recordings_are_drawn_from_and_hashed(tmp_path):

@@ -197,6 +197,15 @@ def test_other_weights_make_other_shards(data, folder, tmp_path):
     assert done["written"] == done["shards"]
 
 
+def test_weights_that_become_others_are_not_taken_for_those_of_before(tmp_path):
+    """The catalog would name the sha256 of the file that the command found, or that its own node has."""
+    torch.save(package(7), tmp_path / "cccc.th")
+    model = find(str(tmp_path))
+    torch.save(package(8), tmp_path / "cccc.th")
+    with pytest.raises(DataError, match=r"cccc\.th is another file than when this command began"):
+        Separator(model)
+
+
 def test_absent_weights_are_named_with_the_way_to_bring_them(tmp_path, monkeypatch, data):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
