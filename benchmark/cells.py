@@ -299,6 +299,21 @@ def sources(detector: str, feature: str) -> set[Path]:
     return found
 
 
+def outside() -> list[Path]:
+    """The files outside Siren's packages that any of its detectors or features imports, directly or not."""
+    folders = (DETECTORS, ROOT / "features" / "extractors")
+    pending, found = [path for folder in folders for path in folder.rglob("*.py")], set()
+    while pending:
+        here = {path for path in _imported(pending.pop()) if not _in_packages(path)}
+        pending += here - found
+        found |= here
+    return sorted(found)
+
+
+def _in_packages(path: Path) -> bool:
+    return path.is_relative_to(ROOT) and path.relative_to(ROOT).parts[0] in PACKAGES
+
+
 @cache
 def _named_features(path: Path) -> tuple[Path, ...]:
     """The files of the features whose names stand in a source as words of their own."""

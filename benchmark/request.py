@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -188,7 +189,7 @@ def memo(data: Path, request: Request) -> Path:
     asked = [
         request.protocols, request.detectors, request.seeds, request.assignments, request.weights, request.trained,
         request.partial, repr(request.grid), _code(), stamp, journal,
-        _stamps(request.lists or data / "lists"), _stamps(data / "protocols"),
+        _stamps(request.lists or data / "lists"), _stamps(data / "protocols"), _named_files(request),
     ]  # fmt: skip
     return data / "plans" / f"{grid.digest(asked)}.json"
 
@@ -202,6 +203,17 @@ def _stamp(path: Path) -> tuple[int, int] | None:
     return about.st_size, about.st_mtime_ns
 
 
+def _named_files(request: Request) -> list[tuple]:
+    """What lies at each path that a setting names: a file of pretrained weights, or the files of a folder."""
+    tables = [*request.assignments.values()]
+    if of := request.grid:
+        tables += [*of.settings.values(), *(chosen for chosen, _ in of.levels.values())]
+    words = {word for table in tables for word in table.values() if isinstance(word, str)}
+    places = [Path(os.path.expanduser(word)) for word in sorted(words)]
+    folders = [path for place in places if os.path.isdir(place) for path in sorted(place.glob("*"))]
+    return [(str(path), _stamp(path)) for path in (*places, *folders) if os.path.isfile(path)]
+
+
 def _stamps(folder: Path) -> list[tuple]:
     """Names, sizes and times of the files below a folder."""
     places = sorted(path for path in folder.rglob("*") if path.is_file())
@@ -211,6 +223,8 @@ def _stamps(folder: Path) -> list[tuple]:
 def _code() -> str:
     """Hash of every source from which cells are made."""
     hashed = hashlib.sha256()
+    for path in grid.outside():
+        hashed.update(path.name.encode() + b"\0" + path.read_bytes())
     for package in SOURCES:
         for path in sorted((grid.ROOT / package).rglob("*")):
             if path.suffix in (".py", ".toml", ".sql"):

@@ -226,6 +226,7 @@ def test_modules_of_ones_own_decide_scores_wherever_they_lie(tmp_path, monkeypat
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     monkeypatch.setattr(cells, "ROOT", tmp_path / "siren")
+    monkeypatch.setattr(cells, "DETECTORS", tmp_path / "siren/benchmark/detectors")
     monkeypatch.syspath_prepend(str(tmp_path / "lab"))
     cells._not_installed.cache_clear()
     found, pending = set(), [tmp_path / "siren/benchmark/detectors/own.py"]
@@ -235,6 +236,7 @@ def test_modules_of_ones_own_decide_scores_wherever_they_lie(tmp_path, monkeypat
         pending += set(cells._imported(path)) - found
     left_out = {tmp_path / "siren/benchmark/__init__.py", tmp_path / "siren/benchmark/detectors/__init__.py"}
     assert found == {tmp_path / name for name in files} - left_out
+    assert cells.outside() == sorted(tmp_path / name for name in files if name.startswith("lab"))
 
 
 @pytest.mark.parametrize("column", ["attack", "speaker"])

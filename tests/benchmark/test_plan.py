@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pyarrow as pa
@@ -14,7 +15,7 @@ import pytest
 import synthetic_catalog
 import torch
 
-from benchmark import cells, devices, distribution, energy, plan, request, settings, slurm
+from benchmark import cells, devices, distribution, energy, grid_files, plan, request, settings, slurm
 from benchmark.__main__ import main
 from ingest.types import DataError
 from protocols.__main__ import main as of_protocols
@@ -293,6 +294,30 @@ def test_what_is_remembered_of_a_request_hangs_on_the_protocols_below_data(data)
     own = data / "protocols" / "inner" / "mine.toml"
     own.write_text(own.read_text().replace("0.4", "0.35"))
     assert request.remembered(request.memo(data, asked)) is None
+
+
+def test_what_is_remembered_of_a_request_hangs_on_the_weights_that_it_names(data, tmp_path):
+    """Another file at that path: all was said to be done."""
+    place, seen = tmp_path / "xlsr", []
+    place.mkdir()
+    asked = request.Request(
+        ("inner/mine",), ("mean_pool",), (0,), {"mean_pool": {"weights": str(place)}, "": {"x": "y"}}
+    )
+    for content in ("one", "other"):
+        (place / "model.safetensors").write_text(content)
+        seen.append(request.memo(data, asked))
+    seen.append(request.memo(data, replace(asked, grid=grid_files.load("matrix"))))
+    assert len(set(seen)) == 3 and request.memo(data, asked) == seen[1]
+
+
+def test_what_is_remembered_of_a_request_hangs_on_modules_of_ones_own(data, monkeypatch, tmp_path):
+    module = tmp_path / "own_layers.py"
+    module.write_text("x = 1")
+    asked = request.Request(("inner/mine",), ("mean_pool",), (0,), {})
+    monkeypatch.setattr(cells, "_imported", lambda path: (module,) if path.stem == "mean_pool" else ())
+    before = request.memo(data, asked)
+    module.write_text("x = 2")
+    assert cells.outside() == [module] and request.memo(data, asked) != before
 
 
 def test_what_is_remembered_of_a_request_hangs_on_rows_that_a_killed_ingest_left_in_the_journal(data):
