@@ -4,7 +4,9 @@ Zang et al., "CtrSVDD: A Benchmark Dataset and Baseline Analysis for Controlled 
 Interspeech 2024, section 4; names and layers as in the public baseline code.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -116,16 +118,27 @@ class CtrSvdd(Detector):
     def load_weights(self, path: Path | str) -> LoadReport:
         """As `Detector.load_weights`; the pooling follows the file."""
         before = self.backend
-        held = read_state(Path(path))
-        attention = any("backend.attention." in key for key in held)
-        if attention != hasattr(before, "attention"):
-            fresh = GraphBackEnd("softmax" if attention else "max")
-            self.backend = fresh.to(self.sign.device).train(self.training)
+        self._pool_as(read_state(Path(path)))
         try:
             return super().load_weights(path)
         except DataError:
             self.backend = before
             raise
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **options: Any) -> Any:
+        """As `Module.load_state_dict`; the pooling follows the entries, as what began with a published file keeps its.
+
+        So a run that was trained from one comes back from its settings and its weights.
+        """
+        self._pool_as(state_dict)
+        return super().load_state_dict(state_dict, *args, **options)
+
+    def _pool_as(self, state: Mapping[str, Any]) -> None:
+        """A back end with the pooling that these entries were trained with, its numbers still to be loaded."""
+        attention = any("backend.attention." in key for key in state)
+        if attention != hasattr(self.backend, "attention"):
+            fresh = GraphBackEnd("softmax" if attention else "max")
+            self.backend = fresh.to(self.sign.device).train(self.training)
 
 
 class SpectralCtrSvdd(CtrSvdd):

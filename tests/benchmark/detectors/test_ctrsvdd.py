@@ -3,10 +3,12 @@ import real_clips
 import torch
 import torchaudio.transforms
 from golden_formula import golden, params, waves
+from safetensors.torch import save_file
 
 from benchmark import detectors
 from benchmark.batch import Batch
 from benchmark.detectors._sinc import sinc_filters
+from benchmark.trained import load_own
 from ingest.types import DataError
 
 EXACT = {"rtol": 1e-4, "atol": 1e-4}
@@ -108,6 +110,19 @@ def test_an_own_file_keeps_its_sign_and_needs_no_second_turn(tmp_path):
     torch.save(state, tmp_path / "current.pt")
     again.load_weights(tmp_path / "current.pt")
     torch.testing.assert_close(again.score(wave), current.score(wave))
+
+
+@torch.inference_mode()
+def test_what_was_trained_from_a_published_file_comes_back_from_its_settings(tmp_path):
+    """As `detect --run` and `export` build it: pooling is not among the settings, the file decides it."""
+    path, _ = _published(tmp_path, "lfcc")
+    trained = _build("lfcc").eval()
+    trained.load_weights(path)
+    save_file({key: value.contiguous() for key, value in trained.state_dict().items()}, tmp_path / "model.safetensors")
+    again = _build("lfcc").eval()
+    load_own(again, tmp_path / "model.safetensors")
+    wave = waves(64_000)[:1]
+    torch.testing.assert_close(again.score(wave), trained.score(wave))
 
 
 def test_a_broken_file_changes_nothing(tmp_path):
