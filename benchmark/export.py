@@ -100,12 +100,13 @@ def _need_own_size(trained: Trained) -> None:
 
     with torch.device("meta"):
         own = detectors.build(trained.detector, **{**detectors.get(trained.detector).OFFLINE, **_config(trained)})
-    sizes = ({key: value.shape for key, value in n.state_dict().items()} for n in (own, trained.network))
-    if next(sizes) != next(sizes):
+    try:
+        own.load_state_dict(trained.network.state_dict(), assign=True)
+    except RuntimeError:
         raise DataError(
             f"{trained.provenance['run_id']} cannot be exported: the backbone in {trained.config.get('weights')} is "
             f"not of the size that {trained.detector} has without that folder; use detect --run where it is"
-        )
+        ) from None
 
 
 def _save(network: Any, path: Path) -> None:

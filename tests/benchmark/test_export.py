@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 import trained_run
+from safetensors.torch import save_file
 
 from benchmark import detectors, export, onnx_model, trained
 from benchmark.detectors import _ssl
@@ -73,6 +74,15 @@ def test_a_backbone_of_another_size_is_told_before_anything_is_written(tmp_path)
     with pytest.raises(DataError, match="hub is not of the size that w2v2_ft has"):
         export.export(tmp_path / "data", run_id, tmp_path / "to")
     assert not (tmp_path / "to").exists()
+
+
+def test_a_pooling_that_a_published_file_chose_is_exported(tmp_path):
+    run_id = trained_run.make(tmp_path, "ctrsvdd_mfcc", each=3, train=0)
+    (path,) = (tmp_path / "data" / "models").glob("*/model.safetensors")
+    state = detectors.build("ctrsvdd_mfcc", pooling="max").state_dict()
+    save_file({key: value.contiguous() for key, value in state.items()}, path)
+    export.export(tmp_path / "data", run_id, tmp_path / "to")
+    assert trained.from_export(tmp_path / "to").network.state_dict().keys() == state.keys()
 
 
 def test_an_export_that_was_killed_is_made_by_the_same_command_again(made, exported, tmp_path):
