@@ -273,7 +273,7 @@ COMMENT ON COLUMN published.detector IS 'Canonical id; _s marks the comparison p
 COMMENT ON COLUMN published.setting IS 'default, or the ablation level';
 COMMENT ON COLUMN published.protocol IS 'Protocol the figure belongs to';
 COMMENT ON COLUMN published.subset IS 'Named test subset; average is the printed mean';
-COMMENT ON COLUMN published.metric IS 'As in result where it is the same quantity, else as printed; ..._at_eer: at the EER threshold of the test trials themselves, spoof_...: spoof is positive';
+COMMENT ON COLUMN published.metric IS 'As in result where it is the same quantity, else as printed; ..._at_eer: at the EER threshold of the test trials themselves, spoof_...: spoof is positive; eer_mean_by_trials: EERs of subsets, weighted by their trials';
 COMMENT ON COLUMN published.value IS 'Rates as fractions, other quantities as printed';
 
 CREATE TABLE published_run (
