@@ -131,3 +131,23 @@ def test_quoted_runs_are_those_of_the_authors():
     key = [tuple(row[name] for name in figure) for row in theirs]
     assert [tuple(row[name] for name in figure) for row in ours] == key
     assert [row["label"] for row in ours] == [row["authors_label"] for row in theirs]
+
+
+def test_the_spread_beside_a_printed_mean_is_of_the_runs_behind_it(data):
+    """w2v2_ft and wavlm_ft were run under two labels, of which each table prints one."""
+    results.collect(data, replicates=2)
+    found = ask(data, "SELECT detector, protocol, label FROM published_spread GROUP BY ALL")
+    assert len(found) == len({row[:2] for row in found})
+    labels = {row[:2]: row[2] for row in found if row[0] in ("w2v2_ft", "wavlm_ft")}
+    other = {("wavlm_ft", "cross_method/librisevoc"): "WaveLM", ("wavlm_ft", "cross_method/asvspoof2021_df_002"): "WaveLM",
+             ("w2v2_ft", "cross_method/asvspoof2021_df_002"): "Wave2Vec2"}  # fmt: skip
+    assert len(labels) == 20
+    for (detector, protocol), label in labels.items():
+        assert label == other.get(
+            (detector, protocol), {"w2v2_ft": "Wave2Vec2-old1", "wavlm_ft": "WaveLM-old1"}[detector]
+        )
+    where = "detector = 'w2v2_ft' AND protocol = 'inner/librisevoc' AND metric = 'eer'"
+    ((runs, mean, high),) = ask(data, f"SELECT runs, mean, high FROM published_spread WHERE {where}")
+    assert runs == 10
+    assert mean == pytest.approx(0.0009, abs=5e-5)
+    assert high < 0.005
