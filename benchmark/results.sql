@@ -270,7 +270,7 @@ COMMENT ON TABLE published IS 'Figures quoted from papers and public result file
 COMMENT ON COLUMN published.source IS 'Paper or repository';
 COMMENT ON COLUMN published."table" IS 'Table of the source';
 COMMENT ON COLUMN published.detector IS 'Canonical id; _s marks the comparison paper''s own variants';
-COMMENT ON COLUMN published.setting IS 'default, or the ablation level';
+COMMENT ON COLUMN published.setting IS 'default, or what the paper calls the training or the ablation level';
 COMMENT ON COLUMN published.protocol IS 'Protocol the figure belongs to';
 COMMENT ON COLUMN published.subset IS 'Named test subset; average is the printed mean';
 COMMENT ON COLUMN published.metric IS 'As in result where it is the same quantity, else as printed; ..._at_eer: at the EER threshold of the test trials themselves, spoof_...: spoof is positive; eer_mean_by_trials: EERs of subsets, weighted by their trials';
@@ -402,11 +402,10 @@ COMMENT ON VIEW by_attack IS 'EER of each attack against all bona fide of its su
 
 CREATE VIEW compared AS
 SELECT s.entry, s.detector, s.config_id, s.protocol, s.subset, s.metric, s.runs, s.mean AS measured_mean, s.median AS measured_median,
-       p.value AS published, s.mean - p.value AS difference, p.source, p."table", s.partial, s.simulated
+       p.value AS published, s.mean - p.value AS difference, p.source, p."table", p.setting, s.partial, s.simulated
 FROM   seeds s
-JOIN   published p USING (detector, protocol, subset, metric)
-WHERE  p.setting = 'default';
-COMMENT ON VIEW compared IS 'Published figure beside the mean over our seeds';
+JOIN   published p USING (detector, protocol, subset, metric);
+COMMENT ON VIEW compared IS 'Published figure beside the mean over our seeds; setting: what the paper varied, default where nothing';
 
 CREATE VIEW grid_figure AS
 SELECT g.grid, g.level, g.position, c."column", l.metric, count(l.value) AS runs, avg(l.value) AS mean,

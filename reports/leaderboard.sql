@@ -101,10 +101,11 @@ WITH runs AS (
     WHERE  protocol = '{protocol}' AND metric = 'auc'
     GROUP  BY ALL
 ), printed AS (
-    SELECT detector, subset, min(value) AS published
+    SELECT detector, subset, first(value ORDER BY "table" = 'abstract', value) AS published  -- its words round it
     FROM   published
-    WHERE  protocol = '{protocol}' AND metric = 'eer' AND setting = 'default'
+    WHERE  protocol = '{protocol}' AND metric = 'eer'
     GROUP  BY ALL
+    HAVING count(DISTINCT setting) = 1  -- of several configurations none is ours
 ), ranked AS (
     SELECT *, CASE WHEN eer IS NOT NULL AND NOT starts_with(detector, 'shortcut_')  -- a probe has no rank
                    THEN rank() OVER (PARTITION BY starts_with(detector, 'shortcut_') ORDER BY eer NULLS LAST) END AS rank,
@@ -184,7 +185,7 @@ SELECT entry || CASE WHEN configs > 1 THEN ' #' || config_id ELSE '' END AS dete
        format('{{:.2f}}', 100 * published) AS "published %",
        CASE WHEN simulated THEN '' ELSE format('{{:+.2f}}', 100 * difference) END AS difference,
        coalesce(format('{{:.2f}} to {{:.2f}}', 100 * s.low, 100 * s.high), '') AS "authors' single runs %",
-       c.source || coalesce(', ' || "table", '') AS source
+       concat_ws(', ', c.source, "table", nullif(setting, 'default')) AS source
 FROM   compared c JOIN named USING (entry) LEFT JOIN published_spread s USING (detector, protocol, subset, metric)
 WHERE  protocol = '{protocol}'
 ORDER  BY ALL;

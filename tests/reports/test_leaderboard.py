@@ -184,6 +184,29 @@ def test_licences_of_data_and_of_given_weights(tmp_path):
     assert "licences not known" in section(page, "my/own")
 
 
+def test_tables_of_one_or_of_several_configurations_stand_beside_ours(tmp_path):
+    table = made_results.score_table({"ctrsvdd": made_results.GOOD["hard"]})
+    for detector, protocol in (
+        ("uniaudio", "uniaudio_zero_shot"), ("uniaudio_dann", "uniaudio_dann"), ("uniaudio_dann", "uniaudio_dann_r90"),
+    ):  # fmt: skip
+        made_results.add_run(
+            tmp_path, detector, table, protocol=f"adaptation/{protocol}", scenario="adaptation", averages={}, pooled={}
+        )
+    results.collect(tmp_path, replicates=2)
+    page = write(tmp_path).read_text()
+
+    def beside(protocol):  # published EER in the table of ranks, and sources below
+        rows = section(page, f"adaptation/{protocol}").splitlines()
+        lines = [[cell.strip() for cell in row.split("|")[1:-1]] for row in rows if "| ctrsvdd |" in row]
+        return lines[0][10], {(line[5], line[8].rpartition(", ")[2]) for line in lines[1:] if line[2] == "eer"}
+
+    zero_shot = beside("uniaudio_zero_shot")
+    assert zero_shot == ("43.16", {("43.00", "speech_only"), ("43.16", "speech_only")})
+    of_many = {("47.31", "cfg2"), ("53.10", "cfg3"), ("52.33", "cfg4"), ("53.63", "cfg5")}
+    assert beside("uniaudio_dann") == ("", of_many)
+    assert beside("uniaudio_dann_r90") == ("49.12", {("49.12", "cfg1")})
+
+
 def test_diagnostics_stand_beside_the_published_ones(tmp_path):
     runs = []
     for seed, gate in enumerate((0.5, 0.7, 0.8)):
