@@ -1,6 +1,6 @@
 """DECRO: English and Chinese in three partitions each; stems repeat between files, system words change."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pyarrow as pa
@@ -59,7 +59,7 @@ CORPUS = Corpus(
 def tables(root: Path) -> Iterator[pa.Table]:
     """The rows of the protocol files that are there, one table per file.
 
-    Raises DataError if none is there, and if the folders' files were thrown together.
+    Raises DataError if none is there, if one has rows of another, and if the folders' files were thrown together.
     """
     present = {file: path for file in FILES if (path := first_file(root, f"{file}.txt"))}
     if not present:
@@ -70,12 +70,14 @@ def tables(root: Path) -> Iterator[pa.Table]:
             f"{root} holds {len(loose)} loose audio files (first: {loose[0]}) and none of the folders "
             f"{', '.join(FILES)}; names repeat between them, unpack them into their folders"
         )
+    before: dict[Path, pa.ChunkedArray] = {}
     for file, path in present.items():
-        yield _rows(path, file)
+        table = text.fields(path, _COLUMNS)
+        before[path] = _refuse_repeated(table, path, before)
+        yield _rows(table, path, file)
 
 
-def _rows(path: Path, file: str) -> pa.Table:
-    table = text.fields(path, _COLUMNS)
+def _rows(table: pa.Table, path: Path, file: str) -> pa.Table:
     words(table, "dash", {"-": None}, file=str(path))
     prefix, _, partition = file.partition("_")
     stem, system, rows = table["stem"], table["system"], table.num_rows
@@ -114,6 +116,23 @@ def _sentence(stem: pa.ChunkedArray) -> pa.ChunkedArray:
         for form in (_WAVEFAKE, _LIBRISPEECH)
     ]
     return pc.coalesce(*found)
+
+
+def _refuse_repeated(table: pa.Table, path: Path, before: Mapping[Path, pa.ChunkedArray]) -> pa.ChunkedArray:
+    """Raise DataError if a row has stem, system and key of one in another file: there stems repeat, whole rows do not.
+
+    before: what this function returned for the other files.
+    """
+    said = joined(table["stem"], " ", table["system"], " ", table["key"])
+    for other, rows in before.items():
+        again = pc.is_in(said, value_set=rows.combine_chunks())
+        if pc.any(again).as_py():
+            line, stem = (table[name][pc.index(again, True).as_py()].as_py() for name in ("line", "stem"))
+            raise DataError(
+                f"{path} line {line}: {stem} of the same system is in {other.name} too ({pc.sum(again).as_py()} such "
+                "rows); one of the two files has the other's content, take the published one"
+            )
+    return said
 
 
 def _refuse_exchanged(table: pa.Table, bonafide: pa.ChunkedArray, path: Path) -> None:

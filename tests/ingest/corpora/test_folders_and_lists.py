@@ -232,6 +232,13 @@ def test_decro_sources(stem, source, tmp_path):
     assert parsed("decro", tmp_path)[0]["source_id"] == source
 
 
+def test_decro_files_with_rows_of_each_other_are_refused(tmp_path):
+    put(tmp_path / "en_train.txt", "unknown LJ045-0151_gen - mbmelgan spoof\nLA_0079 LA_T_1138215 - asv19 bonafide")
+    put(tmp_path / "en_eval.txt", "unknown LJ045-0151_gen - pwg spoof\nLA_0079 LA_T_1138215 - asv19 bonafide")
+    with pytest.raises(DataError, match=r"en_eval.txt line 2: LA_T_1138215 of the same system is in en_train.txt too"):
+        parsed("decro", tmp_path)
+
+
 def test_decro_flattened_is_refused(tmp_path):
     root = miniatures.build("decro", tmp_path)
     tone(root / "LJ045-0151_gen.wav")
