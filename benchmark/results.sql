@@ -374,6 +374,8 @@ QUALIFY row_number() OVER (
                   WHEN scenario = 'loao' AND ends_with(protocol, '_' || subset) THEN 0  -- the attack that was left out
                   WHEN subset = 'eval_ref_real' THEN 0                 -- references as in training, not degraded ones
                   WHEN subset IN ('t02', 'vocals_t02') THEN 0          -- SingFake's unseen singers, its folder `test`
+                  WHEN starts_with(protocol, 'cross_method/asvspoof2021_df_') AND subset IN ('whole', 'eval')
+                  THEN 0                                               -- printed is the whole, no mean over classes
                   WHEN subset = 'average' THEN 1
                   WHEN subset IN ('eval', 'test', 'pooled', 'ctrsvdd_test_wo_a14') THEN 2
                   WHEN kind = 'average' AND subset LIKE '%average' THEN 3

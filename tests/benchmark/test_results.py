@@ -71,6 +71,8 @@ def test_intervals_hold_the_value_and_name_their_method(data):
 
 @pytest.mark.parametrize("protocol, subsets, headline", [
     ("cross_method/librisevoc", ("easy", "hard"), "average"),
+    ("cross_method/asvspoof2021_df_002", ("seen", "whole"), "whole"),
+    ("cross_method/asvspoof2021_df_clean", ("ar", "eval"), "eval"),
     ("loao/asvspoof2019_la_A04", ("A04", "eval"), "A04"),
     ("loao/wavefake_melgan", ("melgan", "test"), "melgan"),
     ("official/asvspoof5_track1_open_rat", ("eval_ref_1s", "eval_ref_real", "eval_ref_zero"), "eval_ref_real"),
