@@ -211,7 +211,7 @@ def _trained(work: _Work, cell: Cell, reader: Any, device: str, here: "Share") -
     import torch
 
     from benchmark.loader import derive
-    from benchmark.trained import load_own
+    from benchmark.trained import load_own, scorer
 
     folder, on = model_folder(work.out, cell), work.on[cell.protocol]
     if work.weights is not None and sha256(work.weights) != cell.settings.weights:
@@ -221,14 +221,18 @@ def _trained(work: _Work, cell: Cell, reader: Any, device: str, here: "Share") -
         )
     torch.manual_seed(derive(cell.seed, "weights"))
     finished = (folder / "train.json").exists()
-    detector = _build(cell, on, offline=finished or work.weights is not None).to(device)
-    if work.weights is not None:
-        report = detector.load_weights(work.weights)
+    if work.weights is not None and not cell.trained:
+        detector, _, report = scorer(cell.detector, cell.settings.config, _attacks(on), work.weights)
+    else:
+        detector = _build(cell, on, offline=finished or work.weights is not None).to(device)
+        report = detector.load_weights(work.weights) if work.weights is not None else None
+    if report is not None:
         print(f"{cell.detector}: {work.weights}: {report}", file=sys.stderr)
-        if not cell.trained:
-            report.whole(work.weights)
     if not cell.trained:
-        return detector, {"train_s": 0.0, "train_draws": 0, "best_epoch": None, "epochs": 0, "curve": []}
+        if report is not None:
+            report.whole(work.weights)
+        costs = {"train_s": 0.0, "train_draws": 0, "best_epoch": None, "epochs": 0, "curve": []}
+        return detector.to(device), costs
     if finished:
         try:
             load_own(detector, folder / "model.safetensors")
@@ -293,10 +297,15 @@ def _build(cell: Cell, on: Trials, *, offline: bool) -> Any:
     if offline:
         config = {**detectors.get(cell.detector).OFFLINE, **config}
     if "attacks" in own and "attacks" not in config:
-        config["attacks"] = sorted(set(pc.drop_null(on.role("train")["attack"]).to_pylist()))
+        config["attacks"] = _attacks(on)
     if "seed" in own:
         config.setdefault("seed", cell.seed)
     return detectors.build(cell.detector, **config)
+
+
+def _attacks(on: Trials) -> list[str]:
+    """The attack words of the training trials, sorted: the classes of detectors that name them."""
+    return sorted(set(pc.drop_null(on.role("train")["attack"]).to_pylist()))
 
 
 def _loader(

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -110,12 +110,13 @@ def from_run(data: Path, run: str | Path, *, weights: Path | None = None, lists:
     recorded.need(folder, about, ("train_key",) if about["trained"] else ())
     made = folder.parents[1]  # models and scores can lie elsewhere than the catalog
     training = _Training(made if (made / "catalog.duckdb").exists() else data, folder, about, lists)
-    network, config = _built(folder / finished.RUN, about, training)
+    config, attacks = _config(folder / finished.RUN, about, training)
     path = _run_weights(made, about, weights)
     if about["trained"]:
+        network, config = _built(folder / finished.RUN, about["detector"], config, attacks)
         load_own(network, path)
     else:
-        network.load_weights(path)
+        network, config, _ = scorer(about["detector"], config, attacks, path)
     calibration, remarks = on_dev(folder / "scores.parquet", source=folder.name)
     if network.REFERENCE and _compared(folder, about, data):
         calibration, remarks = None, (f"not calibrated: dev of {folder.name} was scored {BESIDE}",)
@@ -336,8 +337,9 @@ def _licences(con: Any, rows: pa.Table) -> list[dict[str, Any]]:
     return table.to_pylist()
 
 
-def _built(path: Path, about: Mapping[str, Any], training: _Training) -> tuple[Any, dict]:
-    """The network without its weights, and every constructor argument that differs from the defaults.
+def _config(path: Path, about: Mapping[str, Any], training: _Training) -> tuple[dict[str, Any], list[str]]:
+    """The constructor arguments of a run that differ from the defaults, and the attacks that it took from its training
+    trials: none where the detector names none, or its settings do.
 
     about: the record that was read from `path`. Raises DataError naming it for settings that make no network.
     """
@@ -352,14 +354,44 @@ def _built(path: Path, about: Mapping[str, Any], training: _Training) -> tuple[A
         settings.check_input(detector, about["config"]["input"])
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
-    if "attacks" in own and "attacks" not in config:
-        config["attacks"] = training.attacks()
     if "seed" in own:
         config.setdefault("seed", about.get("seed"))
+    return config, training.attacks() if "attacks" in own and "attacks" not in config else []
+
+
+def _built(path: Path, detector: str, config: dict[str, Any], attacks: list[str]) -> tuple[Any, dict[str, Any]]:
+    """The network of a run without its weights, and every constructor argument that differs from the defaults."""
+    from benchmark import detectors
+
+    config = {**config, **({"attacks": attacks} if attacks else {})}
     try:
         return detectors.build(detector, **{**detectors.get(detector).OFFLINE, **config}), config
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
+
+
+def scorer(
+    detector: str, config: Mapping[str, Any], attacks: Sequence[str], path: Path
+) -> tuple[Any, dict[str, Any], Any]:
+    """A detector with the weights of a file, to score with: the network, its settings, and what was loaded.
+
+    attacks: of the training trials. They are the classes of a detector that names them where the file has as many, else
+    its own are: no score hangs on them, and a published file is asked for a score on trials of any attacks. Raises
+    DataError if the file fits neither.
+    """
+    from benchmark import detectors
+
+    classes: list[dict[str, Any]] = [{}]
+    if attacks and "attacks" in detectors.settings(detector) and "attacks" not in config:
+        classes.insert(0, {"attacks": list(attacks)})
+    while True:
+        whole = {**config, **classes.pop(0)}
+        network = detectors.build(detector, **{**detectors.get(detector).OFFLINE, **whole})
+        try:
+            return network, whole, network.load_weights(path)
+        except DataError:
+            if not classes:
+                raise
 
 
 def _run_weights(data: Path, about: Mapping[str, Any], given: Path | None) -> Path:

@@ -325,6 +325,30 @@ def test_the_only_run_of_given_weights_needs_the_very_file(made, tmp_path):
     assert DeepfakeDetector(run_id, data=tmp_path, weights=weights).trained.calibration is not None
 
 
+@pytest.mark.parametrize("protocol", ["test_only/librisevoc", "cross_method/librisevoc"])
+def test_a_file_is_scored_whatever_attacks_the_protocol_trains_on(made, tmp_path, protocol):
+    """A published file has heads for attacks of its own: six here, where the protocols train on none and on two."""
+    data, weights, small = made[0], tmp_path / "fd_add.pt", {"width": 8}
+    torch.save(detectors.build("fd_add", weights="random", **small).state_dict(), weights)
+    with catalog.connect(data / "catalog.duckdb") as con:
+        on = cells.trials(con, protocol, partial=True)
+    how = settings.resolve("fd_add", {"": small}, clip=None, weights=sha256(weights))
+    cell = cells.cell(protocol, on, how, 0, False)
+    folder = shutil.copytree(data, tmp_path / "data", ignore=shutil.ignore_patterns("scores", "models"))
+    assert not run.run(folder, [cell], {protocol: on}, run.Machine("cpu", jobs=1), weights=weights)
+    found = trained.from_run(folder, cell.run_id, weights=weights)
+    assert len(found.network.labels) == 6
+
+
+def test_the_attacks_that_are_trained_on_are_a_file_s_classes_where_it_has_as_many(tmp_path):
+    path, words = tmp_path / "fd_add.pt", ["x", "y", "z"]
+    torch.save(detectors.build("fd_add", weights="random", width=8, attacks=words).state_dict(), path)
+    network, config, report = trained.scorer("fd_add", {"width": 8}, words, path)
+    assert (list(network.labels), config["attacks"], report.missing) == (words, words, ())
+    with pytest.raises(DataError, match="of another shape"):
+        trained.scorer("fd_add", {"width": 8}, ["x"], path)
+
+
 def test_weights_that_become_others_before_a_cell_loads_them_are_not_scored(made, tmp_path):
     """The record would name the file that the command found, or that its own node has."""
     data, _ = made
