@@ -182,13 +182,20 @@ def _holds(folder: Path, pattern: str) -> bool:
 
 
 def _whole(corpus: Corpus, folder: Path) -> Path:
-    """The folder above, where that is a root too and this one its part: named by the layout, or without the audio."""
+    """The folder above, where that is a root too and this one its part: named by the layout, or without the audio.
+
+    The audio of another copy, which lies beside this folder with protocol files of its own, is not meant.
+    """
     above = folder.parent
     if not is_root(corpus, above):
         return folder
     own = (one for marker in corpus.markers for one in _alternatives(marker) if one.split("/")[0] == folder.name)
-    part = any(_holds(above, one) for one in own) or (not _audible(corpus, folder) and _audible(corpus, above))
-    return above if part else folder
+    if any(_holds(above, one) for one in own):
+        return above
+    if _audible(corpus, folder) or not _audible(corpus, above):
+        return folder
+    beside = (path for path in above.iterdir() if path != folder and path.is_dir() and not _is_junk(path.name))
+    return folder if any(is_root(corpus, path) and _audible(corpus, path) for path in beside) else above
 
 
 def _audible(corpus: Corpus, folder: Path) -> bool:

@@ -193,6 +193,15 @@ def test_a_folder_of_protocols_beside_the_audio_is_not_the_root(tmp_path):
     assert scan.find_root(corpus, root / "any name") == root / "any name"
 
 
+def test_protocols_beside_another_copy_are_a_root_of_their_own(tmp_path):
+    corpus = dataclasses.replace(CORPUS, markers=("list.txt|*/list.txt",), audio=("a", "*/a"))
+    alone = put(tmp_path / "alone", "list.txt")
+    put(tmp_path / "sound", "a/1.wav")
+    assert scan.find_root(corpus, alone) == tmp_path
+    put(tmp_path / "whole", "list.txt", "a/1.wav")
+    assert scan.find_root(corpus, alone) == alone
+
+
 def test_a_gzipped_protocol_file_marks_the_root_too(tmp_path):
     assert scan.is_root(CORPUS, put(tmp_path / "r", "list.txt.gz", "a/1.wav"))
 
