@@ -84,6 +84,22 @@ def test_the_figure_of_rat_stands_beside_its_scores_with_references(tmp_path):
     assert ask(tmp_path, query) == [(*with_references, "eer", 2.57 / 100), (*with_references, "min_dcf", 0.074)]
 
 
+def test_figures_on_the_authors_recordings_stand_beside_both_splits(tmp_path):
+    for protocol in ("inner/wavefake", "inner/wavefake_published"):
+        made_results.add_run(
+            tmp_path, "aasist", made_results.score_table({"eval": made_results.GOOD["easy"]}), protocol=protocol,
+            scenario="inner", averages={}, pooled={},
+        )  # fmt: skip
+    results.collect(tmp_path, replicates=2)
+    told = ask(tmp_path, "SELECT protocol, published FROM compared WHERE metric = 'eer' ORDER BY 1")
+    assert [protocol for protocol, _ in told] == ["inner/wavefake", "inner/wavefake_published"]
+    assert told[0][1] == told[1][1] > 0
+    spread = ask(tmp_path, "SELECT * EXCLUDE protocol FROM published_spread WHERE detector = 'aasist' AND "
+                           "protocol LIKE 'inner/wavefake%' AND metric = 'eer'")  # fmt: skip
+    assert len(spread) == 2
+    assert spread[0] == spread[1]
+
+
 def test_the_overall_of_the_experts_is_a_mean_of_rates_and_stands_beside_no_pooled_rate(tmp_path):
     ours = {(r["detector"], r["subset"], r["metric"]): float(r["value"]) for r in quoted(results._HERE / "published.csv")
             if r["protocol"] == "adaptation/uniaudio_experts"}  # fmt: skip
@@ -142,7 +158,7 @@ def test_the_spread_beside_a_printed_mean_is_of_the_runs_behind_it(data):
     labels = {row[:2]: row[2] for row in found if row[0] in ("w2v2_ft", "wavlm_ft")}
     other = {("wavlm_ft", "cross_method/librisevoc"): "WaveLM", ("wavlm_ft", "cross_method/asvspoof2021_df_002"): "WaveLM",
              ("w2v2_ft", "cross_method/asvspoof2021_df_002"): "Wave2Vec2"}  # fmt: skip
-    assert len(labels) == 20
+    assert len(labels) == 2 * (10 + 2)
     for (detector, protocol), label in labels.items():
         assert label == other.get(
             (detector, protocol), {"w2v2_ft": "Wave2Vec2-old1", "wavlm_ft": "WaveLM-old1"}[detector]
