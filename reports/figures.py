@@ -110,13 +110,19 @@ def of_all(con: duckdb.DuckDBPyConnection) -> Iterator[Plot]:
         query = _COST.format(column=column)
         points = con.execute(query).fetchall()
         if len(points) > 1:
-            cheapest = min(points, key=lambda p: p[1])
-            title = f"EER against {words}"
-            best = min(points, key=lambda p: p[2])
+            cheapest, most = min(points, key=lambda p: p[1]), max(p[3] for p in points)
+            best = min((p for p in points if p[3] == most), key=lambda p: p[2])
             text = f"{len(points)} detectors; cheapest is {cheapest[0]}, lowest EER has {best[0]}."
+            if any(p[3] < most for p in points):
+                text = (
+                    text[:-1]
+                    + f" of those with a mean over {most} protocols. Means over other protocols do not compare."
+                )
             if len(points) > plots.FEW:
                 text += " Named: those that no cheaper one undercuts."
-            yield Plot(f"cost-{name}", title, text, query, functools.partial(plots.scatter, points, x=words))
+            named = [(p[0] if p[3] == most else f"{p[0]} ({p[3]} of {most} protocols)", *p[1:3]) for p in points]
+            title = f"EER against {words}"
+            yield Plot(f"cost-{name}", title, text, query, functools.partial(plots.scatter, named, x=words))
     for grid, title in con.execute(
         "SELECT grid, title FROM grid WHERE grid IN (SELECT grid FROM grid_figure) ORDER BY 1"
     ).fetchall():
@@ -344,7 +350,8 @@ _COST = """WITH costs AS (
     WHERE  metric = 'eer' AND run_id IN (SELECT run_id FROM standing)
     GROUP  BY ALL
 )
-SELECT entry AS detector, round(any_value(cost), 4) AS cost, round(100 * avg(eer), 2) AS "EER %"
+SELECT entry AS detector, round(any_value(cost), 4) AS cost, round(100 * avg(eer), 2) AS "EER %",
+       count(*) AS protocols
 FROM   costs JOIN entries USING (entry)
 WHERE  cost > 0 AND eer IS NOT NULL
 GROUP  BY entry

@@ -17,7 +17,7 @@ import waiting
 from matplotlib.text import Text
 from scipy.special import ndtr
 
-from benchmark import gradcam, metrics
+from benchmark import gradcam, metrics, results
 from ingest import catalog
 from ingest.types import DataError
 from reports import figures, latent, plots
@@ -150,6 +150,22 @@ def test_a_cost_axis_has_numbers_however_near_its_points(costs):
     low, high = axes.get_xlim()
     named = [tick for tick, label in zip(axes.get_xticks(), axes.get_xticklabels()) if label.get_text()]
     assert sum(low <= tick <= high for tick in named) >= 2
+
+
+def test_a_mean_over_fewer_protocols_is_not_the_lowest_eer(tmp_path):
+    """A detector that ran one easy protocol was said to be the best of all."""
+    for protocol in ("inner/a", "inner/b"):
+        made_results.add_run(tmp_path, "mean_pool", made_results.score_table(made_results.WEAK), protocol=protocol)
+    made_results.add_run(tmp_path, "lfcc_gmm", made_results.score_table(made_results.GOOD), protocol="inner/a")
+    results.collect(tmp_path)
+    with figures.opened(tmp_path) as con:
+        plot = next(plot for plot in figures.of_all(con) if plot.name == "cost-parameters")
+    assert plot.text == (
+        "2 detectors; cheapest is lfcc_gmm, lowest EER has mean_pool of those with a mean over 2 protocols. Means over "
+        "other protocols do not compare."
+    )
+    words = {text.get_text() for text in plot.draw().findobj(Text)}
+    assert {"lfcc_gmm (1 of 2 protocols)", "mean_pool"} <= words
 
 
 def test_reliability_points_by_hand():
