@@ -117,16 +117,16 @@ def compute_corpus(
     with lock(data / "features" / feature / corpus / ".lock"):
         digests = {name: digest for name, (digest, _) in entered.items()}
         wanting = [
-            (name, shard) for name, shard in zip(names, audio)
-            if not index.finished(folder / name, fingerprint(recipe, shard), digests.get(name))
+            (name, shard, made_of) for name, shard in zip(names, audio)
+            if not index.finished(folder / name, made_of := fingerprint(recipe, shard), digests.get(name))
         ]  # fmt: skip
-        total = sum(shard.members for _, shard in wanting)
+        total = sum(shard.members for _, shard, _ in wanting)
         if jobs is None:
             jobs = min(cpu_count(), 1 + total // CLIPS_PER_JOB) if recipe.device == "cpu" else 1
-        tasks = (delayed(compute_shard)(place, data, recipe, name, shard) for name, shard in wanting)
+        tasks = (delayed(compute_shard)(place, data, recipe, *one) for one in wanting)
         gpus = 0 if recipe.device == "cpu" else 1
         writer.each(tasks, what=f"features {feature} {corpus}", jobs=jobs, total=total, gpus=gpus, place=place)
-        index.settle([folder / name for name, _ in wanting] + [folder / n for n in names if n not in entered])
+        index.settle([folder / name for name, *_ in wanting] + [folder / n for n in names if n not in entered])
         about = [index.read_about(folder / name) for name in names]
         _enter(data, corpus, variant, recipe, about, place)
     return {
@@ -154,13 +154,18 @@ def fingerprint(recipe: Recipe, audio: AudioShard) -> str:
     return hashlib.sha256(json.dumps([FORMAT, recipe.key, audio.sha256]).encode()).hexdigest()
 
 
-def compute_shard(place: Place, data: Path, recipe: Recipe, name: str, audio: AudioShard) -> int:
+def compute_shard(
+    place: Place, data: Path, recipe: Recipe, name: str, audio: AudioShard, planned: str | None = None
+) -> int:
     """Compute feature shard `name` and its index from one audio shard; returns the number of clips.
 
-    place: the root that holds shards/ and features/; data: for what an error tells to run.
+    place: the root that holds shards/ and features/; data: for what an error tells to run; planned: the fingerprint
+    that it has for who asks for it. Raises DataError if it is another one here.
     """
     import torch
 
+    if planned not in (None, fingerprint(recipe, audio)):
+        raise writer.made_otherwise(name)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # sums over several threads come in another order: other bytes
     try:

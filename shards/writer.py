@@ -7,6 +7,7 @@ number of processes, and again after a crash.
 
 import hashlib
 import json
+import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -244,18 +245,20 @@ def _write_all(
 ) -> int:  # fmt: skip
     digests = {variant: {name: digest for name, (digest, _) in there.items()} for variant, there in entered.items()}
     wanting = [
-        (whole, i) for whole in plans for i, shard in enumerate(whole)
-        if not index.finished(folder / shard.name, shard.fingerprint, digests[whole.variant].get(shard.name))
+        (whole, i, made_of) for whole in plans for i, shard in enumerate(whole)
+        if not index.finished(
+            folder / shard.name, made_of := shard.fingerprint, digests[whole.variant].get(shard.name)
+        )
     ]  # fmt: skip
-    clips = [whole.spans[i][4] - whole.spans[i][3] for whole, i in wanting]
+    clips = [whole.spans[i][4] - whole.spans[i][3] for whole, i, _ in wanting]
     wanting = [wanting[at] for at in np.argsort(clips, kind="stable")[::-1]]  # the last to end is then a small one
     total = sum(clips)
     if jobs is None:  # starting a process costs as much as some hundred clips
         jobs = min(cpu_count(), 1 + total // clips_per_job)
-    tasks = (delayed(write_shard)(whole[i], folder) for whole, i in wanting)
+    tasks = (delayed(write_shard)(whole[i], folder, made_of) for whole, i, made_of in wanting)
     each(tasks, what=what, jobs=jobs, total=total, gpus=gpus, place=folder.parent)
     names = {whole.variant: whole.names for whole in plans}
-    fresh = {names[whole.variant][i] for whole, i in wanting}
+    fresh = {names[whole.variant][i] for whole, i, _ in wanting}
     fresh.update(name for variant, shards in names.items() for name in shards if name not in entered[variant])
     index.settle([folder / name for name in sorted(fresh)])
     return len(wanting)
@@ -272,9 +275,14 @@ def each(tasks: Iterable[Any], *, what: str, jobs: parallel.Jobs, total: int, pl
             progress.add(clips)
 
 
-def write_shard(shard: Shard, folder: Place) -> int:
-    """Write one shard and its index below `folder`; returns the number of clips."""
+def write_shard(shard: Shard, folder: Place, planned: str | None = None) -> int:
+    """Write one shard and its index below `folder`; returns the number of clips.
+
+    planned: the fingerprint that it has for who asks for it. Raises DataError if it is another one here.
+    """
     path, fingerprint = folder / shard.name, shard.fingerprint
+    if planned not in (None, fingerprint):
+        raise made_otherwise(shard.name)
     members: list[tuple[str, int, int, int]] = []
     with storage.writing(path) as temporary, TarWriter(temporary) as tar:
         for row, (extension, data, samples) in zip(shard.rows, _encoded(shard), strict=True):
@@ -294,6 +302,14 @@ def write_shard(shard: Shard, folder: Place) -> int:
     })  # fmt: skip
     index.write_index(path, table, about)
     return len(members)
+
+
+def made_otherwise(name: str) -> DataError:
+    """That this process would make a shard otherwise than the one which asks for it."""
+    return DataError(
+        f"{socket.gethostname()} would make {name} otherwise than the command that asks for it: it has other versions "
+        "of packages, or other weights at the same path; make them the same on all nodes (docs/cluster.md)"
+    )
 
 
 def _source(row: dict[str, Any]) -> int | None:

@@ -216,6 +216,21 @@ def test_an_audio_shard_that_a_killed_command_wrote_anew_is_not_computed_from(da
     assert not tars(data)
 
 
+def test_a_node_with_other_weights_computes_nothing(data, monkeypatch):
+    """At the end the command said that the audio shards had been written again meanwhile."""
+
+    def elsewhere(tasks, *_, **__):
+        tasks = list(tasks)
+        with monkeypatch.context() as node:
+            node.setattr(compute.Recipe, "key", "0" * 64)
+            yield from (function(*positional, **named) for function, positional, named in tasks)
+
+    monkeypatch.setattr(writer.parallel, "results", elsewhere)
+    with pytest.raises(DataError, match=r"would make logmel-.*otherwise than the command .*other weights"):
+        compute.compute_corpus("tiny", data, compute.Recipe.of("logmel", None, {}), jobs=1)
+    assert not tars(data)
+
+
 def test_a_damaged_audio_shard_is_named(data):
     path = data / "shards/tiny/tiny-en-melgan-original-000000.tar"
     whole = path.read_bytes()

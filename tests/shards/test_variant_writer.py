@@ -312,6 +312,21 @@ def test_other_recordings_make_other_shards(data, tmp_path):
     assert all(hashes[0][path] != hashes[1][path] for path in hashes[0]) and hashes[0]
 
 
+def test_a_node_with_other_versions_of_packages_writes_nothing(data, monkeypatch):
+    """The catalog told the versions of the command, and every run of it wrote those shards again."""
+
+    def elsewhere(tasks, *_, **__):
+        tasks = list(tasks)
+        with monkeypatch.context() as node:
+            node.setattr(variant_writer, "versions", lambda word: {"numpy": "1.0"})
+            yield from (function(*positional, **named) for function, positional, named in tasks)
+
+    monkeypatch.setattr(writer.parallel, "results", elsewhere)
+    with pytest.raises(DataError, match=r"would make tiny/.*otherwise than the command .*other versions of packages"):
+        write_variants("tiny", data, plan(), jobs=1)
+    assert not tars(data)
+
+
 def test_shards_of_variants_are_no_larger_than_asked(data):
     write_variants("tiny", data, plan("[[use]]\nvariants = ['speed-50', 'mp3-64k']"), max_bytes=80_000)
     sizes = [p.stat().st_size for p in (data / "shards").rglob("*.tar")]
