@@ -37,6 +37,12 @@ LANGUAGES = {"-": "en", "E": "en", "F": "fi", "G": "de", "M": "zh"}  # published
 # Finnish, female, number 1; in all 30,864 public spoof rows that letter is the language column.
 _VCC_2020 = r"^[ST]([EFGM])[FM]\d$"
 SOURCES = ("asvspoof", "vcc2018", "vcc2020")
+_TEAMS = ("B00", "B01", *(f"D{n:02}" for n in range(1, 6)), *(f"N{n:02}" for n in range(3, 21)))  # VCC 2018
+ATTACKS = [
+    *(f"A{n:02}" for n in range(7, 20)),
+    *(f"{task}-{team}" for task in ("HUB", "SPO") for team in _TEAMS),
+    *(f"{task}-team{n:02}" for task in ("Task1", "Task2") for n in range(1, 34)),
+]
 
 CORPUS = Corpus(
     name="asvspoof2021_df",
@@ -61,6 +67,7 @@ CORPUS = Corpus(
     labels="DF-keys-full.tar.gz",
     rate_hz=16_000,
     stem_unique=True,
+    aliases=same(ATTACKS),
     stems=dict.fromkeys(("progress", "eval", "hidden"), r"DF_E_\d{7}"),
     archives=dict.fromkeys(("progress", "eval", "hidden"), "ASVspoof2021_DF_eval_part00..03.tar.gz"),
 )  # fmt: skip

@@ -94,15 +94,18 @@ def counts(root: Path) -> tuple[Count, ...]:
 
 
 def notes(root: Path) -> list[str]:
-    """How complete the clips are: songs with clips against songs of the annotation, per set."""
+    """Languages that are not known, and how complete the clips are: songs with clips against songs of each set."""
     annotation = first_file(root, ANNOTATION)
     if annotation is None:
         return [f"no {ANNOTATION} in {root}: the clips have no speaker and no language"]
+    table = _annotation(annotation)
+    counted = Counter(word for word in table["Language"].to_pylist() if iso_639(word) is None)
+    strange = [f"language {word!r} of {ANNOTATION} is not known: {n} songs have none" for word, n in counted.items()]
     if not _has_clips(root):
-        return []
-    table, songs = _annotation(annotation), _songs_with_clips(root)
+        return strange
+    songs = _songs_with_clips(root)
     annotated, published = table["Set"].to_pylist(), sum(count.rows for count in CORPUS.counts)
-    told = [
+    told = strange + [
         f"{partition}: clips of {len(songs[partition])} of the {annotated.count(partition)} songs in {ANNOTATION}"
         for partition in SETS
     ]

@@ -336,3 +336,15 @@ def test_the_parts_of_df_may_lie_in_folders_of_their_own(above, tmp_path):
     rows_of = rows.complete(table, corpus)
     found = scan.match(rows_of, scan.index(root, corpus.audio, {}), corpus)
     assert (found.file >= 0).all() and not len(found.extra)
+
+
+def test_an_attack_that_2021_df_does_not_know_is_noted(tmp_path):
+    corpus = corpora.get("asvspoof2021_df").corpus
+    lines = [
+        f"LA_0023 DF_E_200001{n} nocodec asvspoof {attack} spoof notrim eval traditional_vocoder - - - -"
+        for n, attack in enumerate(("A19", "HUB-D05", "SPO-N20", "Task2-team33", "A77"))
+    ]
+    put(tmp_path / "keys/DF/CM/trial_metadata.txt", "\n".join(lines))
+    (table,) = corpora.get("asvspoof2021_df").tables(tmp_path)
+    (note,) = checks.new_words(rows.complete(table, corpus), corpus)
+    assert note == "attack word 'A77' has no canonical one and is kept (1 rows)"

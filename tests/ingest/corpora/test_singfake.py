@@ -162,6 +162,15 @@ def test_languages_are_iso_639(words, code):
     assert iso_639(words) == code
 
 
+def test_a_language_that_is_not_known_is_noted(tmp_path):
+    header = "Set,Bonafide Or Spoof,Language,Singer,Title,Model,Url\n"
+    put(tmp_path / "singfake.csv", header + "T01,spoof,Klingon,A,B,C,D\nT01,spoof,English,A,B,C,E\n")
+    told = ["language 'Klingon' of singfake.csv is not known: 1 songs have none"]
+    assert corpora.get("singfake").notes(tmp_path) == told
+    tone(tmp_path / "test/vocals/1_s1_0.flac")
+    assert corpora.get("singfake").notes(tmp_path)[:1] == told
+
+
 def test_a_set_that_does_not_exist_is_refused(tmp_path):
     put(tmp_path / "singfake.csv", "Set,Bonafide Or Spoof,Language,Singer,Title,Model,Url\nT03,spoof,English,A,B,C,D\n")
     with pytest.raises(DataError, match=r"singfake\.csv line 2: Set 'T03' is none of Training"):

@@ -78,7 +78,7 @@ def test_exactly_the_spoofs_are_copies(corpus):
 def test_attacks_are_canonical_words_and_stems_official(corpus):
     name, _, found = corpus
     known = corpora.get(name).corpus
-    if known.aliases and name != "singfake":
+    if known.aliases and name not in ("singfake", "asvspoof2021_df"):
         assert {row["attack"] for row in found if row["label"] == "spoof"} == set(known.aliases.values())
     for row in found:
         pattern = known.stems.get(row["partition"])
