@@ -119,6 +119,12 @@ class Page:
             "cost differs from time to time and is in [costs.md](costs.md).\n",
             self._table("overview", columns=columns, speeds=_SPEEDS if self._rows("FROM throughput LIMIT 1") else ""),
             self._optional(
+                "### Averages over protocols\n",
+                "Averages that papers print over several protocols, beside the same of detectors that ran all of them. "
+                "Published figures are quotations.\n",
+                "across",
+            ),
+            self._optional(
                 "### Shortcut floor\n",
                 "What duration, silence, level or file format alone can tell: tie-safe EER of the best single "
                 "property, turned the way that separates train, or of a small tree on all.\n",

@@ -63,6 +63,31 @@ FROM   probes
 GROUP  BY protocol
 ORDER  BY protocol;
 
+-- name: across
+-- Averages that a paper prints over several protocols, beside those of the detectors that have all of them.
+WITH parts AS (
+    SELECT a.source, a."table", a.detector, a.metric, a.protocol AS protocols, a.value AS published, q.protocol, q.subset,
+           count(*) OVER (PARTITION BY a.source, a."table", a.detector, a.metric) AS due
+    FROM   published a
+    JOIN   published q USING (source, "table", detector, metric)
+    WHERE  ends_with(a.protocol, '/*') AND NOT ends_with(q.protocol, '/*') AND NOT ends_with(q.protocol, '_published')
+), ours AS (
+    SELECT entry, detector, protocol, subset, metric, avg(value) AS mean, bool_or(simulated) AS simulated,
+           bool_or(partial) AS partial
+    FROM   leaderboard
+    WHERE  run_id IN (SELECT run_id FROM standing) AND value IS NOT NULL
+    GROUP  BY ALL
+)
+SELECT entry AS detector, protocols, count(*) AS averaged, metric, format('{{:.2f}}', 100 * avg(mean)) AS "our mean %",
+       format('{{:.2f}}', 100 * published) AS "published %",
+       CASE WHEN bool_or(simulated) THEN '' ELSE format('{{:+.2f}}', 100 * (avg(mean) - published)) END AS difference,
+       concat_ws(', ', source, "table") AS source,
+       concat_ws(', ', CASE WHEN bool_or(simulated) THEN 'simulated' END, CASE WHEN bool_or(partial) THEN 'partial' END) AS data
+FROM   parts JOIN ours USING (detector, protocol, subset, metric)
+GROUP  BY entry, protocols, metric, published, source, "table"
+HAVING count(*) = any_value(due)
+ORDER  BY protocols, metric, entry;
+
 -- name: shortcuts
 -- Test subsets in which one property alone tells the labels apart, either way round, by more than chance gives
 -- (four standard errors of a random AUC).

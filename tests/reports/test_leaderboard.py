@@ -184,6 +184,23 @@ def test_licences_of_data_and_of_given_weights(tmp_path):
     assert "licences not known" in section(page, "my/own")
 
 
+def test_averages_over_protocols_stand_beside_those_of_detectors_that_ran_all_of_them(tmp_path):
+    inner = ["inner/decro_en", "inner/decro_zh", "inner/librisevoc", "inner/wavefake"]
+    for detector, ran in (("aasist", inner), ("rawnet2_s", inner[:3])):  # AUC 3/8 and 1, EER 1/2 and 0
+        for protocol, trials in zip(ran, (made_results.WEAK["hard"], *[made_results.GOOD["easy"]] * 3)):
+            table = made_results.score_table({"eval": trials})
+            made_results.add_run(
+                tmp_path, detector, table, protocol=protocol, scenario="inner", averages={}, pooled={}, metrics=["eer"]
+            )
+    results.collect(tmp_path, replicates=2)
+    overview = section(write(tmp_path).read_text(), "Overview").split("### Averages over protocols")[1]
+    rows = [[cell.strip() for cell in row.split("|")[1:-1]] for row in overview.splitlines() if "| inner/* |" in row]
+    assert [row[:7] for row in rows] == [
+        ["aasist", "inner/*", "4", "auc", "84.38", "99.81", "-15.43"],
+        ["aasist", "inner/*", "4", "eer", "12.50", "1.80", "+10.70"],
+    ]
+
+
 def test_tables_of_one_or_of_several_configurations_stand_beside_ours(tmp_path):
     table = made_results.score_table({"ctrsvdd": made_results.GOOD["hard"]})
     for detector, protocol in (
