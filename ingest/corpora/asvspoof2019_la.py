@@ -65,7 +65,8 @@ def asv_scores(root: Path) -> pa.Table | None:
     """The organisers' speaker verification scores, dev and eval (partition, attack, key, score), or None."""
     parts = []
     for partition in ("dev", "eval"):
-        path = first_file(root, f"ASVspoof2019_LA_asv_scores/ASVspoof2019.LA.asv.{partition}.gi.trl.scores.txt")
+        name = f"ASVspoof2019.LA.asv.{partition}.gi.trl.scores.txt"
+        path = first_file(root, f"ASVspoof2019_LA_asv_scores/{name}", name)  # in the root, as the protocols may be
         if path:
             parts.append(_scores(path, partition))
     return pa.concat_tables(parts) if parts else None

@@ -58,6 +58,11 @@ def test_2019_label_and_attack_must_agree(line, tmp_path):
         parsed("asvspoof2019_la", root)
 
 
+def test_2019_asv_scores_may_lie_in_the_root(tmp_path):
+    put(tmp_path / "ASVspoof2019.LA.asv.dev.gi.trl.scores.txt", "bonafide target 18.5")
+    assert corpora.get("asvspoof2019_la").asv_scores(tmp_path).num_rows == 1
+
+
 def test_2019_asv_scores(tmp_path):
     root = miniatures.build("asvspoof2019_la", tmp_path)
     assert corpora.get("asvspoof2019_la").asv_scores(root) is None
