@@ -7,11 +7,14 @@ one colour that the SVG leaves to its reader (`currentColor`), so that a plot st
 import functools
 import io
 import re
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import matplotlib
+from matplotlib import font_manager
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#8a8a8a", "#b39b00")
 INK = "#010203"  # told apart from every other colour, replaced in the SVG
@@ -22,6 +25,18 @@ STYLE = {
     "grid.linewidth": 0.4, "axes.axisbelow": True, "legend.frameon": False, "legend.fontsize": 8,
     "axes.prop_cycle": matplotlib.cycler(color=COLOURS), "figure.facecolor": "none", "axes.facecolor": "none",
 }  # fmt: skip
+
+
+# Of each letter; in an SVG they are text, for which its reader has fonts, and of a PNG `without_font` tells.
+warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font", UserWarning)
+
+
+def without_font(figure: Figure) -> str:
+    """The letters of a figure that the font has no drawing of, each once."""
+    has = font_manager.get_font(font_manager.findfont("DejaVu Sans")).get_charmap()
+    return "".join(
+        sorted({c for text in figure.findobj(Text) for c in text.get_text() if c > "\x7f" and ord(c) not in has})
+    )
 
 
 def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:

@@ -4,6 +4,7 @@ Colours and ink are those of benchmark.drawing; each series has its own dash or 
 ground.
 """
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 from scipy.special import ndtr, ndtri
 
-from benchmark.drawing import COLOURS, INK, styled, svg
+from benchmark.drawing import COLOURS, INK, styled, svg, without_font
 from ingest.files import atomic
 
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)), (0, (3, 3)))
@@ -37,6 +38,10 @@ def write(figure: Figure, path: Path) -> None:
     end = text.index(">") + 1
     with atomic(path.with_name(f"{path.name}.svg")) as temporary:
         temporary.write_text(text[:end] + theme + text[end:], encoding="utf-8")
+    if letters := without_font(figure):
+        print(
+            f"{path.name}.png: no font for {letters}, which are boxes there; {path.name}.svg has them", file=sys.stderr
+        )
     with atomic(path.with_name(f"{path.name}.png")) as temporary:
         figure.savefig(temporary, format="png", dpi=160, facecolor="white", metadata={"Software": None})
 

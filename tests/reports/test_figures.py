@@ -152,6 +152,14 @@ def test_a_cost_axis_has_numbers_however_near_its_points(costs):
     assert sum(low <= tick <= high for tick in named) >= 2
 
 
+def test_letters_without_a_font_are_told_once(tmp_path, capfd, recwarn):
+    """A warning with a path of this machine for each letter and file, and boxes in the PNG."""
+    plots.write(plots.scatter([("\u58f0\u58f0 a\u00e9", 10, 10), ("b", 20, 5)], x="parameters"), tmp_path / "cost")
+    said = capfd.readouterr().err
+    assert said == "cost.png: no font for \u58f0, which are boxes there; cost.svg has them\n"
+    assert "\u58f0\u58f0 a\u00e9" in (tmp_path / "cost.svg").read_text()
+
+
 def test_a_mean_over_fewer_protocols_is_not_the_lowest_eer(tmp_path):
     """A detector that ran one easy protocol was said to be the best of all."""
     for protocol in ("inner/a", "inner/b"):
