@@ -129,7 +129,7 @@ def resolve(
         if key not in known:
             raise nearest(key, known, what=f"setting of {name}")
     _check_input(name, chosen)
-    config = {key: value for key, value in chosen.items() if key in own}
+    config = detectors.canonical(name, {key: value for key, value in chosen.items() if key in own})
     laid_out = _lay_out(name, config, own)
     if clip is not None and not laid_out.input.fixed and "samples" not in chosen:
         chosen = {"samples": clip, "train_crop": "random", "test_crop": "middle", "short": "repeat", **chosen}

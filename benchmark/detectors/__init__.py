@@ -3,8 +3,10 @@
 import importlib
 import inspect
 import pkgutil
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ingest import signature
 from ingest.types import DataError, nearest
 
 if TYPE_CHECKING:
@@ -32,33 +34,45 @@ def get(name: str) -> type:
 
 def settings(name: str) -> dict[str, Any]:
     """The settings that `build(name, ...)` takes, with their defaults; `fast` is one of every detector."""
-    found: dict[str, Any] = {}
+    return {key: takes.default for key, takes in _takes(name).items()}
+
+
+def canonical(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings in the types that the detector states: equal ones have one form.
+
+    Raises DataError for an unknown one, with the nearest names, and for a value of another type.
+    """
+    takes = _takes(name)
+    for key in config:
+        if key not in takes:
+            raise nearest(key, takes, what=f"setting of {name}")
+    return {key: signature.canonical(f"{name}: {key}", takes[key], value) for key, value in config.items()}
+
+
+def _takes(name: str) -> dict[str, inspect.Parameter]:
+    found: dict[str, inspect.Parameter] = {}
     for cls in get(name).__mro__:  # a variant passes what it does not fix on to the class it varies
         if "__init__" not in vars(cls):
             continue
-        parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
+        parameters = list(signature.parameters(cls.__init__).values())[1:]
         for parameter in parameters:
             if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
-                found.setdefault(parameter.name, parameter.default)
+                found.setdefault(parameter.name, parameter)
         if not any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters):
             break
-    return {**found, "fast": True}
+    found["fast"] = inspect.Parameter("fast", inspect.Parameter.KEYWORD_ONLY, default=True, annotation=bool)
+    return found
 
 
 def build(name: str, **config: Any) -> "Detector":
     """A new detector `name` with `config` over its paper's defaults.
 
     fast=False gives the plain form (see `Detector.take_form`). Raises DataError with the nearest names for an unknown
-    detector or setting; values are checked by the detector.
+    detector or setting, and for a value of another type or outside of what the detector takes.
     """
     cls = get(name)
-    known = settings(name)
-    for key in config:
-        if key not in known:
-            raise nearest(key, known, what=f"setting of {name}")
+    config = canonical(name, config)
     fast = config.pop("fast", True)
-    if not isinstance(fast, bool):
-        raise DataError(f"{name}: fast is true or false, not {fast!r}")
     try:
         model = cls(**config)
     except _UNFIT as error:

@@ -7,6 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from features.extractors._base import counts
+
 
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions with batch norm and a shortcut (He et al. 2016, figure 5 left)."""
@@ -69,6 +71,7 @@ class ResNet18(nn.Module):
 
     def __init__(self, width: int = 64, channels_in: int = 1) -> None:
         super().__init__()
+        counts(width=width)
         self.conv1 = nn.Conv2d(channels_in, width, 7, 2, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         self.layer1 = basic_layer(width, width, 1)
@@ -144,6 +147,7 @@ class PreActivationResNet18(nn.Module):
 
     def __init__(self, folds: tuple[int, ...] = (3,), *, width: int = 64, embedding: int = 256) -> None:
         super().__init__()
+        counts(width=width)
         self.conv1 = nn.Conv2d(1, 16, (9, 3), (3, 1), (1, 1), bias=False)
         self.bn1 = nn.BatchNorm2d(16)
         channels = [16, width, 2 * width, 4 * width, 8 * width]

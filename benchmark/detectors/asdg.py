@@ -13,6 +13,7 @@ from torch.nn import functional
 from torch.nn.utils.parametrizations import weight_norm
 
 from benchmark.batch import Batch
+from features.extractors._base import within
 from ingest.types import DataError, nearest
 
 from ._base import Detector, Input
@@ -95,8 +96,9 @@ class Asdg(Detector):
         weight: float = 0.1,
     ):
         super().__init__()
-        if isinstance(domains, str) or not domains:
-            raise DataError(f"asdg: domains must be a list of words, not {domains!r}")
+        if not domains:
+            raise DataError("asdg: domains must be a list of words, not none")
+        within(0, math.inf, weight=weight)
         if domain_column not in COLUMNS:
             raise nearest(str(domain_column), COLUMNS, what="domain_column of asdg")
         self.domains, self.domain_column, self.weight = tuple(domains), domain_column, weight

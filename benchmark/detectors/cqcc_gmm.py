@@ -17,8 +17,8 @@ PRESETS = {"asvspoof2021": 60, "asvspoof2019": 90}  # values per frame
 class CqccGmm(GaussianMixtures):
     """60 CQCC up to 4 kHz; 512 components, ten iterations, every tenth spoof utterance, as the baseline trains.
 
-    preset: the front end of 2021 or of 2019 (96 bins per octave up to 8 kHz, 90 values). dim: values per frame, by
-    default the preset's. Others: `GaussianMixtures`.
+    preset: the front end of 2021 or of 2019 (96 bins per octave up to 8 kHz, 90 values). Others:
+    `GaussianMixtures`.
     """
 
     INPUT = Input(feature="cqcc", params={"preset": "asvspoof2021"}, samples=None, short="none")
@@ -28,10 +28,10 @@ class CqccGmm(GaussianMixtures):
     EER = {"ASVspoof 2021 LA": 15.62, "ASVspoof 2021 DF": 25.56}
     NAME = "cqcc_gmm"
 
-    def __init__(self, *, preset: str = "asvspoof2021", dim: int | None = None, spoof_every: int = 10, **config):
+    def __init__(self, *, preset: str = "asvspoof2021", spoof_every: int = 10, **config):
         if preset not in PRESETS:
             raise nearest(str(preset), PRESETS, what="preset of cqcc_gmm")
-        super().__init__(dim=dim or PRESETS[preset], spoof_every=spoof_every, **config)
+        super().__init__(dim=PRESETS[preset], spoof_every=spoof_every, **config)
         self.input = replace(self.INPUT, params={"preset": preset})
 
 

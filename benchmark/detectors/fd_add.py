@@ -7,6 +7,7 @@ Every term of equation 14 can be switched. The defaults are the paper's, except 
 mention but the public code has (feature norm, standardised input, dropout, weight norm, SpecAugment) is on.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -22,6 +23,7 @@ from benchmark.detectors._base import Input
 from benchmark.detectors._losses import focal
 from benchmark.detectors._recipes import COMPARISON
 from benchmark.detectors._resnet import ResNet18, basic_layer, init_convolutions
+from features.extractors._base import within
 from ingest.types import DataError, nearest
 
 LIBRISEVOC = ("diffwave", "melgan", "parallel_wavegan", "wavegrad", "wavenet", "wavernn")
@@ -129,6 +131,9 @@ class FdAdd(_pretrained.Pretrained):
             "streams": streams, "blending": blending, "pseudo_labels": pseudo_labels, "decay": decay,
             "synthesizer_contrastive": synthesizer_contrastive, "mask_axes": mask_axes,
         }  # fmt: skip
+        within(0, 1, label_smoothing=label_smoothing, focal_alpha=focal_alpha, dropout=dropout)
+        within(0, math.inf, b0=b0, b1=b1, b2=b2, b3=b3, eta=eta, alpha_synthesizer=alpha_synthesizer,
+               alpha_class=alpha_class, focal_gamma=focal_gamma, feature_norm=feature_norm)  # fmt: skip
         for key, value in chosen.items():
             if value not in CHOICES[key]:
                 raise nearest(str(value), CHOICES[key], what=f"{key} of fd_add")

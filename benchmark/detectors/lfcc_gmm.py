@@ -23,7 +23,7 @@ class LfccGmm(GaussianMixtures):
     """57 LFCC up to 4 kHz; 512 components, ten iterations, every spoof utterance.
 
     preset: the front end, of the 2021 tracks LA and DF, of PA (up to 8 kHz, with spoof_every=10), of that repository's
-    Python port, or of 2019. dim: values per frame, by default the preset's. Others: `GaussianMixtures`.
+    Python port, or of 2019. Others: `GaussianMixtures`.
     """
 
     INPUT = Input(feature="lfcc", params={"preset": "asvspoof2021_gmm"}, samples=None, short="none")
@@ -33,10 +33,10 @@ class LfccGmm(GaussianMixtures):
     EER = {"ASVspoof 2021 LA": 19.30, "ASVspoof 2021 DF": 25.25}
     NAME = "lfcc_gmm"
 
-    def __init__(self, *, preset: str = "asvspoof2021_gmm", dim: int | None = None, **config):
+    def __init__(self, *, preset: str = "asvspoof2021_gmm", **config):
         if preset not in PRESETS:
             raise nearest(str(preset), PRESETS, what="preset of lfcc_gmm")
-        super().__init__(dim=dim or PRESETS[preset], **config)
+        super().__init__(dim=PRESETS[preset], **config)
         self.input = replace(self.INPUT, params={"preset": preset})
 
 

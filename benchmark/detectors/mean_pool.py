@@ -1,5 +1,7 @@
 """Mean over time, then one linear layer: the floor every other detector has to beat."""
 
+from dataclasses import replace
+
 import torch
 from torch import nn
 
@@ -7,7 +9,7 @@ from ._base import Detector, Input
 
 
 class MeanPool(Detector):
-    """Logistic regression on the mean log-mel spectrum; `bands` must match the feature."""
+    """Logistic regression on the mean log-mel spectrum of so many `bands`."""
 
     INPUT = Input(feature="logmel", samples=48_000, train_crop="random", test_crop="middle")
     PAPER = "none: a floor"
@@ -16,6 +18,7 @@ class MeanPool(Detector):
     def __init__(self, *, bands: int = 80):
         super().__init__()
         self.linear = nn.Linear(bands, 1)
+        self.input = replace(self.INPUT, params={"bands": bands})
 
     def score(self, x: torch.Tensor) -> torch.Tensor:
         """(batch, frame, band) -> (batch,) logits."""

@@ -12,6 +12,7 @@ from benchmark.batch import Batch
 from benchmark.detectors._base import Detector, Input
 from benchmark.detectors._recipes import COMPARISON
 from benchmark.detectors._wave import front_end
+from features.extractors._base import counts
 from ingest.types import DataError, nearest
 
 PATCH, BINS, FRAMES = 16, 256, 192
@@ -123,6 +124,7 @@ class SfatNet(Detector):
             raise nearest(str(f0_target), F0_TARGETS, what="f0_target of sfatnet")
         if len(depth) != 4:
             raise DataError(f"sfatnet: depth is four numbers (encoder, decoder, F0, predictor), not {depth!r}")
+        counts(width=width)
         self.f0_target = f0_target
         self.spectrum = front_end("logspec", preset="sfatnet")
         self.pitch = front_end("f0", preset=F0_TARGETS[f0_target])

@@ -7,6 +7,7 @@ stage 2 at 2e-4, temperature 1.8 to 1.2. The experts are trained first, which in
 were loaded under other names, so that two of the three started at random.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch.nn import functional
 from benchmark.batch import Batch
 from benchmark.detectors import _experts
 from benchmark.detectors._base import Detector
+from features.extractors._base import within
 from ingest.types import DataError
 
 FUSED = "fused"
@@ -85,6 +87,7 @@ class UniAudio(Detector):
             raise DataError("uniaudio: floor lies in 0 to 1/3, aux_weights are three numbers, tau two above 0")
         if stages not in (1, 2, 3) or not (speech_share is None or 0 < speech_share < 1):
             raise DataError("uniaudio: stages are 1, 2 or 3, and speech_share lies between 0 and 1")
+        within(0, math.inf, lambda_aux=lambda_aux, lambda_ent=lambda_ent, lambda_div=lambda_div)
         self.lambda_aux, self.lambda_ent, self.lambda_div = lambda_aux, lambda_ent, lambda_div
         self.aux_weights, self.floor = tuple(aux_weights), floor
         name, size = type(self).__module__.rpartition(".")[2], _experts.EMBEDDING

@@ -13,6 +13,7 @@ from benchmark.batch import Batch
 from benchmark.detectors._experts import EMBEDDING, NAMES
 from benchmark.detectors._losses import reverse_gradient
 from benchmark.detectors.uniaudio import UniAudio
+from features.extractors._base import within
 from ingest.types import DataError
 
 DOMAINS = {"speech": 0.0, "singing": 1.0}
@@ -32,6 +33,7 @@ class UniAudioDann(UniAudio):
 
     def __init__(self, *, lambda_domain: float = 0.3, w2v_only: bool = False, **config) -> None:
         super().__init__(**config)
+        within(0, math.inf, lambda_domain=lambda_domain)
         self.lambda_domain, self.progress = lambda_domain, 0.0
         self.branches = (2,) if w2v_only else (0, 1, 2)
         self.domain_heads = nn.ModuleDict({NAMES[branch]: _domain_head() for branch in self.branches})

@@ -5,17 +5,15 @@ get("lfcc", preset="lcnn2021").extract(wave) turns (batch, sample) at 16 kHz int
 
 import functools
 import importlib
-import inspect
 import pkgutil
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from features.extractors._base import Extractor, source_hash
+from ingest import signature
 from ingest.types import DataError, nearest
 
 __all__ = ["Extractor", "defaults", "get", "names", "presets"]
-
-LARGEST = 3.4e38  # what a float32 holds
 
 
 @functools.cache
@@ -46,7 +44,7 @@ def presets(name: str) -> dict[str, dict[str, Any]]:
 
 def defaults(name: str) -> dict[str, Any]:
     """Every parameter of one feature with its default value."""
-    return {p.name: p.default for p in inspect.signature(_module(name).build).parameters.values()}
+    return {p.name: p.default for p in signature.parameters(_module(name).build).values()}
 
 
 def get(name: str, /, preset: str | None = None, **params: Any) -> Extractor:
@@ -65,26 +63,13 @@ def get(name: str, /, preset: str | None = None, **params: Any) -> Extractor:
         if key not in known:
             raise nearest(key, known, what=f"parameter of {name}")
     resolved = {**known, **(module.PRESETS[preset] if preset else {}), **params}
-    takes = inspect.signature(module.build).parameters
-    resolved = {key: _canonical(name, takes[key], value) for key, value in resolved.items()}
+    takes = signature.parameters(module.build)
+    resolved = {
+        key: signature.canonical(f"{name}: parameter {key}", takes[key], value) for key, value in resolved.items()
+    }
     try:
         extractor = module.build(**resolved)
     except ValueError as error:
         raise DataError(f"{name}: {error}") from None
     extractor.identify(name, resolved, source_hash(Path(module.__file__)))
     return extractor.eval()
-
-
-def _canonical(name: str, takes: inspect.Parameter, value: Any) -> Any:
-    """The value in its parameter's type: of equal parameters there is one key. DataError if it is of no such type."""
-    kind, *none = get_args(takes.annotation) or (takes.annotation,)  # float | None has two
-    if value is None and none:
-        return None
-    said = f"not {value!r} (default {takes.default!r})"
-    if not isinstance(value, (int, float) if kind is float else kind) or (isinstance(value, bool) and kind is not bool):
-        raise DataError(f"{name}: parameter {takes.name} takes {kind.__name__}, {said}")
-    if kind is not float:
-        return value
-    if not abs(value) <= LARGEST:
-        raise DataError(f"{name}: parameter {takes.name} takes a finite float32, {said}")
-    return float(value) + 0.0  # which makes -0.0 and 0.0 one

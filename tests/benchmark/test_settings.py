@@ -21,8 +21,12 @@ def test_the_user_overrides_the_detector_overrides_the_defaults():
 
 def test_a_whole_number_is_the_same_as_its_fraction():
     """--set lr=1 and --set lr=1.0 were two trainings."""
-    one, other = (resolve(lr=n, phases=[{"clip_norm": n}]).as_json() for n in (1, 1.0))
+    one, other = (resolve("asdg", lr=n, weight=n, phases=[{"clip_norm": n}]).as_json() for n in (1, 1.0))
     assert json.dumps(one) == json.dumps(other)
+
+
+def test_the_floor_hears_as_many_bands_as_it_is_told():
+    assert resolve("mean_pool", bands=64).input["params"] == {"bands": 64}
 
 
 def test_the_protocol_fixes_the_clip_unless_the_user_does():

@@ -132,6 +132,27 @@ def test_an_unknown_setting_is_refused(built):
         detectors.build(built[0], no_such_setting=1)
 
 
+@pytest.mark.parametrize("name", detectors.names())
+def test_no_word_passes_for_true_or_for_a_number(name):
+    """--set shuffle=False is a word: taken as true, it would leave on what a run says is off."""
+    for key, default in detectors.settings(name).items():
+        if key == "weights" or isinstance(default, str):
+            continue
+        with pytest.raises(DataError, match=f"{name}: {key} takes .*, not 'False'"):
+            detectors.build(name, **{key: "False"})
+
+
+@pytest.mark.parametrize(("name", "setting"), [
+    ("fd_add", {"eta": -1}), ("fd_add", {"dropout": 2}), ("fd_add", {"width": 0}), ("sfatnet", {"width": 0}),
+    ("asdg", {"weight": -0.1}), ("uniaudio", {"lambda_aux": -1}), ("uniaudio_dann", {"lambda_domain": -1}),
+    ("singfake_lfcc_resnet", {"width": 0}),
+])  # fmt: skip
+def test_numbers_that_mean_nothing_are_refused(name, setting):
+    (key,) = setting
+    with pytest.raises(DataError, match=rf"{name} cannot be built .*{key} -?[\d.]+ is not within"):
+        detectors.build(name, **{**detectors.get(name).OFFLINE, **setting})
+
+
 def test_it_says_where_it_comes_from_and_what_it_takes(built):
     name, model, _ = built
     cls = detectors.get(name)
