@@ -74,7 +74,7 @@ def asv_scores(root: Path) -> pa.Table | None:
 
     The score file (speaker, trial, score) follows the ASV key row by row; DataError where it does not.
     """
-    key_path = first_file(root, "keys/LA/ASV/trial_metadata.txt", "*/keys/LA/ASV/trial_metadata.txt")
+    key_path = first_file(root, *(marker.replace("/CM/", "/ASV/") for marker in _keys2021.markers("LA")))
     score_path = key_path and first_file(key_path.parent, "*/score.txt")
     if not score_path:
         return None

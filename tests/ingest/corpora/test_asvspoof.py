@@ -124,6 +124,14 @@ def test_a_trial_list_that_lacks_trials_of_the_key_is_of_another_corpus(tmp_path
         parsed("asvspoof2021_la", root)
 
 
+@pytest.mark.parametrize("place", ["LA", "keys", "LA-keys-stage-1/keys"])
+def test_2021_la_asv_scores_lie_beside_the_cm_key(place, tmp_path):
+    put(tmp_path / place / "CM/trial_metadata.txt", "LA_0009 LA_E_0000001 alaw ita_tx A07 spoof notrim eval")
+    put(tmp_path / place / "ASV/trial_metadata.txt", "- LA_E_0000001 alaw ita_tx bonafide target notrim eval")
+    put(tmp_path / place / "ASV/ASVTorch_Kaldi/score.txt", "LA_1 LA_E_0000001 3.5")
+    assert corpora.get("asvspoof2021_la").asv_scores(tmp_path).num_rows == 1
+
+
 def test_2021_la_asv_scores_follow_the_asv_key(tmp_path):
     root = miniatures.build("asvspoof2021_la", tmp_path)
     source = corpora.get("asvspoof2021_la")
