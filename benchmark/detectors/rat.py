@@ -79,8 +79,10 @@ class Rat(Detector):
             self.preattn_ln, self.final_ln = nn.LayerNorm(width), nn.LayerNorm(width)
             self.attn = nn.MultiheadAttention(width, 4)
             self.attn_mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.ReLU(), nn.Linear(4 * width, width))
-        elif reference == "zero" and combine != "attention":
-            raise DataError(f"rat: combine={combine} compares embeddings, and a zero reference has none; use silence")
+        elif reference in ("zero", "none") and combine != "attention":
+            raise DataError(
+                f"rat: combine={combine} compares embeddings, and reference={reference} has none; use silence"
+            )
         self.classifier = _classifier(2 * width if combine == "concatenation" else width)
         self.REFERENCE = reference == "real"
         self.TRAINING = self._training()

@@ -93,8 +93,9 @@ def test_training_needs_a_reference_or_another_setting():
         _small().loss(batch)
     with pytest.raises(DataError, match="did you mean zero"):
         _small(reference="zeros")
-    with pytest.raises(DataError, match="use silence"):
-        _small(reference="zero", combine="difference")
+    for reference, combine in (("zero", "difference"), ("none", "difference"), ("none", "concatenation")):
+        with pytest.raises(DataError, match=f"reference={reference} has none; use silence"):
+            _small(reference=reference, combine=combine)
 
 
 @pytest.mark.parametrize(
