@@ -232,13 +232,15 @@ def table(rows: Sequence[Row], *, jobs: int) -> list[str]:
             f"{row.score_utterances:>12,d} {hours:>9s} {row.size_bytes / 1e6:>9.1f}  {row.rate}"
         )
     known = [row.hours for row in rows if row.hours is not None]
+    unknown = [row for row in rows if row.hours is None]
     cells, done = sum(row.cells for row in rows), sum(row.done for row in rows)
+    hours = f"{sum(known):.2f} hours of one worker, {sum(known) / jobs:.2f} with {jobs} at once"
+    if unknown:
+        hours = f"{hours}, and those that are not known" if known else "hours not known"
     lines.append(
         f"{cells} cells, {done} done, {cells - done} to run in {sum(row.trainings for row in rows)} trainings; "
-        f"{sum(known):.2f} hours of one worker, {sum(known) / jobs:.2f} with {jobs} at once; "
-        f"{sum(row.size_bytes for row in rows) / 1e6:.1f} MB"
+        f"{hours}; {sum(row.size_bytes for row in rows) / 1e6:.1f} MB"
     )
-    unknown = [row for row in rows if row.hours is None]
     if fitted := [row.detector for row in unknown if row.fitted and row.trainings]:
         lines.append(
             f"not in the hours, for want of a run: {', '.join(fitted)}; each is fitted, not trained by gradient, "

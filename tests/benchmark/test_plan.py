@@ -54,8 +54,13 @@ def test_the_table_sums_what_is_known_and_names_what_is_not():
     rows = [plan.Row("a", 2, 1, 1, 10, 5, 0.5, 1_000_000, "runs", False),
             plan.Row("b", 1, 0, 1, 10, 5, None, 0, "none", True)]  # fmt: skip
     text = "\n".join(plan.table(rows, jobs=2))
-    assert "3 cells, 1 done, 2 to run in 2 trainings; 0.50 hours of one worker, 0.25 with 2 at once; 1.0 MB" in text
+    assert (
+        "3 cells, 1 done, 2 to run in 2 trainings; 0.50 hours of one worker, 0.25 with 2 at once, and those that are not "
+        "known; 1.0 MB" in text
+    )
     assert "for want of a measured rate: b" in text
+    assert "; 0.50 hours of one worker, 0.25 with 2 at once; 1.0 MB" in "\n".join(plan.table(rows[:1], jobs=2))
+    assert "; hours not known; 0.0 MB" in "\n".join(plan.table(rows[1:], jobs=2))  # not 0.00 hours
 
 
 def test_only_a_run_tells_the_rate_of_a_detector_that_is_fitted(data, capsys):
