@@ -85,13 +85,14 @@ class Corpus:
     counts: tuple[Count, ...]
     markers: tuple[str, ...]  # globs below ROOT, alternatives joined by "|"; all must match for a folder to be the root
     audio: tuple[str, ...]  # globs of folders below the root that hold audio
-    rate_hz: int | None  # nominal rate; None where it differs by folder or is undocumented
+    rate_hz: int | None  # nominal rate; None where it differs by folder (see rates) or is undocumented
     stem_unique: bool = False  # a stem names one file in the whole corpus, whatever folder it lies in
     aliases: Mapping[str, str] = field(default_factory=dict)  # published attack word -> canonical word
     stems: Mapping[str, str] = field(default_factory=dict)  # partition -> regular expression of its stems
     attacks: Mapping[str, Sequence[str]] = field(default_factory=dict)  # partition -> attacks published for it
     archives: Mapping[str, str] = field(default_factory=dict)  # partition or folder -> download to unpack
     labels: str = ""  # the download that has them, where it is not that of the audio
+    rates: Mapping[str, int] = field(default_factory=dict)  # SQL condition on utterances -> their nominal rate in Hz
     places: tuple[str, ...] = ()  # names of folders that the user may keep outside the root
 
 

@@ -115,10 +115,7 @@ def problems(con: duckdb.DuckDBPyConnection, corpus: Corpus) -> list[Problem]:
         _counted(con, name, "missing", "audio_status = 'missing'", "python -m ingest status names the archives"),
         _counted(con, name, "truncated", "fault LIKE 'truncated%'", again),
         _counted(con, name, "unreadable", "audio_status = 'corrupt' AND fault NOT LIKE 'truncated%'", again),
-        _counted(
-            con, name, "wrong_rate", f"rate_hz <> {int(corpus.rate_hz or 0)}" if corpus.rate_hz else "false",
-            f"the corpus is published at {corpus.rate_hz} Hz: these files were converted; take the originals",
-        ),
+        *_wrong_rates(con, corpus),
         _counted(con, name, "silent", f"peak < {SILENT_PEAK}", "listen to them; fetch them again if they should speak"),
         _counted(
             con, name, "clipped", f"clipped_share > {CLIPPED_SHARE}",
@@ -279,10 +276,22 @@ def _rotten(known: pa.Table, stale: np.ndarray, again: pa.Table, swept: pa.Table
     return [Problem("changed_unseen", len(rotten), rotten[0].as_py(), cure)]
 
 
+def _wrong_rates(con: duckdb.DuckDBPyConnection, corpus: Corpus) -> list[Problem | None]:
+    """Files of another rate than they are published at, per published rate."""
+    rates = {"true": corpus.rate_hz} if corpus.rate_hz else corpus.rates
+    return [
+        _counted(
+            con, corpus.name, "wrong_rate", f"rate_hz <> {rate_hz} AND ({which})",
+            f"they are published at {rate_hz} Hz: these files were converted; take the originals",
+        )
+        for which, rate_hz in rates.items()
+    ]  # fmt: skip
+
+
 def _counted(con: duckdb.DuckDBPyConnection, name: str, kind: str, condition: str, cure: str) -> Problem | None:
     count, first = con.execute(
-        "SELECT count(*), min(path) FROM (SELECT u.path, u.audio_status, u.rate_hz, m.*, "
-        r"lower(regexp_extract(u.path, '\.[^./]*$')) AS suffix, "
+        "SELECT count(*), min(path) FROM (SELECT u.path, u.label, u.attack, u.language, u.audio_status, "
+        r"u.rate_hz, m.*, lower(regexp_extract(u.path, '\.[^./]*$')) AS suffix, "
         "coalesce(f.detail, '') AS fault FROM utterance u LEFT JOIN measurement m USING (utt_id) "
         "LEFT JOIN finding f ON f.corpus = u.corpus AND f.kind = 'corrupt' AND f.path = u.path "
         f"WHERE u.corpus = ?) WHERE {condition}",

@@ -83,7 +83,12 @@ CORPUS = Corpus(
         *map(any_case, FOLDERS),
         *(place for _, _, places, _ in ORIGINALS.values() for place in places),
     ),
-    rate_hz=None,  # 22,050 Hz; Japanese fakes 24,000 Hz, Japanese originals 48,000 Hz
+    rate_hz=None,
+    rates={
+        "language = 'en' AND attack IS DISTINCT FROM 'tts'": 22_050,
+        "language = 'ja' AND label = 'spoof'": 24_000,
+        "language = 'ja' AND label = 'bonafide'": 48_000,
+    },
     aliases={folder.attack_raw: folder.attack for folder in FOLDERS.values()},
     archives=dict.fromkeys(FOLDERS, "generated_audio.zip")
     | {"ljspeech": "LJSpeech-1.1.tar.bz2", "jsut": "jsut_ver1.1.zip"},

@@ -144,6 +144,25 @@ def test_damaged_files_are_decoded_again_and_named(data, root):
     assert len(query(data, "FROM finding WHERE kind = 'corrupt'")) == 1
 
 
+def test_rates_that_differ_by_folder_are_looked_at_too(tmp_path):
+    root = whole_corpus.build("wavefake", tmp_path / "corpus")
+    rates = {"real_audio/jsut_ver1.1": 48_000, "generated_audio/jsut": 24_000}
+    for path in root.rglob("*.wav"):
+        name = path.relative_to(root).as_posix()
+        whole_corpus.noise(
+            path, len(name), rate_hz=next((r for key, r in rates.items() if name.startswith(key)), 22_050)
+        )
+    ingest("wavefake", root, tmp_path / "data")
+    told = [one for one in verify.verify("wavefake", tmp_path / "data", jobs=1).problems if one.kind == "wrong_rate"]
+    assert not told
+    whole_corpus.noise(root / "generated_audio/ljspeech_waveglow/LJ001-0001.wav", 3, rate_hz=16_000)
+    whole_corpus.noise(root / "generated_audio/jsut_parallel_wavegan/BASIC5000_0001_gen.wav", 3, rate_hz=48_000)
+    told = [one for one in verify.verify("wavefake", tmp_path / "data", jobs=1).problems if one.kind == "wrong_rate"]
+    assert [(one.count, one.cure[:32]) for one in told] == [
+        (1, "they are published at 22050 Hz: "), (1, "they are published at 24000 Hz: ")
+    ]  # fmt: skip
+
+
 def test_wrong_rate_silence_and_clipping(data, root):
     whole_corpus.noise(clip(root, 5), 5, rate_hz=8000)
     soundfile.write(clip(root, 6), np.zeros(8000), 16_000)
