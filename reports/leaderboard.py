@@ -79,7 +79,12 @@ class Page:
             "# Costs\n\nMedians over seeds, measured when the runs ran; one row per detector and protocol. Real-time "
             "factor: seconds of scoring per second of audio that the detector hears: its fixed length, or the clip.\n"
         )
-        return "\n".join([words, self._table("costs")])
+        beside = (
+            "As `python -m benchmark throughput` measured here; published: Zhang et al., Table IX, on a GTX 4090 in "
+            "batches of 32 clips of 48,000 samples.\n"
+        )
+        parts = [words, self._table("costs"), self._optional("## Beside Table IX\n", beside, "complexity")]
+        return "\n".join(part for part in parts if part)
 
     def _rows(self, query: str) -> list[tuple]:
         return self.con.sql(query).fetchall()

@@ -50,6 +50,19 @@ WHERE  NOT starts_with(detector, 'shortcut_')
 GROUP  BY entry, protocol
 ORDER  BY entry, protocol;
 
+-- name: complexity
+WITH printed AS (
+    PIVOT (SELECT detector, metric, value FROM published WHERE protocol = 'complexity/batch32')
+    ON metric IN ('params_m', 'gflops', 'train_utt_s', 'test_utt_s') USING first(value)
+)
+SELECT detector, form, device, threads, samples, batch_size AS batch,
+       format('{{:.2f}}', parameters / 1e6) AS "M parameters", format('{{:.2f}}', params_m) AS "published M",
+       coalesce(format('{{:.2f}}', macs / 1e9), '') AS "GMAC", format('{{:.2f}}', gflops) AS "published GFLOPs",
+       coalesce(format('{{:.1f}}', train_per_s), '') AS "trained / s", format('{{:.1f}}', train_utt_s) AS "published trained / s",
+       coalesce(format('{{:.1f}}', score_per_s), '') AS "scored / s", format('{{:.1f}}', test_utt_s) AS "published scored / s"
+FROM   throughput JOIN printed USING (detector)
+ORDER  BY detector, form, device;
+
 -- name: floor
 WITH probes AS (
     SELECT protocol, scenario, detector, median(value) AS eer

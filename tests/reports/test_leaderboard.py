@@ -283,12 +283,21 @@ def test_the_overview_shows_measured_throughput(tmp_path):
             "INSERT INTO throughput BY NAME SELECT 'lfcc_gmm' AS detector, 'fast' AS form, 'cpu' AS device, 1 AS threads, "
             "32000 AS samples, 8 AS batch_size, 81 AS parameters, 2500000000 AS macs, 5.0 AS score_per_s, 'c' AS code_version"
         )
+        con.execute(
+            "INSERT INTO throughput SELECT * REPLACE ('asdg' AS detector, 1080000 AS parameters) FROM throughput"
+        )
     with sql.connect(tmp_path, "results") as con:
         settle(con)
-        page = Page(con).text()
+        page, costs = Page(con).text(), Page(con).costs()
+    beside = costs.split("## Beside Table IX")[1]
+    assert [line for line in beside.splitlines() if line.startswith(("| asdg", "| lfcc"))] == [
+        "| asdg | fast | cpu | 1 | 32000 | 8 | 1.08 | 1.10 | 2.50 | 0.34 |  | 1005.6 | 5.0 | 1213.2 |"
+    ]
     overview = section(page, "Overview").split("<details>")[0]
     assert next(line for line in overview.splitlines() if " lfcc_gmm " in line).endswith("| 2.50 | 0.1000 |")
     ((table, query), *_) = re.findall(TABLE, page, re.DOTALL | re.MULTILINE)
+    assert sql.markdown(sql.query(tmp_path, query)) == table
+    ((table, query),) = re.findall(TABLE, beside, re.DOTALL | re.MULTILINE)
     assert sql.markdown(sql.query(tmp_path, query)) == table
 
 
