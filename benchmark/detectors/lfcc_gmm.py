@@ -22,8 +22,8 @@ PRESETS = {
 class LfccGmm(GaussianMixtures):
     """57 LFCC up to 4 kHz; 512 components, ten iterations, every spoof utterance.
 
-    preset: the front end, of the 2021 tracks LA and DF, of PA (up to 8 kHz, with spoof_every=10), of that repository's
-    Python port, or of 2019. Others: `GaussianMixtures`.
+    preset: the front end, of the 2021 tracks LA and DF, of PA (up to 8 kHz), of that repository's Python port, or of
+    2019. spoof_every: as in `GaussianMixtures`; None = 10 for PA, whose baseline trains so, else 1. Others: there.
     """
 
     INPUT = Input(feature="lfcc", params={"preset": "asvspoof2021_gmm"}, samples=None, short="none")
@@ -33,10 +33,12 @@ class LfccGmm(GaussianMixtures):
     EER = {"ASVspoof 2021 LA": 19.30, "ASVspoof 2021 DF": 25.25}
     NAME = "lfcc_gmm"
 
-    def __init__(self, *, preset: str = "asvspoof2021_gmm", **config):
+    def __init__(self, *, preset: str = "asvspoof2021_gmm", spoof_every: int | None = None, **config):
         if preset not in PRESETS:
             raise nearest(str(preset), PRESETS, what="preset of lfcc_gmm")
-        super().__init__(dim=PRESETS[preset], **config)
+        if spoof_every is None:
+            spoof_every = 10 if preset == "asvspoof2021_gmm_pa" else 1
+        super().__init__(dim=PRESETS[preset], spoof_every=spoof_every, **config)
         self.input = replace(self.INPUT, params={"preset": preset})
 
 

@@ -113,6 +113,13 @@ def test_every_tenth_spoof_is_used():
     assert float(model.spoof.mean) == pytest.approx(5.0)  # of utterances 0 and 10
 
 
+def test_the_baseline_of_pa_leaves_out_nine_spoofs_of_ten():
+    chosen = [{}, {"preset": "asvspoof2021_gmm_pa"}, {"preset": "asvspoof2021_gmm_pa", "spoof_every": 1}]
+    assert [detectors.build("lfcc_gmm", components=1, **config).spoof_every for config in chosen] == [1, 10, 1]
+    with pytest.raises(DataError, match="must be positive"):
+        detectors.build("lfcc_gmm", spoof_every=0)
+
+
 def test_missing_class_and_broken_values_are_refused():
     model = Mixtures(dim=2, components=1)
     with pytest.raises(DataError, match="no bonafide frames"):
