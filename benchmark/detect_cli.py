@@ -14,6 +14,7 @@ from typing import Any
 from benchmark import verdicts
 from benchmark.verdicts import COLUMNS, FORMS
 from ingest.cli import THREADS, Parser, add_data, printable, whole
+from ingest.files import writable
 from ingest.progress import Progress
 from ingest.types import DataError
 
@@ -253,8 +254,9 @@ def _regular(path: Path) -> Iterator[Path]:
         yield path
         return
     with tempfile.NamedTemporaryFile(prefix="siren-") as file:
-        shutil.copyfileobj(sys.stdin.buffer, file)
-        file.flush()
+        with writable(Path(file.name).parent):
+            shutil.copyfileobj(sys.stdin.buffer, file)
+            file.flush()
         yield Path(file.name)
 
 

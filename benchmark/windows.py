@@ -16,6 +16,7 @@ import numpy as np
 from benchmark import level
 from ingest import audio
 from ingest.audio import RATE_HZ, Header, Unreadable
+from ingest.files import writable
 from ingest.resample import Resampler
 from shards.vocals import Separator
 
@@ -149,7 +150,7 @@ def _spooled(parts: Iterator[np.ndarray]) -> np.ndarray:
             break
     else:
         return np.concatenate(kept)
-    with tempfile.TemporaryFile(prefix="siren-") as file:
+    with writable(Path(tempfile.gettempdir())), tempfile.TemporaryFile(prefix="siren-") as file:
         for part in kept:
             file.write(part.tobytes())
         kept.clear()

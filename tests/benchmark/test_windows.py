@@ -1,12 +1,14 @@
 import io
+import resource
 import tempfile
 
 import numpy as np
 import pytest
 import soundfile
 
-from benchmark import windows
+from benchmark import detect_cli, windows
 from ingest import audio
+from ingest.types import DataError
 from shards import clip
 
 
@@ -90,3 +92,21 @@ def test_a_song_of_many_channels_may_be_shorter_than_one_of_two(tmp_path, monkey
     with pytest.raises(audio.Unreadable, match="longer than"):
         windows.voice(write(tmp_path / "nine.wav", 16_000, 20_000, channels=9), Separator())
     assert heard == [(2, 20_000)]
+
+
+def test_a_full_folder_of_temporary_files_is_named(tmp_path, monkeypatch):
+    """The line said that something had no space left, of whatever disk."""
+    monkeypatch.setattr(windows, "KEPT_SAMPLES", 3_000)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    sounds, heard = [np.zeros(4_000, np.float32)] * 4, io.TextIOWrapper(io.BytesIO(bytes(50_000)))
+    monkeypatch.setattr("sys.stdin", heard)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    try:
+        with pytest.raises(DataError, match=f"{tmp_path} has no room left"):
+            windows._spooled(iter(sounds))
+        with pytest.raises(DataError, match=f"{tmp_path} has no room left"), detect_cli._regular(detect_cli.STDIN):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not list(tmp_path.iterdir())
