@@ -55,6 +55,25 @@ def licences(protocol: str) -> str:
 
 
 @functools.cache
+def known(protocol: str) -> tuple[str, ...]:
+    """What to know beside its figures, one line each: its note, and the overlaps that it declares.
+
+    None for a protocol that is not among Siren's own.
+    """
+    if protocol not in names():
+        return ()
+    found = load(protocol)
+    overlaps = [
+        " ".join(
+            word for word in (d.pair, d.subset and f"test.{d.subset}", f"{', '.join(d.kinds)} ({d.reason})") if word
+        )
+        for d in found.declares
+    ]
+    told = [f"Note: {found.note}."] if found.note else []
+    return (*told, *([f"Overlaps that it has on purpose: {'; '.join(overlaps)}."] if overlaps else []))
+
+
+@functools.cache
 def weights_of(detector: str) -> str:
     """The published weights that a detector can start from, with their licence, as its file says; "" if none.
 

@@ -171,6 +171,7 @@ class Page:
         return [
             f"## {card.plain(protocol)}\n",
             f"{card.plain(title)}\n" if title else "",
+            *(f"{card.plain(line)}\n" for line in cite.known(protocol)),
             "".join(f"{line}\n\n" for line in self.licences(protocol)).rstrip("\n") + "\n",
             self._table("protocol", protocol=protocol),
             self._optional(

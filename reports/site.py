@@ -15,7 +15,7 @@ import duckdb
 import pyarrow as pa
 
 from ingest.files import atomic, lock
-from reports import figures, leaderboard, pages, plots
+from reports import cite, figures, leaderboard, pages, plots
 from reports.figures import Plot
 from reports.pages import Addresses
 
@@ -146,7 +146,7 @@ class Site:
         parts = [
             pages.paragraph(title or ""),
             pages.paragraph(f"Its data are {flags}." if flags else "", note=True),
-            *(pages.paragraph(line) for line in self.markdown.licences(protocol)),
+            *(pages.paragraph(line) for line in (*cite.known(protocol), *self.markdown.licences(protocol))),
             self._table("protocol", "EER, median over seeds", protocol=protocol),
             self._subsets(protocol),
         ]

@@ -72,6 +72,15 @@ def test_corpora_by_hand():
     assert cite.corpora_of("somebody/elses") == ()
 
 
+def test_what_is_known_of_a_protocol_by_hand():
+    told = cite.known("loao/asvspoof2019_la_A01")[1]
+    assert told.startswith(
+        "Overlaps that it has on purpose: train/dev attack (the five other systems are in both, as pub"
+    )
+    assert told.endswith("; test.A01 speaker (both halves come from the official dev).")
+    assert cite.known("somebody/elses") == ()
+
+
 def test_the_list_of_a_table(data, capsys):
     assert main(["cite", "--data", str(data), "--detector", "lfcc_gmm"]) == 0
     out = capsys.readouterr().out

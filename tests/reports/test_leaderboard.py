@@ -184,6 +184,15 @@ def test_licences_of_data_and_of_given_weights(tmp_path):
     assert "licences not known" in section(page, "my/own")
 
 
+def test_known_leaks_stand_with_the_figures(page):
+    head = section(page, "cross_method/librisevoc").split("\n| rank ")[0]
+    assert (
+        "\nNote: as in the paper: bona fide 60/20/20, spoof 80/20, unseen attacks tested whole; _strict tests" in head
+    )
+    assert "source (real and fake ids are split independently and unseen attacks are tested whole (paper, " in head
+    assert "; speaker (readers recur across ids).\n" in head
+
+
 def test_averages_over_protocols_stand_beside_those_of_detectors_that_ran_all_of_them(tmp_path):
     inner = ["inner/decro_en", "inner/decro_zh", "inner/librisevoc", "inner/wavefake"]
     for detector, ran in (("aasist", inner), ("rawnet2_s", inner[:3])):  # AUC 3/8 and 1, EER 1/2 and 0

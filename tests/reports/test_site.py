@@ -122,6 +122,12 @@ def test_figures_by_hand(files):
     assert not any(detector.startswith("shortcut_") for detector, _ in rows)
 
 
+def test_known_leaks_stand_on_the_page_of_a_protocol(files):
+    page = next(page for name, page in files.items() if name.startswith("protocol/") and "cross_method" in name)
+    assert "Note: as in the paper: bona fide 60/20/20" in page
+    assert "speaker (readers recur across ids)." in page
+
+
 def test_there_is_a_page_for_everything_and_every_link_leads_to_one(files):
     assert {"index.html", "protocols.html", "detectors.html", "figures.html"} <= set(files)
     assert sum(name.startswith("run/") for name in files) == 8
