@@ -130,6 +130,11 @@ class Page:
                 "across",
             ),
             self._optional(
+                "### What a leak is worth\n",
+                "A published division that leaks, and its twin without the leak: medians over seeds.\n",
+                "twins",
+            ),
+            self._optional(
                 "### Shortcut floor\n",
                 "What duration, silence, level or file format alone can tell: tie-safe EER of the best single "
                 "property, turned the way that separates train, or of a small tree on all.\n",

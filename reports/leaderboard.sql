@@ -101,6 +101,25 @@ GROUP  BY entry, protocols, metric, published, source, "table"
 HAVING count(*) = any_value(due)
 ORDER  BY protocols, metric, entry;
 
+-- name: twins
+WITH medians AS (
+    SELECT entry, protocol, subset, median(value) AS eer, bool_or(simulated) AS simulated, bool_or(partial) AS partial
+    FROM   headline
+    WHERE  metric = 'eer' AND NOT starts_with(detector, 'shortcut_') AND run_id IN (SELECT run_id FROM standing)
+    GROUP  BY ALL
+), twins AS (
+    SELECT *, regexp_replace(regexp_replace(protocol, '_strict$', ''), '_clean$', '_002') AS published_form
+    FROM   medians
+    WHERE  regexp_matches(protocol, '_(strict|clean)$')
+)
+SELECT t.published_form AS protocol, t.protocol AS twin, t.entry AS detector, format('{{:.2f}}', 100 * m.eer) AS "EER %",
+       format('{{:.2f}}', 100 * t.eer) AS "twin's EER %", format('{{:+.2f}}', 100 * (t.eer - m.eer)) AS difference,
+       concat_ws(', ', CASE WHEN t.simulated OR m.simulated THEN 'simulated' END,
+                 CASE WHEN t.partial OR m.partial THEN 'partial' END) AS data
+FROM   twins t JOIN medians m ON m.protocol = t.published_form AND m.entry = t.entry
+WHERE  t.eer IS NOT NULL AND m.eer IS NOT NULL
+ORDER  BY t.protocol, t.entry;
+
 -- name: shortcuts
 -- Test subsets in which one property alone tells the labels apart, either way round, by more than chance gives
 -- (four standard errors of a random AUC).

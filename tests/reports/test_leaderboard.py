@@ -193,6 +193,21 @@ def test_known_leaks_stand_with_the_figures(page):
     assert "; speaker (readers recur across ids).\n" in head
 
 
+def test_the_difference_between_a_leaking_protocol_and_its_twin_is_a_result(tmp_path):
+    made_results.make(tmp_path)  # lfcc_gmm there: 18.75 and 43.75
+    made_results.add_run(
+        tmp_path, "lfcc_gmm", made_results.score_table(made_results.WEAK), protocol="cross_method/librisevoc_strict"
+    )
+    for name, trials in (("002", made_results.GOOD), ("clean", made_results.WEAK)):
+        made_results.add_run(
+            tmp_path, "aasist", made_results.score_table({"eval": trials["hard"]}), averages={},
+            pooled={"whole": ["eval"]} if name == "002" else {}, protocol=f"cross_method/asvspoof2021_df_{name}",
+        )  # fmt: skip
+    overview = section(write(tmp_path).read_text(), "Overview").split("### What a leak is worth")[1]
+    rows = [line.split(" | ")[2:6] for line in overview.splitlines() if line.startswith("| cross_method")]
+    assert rows == [["aasist", "37.50", "50.00", "+12.50"], ["lfcc_gmm", "31.25", "43.75", "+12.50"]]
+
+
 def test_averages_over_protocols_stand_beside_those_of_detectors_that_ran_all_of_them(tmp_path):
     inner = ["inner/decro_en", "inner/decro_zh", "inner/librisevoc", "inner/wavefake"]
     for detector, ran in (("aasist", inner), ("rawnet2_s", inner[:3])):  # AUC 3/8 and 1, EER 1/2 and 0
