@@ -60,6 +60,15 @@ def test_published_protocols_have_their_ids():
             assert subset in subsets, f"{name} {subset}"
 
 
+@pytest.mark.parametrize("name", protocols.names())
+def test_vocoders_that_are_averaged_are_pooled_too(name):
+    """The two answer different questions, so both are stored."""
+    protocol = protocols.load(name)
+    for members in protocol.averages.values():
+        if len(members) > 5 and all(member.startswith(("wavefake_", "librisevoc_")) for member in members):
+            assert members in protocol.pooled.values()
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
