@@ -214,10 +214,11 @@ def _trained(work: _Work, cell: Cell, reader: Any, device: str, here: "Share") -
     from benchmark.trained import load_own, scorer
 
     folder, on = model_folder(work.out, cell), work.on[cell.protocol]
-    if work.weights is not None and sha256(work.weights) != cell.settings.weights:
+    given = work.weights
+    if given is not None and not (given.is_file() and sha256(given) == cell.settings.weights):
         raise DataError(
-            f"{work.weights} is another file than when this command began, or than on the node of the command; run it "
-            "again with the file that is meant"
+            f"{given} is absent, or another file than when this command began, or than on its node; run it again "
+            "with the file that is meant"
         )
     torch.manual_seed(derive(cell.seed, "weights"))
     finished = (folder / "train.json").exists()

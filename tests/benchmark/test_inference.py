@@ -356,11 +356,11 @@ def test_weights_that_become_others_before_a_cell_loads_them_are_not_scored(made
         on = cells.trials(con, trained_run.PROTOCOL, partial=True)
     how = settings.resolve("mean_pool", {}, clip=None, weights="0" * 64)
     cell = cells.cell(trained_run.PROTOCOL, on, how, 0, False)
-    weights = data / "models" / "mean_pool-s0-abc" / "model.safetensors"
-    (failure,) = run.run(
-        data, [cell], {cell.protocol: on}, run.Machine("cpu", jobs=1), weights=weights, out=tmp_path
-    )  # fmt: skip
-    assert "model.safetensors is another file than when this command began" in failure.reason
+    for name in ("model.safetensors", "gone.safetensors"):
+        weights = data / "models" / "mean_pool-s0-abc" / name
+        machine = run.Machine("cpu", jobs=1)
+        (failure,) = run.run(data, [cell], {cell.protocol: on}, machine, weights=weights, out=tmp_path)
+        assert f"{name} is absent, or another file than when this command began" in failure.reason
 
 
 def test_other_weights_or_another_detector_beside_a_run_are_not_passed_over(made, tmp_path):
