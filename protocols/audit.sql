@@ -14,6 +14,9 @@ SELECT trial.role, trial.subset, trial.utt_id, utterance.label,
             ELSE concat_ws(':', utterance.corpus, utterance.language, sentence) END AS sentence,
        CASE WHEN utterance.speaker IS NULL THEN NULL
             WHEN regexp_full_match(utterance.speaker, 'LA_\d{4}') THEN utterance.speaker
+            -- numbers that each system of DECRO counts anew
+            WHEN utterance.corpus = 'decro' AND regexp_full_match(utterance.speaker, '\d+')
+            THEN concat_ws(':', utterance.corpus, utterance.language, utterance.attack, utterance.speaker)
             ELSE concat(utterance.corpus, ':', utterance.speaker) END AS speaker,
        CASE WHEN song IS NULL THEN NULL ELSE concat(utterance.corpus, ':', song) END AS song,
        CASE WHEN utterance.attack IS NULL OR utterance.attack = 'unknown' THEN NULL

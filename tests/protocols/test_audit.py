@@ -53,6 +53,16 @@ def test_a_leaked_speaker_is_found(con):
     }
 
 
+def test_speaker_numbers_of_decro_are_those_of_one_system_and_language(con):
+    """As published: each system counts its speakers anew; StarGANv2's voices are the same in both languages."""
+    name, shared = "cross_language/decro_zh_en", {("overlap_speaker", f"{role}/test.eval") for role in ("train", "dev")}
+    for attack, language in {"fastspeech2": "en", "nvcnet": "zh"}.items():
+        con.execute(f"UPDATE utterance SET speaker = '17' WHERE attack = '{attack}' AND language = '{language}'")
+    assert not shared & (faults(con, name) | faults(con, name, "declared"))
+    con.execute("UPDATE utterance SET speaker = 'p225' WHERE corpus = 'decro' AND attack = 'starganv2'")
+    assert shared <= faults(con, name, "declared")
+
+
 def test_copied_audio_under_a_new_name_is_found(con):
     con.execute(
         "UPDATE measurement SET audio_hash = (SELECT audio_hash FROM measurement WHERE utt_id = "
