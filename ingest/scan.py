@@ -194,7 +194,7 @@ def _whole(corpus: Corpus, folder: Path) -> Path:
         return above
     if _audible(corpus, folder) or not _audible(corpus, above):
         return folder
-    beside = (path for path in above.iterdir() if path != folder and path.is_dir() and not _is_junk(path.name))
+    beside = (path for path in above.glob("*") if path != folder and path.is_dir() and not _is_junk(path.name))
     return folder if any(is_root(corpus, path) and _audible(corpus, path) for path in beside) else above
 
 
