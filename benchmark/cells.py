@@ -2,10 +2,7 @@
 
 import ast
 import hashlib
-import importlib.util
 import json
-import site
-import sysconfig
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -19,6 +16,7 @@ import pyarrow.compute as pc
 import protocols
 from benchmark import detectors, settings
 from benchmark.settings import Settings
+from features import imports
 from ingest import catalog
 from ingest.types import DataError
 from shards import root
@@ -33,9 +31,6 @@ SCORE_COLUMNS = (
 SHARED_SOURCES = ("benchmark/feeds.py", "benchmark/loader.py", "benchmark/score.py", "benchmark/train.py",
                   "benchmark/training.toml", "shards/noise.py", "shards/reader.py")  # fmt: skip
 COPYING_SOURCES = ("shards/codecs.py", "shards/rate.py", "shards/variant_plan.py", "shards/variants.py")
-PACKAGES = ("ingest", "protocols", "shards", "features", "benchmark", "reports")
-SOURCE_PACKAGES = ("benchmark", "features")
-OWN_FOLDERS = (*SOURCE_PACKAGES, "benchmark/detectors", "features/extractors")
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,14 +282,14 @@ def sources(detector: str, feature: str) -> set[Path]:
     detector's file names in quotes, as its network or its recipe may compute it; where it learns from copies of clips
     their plan, and what makes them."""
     plan = detectors.get(detector).VARIANTS
-    own = (_file(DETECTORS / detector), _file(ROOT / "features" / "extractors" / feature))
+    own = (imports.file(DETECTORS / detector), imports.file(ROOT / "features" / "extractors" / feature))
     copies = (*COPYING_SOURCES, f"shards/plans/{plan}.toml") if plan else ()
     pending, found = [*own, *(ROOT / path for path in (*SHARED_SOURCES, *copies))], set()
     while pending:
         path = pending.pop()
         if path not in found:
             found.add(path)
-            pending += _imported(path) if path.suffix == ".py" else []
+            pending += imports.of(path) if path.suffix == ".py" else []
             pending += _named_features(path) if path.parent == DETECTORS and path.name != "_base.py" else []
     return found
 
@@ -304,14 +299,10 @@ def outside() -> list[Path]:
     folders = (DETECTORS, ROOT / "features" / "extractors")
     pending, found = [path for folder in folders for path in folder.rglob("*.py")], set()
     while pending:
-        here = {path for path in _imported(pending.pop()) if not _in_packages(path)}
+        here = {path for path in imports.of(pending.pop()) if not imports.in_packages(path)}
         pending += here - found
         found |= here
     return sorted(found)
-
-
-def _in_packages(path: Path) -> bool:
-    return path.is_relative_to(ROOT) and path.relative_to(ROOT).parts[0] in PACKAGES
 
 
 @cache
@@ -321,48 +312,3 @@ def _named_features(path: Path) -> tuple[Path, ...]:
 
     words = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
     return tuple(ROOT / f"features/extractors/{name}.py" for name in extractors.names() if name in words)
-
-
-@cache
-def _imported(path: Path) -> tuple[Path, ...]:
-    """The files that a source imports by name: of our own packages, and whatever is not installed."""
-    found = []
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            found += [_source(alias.name) for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.level:
-            base = path.parents[node.level - 1].joinpath(*(node.module or "").split("."))
-            found += [_file(base), *(_file(base / alias.name) for alias in node.names)]
-        elif isinstance(node, ast.ImportFrom):
-            found += [_source(node.module), *(_source(f"{node.module}.{alias.name}") for alias in node.names)]
-    return tuple(file for file in found if file is not None)
-
-
-def _source(name: str) -> Path | None:
-    """The file of a module of `benchmark` or `features`, or of one that lies outside Siren and is not installed."""
-    top, *parts = name.split(".")
-    if top in PACKAGES:
-        return _file(ROOT.joinpath(top, *parts)) if top in SOURCE_PACKAGES else None
-    folder = _not_installed(top)
-    return None if folder is None else _file(folder.joinpath(top, *parts))
-
-
-def _file(module: Path) -> Path | None:
-    """The file of the module or package at a path without ending; of our own packages the `__init__` counts not."""
-    ours = module.is_relative_to(ROOT) and module.relative_to(ROOT).as_posix() in OWN_FOLDERS
-    files = (module.with_name(f"{module.name}.py"), *(() if ours else (module / "__init__.py",)))
-    return next((file for file in files if file.exists()), None)
-
-
-@cache
-def _not_installed(top: str) -> Path | None:
-    """The folder that a module or package is imported from; None if it is installed, or there is none."""
-    try:
-        spec = importlib.util.find_spec(top)
-    except (ImportError, ValueError):
-        return None
-    places = [] if spec is None else [*(spec.submodule_search_locations or ()), spec.origin or ""]
-    if not places or not (place := Path(places[0]).resolve()).exists():
-        return None
-    installed = [*sysconfig.get_paths().values(), *site.getsitepackages(), site.getusersitepackages()]
-    return None if any(place.is_relative_to(Path(path).resolve()) for path in installed) else place.parent

@@ -1,7 +1,6 @@
 """What all extractors share: one way to call them, and the key that names their output."""
 
 import abc
-import ast
 import hashlib
 import json
 from pathlib import Path
@@ -10,7 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from features import imports
 from ingest.types import DataError
+
+FOLDER = Path(__file__).parent
 
 
 class Extractor(nn.Module, abc.ABC):
@@ -112,20 +114,20 @@ def band(low_hz: float, high_hz: float, *, lowest: float, highest: float) -> Non
 
 
 def source_hash(path: Path) -> str:
-    """sha256 over the source file of an extractor and the files of its folder that it imports."""
-    waiting, seen = [path.stem], set()
+    """sha256 over the source file of an extractor, the files of its folder that it imports, and those that they import
+    of modules that are not installed."""
+    waiting, seen = [path], set()
     while waiting:
-        stem = waiting.pop()
-        file = path.with_name(f"{stem}.py")
-        if stem in seen or not file.exists():
+        file = waiting.pop()
+        if file in seen or not file.exists():
             continue
-        seen.add(stem)
-        for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.ImportFrom) and node.module == "features.extractors":
-                waiting += [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("features.extractors."):
-                waiting.append(node.module.rsplit(".", 1)[1])
+        seen.add(file)
+        for found in imports.of(file):
+            beside = imports.in_packages(found) and found.parent == FOLDER
+            if beside or not imports.in_packages(found):
+                waiting.append(path.with_name(found.name) if beside else found)
+    others = {file for file in seen if file.parent != path.parent}
     digest = hashlib.sha256()
-    for stem in sorted(seen):
-        digest.update(stem.encode() + b"\0" + path.with_name(f"{stem}.py").read_bytes())
+    for file in (*sorted(seen - others), *sorted(others)):
+        digest.update(file.stem.encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()

@@ -12,6 +12,7 @@ import torch
 from benchmark import cells, robustness, run, settings
 from benchmark.detectors.mean_pool import MeanPool
 from benchmark.distribution import ALONE
+from features import imports
 from ingest.types import DataError
 from shards import root
 
@@ -225,15 +226,16 @@ def test_modules_of_ones_own_decide_scores_wherever_they_lie(tmp_path, monkeypat
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
+    monkeypatch.setattr(imports, "ROOT", tmp_path / "siren")
     monkeypatch.setattr(cells, "ROOT", tmp_path / "siren")
     monkeypatch.setattr(cells, "DETECTORS", tmp_path / "siren/benchmark/detectors")
     monkeypatch.syspath_prepend(str(tmp_path / "lab"))
-    cells._not_installed.cache_clear()
+    imports._not_installed.cache_clear()
     found, pending = set(), [tmp_path / "siren/benchmark/detectors/own.py"]
     while pending:
         path = pending.pop()
         found.add(path)
-        pending += set(cells._imported(path)) - found
+        pending += set(imports.of(path)) - found
     left_out = {tmp_path / "siren/benchmark/__init__.py", tmp_path / "siren/benchmark/detectors/__init__.py"}
     assert found == {tmp_path / name for name in files} - left_out
     assert cells.outside() == sorted(tmp_path / name for name in files if name.startswith("lab"))

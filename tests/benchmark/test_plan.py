@@ -319,7 +319,7 @@ def test_what_is_remembered_of_a_request_hangs_on_modules_of_ones_own(data, monk
     module = tmp_path / "own_layers.py"
     module.write_text("x = 1")
     asked = request.Request(("inner/mine",), ("mean_pool",), (0,), {})
-    monkeypatch.setattr(cells, "_imported", lambda path: (module,) if path.stem == "mean_pool" else ())
+    monkeypatch.setattr(cells.imports, "of", lambda path: (module,) if path.stem == "mean_pool" else ())
     before = request.memo(data, asked)
     module.write_text("x = 2")
     assert cells.outside() == [module] and request.memo(data, asked) != before

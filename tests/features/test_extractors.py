@@ -15,7 +15,7 @@ import torchaudio
 from shared_data import shared
 from torch.nn import functional as F
 
-from features import extractors
+from features import extractors, imports
 from features.extractors import _base, _spectrum
 from ingest.types import DataError
 
@@ -132,6 +132,22 @@ def test_a_change_of_one_source_file_changes_that_key_only(tmp_path):
     (tmp_path / "_spectrum.py").write_text((tmp_path / "_spectrum.py").read_text() + "\n# changed\n")
     assert key("mfcc") != before["mfcc"]
     assert key("raw") == before["raw"]
+
+
+def test_modules_that_a_feature_imports_change_its_key(tmp_path, monkeypatch):
+    """Another filter in a folder on PYTHONPATH, or beside it: stored features of the old one stood in for it."""
+    files = {"own.py": "from ._more import x\nfrom own_filters import bank", "_more.py": "", "lab/own_filters.py": "import own_table",
+             "lab/own_table.py": ""}  # fmt: skip
+    (tmp_path / "lab").mkdir()
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path / "lab"))
+    imports._not_installed.cache_clear()
+    seen = {_base.source_hash(tmp_path / "own.py")}
+    for name in files:
+        (tmp_path / name).write_text(files[name] + "\n# changed")
+        seen.add(_base.source_hash(tmp_path / "own.py"))
+    assert len(seen) == 5
 
 
 @pytest.mark.parametrize(
