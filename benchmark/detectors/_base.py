@@ -252,7 +252,7 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
     absent, unreadable, damaged, or holds anything but tensors by name.
     """
     if not path.is_file():
-        raise DataError(f"{path}: no such weight file; give the file itself with --weights")
+        raise DataError(f"{path}: no such weight file; name the file itself, not its folder")
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file

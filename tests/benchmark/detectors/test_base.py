@@ -117,7 +117,7 @@ def test_why_a_file_cannot_be_read_is_said_without_torchs_advice_to_run_it(model
 
 
 def test_absent_broken_and_foreign_files_are_named(model, tmp_path):
-    with pytest.raises(DataError, match="no such weight file"):
+    with pytest.raises(DataError, match="no such weight file; name the file itself"):
         model.load_weights(tmp_path / "none.pt")
     (tmp_path / "w.pt").write_bytes(b"not a weight file")
     with pytest.raises(DataError, match=r"w.pt cannot be read"):
