@@ -235,16 +235,22 @@ GROUP  BY entry, config_id, subset, metric
 ORDER  BY entry, config_id, subset, metric;
 
 -- name: compared
+-- Rates in percent; detection costs as they are.
 WITH named AS (
     SELECT entry, count(DISTINCT config_id) AS configs FROM current_run WHERE protocol = '{protocol}' GROUP BY entry
+), shown AS (
+    SELECT *, CASE WHEN ends_with(metric, 'dcf') THEN 1 ELSE 100 END AS factor,
+           CASE WHEN ends_with(metric, 'dcf') THEN '{{:.4f}}' ELSE '{{:.2f}} %' END AS form,
+           CASE WHEN ends_with(metric, 'dcf') THEN '{{:+.4f}}' ELSE '{{:+.2f}}' END AS signed
+    FROM   compared
+    WHERE  protocol = '{protocol}'
 )
-SELECT entry || CASE WHEN configs > 1 THEN ' #' || config_id ELSE '' END AS detector, subset, metric, c.runs AS "our runs", format('{{:.2f}}', 100 * measured_mean) AS "our mean %",
-       format('{{:.2f}}', 100 * published) AS "published %",
-       CASE WHEN simulated THEN '' ELSE format('{{:+.2f}}', 100 * difference) END AS difference,
-       coalesce(format('{{:.2f}} to {{:.2f}}', 100 * s.low, 100 * s.high), '') AS "authors' single runs %",
+SELECT entry || CASE WHEN configs > 1 THEN ' #' || config_id ELSE '' END AS detector, subset, metric, c.runs AS "our runs",
+       format(form, factor * measured_mean) AS "our mean", format(form, factor * published) AS published,
+       CASE WHEN simulated THEN '' ELSE format(signed, factor * difference) END AS difference,
+       coalesce(format(form, factor * s.low) || ' to ' || format(form, factor * s.high), '') AS "authors' single runs",
        concat_ws(', ', c.source, "table", nullif(setting, 'default')) AS source
-FROM   compared c JOIN named USING (entry) LEFT JOIN published_spread s USING (detector, protocol, subset, metric)
-WHERE  protocol = '{protocol}'
+FROM   shown c JOIN named USING (entry) LEFT JOIN published_spread s USING (detector, protocol, subset, metric)
 ORDER  BY ALL;
 
 -- name: flagged

@@ -117,8 +117,8 @@ def test_published_stands_beside_measured_but_simulated_data_get_no_difference(p
     rows = section(page, "inner/decro_en")
     line = next(line for line in rows.splitlines() if line.startswith("| aasist | eval | eer |"))
     cells = [c.strip() for c in line.split("|")[1:-1]]
-    assert cells[3:5] == ["1", "100.00"]
-    assert 0 < float(cells[5]) < 50
+    assert cells[3:5] == ["1", "100.00 %"]
+    assert 0 < float(cells[5].removesuffix(" %")) < 50
     assert cells[6] == ""
 
 
@@ -242,10 +242,25 @@ def test_tables_of_one_or_of_several_configurations_stand_beside_ours(tmp_path):
         return lines[0][10], {(line[5], line[8].rpartition(", ")[2]) for line in lines[1:] if line[2] == "eer"}
 
     zero_shot = beside("uniaudio_zero_shot")
-    assert zero_shot == ("43.16", {("43.00", "speech_only"), ("43.16", "speech_only")})
-    of_many = {("47.31", "cfg2"), ("53.10", "cfg3"), ("52.33", "cfg4"), ("53.63", "cfg5")}
+    assert zero_shot == ("43.16", {("43.00 %", "speech_only"), ("43.16 %", "speech_only")})
+    of_many = {("47.31 %", "cfg2"), ("53.10 %", "cfg3"), ("52.33 %", "cfg4"), ("53.63 %", "cfg5")}
     assert beside("uniaudio_dann") == ("", of_many)
-    assert beside("uniaudio_dann_r90") == ("49.12", {("49.12", "cfg1")})
+    assert beside("uniaudio_dann_r90") == ("49.12", {("49.12 %", "cfg1")})
+
+
+def test_a_detection_cost_is_no_percentage(tmp_path):
+    table = made_results.score_table({"eval_ref_real": made_results.GOOD["hard"]})
+    made_results.add_run(
+        tmp_path, "rat", table, protocol="official/asvspoof5_track1_open_rat", averages={}, pooled={},
+        metrics=["eer", "min_dcf"],
+    )  # fmt: skip
+    results.collect(tmp_path, replicates=2)
+    rows = section(write(tmp_path).read_text(), "official/asvspoof5_track1_open_rat").splitlines()
+    lines = [
+        [cell.strip() for cell in row.split("|")[1:-1]] for row in rows if row.startswith("| rat | eval_ref_real |")
+    ]
+    published = {line[2]: line[5] for line in lines if len(line) == 9}
+    assert published == {"eer": "2.57 %", "min_dcf": "0.0740"}
 
 
 def test_diagnostics_stand_beside_the_published_ones(tmp_path):
