@@ -149,8 +149,8 @@ def resolve(
 
 
 def _check_names(name: str, phases: Iterable[Mapping[str, Any]], laid_out: Any) -> None:
-    """Raise DataError for a phase that names parameters, attributes or columns that are not there: it would train
-    other parameters than it says, or with other values."""
+    """Raise DataError for a phase that names parameters, attributes or columns that are not there, or gives a word for
+    true or for a number: it would train other parameters than it says, or with other values."""
     from benchmark.loader import EXTRA
 
     parameters, attributes = [key for key, _ in laid_out.named_parameters()], dir(laid_out)
@@ -161,9 +161,12 @@ def _check_names(name: str, phases: Iterable[Mapping[str, Any]], laid_out: Any) 
                 raise nearest(
                     prefix, {key.split(".")[0] + "." for key in parameters}, what=f"start of parameters {what}"
                 )
-        for key in phase.get("settings", {}):
+        for key, value in phase.get("settings", {}).items():
             if key not in attributes:
                 raise nearest(key, (a for a in attributes if not a.startswith("_")), what=f"attribute {what}")
+            own = vars(laid_out).get(key)
+            if own is not None and any(isinstance(own, kind) != isinstance(value, kind) for kind in (bool, str)):
+                raise DataError(f"{what}: {key} = {value!r} is not of the kind of {own!r}")
         for column in phase.get("mix", {}):
             if column not in EXTRA:
                 raise nearest(column, EXTRA, what=f"column of mix {what}")

@@ -25,6 +25,12 @@ def test_a_whole_number_is_the_same_as_its_fraction():
     assert json.dumps(one) == json.dumps(other)
 
 
+@pytest.mark.parametrize(("key", "value"), [("adversarial", "False"), ("b0", "1"), ("streams", 1), ("mask", 0)])
+def test_a_word_for_true_or_a_number_is_refused_in_a_phase(key, value):
+    with pytest.raises(DataError, match=f"in phase 1 of fd_add: {key} = {value!r} is not of the kind of "):
+        resolve("fd_add", phases=[{"settings": {key: value}}])
+
+
 def test_the_floor_hears_as_many_bands_as_it_is_told():
     assert resolve("mean_pool", bands=64).input["params"] == {"bands": 64}
 
