@@ -117,6 +117,7 @@ def from_run(data: Path, run: str | Path, *, weights: Path | None = None, lists:
         load_own(network, path)
     else:
         network, config, _ = scorer(about["detector"], config, attacks, path)
+    _check_feature(folder / finished.RUN, network, settings["input"])
     calibration, remarks = on_dev(folder / "scores.parquet", source=folder.name)
     if network.REFERENCE and _compared(folder, about, data):
         calibration, remarks = None, (f"not calibrated: dev of {folder.name} was scored {BESIDE}",)
@@ -166,6 +167,7 @@ def _exported(folder: Path, stored: Mapping[str, Any]) -> Trained:
     calibration, domain = calibrations.from_json(stored["calibration"]), domains.from_json(stored["domain"])
     spec, remarks = stored["input"], tuple(stored["remarks"])
     settings.check_input(stored["detector"], spec)
+    _check_feature(folder / SETTINGS, network, spec)
     if not (isinstance(stored["provenance"], dict) and recorded.WORDS.holds(stored["remarks"])):
         raise ValueError("provenance or remarks of another kind")
     return Trained(
@@ -368,6 +370,25 @@ def _built(path: Path, detector: str, config: dict[str, Any], attacks: list[str]
         return detectors.build(detector, **{**detectors.get(detector).OFFLINE, **config}), config
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
+
+
+def _check_feature(path: Path, network: Any, spec: Mapping[str, Any]) -> None:
+    """Raise DataError naming the record if it has another feature than the one that the network was made for."""
+    from features import extractors
+
+    own = network.input
+    if (spec["feature"], spec["params"]) == (own.feature, own.params):
+        return
+    try:
+        one, other = (extractors.get(name, **params) for name, params in (
+            (own.feature, own.params), (spec["feature"], spec["params"])))  # fmt: skip
+        same = (one.name, one.params) == (other.name, other.params)
+    except (DataError, TypeError) as error:
+        raise DataError(f"{path}: its input is damaged ({error})") from None
+    if not same:
+        raise DataError(
+            f"{path}: its input is {other.name} of {other.params}, the network's is {one.name} of {one.params}"
+        )
 
 
 def scorer(

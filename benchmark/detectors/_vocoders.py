@@ -15,9 +15,9 @@ UNNAMED = -100  # a spoof whose attack is not among the classes: no term in the 
 
 
 def checked(attacks: Sequence[str], detector: str) -> tuple[str, ...]:
-    """The attack words as a tuple; DataError if it is a bare word, empty or names one twice."""
+    """The attack words as a tuple; DataError if there is none, or one twice."""
     words = tuple(attacks)
-    if isinstance(attacks, str) or not words or len(set(words)) < len(words):
+    if not words or len(set(words)) < len(words):
         raise DataError(f"{detector}: attacks must be a list of different attack words, not {attacks!r}")
     return words
 

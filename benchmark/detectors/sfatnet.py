@@ -13,7 +13,7 @@ from benchmark.detectors._base import Detector, Input
 from benchmark.detectors._recipes import COMPARISON
 from benchmark.detectors._wave import front_end
 from features.extractors._base import counts
-from ingest.types import DataError, nearest
+from ingest.types import nearest
 
 PATCH, BINS, FRAMES = 16, 256, 192
 PATCHES = (BINS // PATCH) * (FRAMES // PATCH)
@@ -122,8 +122,6 @@ class SfatNet(Detector):
         super().__init__()
         if f0_target not in F0_TARGETS:
             raise nearest(str(f0_target), F0_TARGETS, what="f0_target of sfatnet")
-        if len(depth) != 4:
-            raise DataError(f"sfatnet: depth is four numbers (encoder, decoder, F0, predictor), not {depth!r}")
         counts(width=width)
         self.f0_target = f0_target
         self.spectrum = front_end("logspec", preset="sfatnet")

@@ -83,8 +83,8 @@ class UniAudio(Detector):
         stages: int = 3, speech_share: float | None = None, width: int = 64, small: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
-        if not 0 <= floor <= 1 / 3 or len(aux_weights) != 3 or len(tau) != 2 or min(tau) <= 0:
-            raise DataError("uniaudio: floor lies in 0 to 1/3, aux_weights are three numbers, tau two above 0")
+        if not 0 <= floor <= 1 / 3 or min(tau) <= 0:
+            raise DataError("uniaudio: floor lies in 0 to 1/3, tau above 0")
         if stages not in (1, 2, 3) or not (speech_share is None or 0 < speech_share < 1):
             raise DataError("uniaudio: stages are 1, 2 or 3, and speech_share lies between 0 and 1")
         within(0, math.inf, lambda_aux=lambda_aux, lambda_ent=lambda_ent, lambda_div=lambda_div)

@@ -59,5 +59,5 @@ def test_a_run_can_ask_for_the_plain_form(name):
 
 
 def test_a_form_that_is_no_form_is_refused():
-    with pytest.raises(DataError, match="mean_pool: fast is true or false, not 'no'"):
+    with pytest.raises(DataError, match="mean_pool: fast takes true or false, not 'no'"):
         detectors.build("mean_pool", fast="no")

@@ -99,7 +99,7 @@ def test_attacks_set_the_width_of_the_second_head(name):
     assert {module.out_features for module in model.children() if isinstance(module, torch.nn.Linear)} >= {3}
     with pytest.raises(DataError, match="different attack words"):
         detectors.build(name, attacks=["a", "a"])
-    with pytest.raises(DataError, match="different attack words"):
+    with pytest.raises(DataError, match="attacks takes a list, each a word, not 'melgan'"):
         detectors.build(name, attacks="melgan")
 
 

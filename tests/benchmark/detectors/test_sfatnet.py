@@ -48,7 +48,7 @@ def test_the_pitch_map_marks_the_nearest_bin_and_blurs_it():
 def test_settings_are_checked():
     with pytest.raises(DataError, match="did you mean nearest"):
         detectors.build("sfatnet", f0_target="neares")
-    with pytest.raises(DataError, match="four numbers"):
+    with pytest.raises(DataError, match="depth takes a list of 4, each a whole number"):
         detectors.build("sfatnet", depth=(1, 1))
 
 
