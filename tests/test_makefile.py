@@ -8,6 +8,9 @@ import subprocess
 import pytest
 import street
 
+# `make test` is a make itself, and what it leaves for those below it makes them say where they are
+ALONE = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
 
 
@@ -58,7 +61,7 @@ def test_data_without_a_value_is_the_default(word, folder):
 @pytest.mark.parametrize("word", ["PROTOCOL=inner/librisevoc", "PARTAIL=1", "root=x"])
 def test_a_misspelt_variable_is_refused(word):
     """Without its protocol `make benchmark` runs all of them."""
-    done = subprocess.run(["make", "-n", "benchmark", word], cwd=street.ROOT, capture_output=True, text=True)
+    done = subprocess.run(["make", "-n", "benchmark", word], cwd=street.ROOT, env=ALONE, capture_output=True, text=True)
     assert done.returncode == 2 and not done.stdout
     assert f"make knows no {word.partition('=')[0]}, but BASE_PYTHON" in done.stderr
 
@@ -74,6 +77,6 @@ def test_a_query_reaches_its_program_as_it_was_typed(tmp_path, given):
     locks = b"".join((street.ROOT / name).read_bytes() for name in ("requirements.lock", "requirements-setup.lock"))
     (tmp_path / "own" / f"ready-{hashlib.sha256(locks).hexdigest()[:16]}").touch()
     words = ["make", "sql", f"VENV={tmp_path / 'own'}", *(word % query for word in given)]
-    environment = os.environ | ({} if given else {"Q": query})
+    environment = ALONE | ({} if given else {"Q": query})
     done = subprocess.run(words, cwd=street.ROOT, env=environment, capture_output=True, text=True)
     assert done.stdout == f"{query}|0", done.stderr

@@ -243,7 +243,8 @@ def apart(data, tmp_path):
     (clone / "ingest/old.py").touch()
     shutil.copytree(data, tmp_path / "older")
     binds = " && ".join(
-        f"mount --bind {its} {ours}" for its, ours in ((tmp_path / "older", data), (clone, street.ROOT))
+        f"mount --bind {its} {ours}"
+        for its, ours in ((tmp_path / "older", data), (clone / "ingest", street.ROOT / "ingest"))
     )
     if subprocess.run(["unshare", "-m", "sh", "-c", binds], capture_output=True).returncode:
         pytest.skip("mounts nothing here")
