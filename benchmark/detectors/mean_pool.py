@@ -5,6 +5,8 @@ from dataclasses import replace
 import torch
 from torch import nn
 
+from features.extractors._base import counts
+
 from ._base import Detector, Input
 
 
@@ -17,6 +19,7 @@ class MeanPool(Detector):
 
     def __init__(self, *, bands: int = 80):
         super().__init__()
+        counts(bands=bands)
         self.linear = nn.Linear(bands, 1)
         self.input = replace(self.INPUT, params={"bands": bands})
 

@@ -145,7 +145,7 @@ def test_no_word_passes_for_true_or_for_a_number(name):
 @pytest.mark.parametrize(("name", "setting"), [
     ("fd_add", {"eta": -1}), ("fd_add", {"dropout": 2}), ("fd_add", {"width": 0}), ("sfatnet", {"width": 0}),
     ("asdg", {"weight": -0.1}), ("uniaudio", {"lambda_aux": -1}), ("uniaudio_dann", {"lambda_domain": -1}),
-    ("singfake_lfcc_resnet", {"width": 0}),
+    ("singfake_lfcc_resnet", {"width": 0}), ("mean_pool", {"bands": 0}),
 ])  # fmt: skip
 def test_numbers_that_mean_nothing_are_refused(name, setting):
     (key,) = setting
