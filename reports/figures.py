@@ -248,7 +248,8 @@ def _heat(
         return None
     over = "seeds" if entry else "detectors and seeds"
     text = f"{len(rows)} {of.rows} by {len(columns)} {of.columns}, median over {over}"
-    rows, columns = rows[:LEVELS], _common(found, columns)
+    columns = _common(found, columns)
+    rows = [row for row in rows[:LEVELS] if any(cell[0] == row and cell[1] in columns for cell in found)]
     values = np.full((len(rows), len(columns)), np.nan)
     for row, column, value in found:
         if row in rows and column in columns:
@@ -256,7 +257,7 @@ def _heat(
     low, high = min(found, key=lambda c: c[2]), max(found, key=lambda c: c[2])
     text += f"; lowest {low[0]} on {low[1]}, {low[2]:.2f} %, highest {high[0]} on {high[1]}, {high[2]:.2f} %."
     if len(columns) < len({c[1] for c in found}) or len(rows) < len({c[0] for c in found}):
-        text += f" Drawn: the first {LEVELS} {of.rows} and the {LEVELS} {of.columns} that most of them share."
+        text += f" Drawn: {len(rows)} {of.rows} and the {len(columns)} {of.columns} that most of them share."
     return Plot(name, title, text, query, functools.partial(plots.heat, rows, columns, values))
 
 

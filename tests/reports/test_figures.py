@@ -465,3 +465,15 @@ def test_train_corpora_against_test_corpora_by_hand(tmp_path):
     hard = 100 * metrics.eer(*(made_results.WEAK["hard"][0], made_results.WEAK["hard"][1]["wavenet"]))[0]
     assert rows == [("librisevoc en", "decro zh", hard), ("librisevoc en", "librisevoc en", 0.0)]
     assert "1 train corpora by 2 test corpora" in plot.text
+
+
+def test_a_map_draws_no_row_without_a_value_and_says_what_it_draws(tmp_path):
+    shared = [f"s{number:02}" for number in range(figures.LEVELS)]
+    for protocol, subsets in (("inner/decro_en", shared), ("inner/decro_zh", shared), ("inner/wavefake", ["z"])):
+        table = made_results.score_table(dict.fromkeys(subsets, made_results.GOOD["hard"]))
+        made_results.add_run(tmp_path, "aasist", table, protocol=protocol, scenario="inner", averages={}, pooled={})
+    results.collect(tmp_path, replicates=2)
+    with figures.opened(tmp_path) as con:
+        text = next(plot.text for plot in figures.of_all(con) if "Drawn" in plot.text)
+    assert text.startswith("3 protocols by 25 test subsets")
+    assert text.endswith(" Drawn: 2 protocols and the 24 test subsets that most of them share.")
