@@ -9,7 +9,7 @@ from ingest import parallel
 from ingest.catalog import connect, ingested
 from ingest.cli import Parser, add_data
 from ingest.types import DataError
-from shards import variant_plan, variants
+from shards import root, variant_plan, variants
 from shards.clip import AUDIO_CODECS
 from shards.device import check_device
 from shards.writer import MAX_BYTES
@@ -106,11 +106,16 @@ def _remove(options: argparse.Namespace) -> int:
     from shards.variant_writer import entered_plans
 
     name = Path(options.plan).name.removesuffix(".toml")
-    if options.corpus != "all":
-        _write(options.corpus, name, options)
-        return 0
     plans = entered_plans(options.data)
-    if not any(name in own for own in plans.values()):
+    with connect(options.data / "catalog.duckdb") as con:
+        before = root.taken_out(con, "plan", name)
+    if options.corpus != "all":
+        if name not in plans.get(options.corpus, ()) and options.corpus in before:
+            print(f"{options.corpus}: plan {name} was taken out before; nothing is left of it")
+        else:
+            _write(options.corpus, name, options)
+        return 0
+    if not before and not any(name in own for own in plans.values()):
         known = ", ".join(sorted({*chain(*plans.values())})) or "none"
         raise DataError(f"no corpus has variants of a plan {name}; their plans: {known}")
     for corpus, own in plans.items():

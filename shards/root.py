@@ -138,3 +138,16 @@ def has_table(con: duckdb.DuckDBPyConnection, table: str) -> bool:
     """Whether a catalog has a table of that name."""
     query = "SELECT count(*) FROM information_schema.tables WHERE table_name = ?"
     return con.execute(query, [table]).fetchone()[0] > 0
+
+
+def take_out(con: duckdb.DuckDBPyConnection, what: str, corpus: str, name: str) -> None:
+    """Keep in a catalog with the tables of SCHEMA that a `plan` or a `feature` was removed."""
+    con.execute("INSERT OR IGNORE INTO taken_out VALUES (?, ?, ?)", [what, corpus, name])
+
+
+def taken_out(con: duckdb.DuckDBPyConnection, what: str, name: str) -> set[str]:
+    """The corpora that a plan was removed from; of a feature the empty word."""
+    if not has_table(con, "taken_out"):
+        return set()
+    query = "SELECT corpus FROM taken_out WHERE what = ? AND name = ?"
+    return {corpus for (corpus,) in con.execute(query, [what, name]).fetchall()}

@@ -48,3 +48,10 @@ CREATE TABLE IF NOT EXISTS variant_plan (              -- which variants are wan
     seed   BIGINT  NOT NULL,                           -- of the draws
     PRIMARY KEY (corpus, plan)
 );
+
+CREATE TABLE IF NOT EXISTS taken_out (                 -- what was removed by its name: the same command, run again, finds it done
+    what   VARCHAR NOT NULL CHECK (what IN ('plan', 'feature')),
+    corpus VARCHAR NOT NULL,                           -- empty for a feature, which leaves all of them
+    name   VARCHAR NOT NULL,
+    PRIMARY KEY (what, corpus, name)
+);

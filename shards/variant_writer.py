@@ -134,6 +134,8 @@ def write_variants(
 
     def enter_rows(con: duckdb.DuckDBPyConnection) -> None:
         record(con, corpus, sorted(touched), list(rows[0].values()), list(rows[1].values()))
+        if remove:
+            root.take_out(con, "plan", corpus, name)
 
     about, written = writer.write_plans(
         corpus, data, planned, corpus_fingerprint, what=f"variants {corpus}", clips_per_job=CLIPS_PER_JOB, jobs=jobs,

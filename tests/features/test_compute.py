@@ -161,8 +161,11 @@ def test_features_of_an_earlier_source_are_told_and_can_be_removed(data, monkeyp
     assert {path.parent.parent.name for path in unnamed(data)} == {old}
     assert main(["remove", kept.folder, "--data", str(data)]) == 0
     assert {path.parent.parent.name for path in unnamed(data)} == {old, kept.folder}
-    with pytest.raises(DataError, match=f"unknown stored feature '{kept.folder}'"):
-        main(["remove", kept.folder, "--data", str(data)])
+    capsys.readouterr()
+    assert main(["remove", kept.folder, "--data", str(data)]) == 0  # the first was killed when all was done, say
+    assert f"{kept.folder}: 0 shards" in capsys.readouterr().out
+    with pytest.raises(DataError, match=f"unknown stored feature '{kept.folder}x'"):
+        main(["remove", f"{kept.folder}x", "--data", str(data)])
     with pytest.raises(DataError, match="say which"):
         main(["remove", "--data", str(data)])
 

@@ -172,7 +172,17 @@ def test_a_plan_is_removed_by_its_name(data, tmp_path, capsys):
     assert main([*given, "--remove"]) == 0
     assert "other: no variants of a plan own; passed over" in capsys.readouterr().out
     assert tables(data) == [[], [], [], []]
-    with pytest.raises(DataError, match="no corpus has variants of a plan own; their plans: none"):
+    before = tables(data)
+    for corpus in ("all", "tiny"):  # the first was killed when all was done, say
+        given[1] = corpus
+        assert main([*given, "--remove"]) == 0
+        assert "tiny: " in capsys.readouterr().out
+    assert tables(data) == before
+    given[3] = "owm"
+    with pytest.raises(DataError, match="tiny has no variants of a plan owm; its plans: none"):
+        main([*given, "--remove"])
+    given[1] = "all"
+    with pytest.raises(DataError, match="no corpus has variants of a plan owm; their plans: none"):
         main([*given, "--remove"])
 
 
