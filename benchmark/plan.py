@@ -1,6 +1,7 @@
 """What a request will cost before anything runs: cells, trainings, hours and bytes, from measured rates."""
 
 import json
+import shlex
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -219,8 +220,8 @@ def _measured(con: duckdb.DuckDBPyConnection) -> list[Known]:
     ]  # of several devices the last one
 
 
-def table(rows: Sequence[Row], *, jobs: int) -> list[str]:
-    """The plan as lines of text; jobs: how many cells run at once."""
+def table(rows: Sequence[Row], *, jobs: int, data: Path) -> list[str]:
+    """The plan as lines of text; jobs: how many cells run at once; data: where a rate that is measured is kept."""
     lines = [
         f"{'detector':22s} {'cells':>6s} {'done':>6s} {'trainings':>9s} {'train utt':>12s} {'score utt':>12s} "
         f"{'hours':>9s} {'MB':>9s}  rate"
@@ -249,6 +250,6 @@ def table(rows: Sequence[Row], *, jobs: int) -> list[str]:
     if unknown := [row.detector for row in unknown if row.detector not in fitted]:
         lines.append(
             f"not in the hours, for want of a measured rate: {', '.join(unknown)}; measure it: "
-            f"python -m benchmark throughput --detector {' '.join(unknown)}"
+            f"python -m benchmark throughput --detector {' '.join(unknown)} --data {shlex.quote(str(data))}"
         )
     return lines

@@ -252,7 +252,7 @@ def _plan(arguments) -> int:  # noqa: ANN001
     if arguments.json:
         print(json.dumps({"detectors": plan.as_json(rows), "not_run": dict(found.skipped)}, indent=1))
         return 0
-    print("\n".join(plan.table(rows, jobs=arguments.jobs or devices.count("cpu"))))
+    print("\n".join(plan.table(rows, jobs=arguments.jobs or devices.count("cpu"), data=arguments.data)))
     _say_left_out(found.skipped)
     return 0
 

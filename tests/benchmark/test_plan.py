@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pyarrow as pa
@@ -53,24 +54,27 @@ def test_hours_are_draws_and_scores_over_their_rates():
 def test_the_table_sums_what_is_known_and_names_what_is_not():
     rows = [plan.Row("a", 2, 1, 1, 10, 5, 0.5, 1_000_000, "runs", False),
             plan.Row("b", 1, 0, 1, 10, 5, None, 0, "none", True)]  # fmt: skip
-    text = "\n".join(plan.table(rows, jobs=2))
+    text = "\n".join(plan.table(rows, jobs=2, data=Path("my data")))
     assert (
         "3 cells, 1 done, 2 to run in 2 trainings; 0.50 hours of one worker, 0.25 with 2 at once, and those that are not "
         "known; 1.0 MB" in text
     )
-    assert "for want of a measured rate: b" in text
-    assert "; 0.50 hours of one worker, 0.25 with 2 at once; 1.0 MB" in "\n".join(plan.table(rows[:1], jobs=2))
-    assert "; hours not known; 0.0 MB" in "\n".join(plan.table(rows[1:], jobs=2))  # not 0.00 hours
+    assert (
+        "for want of a measured rate: b; measure it: python -m benchmark throughput --detector b --data 'my data'"
+        in text
+    )
+    assert "; 0.50 hours of one worker, 0.25 with 2 at once; 1.0 MB" in "\n".join(
+        plan.table(rows[:1], jobs=2, data=Path())
+    )
+    assert "; hours not known; 0.0 MB" in "\n".join(plan.table(rows[1:], jobs=2, data=Path()))  # not 0.00 hours
 
 
 def test_only_a_run_tells_the_rate_of_a_detector_that_is_fitted(data, capsys):
     assert main(["plan", "--protocol", "inner/mine", "--detector", "lfcc_gmm", "mean_pool", "--data", str(data)]) == 0
     said = capsys.readouterr().out
     assert "for want of a run: lfcc_gmm; each is fitted" in said
-    assert (
-        "for want of a measured rate: mean_pool; measure it: python -m benchmark throughput --detector mean_pool\n"
-        in said
-    )
+    assert "for want of a measured rate: mean_pool; measure it: " in said
+    assert f"python -m benchmark throughput --detector mean_pool --data {data}\n" in said  # kept where plan looks
 
 
 def test_every_cell_takes_a_gpu_of_its_own():
