@@ -3,6 +3,7 @@
 import filecmp
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -60,6 +61,12 @@ def without_dash(column: Column) -> Column:
     return text.translate(column, {"-": None})
 
 
+def first_row(table: pa.Table, odd: Column) -> dict[str, Any] | None:
+    """The first row where `odd` is true, column by name; None if there is none."""
+    index = pc.index(odd, True).as_py()
+    return None if index < 0 else table.slice(index, 1).to_pylist()[0]
+
+
 def words(table: pa.Table, name: str, meaning: Mapping[str, str | None], *, file: str) -> Column:
     """Translate column `name` by `meaning`, which knows every word that may occur there; a dictionary.
 
@@ -80,12 +87,10 @@ def words(table: pa.Table, name: str, meaning: Mapping[str, str | None], *, file
 
 def numbers(table: pa.Table, name: str, *, file: str) -> Column:
     """Column `name` as float64; raises DataError naming file, line and the word for the first that is none."""
-    column = table[name]
-    odd = pc.invert(pc.match_substring_regex(column, r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"))
-    if pc.any(odd).as_py():
-        index = pc.index(odd, True).as_py()
-        raise DataError(f"{file} line {table['line'][index].as_py()}: {name} {column[index].as_py()!r} is not a number")
-    return pc.cast(column, pa.float64())
+    odd = pc.invert(pc.match_substring_regex(table[name], r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"))
+    if row := first_row(table, odd):
+        raise DataError(f"{file} line {row['line']}: {name} {row[name]!r} is not a number")
+    return pc.cast(table[name], pa.float64())
 
 
 def same(names: Iterable[str]) -> dict[str, str]:

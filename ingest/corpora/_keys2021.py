@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest import text
-from ingest.corpora._columns import first_file, published, the_same
+from ingest.corpora._columns import first_file, first_row, published, the_same
 from ingest.types import DataError
 
 SUBSETS = {"progress": "progress", "eval": "eval", "hidden": "hidden", "hidden_track": "hidden"}
@@ -35,12 +35,10 @@ def find(root: Path, track: str) -> Path:
 
 def refuse_asv_key(table: pa.Table, path: Path) -> None:
     """Raise DataError if column `key` speaks of target and nontarget: the ASV key, of the same file name."""
-    asv = pc.is_in(table["key"], pa.array(["target", "nontarget"]))
-    if pc.any(asv).as_py():
-        index = pc.index(asv, True).as_py()
+    if row := first_row(table, pc.is_in(table["key"], pa.array(["target", "nontarget"]))):
         raise DataError(
-            f"{path} line {table['line'][index].as_py()}: key {table['key'][index].as_py()!r}: this is the ASV "
-            f"key; the detection key of the same name lies in the folder CM"
+            f"{path} line {row['line']}: key {row['key']!r}: this is the ASV key; the detection key of the same name "
+            "lies in the folder CM"
         )
 
 
@@ -50,11 +48,10 @@ def cross_check(root: Path, track: str, table: pa.Table, key: Path) -> None:
     if path is None:
         return
     strange = pc.invert(pc.is_in(table["stem"], value_set=trial_list(path)))
-    if pc.any(strange).as_py():
-        index = pc.index(strange, True).as_py()
+    if row := first_row(table, strange):
         raise DataError(
-            f"{key} line {table['line'][index].as_py()}: {table['stem'][index].as_py()} is not in {path}, nor "
-            f"are {pc.sum(strange).as_py() - 1} more; one of the two files belongs to another corpus"
+            f"{key} line {row['line']}: {row['stem']} is not in {path}, nor are {pc.sum(strange).as_py() - 1} more; "
+            "one of the two files belongs to another corpus"
         )
 
 

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from ingest import text
 from ingest.corpora import _keys2021
-from ingest.corpora._columns import constant, joined, same, words
+from ingest.corpora._columns import constant, first_row, joined, same, words
 from ingest.types import Corpus, Count, DataError
 
 # LA_0023 DF_E_2000011 nocodec asvspoof A14 spoof notrim progress traditional_vocoder - - - -
@@ -144,8 +144,7 @@ def _refuse_exchanged(table: pa.Table, path: Path) -> None:
     bonafide, vocoder = pc.equal(text.labels(table["key"]), "bonafide"), table["vocoder"]
     named = pc.invert(pc.is_in(vocoder, pa.array(["bonafide", "-"])))
     odd = pc.or_(pc.and_(bonafide, named), pc.and_(pc.invert(bonafide), pc.equal(vocoder, "bonafide")))
-    if pc.any(odd).as_py():
-        row = table.slice(pc.index(odd, True).as_py(), 1).to_pylist()[0]
+    if row := first_row(table, odd):
         raise DataError(
             f"{path} line {row['line']}: {row['stem']} is {row['key']}, yet its vocoder class is {row['vocoder']!r} "
             f"({pc.sum(odd).as_py()} such rows); take the published key"

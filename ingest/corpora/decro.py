@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest import text
-from ingest.corpora._columns import constant, first_file, joined, words
+from ingest.corpora._columns import constant, first_file, first_row, joined, words
 from ingest.corpora._folders import audio_names
 from ingest.types import Corpus, Count, DataError
 
@@ -126,11 +126,11 @@ def _refuse_repeated(table: pa.Table, path: Path, before: Mapping[Path, pa.Chunk
     said = joined(table["stem"], " ", table["system"], " ", table["key"])
     for other, rows in before.items():
         again = pc.is_in(said, value_set=rows.combine_chunks())
-        if pc.any(again).as_py():
-            line, stem = (table[name][pc.index(again, True).as_py()].as_py() for name in ("line", "stem"))
+        if row := first_row(table, again):
             raise DataError(
-                f"{path} line {line}: {stem} of the same system is in {other.name} too ({pc.sum(again).as_py()} such "
-                "rows); one of the two files has the other's content, take the published one"
+                f"{path} line {row['line']}: {row['stem']} of the same system is in {other.name} too "
+                f"({pc.sum(again).as_py()} such rows); one of the two files has the other's content, take the "
+                "published one"
             )
     return said
 
@@ -139,20 +139,17 @@ def _refuse_exchanged(table: pa.Table, bonafide: pa.ChunkedArray, path: Path) ->
     """Raise DataError for the first bona fide row that names a synthesiser, or spoof row that names a source corpus."""
     genuine, made = (pc.is_in(table["system"], pa.array(list(words))) for words in (SOURCES, ALIASES))
     odd = pc.or_(pc.and_(bonafide, made), pc.and_(pc.invert(bonafide), genuine))
-    if pc.any(odd).as_py():
-        row = table.slice(pc.index(odd, True).as_py(), 1).to_pylist()[0]
-        count = pc.sum(odd).as_py()
+    if row := first_row(table, odd):
         raise DataError(
             f"{path} line {row['line']}: {row['stem']} is {row['key']}, yet its system is {row['system']!r} "
-            f"({count} such rows); labels and systems are exchanged, take the published file"
+            f"({pc.sum(odd).as_py()} such rows); labels and systems are exchanged, take the published file"
         )
 
 
 def _refuse_other_language(table: pa.Table, prefix: str, path: Path) -> None:
     """Raise DataError for the first row whose source corpus is one of the other language: a file under a wrong name."""
     other = pc.is_in(table["system"], pa.array([word for word, its in SOURCES.items() if its != prefix]))
-    if pc.any(other).as_py():
-        row = table.slice(pc.index(other, True).as_py(), 1).to_pylist()[0]
+    if row := first_row(table, other):
         raise DataError(
             f"{path} line {row['line']}: {row['stem']} is of {row['system']}, a corpus of the files "
             f"{SOURCES[row['system']]}_*.txt ({pc.sum(other).as_py()} such rows); this file has another one's name"

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest import text
-from ingest.corpora._columns import constant, first_file, joined
+from ingest.corpora._columns import constant, first_file, first_row, joined
 from ingest.types import Corpus, Count, DataError
 
 FOLDER = "release_in_the_wild"
@@ -39,11 +39,8 @@ def tables(root: Path) -> Iterator[pa.Table]:
     table = text.csv_rows(path, _HEADER)
     prefix = f"{FOLDER}/" if path.parent.name == FOLDER and path.parent != root else ""
     odd = pc.invert(pc.match_substring_regex(table["file"], r"^\d+\.wav$"))
-    if pc.any(odd).as_py():
-        index = pc.index(odd, True).as_py()
-        raise DataError(
-            f"{path} line {table['line'][index].as_py()}: file {table['file'][index].as_py()!r} is no NUMBER.wav"
-        )
+    if row := first_row(table, odd):
+        raise DataError(f"{path} line {row['line']}: file {row['file']!r} is no NUMBER.wav")
     stem, rows = pc.replace_substring_regex(table["file"], r"\.wav$", ""), table.num_rows
     bonafide = pc.equal(text.labels(table["label"]), "bonafide")
     yield pa.table(

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest import text
-from ingest.corpora._columns import constant, first_file, joined
+from ingest.corpora._columns import constant, first_file, first_row, joined
 from ingest.corpora._folders import audio_names
 from ingest.types import Corpus, Count, DataError
 
@@ -78,10 +78,9 @@ def _base(root: Path) -> str:
 def _sources(listed: pa.Table, path: Path) -> pa.ChunkedArray:
     """The ids of a list; raises DataError for a line that is no bare name of a recording."""
     odd = pc.invert(pc.match_substring_regex(listed["name"], rf"^{_ID}(?i:\.wav)?$"))
-    if pc.any(odd).as_py():
-        index = pc.index(odd, True).as_py()
+    if row := first_row(listed, odd):
         raise DataError(
-            f"{path} line {listed['line'][index].as_py()}: {listed['name'][index].as_py()!r} is no name like "
+            f"{path} line {row['line']}: {row['name']!r} is no name like "
             f"27_123349_000006_000000.wav ({pc.sum(odd).as_py()} such lines); take the official list"
         )
     return pc.replace_substring_regex(listed["name"], r"\.[^.]*$", "")
