@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ingest import parallel
-from ingest.catalog import ingested
+from ingest.catalog import ingested, without_audio
 from ingest.cli import Parser, add_data, run
 from ingest.types import DataError
 from shards.device import check_device
@@ -67,7 +67,11 @@ def _compute(options: argparse.Namespace) -> int:
     recipe = Recipe.of(
         options.feature or "logmel", options.preset, _changes(options.changes), options.dtype, options.device
     )
+    silent = without_audio(options.data)
     for corpus in ingested(options.data) if options.corpus == "all" else [options.corpus]:
+        if corpus in silent:
+            print(f"{corpus}: no utterance has audio (see python -m ingest status), so no features")
+            continue
         done = compute_corpus(corpus, options.data, recipe, variant=options.variant, jobs=parallel.chosen(options))
         print(
             f"{corpus}: {recipe.folder} of {done['members']} clips in {done['shards']} shards, "

@@ -154,3 +154,10 @@ def ingested(data: Path) -> list[str]:
     if not names:
         raise DataError(f"{data / 'catalog.duckdb'} holds no corpus; run: python -m ingest CORPUS --root DIR")
     return names
+
+
+def without_audio(data: Path) -> set[str]:
+    """The corpora of DATA's catalog without any audio that decodes: their protocol files alone, with --partial."""
+    with connect(data / "catalog.duckdb") as con:
+        query = "SELECT corpus FROM corpus ANTI JOIN (FROM utterance WHERE audio_status = 'ok') USING (corpus)"
+        return {name for (name,) in con.execute(query).fetchall()}

@@ -64,6 +64,9 @@ def _write(corpus: str, options: argparse.Namespace) -> None:
         max_bytes=options.max_bytes,
         jobs=parallel.chosen(options),
     )
+    if not done["members"]:
+        print(f"{corpus}: no utterance has audio (see python -m ingest status), so no shards")
+        return
     print(
         f"{corpus}: {done['members']} clips in {done['shards']} shards, {done['size_bytes'] / 1e6:.1f} MB "
         f"({done['written']} written, {done['shards'] - done['written']} there already)"

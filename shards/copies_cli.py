@@ -1,12 +1,12 @@
 """Commands that make copies of clips: variants and vocals."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
 from ingest import parallel
-from ingest.catalog import connect, ingested
+from ingest.catalog import connect, ingested, without_audio
 from ingest.cli import Parser, add_data
 from ingest.types import DataError
 from shards import root, variant_plan, variants
@@ -52,7 +52,7 @@ def make_variants(argv: Sequence[str] | None = None) -> int:
     if options.remove:
         return _remove(options)
     plan = variant_plan.load(options.plan, seed=options.seed)
-    for corpus in ingested(options.data) if options.corpus == "all" else [options.corpus]:
+    for corpus in _heard(ingested(options.data), options.data) if options.corpus == "all" else [options.corpus]:
         _write(corpus, plan, options)
     return 0
 
@@ -74,7 +74,7 @@ def make_vocals(argv: Sequence[str] | None = None) -> int:
 
     check_device(options.device)
     model = vocals.find(options.model, options.weights)
-    for corpus in _singing(options.data) if options.corpus == "all" else [options.corpus]:
+    for corpus in _heard(_singing(options.data), options.data) if options.corpus == "all" else [options.corpus]:
         done = vocals.write_vocals(
             corpus, options.data, model, device=options.device, batch=options.batch, audio_codec=options.audio_codec,
             max_bytes=options.max_bytes, jobs=parallel.chosen(options),
@@ -90,6 +90,16 @@ def _singing(data: Path) -> list[str]:
     with connect(data / "catalog.duckdb") as con:
         found = con.execute("SELECT corpus FROM corpus WHERE domain = 'singing' ORDER BY corpus").fetchall()
     return [corpus for (corpus,) in found]
+
+
+def _heard(corpora: Sequence[str], data: Path) -> Iterator[str]:
+    """Those with audio; the others are named."""
+    silent = without_audio(data)
+    for corpus in corpora:
+        if corpus in silent:
+            print(f"{corpus}: no utterance has audio (see python -m ingest status); passed over")
+        else:
+            yield corpus
 
 
 def add_writing(parser: argparse.ArgumentParser) -> None:

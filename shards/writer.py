@@ -136,7 +136,7 @@ def plan(con: duckdb.DuckDBPyConnection, corpus: str, *, audio_codec: str, max_b
     return planned(corpus, table, at_most_bytes(table, audio_codec), audio_codec=audio_codec, max_bytes=max_bytes)
 
 
-def clips(con: duckdb.DuckDBPyConnection, corpus: str) -> pa.Table:
+def clips(con: duckdb.DuckDBPyConnection, corpus: str, *, at_least: int = 1) -> pa.Table:
     """The clips of a corpus that have audio, in the order of the shards. Raises DataError as plan() does."""
     known = [name for (name,) in con.execute("SELECT corpus FROM corpus").fetchall()]
     if corpus not in known:
@@ -144,7 +144,7 @@ def clips(con: duckdb.DuckDBPyConnection, corpus: str) -> pa.Table:
             raise nearest(corpus, known, what="corpus in the catalog")
         raise DataError(f"the catalog holds no corpus; run: python -m ingest {corpus} --root DIR")
     table = _rows(con, corpus)
-    if not table.num_rows:
+    if table.num_rows < at_least:
         raise DataError(f"{corpus}: no utterance has audio (see python -m ingest status); nothing to shard")
     return table
 
@@ -198,14 +198,14 @@ def write_corpus(
 ) -> dict[str, int]:  # fmt: skip
     """Write the shards of one corpus that are not there yet and enter them in the catalog.
 
-    Every utterance with audio_status = 'ok' goes in. jobs: processes, or a Ray cluster; None takes as many
-    processes as pay off.
+    Every utterance with audio_status = 'ok' goes in; without any (--partial) the corpus loses the shards of before.
+    jobs: processes, or a Ray cluster; None takes as many processes as pay off.
     Returns counts: shards, written, members, size_bytes.
-    Raises DataError if the corpus is unknown or has no audio, or a source is missing, damaged or not the file
-    that was ingested; shards finished by then are kept and not written again.
+    Raises DataError if the corpus is unknown, or a source is missing, damaged or not the file that was ingested;
+    shards finished by then are kept and not written again.
     """
     with catalog.connect(data / "catalog.duckdb") as con:
-        fingerprint, table = corpus_fingerprint(con, corpus), clips(con, corpus)
+        fingerprint, table = corpus_fingerprint(con, corpus), clips(con, corpus, at_least=0)
     sizes = at_most_bytes(table, audio_codec)
     whole = planned(corpus, table, sizes, audio_codec=audio_codec, max_bytes=max_bytes)
     about, written = write_plans(corpus, data, [whole], fingerprint, what=f"shards {corpus}", jobs=jobs)

@@ -22,6 +22,7 @@ import street
 import torch
 import torchaudio
 
+from features.__main__ import main as features
 from ingest import catalog
 from ingest.types import DataError
 from shards import root, writer
@@ -369,6 +370,29 @@ def test_command_line(data, tmp_path, capsys):
         with pytest.raises(SystemExit) as ended:
             main(["tiny", "--data", str(data), *wrong])
         assert ended.value.code == 2
+
+
+def test_protocol_files_alone_have_neither_shards_nor_features(data, capsys):
+    """`make CORPUS PARTIAL=1` ended with 2, and `shards all` stopped before the corpora that follow."""
+    words = ["--data", str(data), "--jobs", "1"]
+    assert main(["tiny", *words]) == 0 and features(["tiny", *words]) == 0
+    with catalog.connect(data / "catalog.duckdb", read_only=False) as con:
+        con.execute("UPDATE utterance SET audio_status = 'missing', audio_present = false")
+    capsys.readouterr()
+    for corpus in ("tiny", "all"):
+        assert main([corpus, *words]) == 0 and features([corpus, *words]) == 0
+    assert main(["variants", "all", "--plan", "robustness", *words]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert [line.partition("), ")[2] or line.partition("; ")[2] for line in said] == [
+        "so no shards", "so no features", "so no shards", "so no features", "passed over"
+    ]  # fmt: skip
+    with catalog.connect(data / "catalog.duckdb") as con:
+        assert con.execute("SELECT (SELECT count(*) FROM shard), (SELECT count(*) FROM feature_shard)").fetchone() == (
+            0,
+            0,
+        )
+    with pytest.raises(DataError, match="tiny: no utterance has audio"):
+        main(["variants", "tiny", "--plan", "robustness", *words])
 
 
 def test_killed_at_any_moment_and_run_again(data, tmp_path):
