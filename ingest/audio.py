@@ -13,12 +13,11 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-import duckdb
 import numpy as np
 import soundfile
 
@@ -27,7 +26,6 @@ from ingest.types import DataError
 
 RATE_HZ = 16_000
 _BLOCK_SAMPLES = 1 << 19
-_TAIL_SAMPLES = 1024
 _LANES, _LONG = 16, 1 << 15  # fewer samples (20,480) PyTorch convolves by another routine, which adds up otherwise
 _INT16 = np.float32(1 / 32768)
 _SHORTFALL_S = 0.2  # FFmpeg's durations are of the container, whose encoder delay and padding are not heard
@@ -69,28 +67,6 @@ def header(path: Path | str) -> Header:
     """Read the header alone. Raises Unreadable if the file is not audio that can be opened."""
     with opened(path) as (found, _):
         return found
-
-
-def probe(path: Path | str) -> Header:
-    """Read the header and decode the end, which an interrupted download lacks. Raises Unreadable.
-
-    Only what libsndfile reads can be decoded from a place near its end; other files are decoded whole.
-    """
-    found = header(path)
-    known = not _by_ffmpeg(path) and found.container in soundfile.available_formats()
-    with _reasons(path):
-        if not known:
-            for _ in _blocks(path):
-                pass
-            return found
-        with soundfile.SoundFile(os.fsencode(path)) as file:
-            file.seek(max(0, found.frames - _TAIL_SAMPLES))
-            tail = len(file.read(_TAIL_SAMPLES))
-        if not found.frames:
-            raise Unreadable(path, "holds no sample")
-        if tail < min(_TAIL_SAMPLES, found.frames):
-            raise Unreadable(path, f"truncated: the end of {found.frames} samples is absent")
-    return found
 
 
 def load(path: Path | str) -> tuple[np.ndarray, int]:
@@ -200,25 +176,6 @@ def _libsndfile(path: Path | str, stack: contextlib.ExitStack) -> soundfile.Soun
             raise
         return None
     return None if file.subtype.startswith("MPEG_") or endings.unknown_in_flac(path) else file
-
-
-def locate(con: duckdb.DuckDBPyConnection, utt_ids: Sequence[str]) -> list[Path]:
-    """The audio file of each utterance, in the order asked for.
-
-    Raises DataError naming the first utterance that is not in the catalog or has no audio.
-    """
-    rows = con.execute(
-        "SELECT f.path FROM (SELECT unnest(?::VARCHAR[]) AS utt_id, generate_subscripts(?::VARCHAR[], 1) AS i) "
-        "LEFT JOIN audio_file f USING (utt_id) ORDER BY i",
-        [list(utt_ids), list(utt_ids)],
-    ).fetchall()
-    absent = [utt_id for utt_id, (path,) in zip(utt_ids, rows) if path is None]
-    if absent:
-        raise DataError(
-            f"{len(absent)} of {len(utt_ids)} utterances have no audio in the catalog (first: {absent[0]}); "
-            "see python -m ingest status"
-        )
-    return [Path(path) for (path,) in rows]
 
 
 @functools.cache

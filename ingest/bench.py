@@ -101,7 +101,6 @@ def _audio(folder: Path) -> list[dict]:
 
     paths = _write_audio(folder / "audio")
     headers = len(paths) / _timed(lambda: [audio.header(path) for path in paths])
-    probes = len(paths) / _timed(lambda: [audio.probe(path) for path in paths])
     decoding = FILES * SECONDS / _timed(lambda: [soundfile.read(path, dtype="float32") for path in paths])
     measuring = FILES * SECONDS / _timed(lambda: measure.measure_all(paths))
     table = _listing(paths * 8)
@@ -111,7 +110,6 @@ def _audio(folder: Path) -> list[dict]:
     both = ">= 1.7" if len(os.sched_getaffinity(0)) > 1 else ""
     return [
         _row("headers read, one core", headers, "files/s", ">= 5000"),
-        _row("headers read and ends decoded, one core", probes, "files/s"),
         _row(
             "FLAC measured, one core", measuring, "times real time", ">= 800", beside=f"decoding alone {decoding:.0f}"
         ),

@@ -135,10 +135,9 @@ def csv_rows(path: Path | str, header: Sequence[str]) -> pa.Table:
     return table.append_column("line", pa.array(lines[1:], pa.int64()))
 
 
-def translate(words: pa.ChunkedArray, meaning: Mapping[str, str | None]) -> pa.ChunkedArray:
+def translate(words: pa.ChunkedArray | pa.Array, meaning: Mapping[str, str | None]) -> pa.ChunkedArray:
     """Replace each word that is a key of `meaning` by its value (None becomes null); keep all others."""
     coded = pc.dictionary_encode(words.combine_chunks() if isinstance(words, pa.ChunkedArray) else words)
-    coded = coded.combine_chunks() if isinstance(coded, pa.ChunkedArray) else coded
     said = pa.array([meaning.get(word, word) for word in coded.dictionary.to_pylist()], pa.string())
     return pa.chunked_array([pc.take(said, coded.indices)])
 
@@ -150,10 +149,9 @@ def labels(words: pa.ChunkedArray) -> pa.ChunkedArray:
     return translate(words, {word: meaning.get(word.lower(), word) for word in found})
 
 
-def _read(path: Path, at_most: int = -1) -> bytes:
+def _read(path: Path) -> bytes:
     try:
-        with open(path, "rb") as file:
-            data = file.read(at_most)
+        data = path.read_bytes()
         data = _unpacked(path, data) if path.suffix == ".gz" else data
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None

@@ -194,7 +194,9 @@ def _update(
             **{name: rows[name] for name in build.TO_UTTERANCE},
         }
     )  # fmt: skip
-    measurements = pa.table({**{name: old[name] for name in old.column_names}, **_columns(rows)})
+    measurements = pa.table(
+        {"utt_id": old["utt_id"], "corpus": old["corpus"], **{name: rows[name] for name in build.MEASURED}}
+    )
     lost = due.filter(pa.array(gone)).select(["utt_id", "path"])
     before = known.filter(pa.array(stale | gone)).select(["path"])
     absent = checks.missing(due, matched.file >= 0, corpus)
@@ -257,10 +259,6 @@ def _keep_extra(data: Path, corpus: Corpus, paths: Sequence[str]) -> None:
             con.execute("DELETE FROM finding WHERE corpus = ? AND kind = 'extra'", [corpus.name])
             build.insert(con, "finding", build.findings(corpus, build.extra_findings(paths)))
             con.execute("COMMIT")
-
-
-def _columns(rows: pa.Table) -> dict[str, pa.ChunkedArray]:
-    return {name: rows[name] for name in build.MEASURED}
 
 
 def _rotten(known: pa.Table, stale: np.ndarray, again: pa.Table, swept: pa.Table) -> list[Problem]:
@@ -332,13 +330,12 @@ def _duplicates(con: duckdb.DuckDBPyConnection, name: str) -> Problem | None:
 
 def _narrow(con: duckdb.DuckDBPyConnection, name: str) -> list[Problem]:
     """Material whose band ends in an edge far below half its rate, as upsampled material does."""
-    wide = ", ".join(f"'{word}'" for word in WIDE_CODECS)
     groups = con.execute(f"""
-        SELECT "partition", label, count(*) FILTER (narrow), count(*), min(path) FILTER (narrow), min(rate_hz) FROM (
-            SELECT "partition", label, path, rate_hz, bandwidth_hz < {NARROW} * rate_hz / 2 AND edge_db > {EDGE_DB}
+        SELECT "partition", label, count(*) FILTER (narrow), count(*), min(path) FILTER (narrow) FROM (
+            SELECT "partition", label, path, bandwidth_hz < {NARROW} * rate_hz / 2 AND edge_db > {EDGE_DB}
                    AS narrow
             FROM utterance JOIN measurement m USING (utt_id)
-            WHERE m.corpus = ? AND audio_status = 'ok' AND (codec IS NULL OR codec IN ({wide})))
+            WHERE m.corpus = ? AND audio_status = 'ok' AND (codec IS NULL OR codec IN ({_words(WIDE_CODECS)})))
         GROUP BY ALL HAVING count(*) FILTER (narrow) >= greatest(2, {NARROW_SHARE} * count(*)) ORDER BY ALL
     """, [name]).fetchall()  # fmt: skip
     return [
@@ -347,7 +344,7 @@ def _narrow(con: duckdb.DuckDBPyConnection, name: str) -> list[Problem]:
             f"{count} of {total} {' '.join(word for word in (partition, label) if word)} files have nothing above "
             f"{NARROW:.0%} of half their rate: upsampled or low-passed material; take the published files",
         )
-        for partition, label, count, total, first, _ in groups
+        for partition, label, count, total, first in groups
     ]  # fmt: skip
 
 

@@ -39,7 +39,7 @@ def _pass_through(folder: Path) -> dict[str, Any]:
     """16 kHz FLAC copied into one shard by one process, and by tar."""
     sources = _sources(folder / "flac", 16_000, "flac")
     size = sum(path.stat().st_size for path in sources)
-    shard = _shard(sources, 16_000, as_is=True)
+    shard = _shard(sources, as_is=True)
     names = folder / "names.txt"
     names.write_text("\n".join(str(path.relative_to(folder)) for path in sources))
     peer_tar = folder / "peer.tar"
@@ -56,7 +56,7 @@ def _pass_through(folder: Path) -> dict[str, Any]:
 def _resampled(folder: Path, sources: list[Path], audio_codec: str) -> dict[str, Any]:
     """24 kHz WAV decoded, resampled and written into two shards by two processes, and not written."""
     halves = [sources[::2], sources[1::2]]
-    shards = [_shard(half, 24_000, as_is=False, number=i, audio_codec=audio_codec) for i, half in enumerate(halves)]
+    shards = [_shard(half, as_is=False, number=i, audio_codec=audio_codec) for i, half in enumerate(halves)]
     writing = [delayed(writer.write_shard)(shard, folder / "out") for shard in shards]
     decoding = [delayed(_decode_all)(half) for half in halves]
     calls = (partial(_by_two, tasks) for tasks in (writing, decoding))
@@ -78,7 +78,7 @@ def _by_two(tasks: list[parallel.Task]) -> None:
 def _random_spans(folder: Path) -> dict[str, Any]:
     """3 s spans as float32 from a PCM shard in random order, and the same bytes by bare pread."""
     sources = _sources(folder / "pcm", 16_000, "wav")
-    shard = _shard(sources, 16_000, as_is=False, audio_codec="pcm")
+    shard = _shard(sources, as_is=False, audio_codec="pcm")
     writer.write_shard(shard, folder / "data" / "shards")
     with catalog.connect(folder / "data" / "catalog.duckdb", read_only=False) as con:
         con.execute(writer.SCHEMA.read_text())
@@ -126,7 +126,7 @@ def _sources(folder: Path, rate_hz: int, extension: str) -> list[Path]:
     return paths
 
 
-def _shard(paths: list[Path], rate_hz: int, *, as_is: bool, number: int = 0, audio_codec: str = "flac") -> writer.Shard:
+def _shard(paths: list[Path], *, as_is: bool, number: int = 0, audio_codec: str = "flac") -> writer.Shard:
     labels = dict.fromkeys(writer.LABELS) | {"corpus": "bench", "label": "bonafide", "domain": "speech"}
     rows = []
     for path in paths:

@@ -164,9 +164,7 @@ def cepstral(
     return istft(mixed * shape, size, hop, len(wave))
 
 
-def world(
-    wave: np.ndarray, rate_hz: int, rng: np.random.Generator, *, dimensions: int = 0, pitch_ratio: float = 1.0
-) -> np.ndarray:
+def world(wave: np.ndarray, rate_hz: int, rng: np.random.Generator, *, dimensions: int = 0) -> np.ndarray:
     """WORLD (Morise et al. 2016). dimensions: code the envelope in so many coefficients, 0 keeps it whole.
 
     Without pyworld's wheel, `cepstral` with as many coefficients stands in.
@@ -185,7 +183,7 @@ def world(
         shape = module.decode_spectral_envelope(coded, rate_hz, size)
         coded = module.code_aperiodicity(aperiodicity, rate_hz)
         aperiodicity = module.decode_aperiodicity(coded, rate_hz, size)
-    return module.synthesize(hz * pitch_ratio, shape, aperiodicity, rate_hz, WORLD_FRAME_MS).astype(np.float32)
+    return module.synthesize(hz, shape, aperiodicity, rate_hz, WORLD_FRAME_MS).astype(np.float32)
 
 
 def phase_vocoder(

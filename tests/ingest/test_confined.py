@@ -66,7 +66,7 @@ def test_a_playlist_pulls_in_no_file(tmp_path, secret, kind, extension):
     with pytest.raises(audio.Unreadable):
         audio.load(path)
     with pytest.raises(audio.Unreadable):
-        audio.probe(path)
+        audio.header(path)
 
 
 @pytest.mark.parametrize("extension", ["m3u8", "mp3", "mpd", "ffconcat"])

@@ -48,9 +48,8 @@ def test_cut_files_are_truncated(tmp_path, name, lost):
     path = written(tmp_path / name)
     whole = path.read_bytes()
     path.write_bytes(whole[: -lost if lost >= 1 else int(len(whole) * lost)])
-    for read in (audio.load, audio.probe):
-        with pytest.raises(audio.Unreadable, match=r"truncated|cannot be decoded") as error:
-            read(path)
+    with pytest.raises(audio.Unreadable, match=r"truncated|cannot be decoded") as error:
+        audio.load(path)
     assert error.value.path == str(path)
 
 
