@@ -20,8 +20,9 @@ _PART_ROWS, _PART_EVERY_S = 20_000, 20.0
 def sweep(files: pa.Table, folder: Path, *, jobs: int, what: str) -> pa.Table:
     """measure.SCHEMA of every file of `files` (file, size_bytes, mtime_ns), in no particular order.
 
-    Finished rows are kept in `folder` as they come, so that the next call after a kill measures the rest only;
-    remove it with forget() once the result is stored. jobs: processes; 1 stays in this one.
+    Finished rows are kept in `folder` as they come, so that the next call after a kill measures the rest only; a file
+    with a fault is tried again, since a right that is given changes neither its size nor its time.
+    Remove the folder with forget() once the result is stored. jobs: processes; 1 stays in this one.
     """
     kept = _kept(folder, files)
     left = files["file"].filter(pc.invert(pc.is_in(files["file"], value_set=kept["file"].combine_chunks())))
@@ -73,4 +74,5 @@ def _kept(folder: Path, files: pa.Table) -> pa.Table:
     parts = [part for part in parts if part.schema.equals(measure.SCHEMA)]
     kept = pa.concat_tables([*parts, measure.SCHEMA.empty_table()])
     known = stamp(files)
-    return kept.filter(pc.is_in(stamp(kept), value_set=known.combine_chunks()))
+    sound = pc.and_(pc.is_null(kept["fault"]), pc.is_in(stamp(kept), value_set=known.combine_chunks()))
+    return kept.filter(sound)

@@ -150,6 +150,25 @@ def test_a_file_that_changed_since_is_measured_again(tmp_path, monkeypatch):
     assert changed == [True, False, False, False]
 
 
+def test_a_file_that_could_not_be_read_is_tried_again(tmp_path, monkeypatch):
+    """Its fault was kept: after a chmod, ingest said `Permission denied` for ever."""
+    monkeypatch.setattr(sweep, "_PART_ROWS", 1)
+    table = files(tmp_path, 3)
+    whole = sweep.sweep(table, tmp_path / "none", jobs=1, what="t").sort_by("file")
+    real = measure.opened
+
+    def refused(path):
+        if str(path).endswith("/1.wav"):
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(measure, "opened", refused)
+        swept = sweep.sweep(table, tmp_path / "kept", jobs=1, what="t")
+    assert "cannot be read (Permission denied)" in swept["fault"].to_pylist()
+    assert sweep.sweep(table, tmp_path / "kept", jobs=1, what="t").sort_by("file").equals(whole)
+
+
 def files_again(table):
     import os
 
