@@ -128,8 +128,8 @@ class Site:
         words = (
             "EER by the official ASVspoof convention, in percent, lower is better; the median over seeds, with the "
             "95 % bootstrap interval of the run nearest to it (without any error: up to the exact bound for so many "
-            "trials). The seed range is worst minus best: one collapsed run "
-            "moves a mean, not a median. Choose a column's heading to sort."
+            "trials). ≈ rank is the best rank whose EER the interval holds: these trials do not separate the two. The "
+            "seed range is worst minus best. Choose a column's heading to sort."
         )
         return "index.html", pages.page("Leaderboard", [self._banner(), pages.paragraph(words), table], at="index.html")
 
