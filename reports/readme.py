@@ -17,11 +17,12 @@ HEAD = 8  # rows of the leaderboard that the README shows
 
 def corpora_table() -> str:
     """One row per corpus: target, title, published counts of bona fide and spoof, licence."""
-    lines = ["| target | corpus | bona fide | spoof | licence |", "|---|---|---|---|---|"]
+    lines = ["| target | corpus | bona fide | spoof | licence |", "|---|---|--:|--:|---|"]
     for name in corpora.names():
         corpus = corpora.get(name).corpus
+        title = corpus.title + (" (songs)" if all(c.source.endswith(", songs") for c in corpus.counts) else "")
         total = {word: sum(c.rows for c in corpus.counts if c.label == word) for word in ("bonafide", "spoof")}
-        cells = (f"`{name}`", corpus.title, f"{total['bonafide']:,}", f"{total['spoof']:,}", corpus.licence)
+        cells = (f"`{name}`", title, f"{total['bonafide']:,}", f"{total['spoof']:,}", corpus.licence)
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -141,7 +142,8 @@ def head(page: str) -> str:
     rows = table[0].splitlines()
     more = len(rows) - 2 - HEAD
     told = f"The first {HEAD} of {len(rows) - 2} rows" if more > 0 else "The whole table"
-    return "\n\n".join([*notes, "\n".join(rows[: 2 + HEAD]), f"{told}; EER in percent by scenario."])
+    told += "; EER in percent by scenario. `≈ rank`: the best rank whose EER the interval holds."
+    return "\n\n".join([*notes, "\n".join(rows[: 2 + HEAD]), told])
 
 
 def write(data: Path | None = None) -> None:

@@ -34,6 +34,20 @@ def test_the_table_shows_the_committed_figures():
     assert figures["aasist"]["device"] in TEXT
 
 
+def test_the_page_of_the_corpora_names_what_to_unpack():
+    page = (readme.README.parent / "docs" / "corpora.md").read_text()
+    for name in readme.corpora.names():
+        corpus = readme.corpora.get(name).corpus
+        (row,) = [line for line in page.splitlines() if line.startswith(f"| `{name}` |")]
+        named = [re.match(r"[\w.-]+", archive)[0] for archive in corpus.archives.values()]
+        assert [a for a in named if "." in a and f"`{a}`" not in row] == [], name
+        assert not corpus.labels.endswith(".gz") or f"`{corpus.labels}`" in row
+
+
+def test_songs_are_called_songs():
+    assert "| `singfake` | SingFake (songs) | 704 | 776 |" in TEXT
+
+
 def test_the_first_command_is_within_thirty_lines():
     assert "make demo" in "\n".join(TEXT.splitlines()[:30])
 
@@ -57,7 +71,7 @@ def test_it_shows_the_head_of_a_leaderboard(tmp_path):
     told = readme.head(page)
     rows = [line for line in told.splitlines() if line.startswith("|")]
     assert rows == [line for line in page.split("## Overview")[1].splitlines() if line.startswith("|")][: len(rows)]
-    assert len(rows) == 4 and "The whole table" in told
+    assert len(rows) == 4 and "The whole table" in told and "≈ rank" in rows[0] and "`≈ rank`: the best" in told
     (there,) = readme.LEADERBOARD.findall(TEXT)
     fixed = {"rank", "≈ rank", "detector", "mean", "95 % interval", "parameters"}
     assert fixed <= {cell.strip() for cell in there.split("\n| rank", 1)[1].splitlines()[0].split("|")} | {"rank"}
