@@ -116,15 +116,12 @@ def _remove(options: argparse.Namespace) -> int:
     from shards.variant_writer import entered_plans
 
     name = Path(options.plan).name.removesuffix(".toml")
+    if options.corpus != "all":
+        _write(options.corpus, name, options)
+        return 0
     plans = entered_plans(options.data)
     with connect(options.data / "catalog.duckdb") as con:
         before = root.taken_out(con, "plan", name)
-    if options.corpus != "all":
-        if name not in plans.get(options.corpus, ()) and options.corpus in before:
-            print(f"{options.corpus}: plan {name} was taken out before; nothing is left of it")
-        else:
-            _write(options.corpus, name, options)
-        return 0
     if not before and not any(name in own for own in plans.values()):
         known = ", ".join(sorted({*chain(*plans.values())})) or "none"
         raise DataError(f"no corpus has variants of a plan {name}; their plans: {known}")

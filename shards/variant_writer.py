@@ -87,7 +87,7 @@ def write_variants(
 
     A variant holds what all plans of the corpus ask of it, so plans may share words; with remove, the rows that no
     other plan asks for leave the catalog (`python -m shards gc` then removes the files). Whatever is finished is
-    not written again. A plan that asks nothing of the corpus is not entered.
+    not written again. A plan that asks nothing of the corpus is not entered; one that was taken out before, is out.
     Returns counts: asked (words of this plan), variants, shards, written, members, size_bytes.
     Raises DataError as writer.write_corpus does, for an encoder that is not there, for recordings that are not
     given, where two plans ask for the same noise with different seeds, for a corpus in the plan that nobody knows,
@@ -100,6 +100,8 @@ def write_variants(
         table = writer.clips(con, corpus)
         recorded = _recorded(con, corpus)
         was = recorded[1].get(name)
+        if remove and was is None and corpus in root.taken_out(con, "plan", name):
+            return dict.fromkeys(("asked", "variants", "shards", "written", "members", "size_bytes"), 0)
         if remove and was is None:
             known = ", ".join(recorded[1]) or "none"
             raise DataError(f"{corpus} has no variants of a plan {name}; its plans: {known}")
