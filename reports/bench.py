@@ -105,11 +105,17 @@ def markdown(rows: Sequence[dict[str, Any]]) -> str:
     for row in rows:
         met = {True: "yes", False: "**no**", None: ""}[reached(row)]
         times, limit, reach = ratio(row), row.get("limit") or "", row.get("reach") or ""
-        cells = (row["stage"], row["name"], f"{row['value']:,.4g}", row["unit"],
-                 limit if times is None else f"{limit:,.4g}", "" if times is None else f"{times:.2f}",
+        cells = (row["stage"], row["name"], _number(row["value"]), row["unit"],
+                 limit if times is None else _number(limit), "" if times is None else f"{times:.2f}",
                  f"ratio >= {reach}" if isinstance(reach, int | float) else reach, met)  # fmt: skip
         lines.append("| " + " | ".join(str(cell) for cell in cells) + " |")
     return "\n".join(lines)
+
+
+def _number(value: float) -> str:
+    """Four digits that count, never as a power of ten: 22,690."""
+    text = f"{value:.4g}"
+    return f"{float(text):,.0f}" if abs(value) >= 1000 else text
 
 
 def machine() -> str:

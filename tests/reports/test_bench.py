@@ -23,6 +23,8 @@ def test_what_counts_as_met(row, met):
 def test_the_table_says_what_was_missed():
     rows = [{"stage": "shards", "name": "pass-through", "value": 680.0, "unit": "MB/s", "limit": 1000.0, "reach": 0.8}]
     assert "| shards | pass-through | 680 | MB/s | 1,000 | 0.68 | ratio >= 0.8 | **no** |" in bench.markdown(rows)
+    rows[0].update(value=33_214.0, limit=98_810.4)  # no 3.321e+04
+    assert "| pass-through | 33,210 | MB/s | 98,810 | 0.34 |" in bench.markdown(rows)
 
 
 def test_an_unknown_stage_is_named():
