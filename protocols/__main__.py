@@ -14,7 +14,7 @@ from pathlib import Path
 import duckdb
 
 import protocols
-from ingest.catalog import connect
+from ingest.catalog import connect, without_audio
 from ingest.cli import Parser, add_data, run
 from ingest.types import DataError
 from protocols.audit import Report, audit, balance, shared_audio
@@ -65,18 +65,31 @@ def _connect(data: Path) -> duckdb.DuckDBPyConnection:
 
 def _list(given: object) -> None:
     con = _connect(given.data) if (given.data / "catalog.duckdb").exists() else None
+    partial = {} if con is None else _partial(con, without_audio(given.data))
     table = []
     for name in protocols.names(given.protocols):
         protocol = protocols.load(name, given.protocols)
-        missing = ["no catalog"] if con is None else protocols.obstacles(con, protocol, given.lists)
-        table.append({"protocol": name, "scenario": protocol.scenario, "title": protocol.title, "missing": missing})
+        missing = (
+            [f"corpus {corpus}" for corpus in sorted(protocol.needs)] if con is None
+            else protocols.obstacles(con, protocol, given.lists)
+        )  # fmt: skip
+        parts = [words for corpus, words in partial.items() if corpus in protocol.needs]
+        table.append({"protocol": name, "scenario": protocol.scenario, "title": protocol.title, "missing": missing,
+                      "partial": parts})  # fmt: skip
     if given.json:
         print(json.dumps(table, indent=1))
         return
     wide = max(len(row["protocol"]) for row in table)
     for row in table:
         state = "runnable" if not row["missing"] else f"needs {', '.join(row['missing'])}"
+        state += f"; partial: {', '.join(row['partial'])}" if row["partial"] else ""
         print(f"{row['protocol']:{wide}}  {row['scenario']:14}  {row['title']} [{state}]")
+
+
+def _partial(con: duckdb.DuckDBPyConnection, silent: set[str]) -> dict[str, str]:
+    """Partial corpora as they are listed; of those in `silent` there is no audio."""
+    found = con.execute("SELECT corpus FROM corpus WHERE partial ORDER BY corpus").fetchall()
+    return {corpus: f"{corpus} without audio" if corpus in silent else corpus for (corpus,) in found}
 
 
 def _show(given: object) -> None:
@@ -161,7 +174,7 @@ def _audit(given: object) -> int:
         raise DataError("name the protocols to audit, or pass --all")
     con = _connect(given.data)
     chosen = [protocols.load(name, given.protocols) for name in given.names or protocols.names(given.protocols)]
-    reports, skipped = [], {}
+    reports, states, skipped = [], {}, {}
     parts = [part for protocol in chosen for role in protocol.roles for part in role.parts]
     named = all(part.needs for part in parts)  # else any corpus of the catalog may be meant
     doubted = doubts(con, set().union(*(part.needs for part in parts)) if named else None)
@@ -173,21 +186,27 @@ def _audit(given: object) -> int:
         if missing and not given.partial:
             raise DataError(f"{protocol.name} needs {', '.join(missing)}; add --partial to audit what is there")
         reports.append(audit(con, protocol, lists=given.lists, doubted=doubted))
+        states[protocol.name] = _state(con, protocol)
     catalog = [asdict(finding) for finding in shared_audio(con)]
     failed = [report.protocol for report in reports if report.failed]
     if given.json:
-        answer = {"protocols": [asdict(report) for report in reports], "catalog": catalog}
+        told = [asdict(report) | {"corpora": states[report.protocol]} for report in reports]
+        answer = {"protocols": told, "catalog": catalog}
         print(json.dumps(answer | {"skipped": skipped, "failed": failed}, indent=1))
     else:
-        _print_audit(reports, catalog, skipped)
+        _print_audit(reports, states, catalog, skipped)
     return 1 if failed else 0
 
 
-def _print_audit(reports: list[Report], catalog: list[dict], skipped: dict[str, list[str]]) -> None:
+def _print_audit(
+    reports: list[Report], states: dict[str, dict[str, str]], catalog: list[dict], skipped: dict[str, list[str]]
+) -> None:  # fmt: skip
     for report in reports:
+        marks = [f"{corpus} {words}" for corpus, words in states[report.protocol].items() if words != "complete"]
         levels = [finding.level for finding in report.findings]
         state = ", ".join(f"{levels.count(word)} {word}" for word in ("fail", "flag", "declared") if word in levels)
-        print(f"{report.protocol}: {state or 'clean'}")
+        mark = f" ({'; '.join(marks)})" if marks else ""
+        print(f"{report.protocol}{mark}: {state or 'clean'}")
         for finding in report.findings:
             print(f"  {finding.level:8}  {finding.kind:17}  {finding.where}: {finding.detail}")
         for row in report.trials:

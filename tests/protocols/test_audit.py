@@ -178,6 +178,28 @@ def test_list_says_what_is_missing(data, capsys):
     assert rows["inner/wavefake_published"] == ["list WaveFake/val.csv", "list WaveFake/test.csv"]
 
 
+def test_list_marks_what_a_partial_corpus_makes_partial(tmp_path, capsys):
+    con = synthetic_catalog.connect(tmp_path / "catalog.duckdb")
+    con.execute("UPDATE corpus SET partial = corpus IN ('wavefake', 'librisevoc')")
+    con.execute("UPDATE utterance SET audio_status = 'missing', audio_present = false WHERE corpus = 'librisevoc'")
+    con.close()
+    main(["list", "--data", str(tmp_path)])
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert lines["inner/decro_en"].endswith(" [runnable]")
+    assert lines["inner/wavefake"].endswith(" [runnable; partial: wavefake]")
+    assert lines["inner/librisevoc"].endswith(" [runnable; partial: librisevoc without audio]")
+    assert lines["inner/wavefake_published"].endswith("; partial: wavefake]")
+    main(["audit", "inner/wavefake", "--data", str(tmp_path)])
+    assert capsys.readouterr().out.startswith("inner/wavefake (wavefake partial, simulated): ")
+
+
+def test_list_without_a_catalog_names_what_to_ingest(tmp_path, capsys):
+    """It printed [needs no catalog]."""
+    main(["list", "--data", str(tmp_path)])
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert lines["cross_dataset/in_the_wild"].endswith(" [needs corpus asvspoof2019_la, corpus in_the_wild]")
+
+
 def test_audit_exits_1_on_a_failure(tmp_path, capsys):
     con = synthetic_catalog.connect(tmp_path / "catalog.duckdb")
     con.execute("UPDATE utterance SET speaker = 'LA_8400' WHERE utt_id = 'asvspoof2019_la/LA_E_1000001'")
