@@ -100,9 +100,10 @@ SHOWN = 50  # names in one line: all detectors, not all runs of a large table
 
 
 def nearest(word: str, known: Iterable[str], *, what: str) -> DataError:
-    """The error for an unknown name, with the nearest known ones: raise nearest(word, names, what="seed")."""
+    """The error for an unknown name, with the nearest known ones in any case: raise nearest(word, names, what="x")."""
     known = sorted(known)
-    close = difflib.get_close_matches(word, known, n=3, cutoff=0.5)
+    folded = {name.casefold(): name for name in known}
+    close = [folded[name] for name in difflib.get_close_matches(word.casefold(), folded, n=3, cutoff=0.5)]
     more = f" and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
     hint = f"did you mean {', '.join(close)}?" if close else f"known: {', '.join(known[:SHOWN])}{more}"
     return DataError(f"unknown {what} {word!r}; {hint}")
