@@ -19,7 +19,7 @@ from ingest.cli import Parser, add_data, run
 from ingest.types import DataError
 from protocols.audit import Report, audit, balance, shared_audio
 from protocols.labels import doubts
-from protocols.types import Protocol, Role
+from protocols.types import Protocol, Role, role_label
 
 _EXAMPLES = """examples:
   python -m protocols list
@@ -119,7 +119,7 @@ def _show(given: object) -> None:
     _print_counts(protocol, table)
     for entry in short:
         lost = "" if entry.trials is None else f"{entry.trials} {entry.label} trials left out, "
-        print(f"{_label(entry.role, entry.subset)}: {lost}{entry.why}")
+        print(f"{role_label(entry.role, entry.subset)}: {lost}{entry.why}")
 
 
 def _print_counts(protocol: Protocol, table: list[dict]) -> None:
@@ -136,10 +136,6 @@ def _stated(role: Role) -> str:
     if role.count is None:
         return ""
     return f"{role.count.bonafide:,} / {role.count.spoof:,}{'' if role.count.exact else ' ~'}"
-
-
-def _label(role: str, subset: str | None) -> str:
-    return role if subset is None else f"{role}.{subset}"
 
 
 def _state(con: duckdb.DuckDBPyConnection, protocol: Protocol) -> dict[str, str]:
@@ -211,7 +207,7 @@ def _print_audit(
             print(f"  {finding.level:8}  {finding.kind:17}  {finding.where}: {finding.detail}")
         for row in report.trials:
             ratio = row["spoof_per_bonafide"]
-            print(f"  {_label(row['role'], row['subset'])}: {row['bonafide']:,} bona fide, {row['spoof']:,} spoof"
+            print(f"  {role_label(row['role'], row['subset'])}: {row['bonafide']:,} bona fide, {row['spoof']:,} spoof"
                   + (f" (1 : {ratio:g})" if ratio is not None else ""))  # fmt: skip
     for finding in catalog:
         print(f"catalog  {finding['level']:8}  {finding['detail']}")

@@ -13,7 +13,7 @@ from scipy.stats import rankdata
 from protocols.labels import Doubt, doubts
 from protocols.statements import statements
 from protocols.trials import counts, select
-from protocols.types import OVERLAPS, Protocol, Role
+from protocols.types import OVERLAPS, Protocol, Role, role_label
 
 SHORTCUT_AUC = 0.75
 # How many standard errors an AUC must lie off one half: a subset of a dozen clips reaches 0.75 by chance.
@@ -69,7 +69,7 @@ def audit(
     rows, short = select(con, protocol, lists=lists)
     doubted = doubts(con, _corpora(protocol, rows)) if doubted is None else doubted
     found = [
-        Finding(protocol.name, "flag", "missing", _where(s.role, s.subset),
+        Finding(protocol.name, "flag", "missing", role_label(s.role, s.subset),
                 s.why if s.trials is None else f"{s.trials} {s.label} trials have no audio", s.trials)
         for s in short
     ]  # fmt: skip
@@ -117,10 +117,6 @@ def auc(bonafide: np.ndarray, spoof: np.ndarray) -> float:
     return float(wins / (bonafide.size * spoof.size))
 
 
-def _where(role: str, subset: str | None) -> str:
-    return role if subset is None else f"{role}.{subset}"
-
-
 def _overlaps(cursor: duckdb.DuckDBPyConnection, protocol: Protocol) -> Iterator[Finding]:
     for kind in ("utterance", *OVERLAPS):
         query = statements("audit.sql")["overlap"].format(kind=kind)
@@ -129,7 +125,7 @@ def _overlaps(cursor: duckdb.DuckDBPyConnection, protocol: Protocol) -> Iterator
             detail = f"{words} {kind}s of {first} recur in {trials} trials (first: {example})"
             level = "fail" if reason is None else "declared"
             detail += "" if reason is None else f"; declared: {reason}"
-            where = f"{first}/{_where(second, subset)}"
+            where = f"{first}/{role_label(second, subset)}"
             yield Finding(protocol.name, level, f"overlap_{kind}", where, detail, words)
 
 

@@ -25,6 +25,7 @@ from protocols.types import (
     Reference,
     Role,
     TrialList,
+    role_label,
 )  # fmt: skip
 
 _HERE = Path(__file__).parent
@@ -221,7 +222,7 @@ def _nobody(role: str) -> Role:
 
 
 def _role(role: str, subset: str | None, table: dict, place: str, lists: Mapping[str, TrialList]) -> Role:
-    where = f"{place} [{role if subset is None else f'{role}.{subset}'}]"
+    where = f"{place} [{role_label(role, subset)}]"
     _known(table, _ROLE if role == "dev" else _ROLE - {"mean_over"}, where)
     shared = {key: value for key, value in table.items() if key in _PART}
     parts = []

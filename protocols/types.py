@@ -77,6 +77,11 @@ class Part:
     needs: frozenset[str]  # corpora that the conditions name
 
 
+def role_label(role: str, subset: str | None) -> str:
+    """`train`, `dev` or `test.<subset>`, as messages and tables print it."""
+    return role if subset is None else f"{role}.{subset}"
+
+
 @dataclass(frozen=True, slots=True)
 class Role:
     """Train, dev, or one named subset of test."""
@@ -102,8 +107,8 @@ class Role:
 
     @property
     def label(self) -> str:
-        """`train`, `dev` or `test.<subset>`, as messages and tables print it."""
-        return self.role if self.subset is None else f"{self.role}.{self.subset}"
+        """The role and subset in one word, as by role_label()."""
+        return role_label(self.role, self.subset)
 
 
 @dataclass(frozen=True, slots=True)
