@@ -228,7 +228,7 @@ def _role(role: str, subset: str | None, table: dict, place: str, lists: Mapping
     parts = []
     for given in table.get("part", [{}]):
         _known(given, _PART, f"{where} part")
-        conditions = [text for table in (shared, given) for text in _strings(table.get("where", []), where)]
+        conditions = [text for one in (shared, given) for text in _strings(one.get("where", []), where)]
         parts.append(_part(shared | given | {"where": conditions}, where, lists))
     equal = tuple(_of_trials(word, f"{where} equal") for word in _strings(table.get("equal", []), where))
     shares, reference = _shares(table.get("shares"), where), _reference(table.get("reference"), where, lists)
@@ -239,17 +239,16 @@ def _part(table: dict, place: str, lists: Mapping[str, TrialList]) -> Part:
     if not table["where"] and not any(label in table for label in _LABELS):
         raise DataError(f"{place}: needs `where`, `bonafide` or `spoof`")
     wanted, refused = frozenset(), frozenset()
-    keyed = [("where", text) for text in table["where"]]
-    for key, text in keyed:
-        found, shut = predicate.check(_text(text, f"{place} {key}"), f"{place} {key}")
-        wanted = wanted & found if wanted and found else wanted | found
+    for text in table["where"]:
+        found, shut = predicate.check(_text(text, f"{place} where"), f"{place} where")
+        wanted = _narrowed(wanted, found)
         refused |= shut
     labels = frozenset()
     for label in _LABELS:
         if label in table:
             found, shut = predicate.check(_text(table[label], f"{place} {label}"), f"{place} {label}")
             labels |= found - shut
-    wanted = wanted & labels if wanted and labels else wanted | labels
+    wanted = _narrowed(wanted, labels)
     if not table["where"] and not all(label in table for label in _LABELS):
         missing = next(label for label in _LABELS if label not in table)
         table = table | {missing: "false"}
@@ -260,6 +259,11 @@ def _part(table: dict, place: str, lists: Mapping[str, TrialList]) -> Part:
         outside=_listed(table.get("not_in", []), lists, place),
         min_duration_s=_seconds(table.get("min_duration_s"), place), needs=wanted - refused,
     )  # fmt: skip
+
+
+def _narrowed(corpora: frozenset[str], others: frozenset[str]) -> frozenset[str]:
+    """The corpora that two conditions name together; one that names none narrows nothing."""
+    return corpora & others if corpora and others else corpora | others
 
 
 def _seconds(value: object, place: str) -> float | None:
@@ -327,20 +331,19 @@ def _lists(tables: dict, place: str) -> dict[str, TrialList]:
         _known(table, {"file", "column", "id", "members"}, where)
         if "file" not in table or "column" not in table:
             raise DataError(f"{where}: needs `file` and `column`")
-        file, columns = table["file"], [table["column"], *([table["members"]] if "members" in table else [])]
-        if (
-            not isinstance(file, str)
-            or not file.strip("/.")
-            or "\0" in file
-            or file[0] == "/"
-            or ".." in file.split("/")
-        ):
+        file, columns = table["file"], [table[key] for key in ("column", "members") if key in table]
+        if not isinstance(file, str) or not _is_below(file):
             raise DataError(f"{where}: `file` is the name of a file below the folder of lists, not {file!r}")
         if {type(column) for column in columns} not in ({str}, {int}):
             raise DataError(f"{where}: `column` and `members` are words of the header or numbers from 1, not {columns}")
         kind = _one_of(table.get("id", "utt_id"), ("utt_id", "source_id", "stem", "speaker"), "id", where)
-        found[name] = TrialList(name, table["file"], table["column"], kind, table.get("members"))
+        found[name] = TrialList(name, file, table["column"], kind, table.get("members"))
     return found
+
+
+def _is_below(file: str) -> bool:
+    """Whether a path names something below the folder that it is relative to."""
+    return bool(file.strip("/.")) and "\0" not in file and file[0] != "/" and ".." not in file.split("/")
 
 
 def _listed(given: Sequence[str], lists: Mapping[str, TrialList], place: str) -> tuple[tuple[str, str], ...]:
