@@ -38,13 +38,14 @@ class Match:
 def find_root(corpus: Corpus, given: Path) -> Path:
     """The folder at, below (DEPTH levels) or above (ABOVE levels) `given` that holds the corpus's markers.
 
-    Raises DataError if there is none, saying what was looked for, or if two folders do.
+    Raises DataError if there is none, saying what was looked for and where that was not allowed, or if two folders do.
     """
     given = utf8(Path(os.path.abspath(os.path.expanduser(given))))  # Path.expanduser raises where there is no such user
     if not given.is_dir():
         what = "is a file" if given.exists() else "does not exist"
         raise DataError(f"{corpus.name}: {given} {what}; pass the corpus's folder as --root (ROOT=)")
-    found = _once([_whole(corpus, folder) for folder in _roots_below(corpus, given, DEPTH)])
+    shut: list[Path] = []
+    found = _once([_whole(corpus, folder) for folder in _roots_below(corpus, given, DEPTH, shut)])
     if not found:
         found = [above for above in list(given.parents)[:ABOVE] if is_root(corpus, above)][:1]
     if len(found) > 1:
@@ -52,6 +53,12 @@ def find_root(corpus: Corpus, given: Path) -> Path:
         raise DataError(f"{corpus.name}: {len(found)} folders below {given} fit: {listed}; pass one as --root")
     if not found:
         wanted = "; ".join(" or ".join(_alternatives(marker)) for marker in corpus.markers)
+        if shut:
+            raise DataError(
+                f"{corpus.name}: {shut[0]} cannot be listed (Permission denied), and no other folder from {ABOVE} "
+                f"levels above to {DEPTH} below {given} holds {wanted}; make it readable, or pass the folder that does "
+                "as --root"
+            )
         raise DataError(
             f"{corpus.name}: no folder from {ABOVE} levels above to {DEPTH} below {given} holds {wanted}; "
             + (
@@ -207,9 +214,12 @@ def _once(folders: Sequence[Path]) -> list[Path]:
     return list({os.path.realpath(folder): folder for folder in reversed(folders)}.values())[::-1]
 
 
-def _roots_below(corpus: Corpus, folder: Path, depth: int) -> Iterator[Path]:
+def _roots_below(corpus: Corpus, folder: Path, depth: int, shut: list[Path]) -> Iterator[Path]:
+    """The roots among a folder and those below it; `shut` gets the folders that this user may not look into."""
     if is_root(corpus, folder):
         yield folder
+    elif not os.access(folder, os.R_OK | os.X_OK):
+        shut.append(folder)
     elif depth:
         try:
             with os.scandir(folder) as entries:
@@ -217,7 +227,7 @@ def _roots_below(corpus: Corpus, folder: Path, depth: int) -> Iterator[Path]:
         except OSError:
             below = []
         for name in below:
-            yield from _roots_below(corpus, folder / name, depth - 1)
+            yield from _roots_below(corpus, folder / name, depth - 1, shut)
 
 
 def _is_junk(name: str) -> bool:

@@ -220,6 +220,17 @@ def test_a_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch):
         scan.index(root, ["a"], {})
 
 
+def test_a_folder_that_may_hold_the_root_and_cannot_be_listed_is_named(tmp_path, monkeypatch):
+    """The line told to fetch the protocol files, which lay there."""
+    root, real = put(tmp_path, "up/LA/list.txt", "a/1.wav"), os.access
+    monkeypatch.setattr(scan, "is_root", lambda corpus, folder: False)  # globs find nothing where nothing can be listed
+    monkeypatch.setattr(os, "access", lambda path, mode: path.name != "LA" and real(path, mode))
+    with pytest.raises(
+        DataError, match=r"up/LA cannot be listed \(Permission denied\), and no other .* holds list.txt"
+    ):
+        scan.find_root(CORPUS, root)
+
+
 def test_junk_folders_are_not_entered_by_a_pattern(tmp_path):
     root = put(tmp_path, "x/__MACOSX/1.wav", "x/y/2.wav")
     assert scan.index(root, ["x/*"], {})["path"].to_pylist() == ["x/y/2.wav"]
