@@ -237,6 +237,18 @@ def test_a_broad_drawing_may_take_the_whole_page():
     assert broad.startswith("<figure class=broad>") and narrow.startswith("<figure>")
 
 
+def test_a_phone_shows_the_eer_without_a_swipe(data, tmp_path):
+    page = data / "reports/site/index.html"
+    (tmp_path / "phone.html").write_text(f'<iframe src="{page.as_uri()}" width=390 height=900></iframe>')
+    with browser.browser(tmp_path / "profile", ["--allow-file-access-from-files"]) as window:
+        window.open(tmp_path / "phone.html")
+        right = window.run(
+            "return document.querySelector('iframe').contentDocument"
+            ".querySelector('#leaderboard thead th:nth-child(4)').getBoundingClientRect().right"
+        )
+    assert 0 < right < 390
+
+
 def test_a_browser_sorts_filters_and_follows_links_without_complaint(data, window):
     window.open(data / "reports/site/index.html")
     window.requests()
