@@ -25,8 +25,12 @@ def text() -> str:
             ).to_arrow_table()
             parts.append(f"## {name}\n\n{comment}.\n\n{sql.markdown(columns)}")
         for name, comment in views:
-            columns = ", ".join(row[0] for row in con.sql(f"DESCRIBE {name}").fetchall())
-            parts.append(f"## {name} (view)\n\n{comment}.\n\nColumns: {columns}.\n")
+            columns = con.sql(
+                f"SELECT column_name, comment FROM duckdb_columns() WHERE table_name = '{name}' ORDER BY column_index"
+            ).fetchall()
+            own = "; ".join(f"`{column}`: {meaning[0].lower()}{meaning[1:]}" for column, meaning in columns if meaning)
+            listed = ", ".join(column for column, _ in columns)
+            parts.append(f"## {name} (view)\n\n{comment}.\n\nColumns: {listed}.{f' {own}.' if own else ''}\n")
     return "\n".join(parts)
 
 
@@ -39,5 +43,6 @@ def write() -> None:
 _HEAD = (
     "# The results catalog\n\n"
     "`results.duckdb`, written by `python -m benchmark collect`; this page by `python -m reports schema`. Tables "
-    "first, then views. `FROM scores('data')` reads every stored score of the data folder `data`.\n"
+    "first, then views, whose columns mean what those of the same name mean in the tables; `entry` and `config_id` are "
+    "those of `current_run`. `FROM scores('data')` reads every stored score of the data folder `data`.\n"
 )

@@ -18,3 +18,4 @@ def test_the_page_names_every_table_and_view(text):
     for name in ("run", "result", "breakdown", "published", "leaderboard (view)", "headline (view)"):
         assert f"## {name}\n" in text
     assert "| n_bonafide | BIGINT | Bona fide trials |" in text
+    assert "`config_id`: short name of the configuration; `entry`: detector as the leaderboard names it." in text
