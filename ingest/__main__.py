@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from ingest import corpora
 from ingest.cli import Parser, add_data, printable, run
+from ingest.parallel import add_processes
 from ingest.types import Corpus, DataError, nearest
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def _ingest(name: str, argv: Sequence[str]) -> int:
         "--partial", action="store_true", help="accept other counts than the published, absent and damaged audio"
     )
     add_data(parser)
-    _add_jobs(parser)
+    add_processes(parser)
     args = parser.parse_args(argv)
     report = ingest_corpus(
         name, args.root, args.data, places=_places(args, corpus), partial=args.partial, jobs=args.jobs
@@ -139,7 +140,7 @@ def _all(argv: Sequence[str]) -> int:
         _add_places(parser, corpora.get(name).corpus)
     parser.add_argument("--partial", action="store_true", help="as for one corpus")
     add_data(parser)
-    _add_jobs(parser)
+    add_processes(parser)
     args = parser.parse_args(argv)
     args.root = Path(os.path.expanduser(args.root))
     here = [name for name in corpora.names() if (args.root / name).is_dir()]
@@ -200,7 +201,7 @@ def _verify(argv: Sequence[str]) -> int:
     )
     _add_report_arguments(parser)
     parser.add_argument("--deep", action="store_true", help="decode every file, unchanged or not")
-    _add_jobs(parser)
+    add_processes(parser)
     args = parser.parse_args(argv)
     return verify.main(args.data, args.corpus, deep=args.deep, jobs=args.jobs, as_json=args.json)
 
@@ -219,7 +220,7 @@ def _simulate(argv: Sequence[str]) -> int:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="another seed, other voices (default: 0)")
     parser.add_argument("--corpora", nargs="+", metavar="NAME", help="some of the corpora (default: all)")
     add_data(parser)
-    _add_jobs(parser)
+    add_processes(parser)
     args = parser.parse_args(argv)
     out = args.out or args.data / "simulated"
     made = simulate.simulate(out, seed=args.seed, corpora=args.corpora, speech=args.speech, jobs=args.jobs)
@@ -233,22 +234,6 @@ def _add_report_arguments(parser: Parser) -> None:
     parser.add_argument("corpus", nargs="*", help="only these corpora (default: all in the catalog)")
     parser.add_argument("--json", action="store_true", help="print JSON for scripts")
     add_data(parser)
-
-
-def _add_jobs(parser: Parser) -> None:
-    parser.add_argument("--jobs", type=_positive, metavar="N", help="processes (default: one per core)")
-
-
-def _positive(word: str) -> int:
-    try:
-        number = int(word)
-    except ValueError:
-        number = 0
-    if not 1 <= number < 10**9:
-        raise DataError(f"--jobs {word[:40]}: a whole number of at least 1")
-    from ingest import parallel
-
-    return min(number, parallel.MOST_JOBS)
 
 
 if __name__ == "__main__":

@@ -97,7 +97,7 @@ def _ingest_in_process(root: Path, data: Path) -> tuple[float, float]:
 
 
 def _audio(folder: Path) -> list[dict]:
-    from ingest import audio, measure, sweep
+    from ingest import audio, measure, parallel, sweep
 
     paths = _write_audio(folder / "audio")
     headers = len(paths) / _timed(lambda: [audio.header(path) for path in paths])
@@ -107,7 +107,7 @@ def _audio(folder: Path) -> list[dict]:
     one = _timed(lambda: sweep.sweep(table, folder / "one", jobs=1, what="bench"))
     sweep.sweep(table.slice(0, 65), folder / "warm", jobs=2, what="bench")  # starts the two processes
     two = _timed(lambda: sweep.sweep(table, folder / "two", jobs=2, what="bench"))
-    both = ">= 1.7" if len(os.sched_getaffinity(0)) > 1 else ""
+    both = ">= 1.7" if parallel.cores() > 1 else ""
     return [
         _row("headers read, one core", headers, "files/s", ">= 5000"),
         _row(

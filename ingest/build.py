@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingest import audio, catalog, checks, corpora, measure, scan, sweep
+from ingest import audio, catalog, checks, corpora, measure, parallel, scan, sweep
 from ingest import rows as row_module
 from ingest.files import lock, ready, utf8
 from ingest.types import Corpus, DataError
@@ -77,7 +77,7 @@ def ingest_corpus(
     with ready(data):
         pass
     with lock(data / "ingest" / f"{name}.lock"):
-        measured = _measure(name, root, places, files, matched, data, jobs or cores())
+        measured = _measure(name, root, places, files, matched, data, jobs or parallel.cores())
         table = _with_audio(table, files, matched, measured, _roots(root, places))
         faults = measured.filter(pc.is_valid(measured["fault"])).sort_by("file")
         if faults.num_rows and not partial:
@@ -192,11 +192,6 @@ def _refuse_incomplete(
 
 def _roots(root: Path, places: Mapping[str, Path]) -> dict[str | None, str]:
     return {None: str(root), **{place: str(folder) for place, folder in places.items()}}
-
-
-def cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def absolute(files: pa.Table, roots: Mapping[str | None, str]) -> pa.ChunkedArray:

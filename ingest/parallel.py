@@ -28,7 +28,7 @@ PACKAGES = ("ingest", "protocols", "shards", "features", "benchmark", "reports")
 CONNECT_S = 10
 ORPHAN_S = 1.0  # how often a process looks whether the one that started it is there
 GROWN_BYTES = 1 << 30  # a worker that has grown by more since its first task is replaced
-MOST_JOBS = 4096  # more are as many
+MOST_JOBS = 4096  # a larger number counts as this one
 LOOK_S = 5.0  # how often a driver looks for the head of its cluster, and for nodes that have come
 GONE_S = 30.0  # a head that does not answer for so long is gone; Ray would end this process after a minute
 RETRIES = 3  # a task whose worker or node dies is started again this often
@@ -46,6 +46,16 @@ class Ray:
 
 
 Jobs = int | Ray  # so many processes here, or a cluster
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def add_processes(parser: argparse.ArgumentParser) -> None:
+    """Add --jobs of a command that runs on this machine alone: a number of processes, None for one per core."""
+    parser.add_argument("--jobs", type=_jobs, metavar="N", help="processes (default: one per core)")
 
 
 def add_jobs(parser: argparse.ArgumentParser) -> None:
@@ -271,5 +281,5 @@ def _first_line(error: BaseException) -> str:
 
 def _jobs(text: str) -> int:
     if not text.isdecimal() or not 1 <= len(text) <= 9 or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"takes a number of processes from 1 on, not {text[:40]!r}")
+        raise argparse.ArgumentTypeError(f"takes a whole number of at least 1, not {text[:40]!r}")
     return min(int(text), MOST_JOBS)

@@ -166,12 +166,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     )  # fmt: skip
     parser.add_argument("--timestamps", type=Path, metavar="DIR", help="folder of the timestamp files")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where train_set and dev_set are (default: ROOT)")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (default: cores)")
+    parallel.add_processes(parser)
     args = parser.parse_args(argv)
-    if args.jobs < 1:
-        raise DataError(f"--jobs {args.jobs}: a whole number of at least 1")
+    jobs = args.jobs or parallel.cores()
     root = Path(os.path.expanduser(args.root))
-    done = rebuild(root, _externals(args.external), timestamps=args.timestamps, out=args.out, jobs=args.jobs)
+    done = rebuild(root, _externals(args.external), timestamps=args.timestamps, out=args.out, jobs=jobs)
     for line in (*report(done), *_audio_of_lists(root, args.out or root)):
         print(line)
     return 1 if any(one.absent for one in done) else 0

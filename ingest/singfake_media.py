@@ -189,11 +189,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the corpus is made")
     parser.add_argument("--vocals", type=Path, metavar="DIR", help="vocal stems of the songs, by demucs")
     parser.add_argument("--no-codecs", action="store_true", help="leave T03 (T02 through four codecs) out")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (default: cores)")
+    parallel.add_processes(parser)
     args = parser.parse_args(argv)
-    if args.jobs < 1:
-        raise DataError(f"--jobs {args.jobs}: a whole number of at least 1")
-    found = segment(args.csv, args.media, args.out, vocals=args.vocals, codecs=not args.no_codecs, jobs=args.jobs)
+    jobs = args.jobs or parallel.cores()
+    found = segment(args.csv, args.media, args.out, vocals=args.vocals, codecs=not args.no_codecs, jobs=jobs)
     for line in report(found):
         print(line)
     whole = sum(one.clips > 0 for one in found)

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingest import build, catalog, checks, corpora, scan, status, sweep
+from ingest import build, catalog, checks, corpora, parallel, scan, status, sweep
 from ingest import rows as row_module
 from ingest.files import lock
 from ingest.types import Corpus, DataError
@@ -94,7 +94,7 @@ def verify(name: str, data: Path, *, deep: bool = False, jobs: int | None = None
         stale = _stale(known, files, matched, deep=deep)
         again = files.take(matched.file[stale])
         again = again.append_column("file", build.absolute(again, roots))
-        swept = sweep.sweep(again, data / "ingest" / name, jobs=jobs or build.cores(), what=f"{name}: verify")
+        swept = sweep.sweep(again, data / "ingest" / name, jobs=jobs or parallel.cores(), what=f"{name}: verify")
         gone = ~present & known["audio_present"].to_numpy(zero_copy_only=False).astype(bool)
         rotten = _rotten(known, stale, again, swept) if deep else []
         if stale.any() or gone.any():

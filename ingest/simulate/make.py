@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import os
 import shutil
 from collections import defaultdict
 from collections.abc import Sequence
@@ -35,7 +34,7 @@ def make(
         from ingest.simulate.recordings import assign
 
         note |= assign(layouts, speech, seed)
-    jobs = jobs or len(os.sched_getaffinity(0))
+    jobs = jobs or parallel.cores()
     with writable(out), lock(out / ".lock", keep=False):
         return {name: _corpus(out, name, layouts[name], note, jobs) for name in chosen}
 

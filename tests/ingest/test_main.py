@@ -51,13 +51,20 @@ def test_bad_input_is_one_line_and_code_2(tmp_path):
         (["asvspoof2019"], "unknown corpus or command 'asvspoof2019'; did you mean asvspoof2019_la"),
         (["statsu"], "did you mean status"),
         ([LA, "--root", "/nowhere"], "/nowhere does not exist"),
-        (["verify", "--jobs", "0"], "--jobs 0: a whole number of at least 1"),
-        (["verify", "--jobs", "1000000000000"], "--jobs 1000000000000: a whole number of at least 1"),
     ],
 )
 def test_wrong_usage_is_named(words, message, tmp_path):
     with pytest.raises(DataError, match=message):
         main([*words, "--data", str(tmp_path)])
+
+
+@pytest.mark.parametrize("command", ["verify", "rebuild-ctrsvdd", "singfake-media"])
+@pytest.mark.parametrize("jobs", ["0", "-1", "two", "1000000000000"])
+def test_jobs_are_a_number_of_processes(command, jobs, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main([command, "--jobs", jobs])
+    assert caught.value.code == 2
+    assert f"argument --jobs: takes a whole number of at least 1, not {jobs!r}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", [["--flag"], [LA], [LA, "--root", "x", "--rot", "y"]])
