@@ -133,9 +133,14 @@ def plain_flac_samples(data: bytes) -> int:
     return packed & (1 << 36) - 1 if (rate_hz, channels, bits) == (RATE_HZ, 1, 16) else 0
 
 
+def at_most_samples(table: pa.Table) -> np.ndarray:
+    """For each planned row, float64 samples at 16 kHz that it cannot exceed."""
+    return np.ceil(table["duration_s"].to_numpy() * RATE_HZ) + 1
+
+
 def at_most_bytes(table: pa.Table, audio_codec: str) -> np.ndarray:
     """For each planned row, int64 bytes of tar that it cannot exceed; known before any audio is read."""
-    samples = np.ceil(table["duration_s"].to_numpy() * RATE_HZ) + 1
+    samples = at_most_samples(table)
     narrow, as_is = (table[name].to_numpy(zero_copy_only=False) for name in ("narrow", "as_is"))
     if audio_codec == "pcm":
         size = np.where(narrow, 2, 4) * samples + _WAV_HEAD_BYTES

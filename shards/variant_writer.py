@@ -127,7 +127,7 @@ def write_variants(
     rows = _catalog_rows(corpus, recipes, after)
     due = ({**{w: r for w, r in recorded[0].items() if w not in touched}, **rows[0]}, rows[1])
     same = recorded == due and shards == {
-        (name, p.audio_codec, s[4] - s[3]) for p in planned for name, s in zip(p.names, p.spans)
+        (name, p.audio_codec, span.clips) for p in planned for name, span in zip(p.names, p.spans)
     }
 
     def unchanged(con: duckdb.DuckDBPyConnection) -> None:
@@ -139,14 +139,11 @@ def write_variants(
         if remove:
             root.take_out(con, "plan", corpus, name)
 
-    about, written = writer.write_plans(
+    done = writer.write_plans(
         corpus, data, planned, corpus_fingerprint, what=f"variants {corpus}", clips_per_job=CLIPS_PER_JOB, jobs=jobs,
         check=unchanged, also=None if same else enter_rows, gone=sorted(touched.difference(recipes)),
     )  # fmt: skip
-    return {
-        "asked": len(own), "variants": len(recipes), "shards": len(about), "written": written,
-        "members": sum(a["members"] for a in about), "size_bytes": sum(a["size_bytes"] for a in about),
-    }  # fmt: skip
+    return {"asked": len(own), "variants": len(recipes), **done}
 
 
 def entered_plans(data: Path) -> dict[str, list[str]]:
@@ -270,8 +267,8 @@ def _check_encoders(recipes: Mapping[str, Recipe], plan: str) -> None:
 
 
 def _at_most_bytes(table: pa.Table, word: str) -> np.ndarray:
-    samples = np.ceil(table["duration_s"].to_numpy() * clip.RATE_HZ) + 1
-    return clip.at_most_bytes_made(np.ceil(samples * (variants.length(word, 10_000) / 10_000 + 1e-3)), table)
+    longer = variants.length(word, 10_000) / 10_000 + 1e-3
+    return clip.at_most_bytes_made(np.ceil(clip.at_most_samples(table) * longer), table)
 
 
 def _catalog_rows(

@@ -100,19 +100,15 @@ def write_vocals(
     taken = np.flatnonzero([condition != "vocals" for condition in table["condition"].to_pylist()])
     if not taken.size:
         raise DataError(f"{corpus}: all {table.num_rows} clips are published as vocals already; use them as they are")
-    sizes = clip.at_most_bytes_made(np.ceil(table["duration_s"].to_numpy() * RATE_HZ) + 1, table)
+    sizes = clip.at_most_bytes_made(clip.at_most_samples(table), table)
     planned = writer.planned(
         corpus, table, sizes, audio_codec=audio_codec, max_bytes=max_bytes, variant="vocals", recipe=recipe, taken=taken
     )
     row = catalog_row(corpus, "vocals", recipe.identity)
-    about, written = writer.write_plans(
+    return writer.write_plans(
         corpus, data, [planned], fingerprint, what=f"vocals {corpus}", jobs=jobs or 1, gpus=float(device != "cpu"),
         also=None if known == row else lambda con: record(con, corpus, ["vocals"], [row]),
     )  # fmt: skip
-    return {
-        "shards": len(about), "written": written, "members": sum(a["members"] for a in about),
-        "size_bytes": sum(a["size_bytes"] for a in about),
-    }  # fmt: skip
 
 
 def find(name: str, weights: Path | None = None) -> Model:

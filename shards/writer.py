@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import duckdb
 import numpy as np
@@ -89,9 +89,24 @@ class Shard:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
+class Span(NamedTuple):
+    """The rows start..stop (exclusive) that go into shard `number` of one language and attack."""
+
+    language: str
+    attack: str
+    number: int
+    start: int
+    stop: int
+
+    @property
+    def clips(self) -> int:
+        """How many rows these are."""
+        return self.stop - self.start
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The shards of one variant of a corpus: rows as one Arrow table, and (language, attack, number, start, stop).
+    """The shards of one variant of a corpus: rows as one Arrow table, and a span of them for each shard.
 
     taken: which rows of the table, where not all; the spans count these.
     """
@@ -99,7 +114,7 @@ class Plan:
     corpus: str
     audio_codec: str
     table: pa.Table
-    spans: Sequence[tuple[str, str, int, int, int]]
+    spans: Sequence[Span]
     variant: str = "original"
     recipe: Recipe | None = None
     taken: np.ndarray | None = None
@@ -107,23 +122,22 @@ class Plan:
     @property
     def names(self) -> list[str]:
         """The file of each shard, below DATA/shards."""
-        return [self._name(*span[:3]) for span in self.spans]
+        return [self._name(span) for span in self.spans]
 
-    def _name(self, language: str, attack: str, number: int) -> str:
-        return f"{self.corpus}/{self.corpus}-{language}-{attack}-{self.variant}-{number:06d}.tar"
+    def _name(self, span: Span) -> str:
+        return f"{self.corpus}/{self.corpus}-{span.language}-{span.attack}-{self.variant}-{span.number:06d}.tar"
 
     def __len__(self) -> int:
         return len(self.spans)
 
     def __getitem__(self, number: int) -> Shard:
-        language, attack, part, start, stop = self.spans[number]
+        span = self.spans[number]
         if self.taken is None:
-            rows = self.table.slice(start, stop - start)
+            rows = self.table.slice(span.start, span.clips)
         else:
-            rows = self.table.take(self.taken[start:stop])
-        name = self._name(language, attack, part)
-        return Shard(name, self.corpus, language, attack, self.variant, self.audio_codec, tuple(rows.to_pylist()),
-                     self.recipe)  # fmt: skip
+            rows = self.table.take(self.taken[span.start : span.stop])
+        return Shard(self._name(span), self.corpus, span.language, span.attack, self.variant, self.audio_codec,
+                     tuple(rows.to_pylist()), self.recipe)  # fmt: skip
 
 
 def plan(con: duckdb.DuckDBPyConnection, corpus: str, *, audio_codec: str, max_bytes: int = MAX_BYTES) -> Plan:
@@ -166,14 +180,14 @@ def planned(
     variant: str = "original", recipe: Recipe | None = None, taken: np.ndarray | None = None,
 ) -> Plan:  # fmt: skip
     """Shards of at most max_bytes of rows of clips(); sizes: bytes of tar that no row exceeds; taken: which."""
-    spans: list[tuple[str, str, int, int, int]] = []
+    spans: list[Span] = []
     for language, attack, first, stop in _groups(table, taken):
         total = np.cumsum(sizes[first:stop] if taken is None else sizes[taken[first:stop]])
         number, start = 0, 0
         while start < stop - first:
             room = max_bytes - END_BYTES + (total[start - 1] if start else 0)
             end = max(int(total.searchsorted(room, side="right")), start + 1)
-            spans.append((language, attack, number, first + start, first + end))
+            spans.append(Span(language, attack, number, first + start, first + end))
             number, start = number + 1, end
     return Plan(corpus, audio_codec, table, spans, variant, recipe, taken)
 
@@ -208,11 +222,7 @@ def write_corpus(
         fingerprint, table = corpus_fingerprint(con, corpus), clips(con, corpus, at_least=0)
     sizes = at_most_bytes(table, audio_codec)
     whole = planned(corpus, table, sizes, audio_codec=audio_codec, max_bytes=max_bytes)
-    about, written = write_plans(corpus, data, [whole], fingerprint, what=f"shards {corpus}", jobs=jobs)
-    return {
-        "shards": len(about), "written": written, "members": sum(a["members"] for a in about),
-        "size_bytes": sum(a["size_bytes"] for a in about),
-    }  # fmt: skip
+    return write_plans(corpus, data, [whole], fingerprint, what=f"shards {corpus}", jobs=jobs)
 
 
 def write_plans(
@@ -220,11 +230,11 @@ def write_plans(
     jobs: parallel.Jobs | None = None, clips_per_job: int = CLIPS_PER_JOB, gpus: float = 0,
     gone: Sequence[str] = (), check: Callable[[duckdb.DuckDBPyConnection], None] | None = None,
     also: Callable[[duckdb.DuckDBPyConnection], None] | None = None,
-) -> tuple[list[dict[str, Any]], int]:  # fmt: skip
+) -> dict[str, int]:  # fmt: skip
     """Write the shards of some variants of a corpus that are not there yet, and enter all of them.
 
     fingerprint: the corpus as it was planned; gone: variants that leave the catalog; check and also: as `enter` has
-    them. Returns what the indexes say of the shards, and how many were written.
+    them. Returns counts: shards, written, members, size_bytes.
     """
     root.claim(data)
     with catalog.connect(data / "catalog.duckdb") as con:
@@ -236,7 +246,11 @@ def write_plans(
         about = {p.variant: [index.read_about(folder / name) for name in p.names] for p in plans}
         with_gone = about | {variant: [] for variant in gone}
         enter(data, corpus, with_gone, fingerprint, place=place, check=check, also=also)
-    return [a for shards in about.values() for a in shards], written
+    of_all = [a for shards in about.values() for a in shards]
+    return {
+        "shards": len(of_all), "written": written, "members": sum(a["members"] for a in of_all),
+        "size_bytes": sum(a["size_bytes"] for a in of_all),
+    }  # fmt: skip
 
 
 def _write_all(
@@ -250,7 +264,7 @@ def _write_all(
             folder / shard.name, made_of := shard.fingerprint, digests[whole.variant].get(shard.name)
         )
     ]  # fmt: skip
-    clips = [whole.spans[i][4] - whole.spans[i][3] for whole, i, _ in wanting]
+    clips = [whole.spans[i].clips for whole, i, _ in wanting]
     wanting = [wanting[at] for at in np.argsort(clips, kind="stable")[::-1]]  # the last to end is then a small one
     total = sum(clips)
     if jobs is None:  # starting a process costs as much as some hundred clips
