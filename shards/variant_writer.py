@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 import numpy as np
@@ -50,6 +50,13 @@ class Recipe:
             "steps": described(self.word), "seed": self.seed, "versions": versions(self.word),
             "recordings": {name: own.sha256 for name, own in recordings.items() if own is not None},
         }  # fmt: skip
+
+
+class Rows(NamedTuple):
+    """A corpus's rows of table `variant` by word, without vocals, and of table `variant_plan` by plan."""
+
+    variants: dict[str, tuple]
+    plans: dict[str, tuple]
 
 
 def described(word: str) -> list[dict[str, Any]]:
@@ -99,22 +106,22 @@ def write_variants(
         corpus_fingerprint = writer.corpus_fingerprint(con, corpus)
         table = writer.clips(con, corpus)
         recorded = _recorded(con, corpus)
-        was = recorded[1].get(name)
+        was = recorded.plans.get(name)
         if remove and was is None and corpus in root.taken_out(con, "plan", name):
             return dict.fromkeys(("asked", "variants", "shards", "written", "members", "size_bytes"), 0)
         if remove and was is None:
-            known = ", ".join(recorded[1]) or "none"
+            known = ", ".join(recorded.plans) or "none"
             raise DataError(f"{corpus} has no variants of a plan {name}; its plans: {known}")
         for mine in new.values():
             _check_corpora(con, mine)
-        after = {other: _entered_plan(row) for other, row in recorded[1].items() if other != name} | new
+        after = {other: _entered_plan(row) for other, row in recorded.plans.items() if other != name} | new
         wants = {asker: _rows_by_word(con, corpus, table, p) for asker, p in after.items()}
         own = wants.get(name, {})
         if not own:
             after.pop(name, None)
         touched = {*own}
         if was and was != _plan_rows(corpus, new).get(name):
-            touched |= _words_before(con, corpus, table, was, default=recorded[0])
+            touched |= _words_before(con, corpus, table, was, default=recorded.variants)
         shards = _entered_shards(con, corpus, touched)
     asked = _together(wants.values())
     recipes = {word: _recipe(word, after, wants, noises, rooms) for word in sorted(touched) if word in asked}
@@ -124,8 +131,9 @@ def write_variants(
                        variant=word, recipe=recipe, taken=asked[word])
         for word, recipe in recipes.items()
     ]  # fmt: skip
-    rows = _catalog_rows(corpus, recipes, after)
-    due = ({**{w: r for w, r in recorded[0].items() if w not in touched}, **rows[0]}, rows[1])
+    made = {word: catalog_row(corpus, word, recipe.identity) for word, recipe in recipes.items()}
+    left = {word: row for word, row in recorded.variants.items() if word not in touched}
+    due = Rows(left | made, _plan_rows(corpus, after))
     same = recorded == due and shards == {
         (name, p.audio_codec, span.clips) for p in planned for name, span in zip(p.names, p.spans)
     }
@@ -135,7 +143,7 @@ def write_variants(
             raise DataError(f"plans of {corpus} changed meanwhile; run this command again")
 
     def enter_rows(con: duckdb.DuckDBPyConnection) -> None:
-        record(con, corpus, sorted(touched), list(rows[0].values()), list(rows[1].values()))
+        record(con, corpus, sorted(touched), list(made.values()), list(due.plans.values()))
         if remove:
             root.take_out(con, "plan", corpus, name)
 
@@ -151,7 +159,7 @@ def entered_plans(data: Path) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {corpus: [] for corpus in catalog.ingested(data)}
     with catalog.connect(data / "catalog.duckdb") as con:
         for corpus, names in found.items():
-            names += sorted(_recorded(con, corpus)[1])
+            names += sorted(_recorded(con, corpus).plans)
     return found
 
 
@@ -271,26 +279,18 @@ def _at_most_bytes(table: pa.Table, word: str) -> np.ndarray:
     return clip.at_most_bytes_made(np.ceil(clip.at_most_samples(table) * longer), table)
 
 
-def _catalog_rows(
-    corpus: str, recipes: Mapping[str, Recipe], plans: Mapping[str, VariantPlan]
-) -> tuple[dict[str, tuple], dict[str, tuple]]:
-    """The rows of the tables variant and variant_plan, by word and by plan."""
-    made = {word: catalog_row(corpus, word, recipe.identity) for word, recipe in recipes.items()}
-    return made, _plan_rows(corpus, plans)
-
-
 def _plan_rows(corpus: str, plans: Mapping[str, VariantPlan]) -> dict[str, tuple]:
     return {name: (corpus, name, plan.text, plan.seed) for name, plan in plans.items()}
 
 
-def _recorded(con: duckdb.DuckDBPyConnection, corpus: str) -> tuple[dict[str, tuple], dict[str, tuple]]:
-    """What the catalog has of the rows of _catalog_rows; vocals, which no plan gives, apart."""
+def _recorded(con: duckdb.DuckDBPyConnection, corpus: str) -> Rows:
+    """What the catalog has of a corpus."""
     rows = []
     for name in _TABLES:
         there = root.has_table(con, name)
         found = con.execute(f"FROM {name} WHERE corpus = ?", [corpus]).fetchall() if there else []
         rows.append({row[1]: row for row in sorted(found) if (name, row[1]) != ("variant", "vocals")})
-    return rows[0], rows[1]
+    return Rows(*rows)
 
 
 def catalog_row(corpus: str, word: str, identity: Mapping[str, Any]) -> tuple:
