@@ -5,6 +5,7 @@ whole from a temporary file, so nobody sees a part of it, and read by ranges of 
 """
 
 import contextlib
+import hashlib
 import inspect
 import io
 import os
@@ -223,8 +224,6 @@ def digest(where: Place) -> str:
     """sha256 of a file's bytes; of an object all of them travel."""
     if isinstance(where, Path):
         return sha256(where)
-    import hashlib
-
     with opened(where) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

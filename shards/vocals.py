@@ -160,18 +160,22 @@ def _bag(name: str, weights: Path | None) -> Mapping[str, Any]:
 
 def _checked_bag(path: Path, bag: Any) -> Mapping[str, Any]:
     """The bag itself. Raises DataError if it is not what Demucs reads: signatures, a row of shares each, a length."""
-    models, shares, segment = (
-        (bag.get(k) for k in ("models", "weights", "segment")) if isinstance(bag, dict) else 3 * "x"
-    )
-    good = isinstance(models, list) and models and all(isinstance(word, str) for word in models)
-    good = good and (shares is None or (isinstance(shares, list) and len(shares) == len(models)))
-    rows = shares or [] if good else []
-    good = good and all(isinstance(row, list) and all(map(_number, row)) for row in rows)
-    if not (good and (segment is None or isinstance(segment, int | float))):
+    if not _is_bag(bag):
         raise DataError(f"{path} is not a bag of Demucs: it needs models, and may have weights of each and a segment")
-    if segment is not None:
-        _check_segment(path, segment)
+    if bag.get("segment") is not None:
+        _check_segment(path, bag["segment"])
     return bag
+
+
+def _is_bag(bag: Any) -> bool:
+    models = bag.get("models") if isinstance(bag, dict) else None
+    if not (isinstance(models, list) and models and all(isinstance(word, str) for word in models)):
+        return False
+    shares, segment = bag.get("weights"), bag.get("segment")
+    if shares is not None and not (isinstance(shares, list) and len(shares) == len(models)):
+        return False
+    rows = all(isinstance(row, list) and all(map(_number, row)) for row in shares or ())
+    return rows and (segment is None or isinstance(segment, int | float))
 
 
 def _number(value: Any) -> bool:
