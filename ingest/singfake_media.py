@@ -32,7 +32,7 @@ from ingest.types import DataError
 _FOLDERS = {partition: folder for folder, partition in PARTITIONS.items()}
 _DIGITS = {"bonafide": "0", "spoof": "1"}
 _STEMS = ("vocals.wav", "vocals.flac", "vocals.mp3")  # what demucs --two-stems=vocals writes per song
-# T03 folder -> container, encoder (None: its own), bits per second
+# T03 folder -> container, encoder, bits per second
 CODECS = {
     "mp3_128k": ("mp3", "libmp3lame", 128_000),
     "ogg_64k": ("ogg", "libvorbis", 64_000),

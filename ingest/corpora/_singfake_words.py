@@ -53,8 +53,9 @@ def video(url: str) -> re.Pattern | None:
     if bilibili:
         told = query.get("p", ["1"])[0]
         page = int(told) if told.isdecimal() else 1
-        other = r"(?![ _-]*p0*\d)" if page == 1 else rf"[ _-]*p0*{page}(?!\d)"
-        first = rf"(?:[ _-]*p0*1(?!\d)|{other})" if page == 1 else other
-        return re.compile(rf"(?<![0-9A-Za-z]){bilibili[0]}{first}(?![0-9A-Za-z])")
-    video = query.get("v", [""])[0] or (parsed.path[1:] if parsed.netloc.endswith("youtu.be") else "")
-    return re.compile(rf"(?<![0-9A-Za-z]){re.escape(video)}(?![0-9A-Za-z_-])") if len(video) == 11 else None
+        end = rf"[ _-]*p0*{page}(?!\d)"
+        if page == 1:  # which a file's name may leave out
+            end = rf"(?:{end}|(?![ _-]*p0*\d))"
+        return re.compile(rf"(?<![0-9A-Za-z]){bilibili[0]}{end}(?![0-9A-Za-z])")
+    youtube = query.get("v", [""])[0] or (parsed.path[1:] if parsed.netloc.endswith("youtu.be") else "")
+    return re.compile(rf"(?<![0-9A-Za-z]){re.escape(youtube)}(?![0-9A-Za-z_-])") if len(youtube) == 11 else None

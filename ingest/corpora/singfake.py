@@ -25,9 +25,7 @@ PARTITIONS = {
     "train": "Training", "dev": "Validation", "additional_test": "T01", "test": "T02", "codec_test": "T03",
     "persian_test": "T04",
 }  # fmt: skip
-SPLITS = PARTITIONS | {
-    partition: partition for partition in PARTITIONS.values()
-}  # copies name the folders by their set
+SPLITS = PARTITIONS | {word: word for word in PARTITIONS.values()}  # copies name the folders by their set
 CONDITIONS = {"vocals": "vocals", "mixtures": "mixture"}
 _CLIP_FOLDERS = [
     f"{split}/{below}{kind}" for split, partition in SPLITS.items() for kind in CONDITIONS
