@@ -1,4 +1,4 @@
-"""Audio files as they are: header, decoding to float32, and the one way to 16 kHz mono.
+"""Audio files as they are: header and decoding to float32, as published or as 16 kHz mono.
 
 libsndfile decodes what it knows (FLAC, WAV, Ogg); MP3 and everything else goes through PyAV, FFmpeg's libraries.
 """
@@ -7,7 +7,6 @@ import contextlib
 import functools
 import importlib.metadata
 import itertools
-import math
 import os
 import re
 import shutil
@@ -22,11 +21,11 @@ import numpy as np
 import soundfile
 
 from ingest import confined, endings
+from ingest.resample import RATE_HZ as RATE_HZ  # of what mono16k gives
+from ingest.resample import resampled
 from ingest.types import DataError
 
-RATE_HZ = 16_000
 _BLOCK_SAMPLES = 1 << 19
-_LANES, _LONG = 16, 1 << 15  # fewer samples (20,480) PyTorch convolves by another routine, which adds up otherwise
 _INT16 = np.float32(1 / 32768)
 _SHORTFALL_S = 0.2  # FFmpeg's durations are of the container, whose encoder delay and padding are not heard
 _LOUDEST = 2.0**40  # times full scale: sums of squares stay finite, and so do integers that were stored as they are
@@ -83,60 +82,6 @@ def mono16k(path: Path | str) -> np.ndarray:
     """
     wave, rate_hz = load(path)
     return resampled(wave[0] if len(wave) == 1 else wave.mean(axis=0), rate_hz)
-
-
-def resampled(wave: np.ndarray, rate_hz: int) -> np.ndarray:
-    """float32 (..., sample) at rate_hz -> float32 (..., sample) at 16 kHz, as in mono16k."""
-    if rate_hz == RATE_HZ:
-        return wave
-    import torch
-    from torch.nn import functional
-    from torchaudio.functional import functional as torchaudio
-
-    from ingest import resample
-
-    if resample.large(rate_hz):
-        return resample.direct(wave, rate_hz)
-    common, (filters, width) = math.gcd(rate_hz, RATE_HZ), kernel(rate_hz)
-    if wave.size < _LONG or len(filters) >= _LANES:
-        convolve = torchaudio._apply_sinc_resample_kernel
-        return convolve(torch.from_numpy(wave), rate_hz, RATE_HZ, common, filters, width).numpy()
-    filters, step = _side_by_side(rate_hz)
-    out, clips = resample.samples_out(wave.shape[-1], rate_hz), torch.from_numpy(wave).view(-1, 1, wave.shape[-1])
-    whole = -(-out // len(filters)) * step + 2 * width
-    padded = functional.pad(clips, (width, whole - width - wave.shape[-1]))
-    y = functional.conv1d(padded, filters, stride=step).transpose(1, 2).reshape(len(clips), -1)
-    return y[:, :out].reshape(*wave.shape[:-1], out).numpy()
-
-
-@functools.lru_cache(maxsize=16)
-def _side_by_side(rate_hz: int) -> tuple:
-    """The filters of several periods (filter, 1, tap), and how many input samples all of these take.
-
-    Few filters leave a processor's lanes empty: those of a period are repeated, each time a period later, until there
-    are about 16. The taps added are zeros, so every sum keeps its value to the bit.
-    """
-    import torch
-
-    filters, _ = kernel(rate_hz)
-    old, (new, _, taps) = rate_hz // math.gcd(rate_hz, RATE_HZ), filters.shape
-    periods = _LANES // new
-    wide = torch.zeros(periods * new, 1, (periods - 1) * old + taps)
-    for i in range(periods):
-        wide[i * new : (i + 1) * new, :, i * old : i * old + taps] = filters
-    return wide, periods * old
-
-
-@functools.lru_cache(maxsize=16)
-def kernel(rate_hz: int) -> tuple:
-    """The filter of torchaudio.functional.resample, which builds it at every call: most of a clip's time."""
-    import torch
-    from torchaudio.functional import functional
-
-    common = math.gcd(rate_hz, RATE_HZ)
-    return functional._get_sinc_resample_kernel(
-        rate_hz, RATE_HZ, common, device=torch.device("cpu"), dtype=torch.float32
-    )
 
 
 def decoded(path: Path | str) -> tuple[Header, Iterator[np.ndarray]]:
