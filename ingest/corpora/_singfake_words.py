@@ -52,7 +52,7 @@ def video(url: str) -> re.Pattern | None:
     bilibili = re.search(r"BV[0-9A-Za-z]{10}|(?<=play/)ep\d+", f"{parsed.path} {' '.join(query.get('bvid', []))}")
     if bilibili:
         told = query.get("p", ["1"])[0]
-        page = int(told) if told.isdecimal() else 1
+        page = int(told) if told.isdecimal() and len(told) < 10 else 1  # no video has a page of more digits
         end = rf"[ _-]*p0*{page}(?!\d)"
         if page == 1:  # which a file's name may leave out
             end = rf"(?:{end}|(?![ _-]*p0*\d))"

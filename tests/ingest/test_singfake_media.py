@@ -230,6 +230,11 @@ def test_the_published_annotation(tmp_path):
     assert all(video(song.url) or singfake_media._address_file(song.url) for song in songs)
 
 
+def test_a_page_of_thousands_of_digits_is_none():
+    url = f"https://www.bilibili.com/video/BV11M411n7TC?p={'9' * 5000}"
+    assert match([row(1, url)], ["BV11M411n7TC.mp4"]) == {"0001": "BV11M411n7TC.mp4"}
+
+
 @pytest.mark.parametrize("url", ["http://[", "https://[]/watch?v=abcdefghijk", "http://[x]/a.mp3"])
 def test_an_address_that_is_none_fits_no_file(url):
     from ingest import singfake_media
