@@ -31,13 +31,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Compute one feature of one corpus, or tell what there is and what it costs."""
     parser = Parser(prog="python -m features", epilog=EXAMPLE,
                     description="Compute features of a corpus's audio shards into feature shards.")  # fmt: skip
-    parser.add_argument("corpus", help="a corpus with audio shards; all of them: all; costs: plan; the features: list; "
-                        "take one out of the catalog: remove")  # fmt: skip
+    parser.add_argument("corpus", help="a corpus with audio shards, or all; plan: print what features cost; list: "
+                        "print the features; remove: take a stored one out of the catalog")  # fmt: skip
     parser.add_argument("only", nargs="?", metavar="CORPUS|FEATURE",
-                        help="plan: this corpus only; remove: a feature as list names it, or outdated")  # fmt: skip
+                        help="after plan: a corpus; after remove: a feature as list names it, or outdated")  # fmt: skip
     parser.add_argument("--published", action="store_true",
-                        help="plan: all corpora as published, from the rates of docs/performance.md")  # fmt: skip
-    parser.add_argument("--feature", metavar="NAME", help="default: logmel; plan: all that need no weights")
+                        help="with plan: all published corpora, at the rates of docs/performance.md")  # fmt: skip
+    parser.add_argument("--feature", metavar="NAME", help="default: logmel; with plan: all that need no weights")
     parser.add_argument("--preset", metavar="NAME", help="a detector's setting of the feature")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="changes",
                         help="change one parameter; may be given several times")  # fmt: skip

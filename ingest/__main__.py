@@ -138,7 +138,9 @@ def _all(argv: Sequence[str]) -> int:
     parser.add_argument("--root", type=Path, required=True, metavar="DIR", help="folder of the corpora, read only")
     for name in corpora.names():
         _add_places(parser, corpora.get(name).corpus)
-    parser.add_argument("--partial", action="store_true", help="as for one corpus")
+    parser.add_argument(
+        "--partial", action="store_true", help="accept other counts than the published, absent and damaged audio"
+    )
     add_data(parser)
     add_processes(parser)
     args = parser.parse_args(argv)

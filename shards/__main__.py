@@ -36,8 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return COMMANDS[argv[0]](argv[1:])
     parser = Parser(prog="python -m shards", description="Write audio shards: WebDataset tars at 16 kHz mono.",
                     epilog=EXAMPLE)  # fmt: skip
-    parser.add_argument("corpus", help="a corpus of the catalog; all of them: all; variants, vocals, verify: by "
-                        "options of their own; gc: remove files that no row names")  # fmt: skip
+    parser.add_argument("corpus", help="a corpus of the catalog, or all; variants, vocals, verify: see "
+                        "`variants --help` and so on; gc: remove files that no row names")  # fmt: skip
     add_writing(parser)
     parser.add_argument("--dry-run", action="store_true", help="gc: list only")
     parser.add_argument("--to", metavar="URL", help="keep shards and features below this path or URL (s3://bucket/"

@@ -33,7 +33,7 @@ def make_variants(argv: Sequence[str] | None = None) -> int:
     """python -m shards variants: codec, speed, noise and room copies, as a plan says."""
     parser = Parser(prog="python -m shards variants", epilog=_VARIANTS,
                     description="Write codec, speed, noise and room copies of clips as shards.")  # fmt: skip
-    parser.add_argument("corpus", nargs="?", help="a corpus of the catalog; all of them: all")
+    parser.add_argument("corpus", nargs="?", help="a corpus of the catalog, or all")
     parser.add_argument("--plan", metavar="NAME|FILE", help=f"{', '.join(variant_plan.names())}, or a TOML file")
     parser.add_argument("--seed", type=int, metavar="N", help="of draws, noise and rooms (default: the plan's, else 0)")
     parser.add_argument("--noises", type=Path, metavar="DIR", help="own noise recordings, for noise-Ndb")
@@ -61,7 +61,7 @@ def make_vocals(argv: Sequence[str] | None = None) -> int:
     """python -m shards vocals: the vocal stem of songs, by Demucs."""
     parser = Parser(prog="python -m shards vocals", epilog=_VOCALS,
                     description="Write the vocal stem of clips as shards: variant `vocals` of protocols.")  # fmt: skip
-    parser.add_argument("corpus", help="a corpus of the catalog; all of singing: all")
+    parser.add_argument("corpus", help="a corpus of the catalog, or all of singing: all")
     parser.add_argument("--model", default="htdemucs", metavar="NAME|DIR", help="Demucs model (default: htdemucs)")
     parser.add_argument("--weights", type=Path, metavar="DIR", help="folder of its files (default: download caches)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 ... (default: cpu)")
