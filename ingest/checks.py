@@ -29,7 +29,7 @@ class Compared:
 
     @property
     def short(self) -> bool:
-        """Whether the difference is one: grade U is reported and never fails."""
+        """Whether the number differs from the expected one; a count of grade U is reported and never fails."""
         return self.expected.grade != "U" and self.found != self.expected.rows
 
 

@@ -112,9 +112,8 @@ def run(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str] 
     code: int | str | None
     _open_streams()
     _listen(ended)
-    warnings.filterwarnings(
-        "ignore", r"\d+ tasks (which|have been)", UserWarning
-    )  # joblib, when an interrupted command drops some
+    # what joblib says of the tasks that an interrupted command drops
+    warnings.filterwarnings("ignore", r"\d+ tasks (which|have been)", UserWarning)
     try:
         code = main(argv) or 0
         sys.stdout.flush()

@@ -30,7 +30,7 @@ PROGRAM = ("-timelimit", "3600", "-max_alloc", str(LARGEST_BYTES))
 
 
 def address(path: Path | str) -> str:
-    """The path as FFmpeg cannot mistake it for an address of another protocol or an option."""
+    """The path in a form that FFmpeg cannot mistake for an option or an address of another protocol."""
     return "file:" + os.path.abspath(path)
 
 

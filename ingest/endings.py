@@ -114,7 +114,7 @@ def _chunk(
 
 
 def _short(length: int, present: int, unknown: int, what: str = " of samples") -> str | None:
-    """The line for fewer bytes than were said; none where the size is not known: 0, or from `unknown` on."""
+    """What to say of fewer bytes than claimed; None where the claim is not a size: 0, or from `unknown` on."""
     return f"{present} of {length} bytes{what} are there" if 0 < length < unknown and present < length else None
 
 

@@ -83,7 +83,7 @@ def results(
 ) -> Iterator[Any]:  # fmt: skip
     """What the tasks return, in the order in which they end; tasks are taken from the iterator as they start.
 
-    jobs: 1 runs them in this process, one after the other. gpus: how many of a node's a task takes, on Ray.
+    jobs: 1 runs them in this process, one after the other. gpus: how many GPUs of its node a task takes, on Ray.
     ordered: in the order of the tasks (not on Ray). batch: tasks handed to a process at once. seen: a file of this
     machine whose folder must be the same on each node of a cluster.
     Processes end when this one does, even if it is killed.

@@ -30,7 +30,7 @@ class Progress:
             print(self._line(), file=sys.stderr, flush=True)
 
     def say(self, line: str) -> None:
-        """Print a line of what the command gives, to stdout; a bar on the same terminal makes room for it."""
+        """Print a line of the command's own output, to stdout; a bar on the same terminal makes room for it."""
         if self._bar is not None:
             tqdm.write(line, file=sys.stdout)
             sys.stdout.flush()

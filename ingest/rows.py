@@ -27,7 +27,7 @@ PARSED_COLUMNS = [
     "language", "codec", "codec_class", "transmission", "vocoder", "source_corpus", "gender", "song",
     "condition", "trim",
 ]  # fmt: skip
-OWN_WORD = ("utt_id", "path", "source_id", "sentence")  # another word in every row
+OWN_WORD = ("utt_id", "path", "source_id", "sentence")  # mostly a different word in each row: no dictionary
 _REQUIRED = ("utt_id", "path", "label", "source_id")
 _WORDS = {
     "vocoder": ("autoregressive", "non_autoregressive", "traditional", "concatenation", "unknown"),

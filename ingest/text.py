@@ -58,7 +58,10 @@ def fields(path: Path | str, columns: Sequence[str]) -> pa.Table:
 
 
 def content(path: Path | str) -> str:
-    """The whole text of a file, gzipped or not, without a BOM. Raises DataError: no UTF-8, or too large unpacked."""
+    """The whole text of a file, gzipped or not, without a BOM.
+
+    Raises DataError when the file cannot be read, is not UTF-8 text, or is too large when unpacked.
+    """
     return _decode(Path(path), _read(Path(path)))
 
 

@@ -91,7 +91,7 @@ class Corpus:
     stems: Mapping[str, str] = field(default_factory=dict)  # partition -> regular expression of its stems
     attacks: Mapping[str, Sequence[str]] = field(default_factory=dict)  # partition -> attacks published for it
     archives: Mapping[str, str] = field(default_factory=dict)  # partition or folder -> download to unpack
-    labels: str = ""  # the download that has them, where it is not that of the audio
+    labels: str = ""  # the download that holds the labels, where it is not that of the audio
     rates: Mapping[str, int] = field(default_factory=dict)  # SQL condition on utterances -> their nominal rate in Hz
     places: tuple[str, ...] = ()  # names of folders that the user may keep outside the root
 

@@ -167,7 +167,7 @@ def _blocks(size: np.ndarray) -> np.ndarray:
 
 
 def _label_bytes(table: pa.Table) -> np.ndarray:
-    """For each row, bytes of tar that its labels as JSON do not exceed. The path, which machines differ in, is none."""
+    """For each row, bytes of tar that its labels as JSON do not exceed; the path is not among these."""
     text = np.zeros(table.num_rows, np.int64)
     for name in table.column_names:
         if pa.types.is_string(table[name].type) and name != "file":

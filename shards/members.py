@@ -239,7 +239,7 @@ class Members:
 
 
 def has_column(con: duckdb.DuckDBPyConnection, table: str, column: str) -> bool:
-    """Whether a table of this catalog has that column; those of before lack some."""
+    """Whether a table of this catalog has that column; older catalogs lack some."""
     query = "SELECT 1 FROM information_schema.columns WHERE table_name = ? AND column_name = ?"
     return con.execute(query, [table, column]).fetchone() is not None
 

@@ -23,7 +23,7 @@ CREATE TABLE IF NOT EXISTS shard_member (              -- once per utt_id and va
     samples  BIGINT  NOT NULL CHECK (samples > 0),     -- at 16 kHz
     source   UBIGINT                                   -- md5_number_upper() of the audio_hash of the file it was made of; NULL: never measured
 );
-ALTER TABLE shard_member ADD COLUMN IF NOT EXISTS source UBIGINT;  -- catalogs of before
+ALTER TABLE shard_member ADD COLUMN IF NOT EXISTS source UBIGINT;  -- older catalogs lack it
 
 CREATE TABLE IF NOT EXISTS storage (
     root VARCHAR NOT NULL                              -- one row: the path or URL that holds shards/ and features/; none: DATA

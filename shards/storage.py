@@ -70,9 +70,9 @@ Place = Path | Remote
 def place(text: str | Path) -> Place:
     """What a user names: a path or file:// URL is local (made absolute), any other scheme:// is remote.
 
-    Raises DataError for nothing, also behind the scheme (both come of a variable that is not set), for s3:/bucket with
-    one slash, which is a folder's name, for memory://, which ends with the process, and for a URL with a password or a
-    query, which is not repeated: they may be secrets, and stores read ?versionId= as no part of the name.
+    Raises DataError for an empty name, also behind the scheme (an unset variable gives both); for s3:/bucket with one
+    slash, which is a folder's name; for memory://, which ends with the process; and for a URL with a password or a
+    query. These are not quoted, as they may be secrets; stores read ?versionId= as no part of the name.
     """
     scheme, colon, rest = str(text).partition("://")
     if found := re.match(r"([A-Za-z][A-Za-z0-9+.-]+):/(?!/)", str(text)):

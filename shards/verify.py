@@ -58,9 +58,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{top / tar.path}: {reason}")
     print(f"{len(wrong)} of {len(tars)} shards, {size:.1f} MB, are wrong")
     if options.remove:
-        print(f"{_remove(options.data, top, list(wrong))} removed; make them anew, with the options of before:")
+        print(f"{_remove(options.data, top, list(wrong))} removed; make them anew, with the same options as before:")
     else:
-        print("take them away with --remove, then make them anew, with the options of before:")
+        print("take them away with --remove, then make them anew, with the same options as before:")
     for command in sorted({tar.made_by for tar in wrong}):
         print(f"  {command} --data {shlex.quote(str(options.data))}")
     return int(not options.remove)

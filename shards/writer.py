@@ -319,7 +319,7 @@ def write_shard(shard: Shard, folder: Place, planned: str | None = None) -> int:
 
 
 def made_otherwise(name: str) -> DataError:
-    """That this process would make a shard otherwise than the one which asks for it."""
+    """The error for a shard that this process would make otherwise than the command that asks for it."""
     return DataError(
         f"{socket.gethostname()} would make {name} otherwise than the command that asks for it: it has other versions "
         "of packages, or other weights at the same path; make them the same on all nodes (docs/cluster.md)"

@@ -5,10 +5,10 @@ A parser file `ingest/corpora/<name>.py` states
 - `CORPUS`, an ingest.types.Corpus whose name is the file name;
 - `tables(root)`, a generator of Arrow tables of rows as described in ingest/rows.py; if CORPUS.places is not
   empty it is `tables(root, places)`, with places a mapping from place to the folder the user named;
-- optionally `asv_scores(root)`, an Arrow table (partition, attack, key, score, perhaps codec) or None, and how many
-  rows of each (partition, key) are published, `ASV_COUNTS`; `counts(root)`,
-  where the published counts hold for some layouts only; `notes(root)`, what a reader should know of this copy;
-  `incomplete(root)`, where it lacks something that neither counts nor absent audio show.
+- optionally `asv_scores(root)`, an Arrow table (partition, attack, key, score, perhaps codec) or None, and
+  `ASV_COUNTS`, how many rows of each (partition, key) are published; `counts(root)`, where the published counts hold
+  for some layouts only; `notes(root)`, what a reader should know of this copy; `incomplete(root)`, whether this copy
+  lacks something that neither the counts nor absent audio show.
 
 Files whose names begin with an underscore are shared by several parsers and are no corpus.
 """
