@@ -231,15 +231,7 @@ def _segment_song(song: Song, media: Path, vocals: Path | None, out: Path) -> Fo
     kinds = ["mixtures", "vocals"] if vocals else ["mixtures"]
     folder = out / _FOLDERS[song.set]
     name = f"{_DIGITS[song.label]}_{song.song}"
-    if (
-        done is None
-        or any(done.get(key) != value for key, value in stamp.items())
-        or not all(
-            (folder / kind / f"{name}_{index}.flac").is_file()
-            for kind in kinds
-            for index in range(len(done["regions"]))
-        )
-    ):
+    if done is None or not _is_cut(done, stamp, [folder / kind / name for kind in kinds]):
         try:
             spans = regions.active(regions.levels(vocals or media))
             _remove_clips(out, song.song)
@@ -253,6 +245,13 @@ def _segment_song(song: Song, media: Path, vocals: Path | None, out: Path) -> Fo
             temporary.write_text(json.dumps(done, sort_keys=True) + "\n")
     clips = len(done["regions"])
     return Found(song, media.name, clips, "" if clips else f"no voice of {regions.SHORTEST_S:g} s")
+
+
+def _is_cut(done: Mapping, stamp: Mapping, clips: Sequence[Path]) -> bool:
+    """Whether a record is of these files and its clips are all there; clips: their paths without _INDEX.flac."""
+    return all(done.get(key) == value for key, value in stamp.items()) and all(
+        clip.with_name(f"{clip.name}_{index}.flac").is_file() for clip in clips for index in range(len(done["regions"]))
+    )
 
 
 def _write_clips(folder: Path, name: str, path: Path, spans: Sequence[tuple[float, float]]) -> int:
