@@ -351,10 +351,12 @@ def _stamp(path: Path | None) -> list | None:
 
 
 def _read_record(path: Path) -> Mapping | None:
+    """What segments/SONG.json holds; None where it is absent, damaged or something else."""
     try:
-        return json.loads(path.read_text())
+        found = json.loads(path.read_text())
     except (OSError, ValueError, RecursionError):
         return None
+    return found if isinstance(found, dict) and isinstance(found.get("regions"), list) else None
 
 
 def _write_songs(path: Path, found: Sequence[tuple[Found, str]]) -> None:

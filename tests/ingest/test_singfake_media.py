@@ -109,6 +109,10 @@ def test_a_second_run_decodes_nothing_and_a_broken_one_is_mended(songs, tmp_path
     (out / "codec_test/opus_64k/mixtures/1_0005_1.flac").unlink()
     segment(table, songs, out)
     assert bytes_of(out) == whole
+    for other in ("[]", "{}", '{"regions": 2}'):
+        (out / "segments/0005.json").write_text(other)
+        segment(table, songs, out)
+        assert bytes_of(out) == whole
     monkeypatch.setattr(singfake_media.regions, "levels", lambda path: pytest.fail(f"decoded {path} again"))
     assert sum(one.clips for one in segment(table, songs, out)) == 8
 
