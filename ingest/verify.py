@@ -226,18 +226,23 @@ def _update(
             [corpus.name],
         )
         build.insert(con, "finding", noticed)
-        short = con.execute(
-            "SELECT EXISTS (FROM utterance WHERE corpus = $1 AND audio_status <> 'ok') OR "
-            "EXISTS (FROM expected_count WHERE corpus = $1 AND grade <> 'U' AND expected <> found)",
-            [corpus.name],
-        ).fetchone()[0]
-        columns = ", ".join(f'"{name}"' for name in row_module.UTTERANCE_COLUMNS)
-        utterances = con.execute(f"SELECT {columns} FROM utterance WHERE corpus = ?", [corpus.name]).to_arrow_table()
-        con.execute(
-            "UPDATE corpus SET partial = ?, fingerprint = ? WHERE corpus = ?",
-            [short or _lacks_more(con, corpora.get(corpus.name), root), build.fingerprint(utterances), corpus.name],
-        )
+        _restate(con, corpus, root)
         con.execute("COMMIT")
+
+
+def _restate(con: duckdb.DuckDBPyConnection, corpus: Corpus, root: Path) -> None:
+    """Bring what table `corpus` says of the rows, whether they are partial and their fingerprint, up to date."""
+    short = con.execute(
+        "SELECT EXISTS (FROM utterance WHERE corpus = $1 AND audio_status <> 'ok') OR "
+        "EXISTS (FROM expected_count WHERE corpus = $1 AND grade <> 'U' AND expected <> found)",
+        [corpus.name],
+    ).fetchone()[0]
+    columns = ", ".join(f'"{name}"' for name in row_module.UTTERANCE_COLUMNS)
+    utterances = con.execute(f"SELECT {columns} FROM utterance WHERE corpus = ?", [corpus.name]).to_arrow_table()
+    con.execute(
+        "UPDATE corpus SET partial = ?, fingerprint = ? WHERE corpus = ?",
+        [short or _lacks_more(con, corpora.get(corpus.name), root), build.fingerprint(utterances), corpus.name],
+    )
 
 
 def _lacks_more(con: duckdb.DuckDBPyConnection, source: corpora.Source, root: Path) -> bool:
