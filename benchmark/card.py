@@ -25,12 +25,12 @@ FACTORS = ("language", "gender", "domain", "codec", "codec_class", "transmission
 SHOWN = 40  # rows of one table
 
 _SUBSETS = """
-    SELECT subset, n_bonafide AS "bona fide", n_spoof AS spoof, round(100 * value, 2) AS "EER %",
+    SELECT subset, n_bonafide AS "bona fide", n_spoof AS spoof, format('{:.2f}', 100 * value) AS "EER %",
            CASE WHEN ci_low IS NULL THEN '' ELSE format('{:.2f} to {:.2f}', 100 * ci_low, 100 * ci_high) END AS "95 %",
            coalesce(note, '') AS note
     FROM result WHERE run_id = ? AND role = 'test' AND metric = 'eer' ORDER BY kind, subset"""
 _CELLS = """
-    SELECT subset, level, n_bonafide AS "bona fide", n_spoof AS spoof, round(100 * value, 2) AS "EER %"
+    SELECT subset, level, n_bonafide AS "bona fide", n_spoof AS spoof, format('{:.2f}', 100 * value) AS "EER %"
     FROM breakdown WHERE run_id = ? AND factor = ? AND factor_2 IS NULL AND metric = 'eer' AND value IS NOT NULL
       AND least(n_bonafide, n_spoof) >= ? ORDER BY subset, level"""
 _LEVELS = """
@@ -51,12 +51,13 @@ _SAME = """(
     WHERE r.run_id = $run) same USING (entry, protocol, config_id)"""  # other configurations are other detectors
 _FLAGS = f"SELECT DISTINCT seed, subset, note FROM flagged SEMI JOIN {_SAME} ORDER BY seed, subset, note"
 _SEEDS = f"""
-    SELECT subset, runs, round(100 * mean, 2) AS "mean EER %", round(100 * low, 2) AS lowest,
-           round(100 * high, 2) AS highest
+    SELECT subset, runs, format('{{:.2f}}', 100 * mean) AS "mean EER %", format('{{:.2f}}', 100 * low) AS lowest,
+           format('{{:.2f}}', 100 * high) AS highest
     FROM seeds SEMI JOIN {_SAME} WHERE metric = 'eer' AND runs > 1 ORDER BY subset"""
 _FLOOR = """
-    SELECT l.subset, arg_min(l.detector, l.value) AS probe, round(100 * min(l.value), 2) AS "its tie-safe EER %",
-           round(100 * any_value(o.value), 2) AS "this detector's EER %"
+    SELECT l.subset, arg_min(l.detector, l.value) AS probe,
+           format('{:.2f}', 100 * min(l.value)) AS "its tie-safe EER %",
+           format('{:.2f}', 100 * any_value(o.value)) AS "this detector's EER %"
     FROM leaderboard l JOIN run r ON r.run_id = $run
     JOIN result o ON o.run_id = $run AND o.subset = l.subset AND o.metric = 'eer' AND o.role = 'test'
     WHERE l.protocol = r.protocol AND starts_with(l.detector, 'shortcut_') AND l.metric = 'eer_tie_safe'

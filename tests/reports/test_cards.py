@@ -1,3 +1,5 @@
+import re
+
 import pytest
 import trained_run
 
@@ -64,6 +66,9 @@ def test_the_card_tells_what_was_heard_and_what_is_not_known(made):
     for factor in card.ALWAYS:
         assert f"### By {factor}\n" in text
     assert "### By gender\n\nNot known" in text
+    errors = text.split("## Error\n")[1].split("###")[0]
+    told = [row.split(" | ")[3] for row in errors.splitlines() if row.startswith("| ")][2:]
+    assert told and all(re.fullmatch(r"\d+\.\d\d", eer) for eer in told)  # as the leaderboard writes them
     assert "Training began" not in text and "pretrained" not in text
     provenance = {**found.provenance, "started_from": "ab" * 32}
     text = card.model(data, replace(found, provenance=provenance, config={"weights": "someone/wav2vec2"}))
