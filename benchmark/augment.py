@@ -13,39 +13,6 @@ import torchaudio
 from shards.noise import add_at_snr
 
 RATE_HZ = 16_000
-SPEED_LOW, SPEED_HIGH = 0.5, 2.0
-CONTEXT = 10  # samples read beyond what a speed change needs
-
-
-# Speed (Zhang et al., Robust AI-Synthesized Speech Detection, section IV): 16 classes, pitch moves too.
-
-
-def draw_speed(generator: np.random.Generator) -> float:
-    """A speed from 0.5 to 2.0 in steps of 0.1; the two ends have half the mass of the others."""
-    return round(float(generator.uniform(SPEED_LOW, SPEED_HIGH)), 1)
-
-
-def speed_label(speed: float) -> int:
-    """The class of a speed: 0 for 0.5, 5 for unchanged, 15 for 2.0."""
-    return round(10 * speed) - 5
-
-
-def samples_needed(speed: float, samples: int) -> int:
-    """How much of a clip is read so that `samples` are left after the speed change."""
-    return int(samples * speed) + CONTEXT
-
-
-def change_speed(wave: np.ndarray, speed: float) -> np.ndarray:
-    """(n,) -> (ceil(n / speed),): resampled, so that pitch and length change together.
-
-    Windowed sinc (Kaiser, width 6, roll-off 0.99) from 16,000 * speed Hz to 16,000 Hz. Raises ValueError for a
-    speed outside 0.5 to 2.0.
-    """
-    if not SPEED_LOW <= speed <= SPEED_HIGH:
-        raise ValueError(f"speed {speed} is not within {SPEED_LOW} to {SPEED_HIGH}")
-    tensor = torch.from_numpy(np.ascontiguousarray(wave, np.float32))
-    rate_hz = round(RATE_HZ * speed)
-    return torchaudio.functional.resample(tensor, rate_hz, RATE_HZ, resampling_method="sinc_interp_kaiser").numpy()
 
 
 # SpecAugment (Park et al., arXiv 1904.08779) with two masks per axis.

@@ -23,7 +23,6 @@ from torch.nn import functional
 from benchmark.batch import Batch
 from ingest.types import DataError
 
-TRACKERS = ("tensorboard", "mlflow", "wandb")
 ALL_WITHIN_S = 10.0  # how long after the first process the last one may notice a failure that all of them have
 _stores: list[torch.distributed.Store] = []  # what the processes of torchrun share beside the group; none without it
 PRECISIONS = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}

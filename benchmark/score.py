@@ -1,18 +1,13 @@
 """Scores of trials: one float64 per trial, higher = more bona fide, in the order of the rows."""
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from torch import nn
 
 from benchmark.distribution import ALONE, Share, gathered
 from benchmark.loader import Loader
-from ingest.files import atomic
 from ingest.progress import Progress
 from ingest.types import DataError
 
@@ -61,13 +56,3 @@ def _columns(
             "the training diverged: lower lr or set clip_norm"
         )
     return dict(zip(("score", *names), every, strict=True))
-
-
-def write(path: Path, rows: pa.Table, scores: dict[str, Any]) -> None:
-    """Write scores.parquet: the trial rows with a float64 column `score`, the same bytes for the same scores.
-
-    rows: utt_id and whatever columns describe a trial; scores: utt_id -> score. Every row must have one.
-    """
-    column = pa.array([scores[utt_id] for utt_id in rows["utt_id"].to_pylist()], pa.float64())
-    with atomic(path) as temporary:
-        pq.write_table(rows.append_column("score", column), temporary, compression="zstd")

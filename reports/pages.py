@@ -71,11 +71,6 @@ def paragraph(words: str, *, note: bool = False) -> str:
     return f"<p{' class=note' if note else ''}>{text(words)}</p>\n" if words else ""
 
 
-def heading(words: str) -> str:
-    """A heading below the page's own."""
-    return f"<h2>{text(words)}</h2>\n"
-
-
 def table(
     rows: pa.Table, query: str, caption: str, *, links: Mapping[str, Link] | None = None, name: str = "",
     filters: Sequence[str] = (), sortable: bool = True,

@@ -243,11 +243,6 @@ def _labels(path: Path, words: pa.ChunkedArray, told: list[str]) -> dict[str, pa
     return found
 
 
-def stem(names: pa.ChunkedArray) -> pa.ChunkedArray:
-    """The last part of a path."""
-    return pc.replace_substring_regex(names, r"^.*[/\\]", "")
-
-
 def slug(text: str) -> str:
     """A word for a folder name."""
     return re.sub(r"[^A-Za-z0-9_.-]+", "_", text).strip("_") or "scores"

@@ -186,21 +186,6 @@ class GraphReadOut:
         return t + t_more, s + s_more, master + master_more
 
 
-class SpectroTemporalGraph(GraphReadOut, nn.Module):
-    """AASIST's graph part as a module of its own, for networks that hold it under a prefix; arguments.
-
-    `add_graph`.
-    """
-
-    def __init__(self, **layout):
-        super().__init__()
-        self.add_graph(**layout)
-
-    def forward(self, spectral: torch.Tensor, temporal: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """See `GraphReadOut.graph`."""
-        return self.graph(spectral, temporal)
-
-
 def attention_map(channels: int = 64, hidden: int = 128) -> nn.Sequential:
     """1x1 convolutions that weigh a (channel, spectral, temporal) map in the forms of AASIST after its first one."""
     return nn.Sequential(

@@ -17,8 +17,6 @@ from benchmark.detectors import _pretrained
 from benchmark.detectors._base import LoadReport, fill, read_state
 from ingest.types import DataError, nearest
 
-CONVOLUTIONS = (512,) * 7  # 20 ms per frame: 48,000 samples -> 149 frames
-
 
 @dataclass(frozen=True, slots=True)
 class Architecture:

@@ -15,8 +15,5 @@ class AasistL(Aasist):
     DIMS = (24, 32)
     RATIOS = (0.4, 0.5, 0.7)
 
-    def __init__(self, **config):
-        super().__init__(**config)
-
 
 build = AasistL

@@ -1,20 +1,11 @@
 import numpy as np
 import pytest
 import torch
-from golden_formula import golden, waves
+from golden_formula import waves
 
 from benchmark import augment
 
 RATE_HZ = 16_000
-# speed: (length of 48,000 samples after it, samples to read, length of those after it, label)
-SPEEDS = {
-    0.5: (96000, 24010, 48020, 0), 0.6: (80000, 28810, 48017, 1), 0.7: (68572, 33610, 48015, 2),
-    0.8: (60000, 38410, 48013, 3), 0.9: (53334, 43210, 48012, 4), 1.0: (48000, 48010, 48010, 5),
-    1.1: (43637, 52810, 48010, 6), 1.2: (40000, 57610, 48009, 7), 1.3: (36924, 62410, 48008, 8),
-    1.4: (34286, 67210, 48008, 9), 1.5: (32000, 72010, 48007, 10), 1.6: (30000, 76810, 48007, 11),
-    1.7: (28236, 81610, 48006, 12), 1.8: (26667, 86410, 48006, 13), 1.9: (25264, 91210, 48006, 14),
-    2.0: (24000, 96010, 48005, 15),
-}  # fmt: skip
 
 
 def _generator(seed=0):
@@ -23,34 +14,6 @@ def _generator(seed=0):
 
 def _noise(samples=16_000, seed=0):
     return (0.1 * _generator(seed).standard_normal(samples)).astype(np.float32)
-
-
-@pytest.mark.parametrize(("speed", "name"), [(0.5, "0p5"), (0.9, "0p9"), (1.3, "1p3"), (2.0, "2p0")])
-def test_speed_changes_reproduce_the_reference(speed, name):
-    changed = augment.change_speed(waves(48_000)[0].numpy(), speed)
-    np.testing.assert_allclose(changed[:6000], golden("fd_add_losses", f"speed_{name}").numpy(), atol=1e-5)
-
-
-@pytest.mark.parametrize("speed", SPEEDS)
-def test_lengths_and_labels_of_every_speed(speed):
-    whole, needed, left, label = SPEEDS[speed]
-    assert augment.change_speed(np.zeros(48_000, np.float32), speed).size == whole
-    assert augment.samples_needed(speed, 48_000) == needed
-    assert augment.change_speed(np.zeros(needed, np.float32), speed).size == left
-    assert augment.speed_label(speed) == label
-
-
-def test_a_speed_outside_the_range_is_refused():
-    with pytest.raises(ValueError, match=r"2\.1"):
-        augment.change_speed(np.zeros(10, np.float32), 2.1)
-
-
-def test_drawn_speeds_have_half_the_mass_at_the_ends():
-    drawn = [augment.draw_speed(generator) for generator in [_generator()] for _ in range(15_000)]
-    counts = np.bincount([augment.speed_label(speed) for speed in drawn], minlength=16)
-    assert counts.size == 16
-    assert counts[[0, 15]] == pytest.approx([500, 500], rel=0.15)
-    assert counts[1:15] == pytest.approx(np.full(14, 1000), rel=0.15)
 
 
 @pytest.mark.parametrize("swapped", [False, True])

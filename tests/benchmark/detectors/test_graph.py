@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from benchmark.detectors._graph import GraphAttention, GraphPool, HeterogeneousAttention, SpectroTemporalGraph
+from benchmark.detectors._graph import GraphAttention, GraphPool, GraphReadOut, HeterogeneousAttention
 
 
 def still(layer):
@@ -61,8 +61,13 @@ def test_pairs_use_the_vector_of_their_kinds():
     torch.testing.assert_close(attention[2], torch.tensor([10 * t, 10 * t, 100 * t]).softmax(0))
 
 
+class ReadOut(GraphReadOut, torch.nn.Module):
+    pass
+
+
 def test_read_out_has_the_published_sizes():
-    graph = SpectroTemporalGraph(spectral_nodes=42).eval()
-    embedding, logits = graph(torch.randn(3, 42, 64), torch.randn(3, 67, 64))
+    read_out = ReadOut().eval()
+    read_out.add_graph(spectral_nodes=42)
+    embedding, logits = read_out.graph(torch.randn(3, 42, 64), torch.randn(3, 67, 64))
     assert embedding.shape == (3, 160)
     assert logits.shape == (3, 2)
