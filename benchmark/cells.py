@@ -117,8 +117,7 @@ _UNLISTED = """
 
 def _described(con: duckdb.DuckDBPyConnection, table: pa.Table, question: str) -> tuple[pa.Table, bool, bool]:
     """The trials with what the catalog tells of their utterances; the answer to `question`; are any simulated."""
-    con.register("protocol_rows", table)
-    try:
+    with catalog.registered(con, "protocol_rows", table):
         rows = con.sql(
             "SELECT r.* EXCLUDE (subset), coalesce(r.subset, r.role) AS subset, u.codec, u.vocoder, u.codec_class, "
             "u.transmission, u.source_corpus, u.gender, u.trim, u.duration_s "
@@ -126,20 +125,15 @@ def _described(con: duckdb.DuckDBPyConnection, table: pa.Table, question: str) -
         ).to_arrow_table()
         simulated = "SELECT bool_or(simulated) FROM corpus WHERE corpus IN (SELECT corpus FROM protocol_rows)"
         answers = [bool(con.sql(text).fetchone()[0]) for text in (question, simulated)]
-    finally:
-        con.unregister("protocol_rows")
     return rows, answers[0], answers[1]
 
 
 def heard(con: duckdb.DuckDBPyConnection, table: pa.Table) -> tuple[str, str]:
     """What is heard in the trials of train and dev, and in those of all roles: the samples of their audio as ingested
     last, and how their variants were made."""
-    con.register("protocol_rows", table)
-    try:
+    with catalog.registered(con, "protocol_rows", table):
         samples = con.sql(_HEARD).fetchone()
         made = con.sql(_MADE).fetchone() if root.has_table(con, "variant") else (None, None)
-    finally:
-        con.unregister("protocol_rows")
     train, every = (f"{a}{f' {b}' if b else ''}" for a, b in zip(samples, made, strict=True))
     return train, every
 

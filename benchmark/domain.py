@@ -13,6 +13,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from ingest import catalog
 from ingest.audio import RATE_HZ
 
 FEATURES = {  # measured column -> words, unit
@@ -42,8 +43,6 @@ STEADY_FRAMES, STEADY_SEMITONES = 16, 0.8  # frames of 15.6 ms
 SUNG, SPOKEN = 0.05, 0.002  # shares of time with a steady pitch: above is singing, below is speech
 PITCH_S, LEAST_PITCH_S = 30.0, 2.0
 LEAST_S, LEAST_PEAK, CLIPPED = 0.25, 1e-4, 0.01  # s; of full scale (-80 dB); share of samples
-
-
 _LARGEST = 1e30  # of any number here: its square, too, is one
 _LEAST = np.array([LEAST_SPREAD[name] for name in FEATURES])
 
@@ -83,14 +82,11 @@ class Domain:
 
 def of_training(con: duckdb.DuckDBPyConnection, rows: pa.Table) -> Domain:
     """The domain of training trials. con: the catalog; rows: a table with utt_id."""
-    con.register("training_rows", pa.table({"utt_id": pa.compute.unique(rows["utt_id"])}))
-    try:
+    with catalog.registered(con, "training_rows", pa.table({"utt_id": pa.compute.unique(rows["utt_id"])})):
         table = con.sql(
             f"SELECT u.corpus, u.domain, u.language, u.rate_hz, u.duration_s, {', '.join('m.' + f for f in FEATURES)} "
             "FROM training_rows JOIN utterance u USING (utt_id) LEFT JOIN measurement m USING (utt_id) ORDER BY utt_id"
         ).to_arrow_table()
-    finally:
-        con.unregister("training_rows")
     return _domain(table)
 
 

@@ -373,15 +373,12 @@ def asv_file(
     """
     if not any(name.startswith("min_tdcf") for name in asked):
         return {}
-    con.register("scored", rows.select(["role", "subset", "utt_id", "attack"]))
-    try:
+    with catalog.registered(con, "scored", rows.select(["role", "subset", "utt_id", "attack"])):
         places = con.sql("""
             SELECT s.subset, u.corpus, u.partition, list_sort(list(DISTINCT s.attack)) AS attacks,
                    list_sort(list(DISTINCT u.codec)) AS codecs
             FROM scored s JOIN utterance u USING (utt_id) WHERE s.role = 'test'
             GROUP BY ALL ORDER BY ALL""").fetchall()
-    finally:
-        con.unregister("scored")
     subsets = [place[0] for place in places]
     found: dict[str, dict[str, dict[str, float]]] = {}
     for subset, corpus, partition, *words in places:

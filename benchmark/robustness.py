@@ -76,10 +76,10 @@ def _once(rows: pa.Table, protocol: str) -> pa.Table:
 
 def _complete(con: Any, test: pa.Table) -> list[str]:
     """The variants of which the shards hold every test utterance."""
-    con.register("tested", test.select(["utt_id"]))
-    rows = con.sql("SELECT variant, count(*) FROM shard_member JOIN tested USING (utt_id) GROUP BY ALL ORDER BY ALL")
-    words = [word for word, number in rows.fetchall() if number == test.num_rows and word not in (ORIGINAL, VOCALS)]
-    con.unregister("tested")
+    query = "SELECT variant, count(*) FROM shard_member JOIN tested USING (utt_id) GROUP BY ALL ORDER BY ALL"
+    with catalog.registered(con, "tested", test.select(["utt_id"])):
+        rows = con.sql(query).fetchall()
+    words = [word for word, number in rows if number == test.num_rows and word not in (ORIGINAL, VOCALS)]
     if not words:
         raise DataError(
             "no variant holds the whole test; make some: python -m shards variants CORPUS --plan robustness"
@@ -88,12 +88,13 @@ def _complete(con: Any, test: pa.Table) -> list[str]:
 
 
 def _refuse_missing(con: Any, test: pa.Table, words: Sequence[str]) -> None:
-    con.register("tested", test.select(["utt_id", "corpus"]))
-    for word in words:
-        number, first, corpus = con.execute(
-            "SELECT count(*), min(utt_id), min(corpus) FROM tested ANTI JOIN "
-            "(SELECT utt_id FROM shard_member WHERE variant = ?) USING (utt_id)", [word]
-        ).fetchone()  # fmt: skip
+    query = (
+        "SELECT count(*), min(utt_id), min(corpus) FROM tested ANTI JOIN "
+        "(SELECT utt_id FROM shard_member WHERE variant = ?) USING (utt_id)"
+    )
+    with catalog.registered(con, "tested", test.select(["utt_id", "corpus"])):
+        found = {word: con.execute(query, [word]).fetchone() for word in words}
+    for word, (number, first, corpus) in found.items():
         if number:
             variants.parse(word)  # refuses what is no variant
             how = f"vocals {corpus}" if word == VOCALS else f"variants {corpus} --plan robustness"
@@ -101,7 +102,6 @@ def _refuse_missing(con: Any, test: pa.Table, words: Sequence[str]) -> None:
                 f"{number} of {test.num_rows} test utterances have no {word} copy (first: {first}); make them: "
                 f"python -m shards {how}"
             )
-    con.unregister("tested")
 
 
 def _through(con: Any, on: Trials, test: pa.Table, words: Sequence[str]) -> Trials:

@@ -91,16 +91,13 @@ def _fingerprint(con: duckdb.DuckDBPyConnection, trials: Trials) -> str:
 
 
 def _asked(con: duckdb.DuckDBPyConnection, trials: Trials, what: str) -> pa.Table:
-    con.register("wanted", pa.table({"utt_id": pa.compute.unique(trials.rows["utt_id"])}))
-    try:
+    with catalog.registered(con, "wanted", pa.table({"utt_id": pa.compute.unique(trials.rows["utt_id"])})):
         measured = con.sql("SELECT * FROM measurement LIMIT 0").columns
         columns = [f"m.{name}" if name in measured else f"u.{name}" for name in (*NUMBERS, *WORDS)]
         return con.sql(
             f"SELECT {what} FROM (SELECT u.utt_id, {', '.join(columns)} FROM wanted JOIN utterance u USING (utt_id) "
             "LEFT JOIN measurement m USING (utt_id)) AS properties"
         ).to_arrow_table()
-    finally:
-        con.unregister("wanted")
 
 
 def probe_scores(train: pa.Table, properties: pa.Table, *, seed: int) -> dict[str, np.ndarray]:

@@ -17,6 +17,7 @@ from benchmark import finished, recorded
 from benchmark.calibration import Calibration
 from benchmark.domain import Domain
 from benchmark.results import read_scores
+from ingest import catalog
 from ingest.files import inside, sha256
 from ingest.types import DataError
 
@@ -284,7 +285,6 @@ class _Training:
         """The train trials. Raises DataError if the catalog is no longer the one the run was made from."""
         if self._rows is None:
             from benchmark import cells
-            from ingest import catalog
 
             with catalog.connect(self.data / "catalog.duckdb") as con:
                 on = cells.trials(con, _protocol(self.folder, self.about), partial=True, lists=self.lists)
@@ -315,27 +315,21 @@ class _Training:
 
 def _of_voices(con: Any, rows: pa.Table) -> bool:
     """Whether there was singing in training, and all of it as vocals: a copy, or published so."""
-    con.register("training_rows", rows)
-    try:
+    with catalog.registered(con, "training_rows", rows):
         return con.sql(
             "SELECT count(*) > 0 AND bool_and(t.variant = 'vocals' OR u.condition IS NOT DISTINCT FROM 'vocals') "
             "FROM training_rows t JOIN utterance u USING (utt_id) WHERE u.domain = 'singing'"
         ).fetchone()[0]
-    finally:
-        con.unregister("training_rows")
 
 
 def _licences(con: Any, rows: pa.Table) -> list[dict[str, Any]]:
-    con.register("training_rows", rows)
-    try:
+    with catalog.registered(con, "training_rows", rows):
         table = con.sql(
             "SELECT c.corpus, c.title, c.licence, c.citation, c.simulated, "
             "count(*) FILTER (t.label = 'bonafide') AS bonafide, count(*) FILTER (t.label = 'spoof') AS spoof, "
             "list_sort(list(DISTINCT t.attack) FILTER (t.attack IS NOT NULL)) AS attacks "
             "FROM training_rows t JOIN corpus c USING (corpus) GROUP BY ALL ORDER BY c.corpus"
         ).to_arrow_table()
-    finally:
-        con.unregister("training_rows")
     return table.to_pylist()
 
 

@@ -7,12 +7,16 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import duckdb
 
 from ingest import versions
 from ingest.files import atomic, lock, writable
 from ingest.types import DataError
+
+if TYPE_CHECKING:  # heavy, and not every command needs it
+    import pyarrow as pa
 
 SCHEMA_VERSION = 3
 STEPS = {  # schema version -> what makes the next one of it
@@ -145,6 +149,16 @@ def folder(con: duckdb.DuckDBPyConnection) -> Path | None:
     """DATA, the folder that the open catalog lies in; None for one in memory."""
     (path,) = con.execute("SELECT path FROM duckdb_databases() WHERE NOT internal LIMIT 1").fetchone()
     return Path(path).parent if path else None
+
+
+@contextlib.contextmanager
+def registered(con: duckdb.DuckDBPyConnection, name: str, table: "pa.Table") -> Iterator[None]:
+    """Within it the queries of this connection find an Arrow table under `name`."""
+    con.register(name, table)
+    try:
+        yield
+    finally:
+        con.unregister(name)
 
 
 def ingested(data: Path) -> list[str]:

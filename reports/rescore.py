@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from benchmark.measure import Measured, Result, measure
 from benchmark.results import cell_rates
+from ingest import catalog
 from ingest.files import atomic, lock
 from ingest.types import DataError
 from reports import sasv, score_files
@@ -122,7 +123,6 @@ def _external(
 ) -> Rescored:  # fmt: skip
     from benchmark import cells, finished, recorded
     from benchmark.results import asv_file, collect
-    from ingest import catalog
 
     with catalog.connect(data / "catalog.duckdb") as con:
         on = cells.tested(con, protocol, partial=partial)
@@ -186,8 +186,7 @@ def _lists(groups: Mapping[str, Any]) -> dict[str, list[str]]:
 
 def _file_names(con: Any, trials: pa.Table) -> pa.Table:
     """utt_id and path, without suffix, of the trials and of what else in the catalog has the file name of one."""
-    con.register("trial_ids", trials.select(["utt_id"]))
-    try:
+    with catalog.registered(con, "trial_ids", trials.select(["utt_id"])):
         return con.sql(r"""
             WITH named AS (
                 SELECT utt_id, regexp_replace(path, '\.[^./]*$', '') AS path,
@@ -196,8 +195,6 @@ def _file_names(con: Any, trials: pa.Table) -> pa.Table:
             )
             SELECT utt_id, path FROM named WHERE tested OR stem IN (SELECT stem FROM named WHERE tested) ORDER BY utt_id
             """).to_arrow_table()
-    finally:
-        con.unregister("trial_ids")
 
 
 def match(
