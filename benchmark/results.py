@@ -284,7 +284,8 @@ def _insert(con: duckdb.DuckDBPyConnection, rows: Iterator[_Rows], old: Path | N
         for name, tables in gathered.items():
             tables.append(getattr(one, name))
     if old is not None:
-        con.execute(f"ATTACH '{str(old).replace(chr(39), chr(39) * 2)}' AS old (READ_ONLY)")
+        escaped = str(old).replace("'", "''")
+        con.execute(f"ATTACH '{escaped}' AS old (READ_ONLY)")
         con.register("kept", pa.table({"run_id": sorted(kept)}))
     for name, tables in gathered.items():
         sources = []

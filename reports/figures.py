@@ -132,7 +132,7 @@ def of_all(con: duckdb.DuckDBPyConnection) -> Iterator[Plot]:
 def of_protocol(con: duckdb.DuckDBPyConnection, data: Path, protocol: str) -> Iterator[Plot]:
     """DET curves, score histogram of the best, reliability, bars by attack and by codec."""
     slug = _slug(protocol)
-    query = _BEST.format(protocol=_escaped(protocol))
+    query = _BEST.format(protocol=sql.escaped(protocol))
     best = [_Best(*row) for row in con.execute(query).fetchall()]
     scored = {b.entry: (b, s) for b in best if (s := scores(data, b.run_id, b.parts.split("|"))) is not None}
     if scored:
@@ -173,7 +173,7 @@ def of_detector(con: duckdb.DuckDBPyConnection, entry: str) -> Iterator[Plot]:
         heat = heat or _heat(con, f"heat-{slug}", f"{entry}: training protocol against test subset", entry)
         if heat:
             yield heat
-    query = _CURVES.format(entry=_escaped(entry))
+    query = _CURVES.format(entry=sql.escaped(entry))
     rows = con.execute(query).fetchall()
     series: dict[str, list[tuple[float, float]]] = {}
     for name, epoch, value in rows:
@@ -240,7 +240,7 @@ def _heat(
     con: duckdb.DuckDBPyConnection, name: str, title: str, entry: str | None, *, of: "_Heat | None" = None
 ) -> Plot | None:  # fmt: skip
     of = of or _PROTOCOLS
-    only = f"AND entry = '{_escaped(entry)}'" if entry else "AND NOT starts_with(detector, 'shortcut_')"
+    only = f"AND entry = {sql.quoted(entry)}" if entry else "AND NOT starts_with(detector, 'shortcut_')"
     query = of.query.format(only=only)
     found = con.execute(query).fetchall()
     rows, columns = (sorted({cell[k] for cell in found}) for k in (0, 1))
@@ -276,7 +276,7 @@ def _common(cells: list[tuple], columns: list[str]) -> list[str]:
 
 
 def _bars(con: duckdb.DuckDBPyConnection, protocol: str, factor: str, word: str, entries: list[str]) -> Iterator[Plot]:
-    query = _CELLS.format(protocol=_escaped(protocol), factor=factor, entries=_list(entries))
+    query = _CELLS.format(protocol=sql.escaped(protocol), factor=factor, entries=", ".join(map(sql.quoted, entries)))
     rows = con.execute(query).fetchall() if entries else []
     levels = list(dict.fromkeys(row[0] for row in rows))
     if len(levels) < 2:
@@ -296,7 +296,7 @@ def _bars(con: duckdb.DuckDBPyConnection, protocol: str, factor: str, word: str,
 
 
 def _grid(con: duckdb.DuckDBPyConnection, grid: str, title: str) -> Plot:
-    query = _GRID.format(grid=_escaped(grid))
+    query = _GRID.format(grid=sql.escaped(grid))
     rows = con.execute(query).fetchall()
     levels = list(dict.fromkeys(row[0] for row in rows))
     columns = list(dict.fromkeys(row[1] for row in rows))
@@ -311,14 +311,6 @@ def _grid(con: duckdb.DuckDBPyConnection, grid: str, title: str) -> Plot:
 def _slug(name: str) -> str:
     """A part of a file's name and of an element's id, whatever a run calls its protocol or detector."""
     return "".join(c if c.isalnum() or c == "_" else "-" for c in name)[:100]
-
-
-def _escaped(text: str) -> str:
-    return text.replace("'", "''")
-
-
-def _list(words: list[str]) -> str:
-    return ", ".join(f"'{_escaped(word)}'" for word in words)
 
 
 _PROTOCOLS = _Heat(

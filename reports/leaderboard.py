@@ -110,7 +110,7 @@ class Page:
     def _overview(self) -> list[str]:
         scenarios = [row[0] for row in self._rows("SELECT DISTINCT scenario FROM current_run ORDER BY 1")]
         columns = ", ".join(
-            f"coalesce(format('{{:.2f}}', 100 * avg(eer) FILTER (scenario = {_quoted(s)})), '') AS {_name(s)}"
+            f"coalesce(format('{{:.2f}}', 100 * avg(eer) FILTER (scenario = {sql.quoted(s)})), '') AS {sql.column(s)}"
             for s in scenarios
         )
         return [
@@ -145,13 +145,13 @@ class Page:
     def subset_columns(self, protocol: str) -> list[str]:
         """The columns of each table `subsets`, together all subsets; none for a protocol with one subset."""
         subsets = self._rows(
-            "SELECT DISTINCT subset, kind FROM leaderboard WHERE protocol = ? AND metric = 'eer' "
-            "ORDER BY kind <> 'subset', kind, subset".replace("?", _quoted(protocol))
+            f"SELECT DISTINCT subset, kind FROM leaderboard WHERE protocol = {sql.quoted(protocol)} AND metric = 'eer' "
+            "ORDER BY kind <> 'subset', kind, subset"
         )
         if len(subsets) < 2:
             return []
         columns = [
-            f"coalesce(format('{{:.2f}}', 100 * max(median) FILTER (subset = {_quoted(s)})), '') AS {_name(s)}"
+            f"coalesce(format('{{:.2f}}', 100 * max(median) FILTER (subset = {sql.quoted(s)})), '') AS {sql.column(s)}"
             for s, _ in subsets
         ]
         tables = -(-len(columns) // WIDEST)
@@ -164,7 +164,7 @@ class Page:
         started = self._rows(
             "SELECT DISTINCT detector FROM current_run WHERE (NOT trained OR backbone_sha256 IS NOT NULL "
             "OR (config ->> 'weights') IS NOT NULL) "
-            f'AND NOT "external" AND protocol = {_quoted(protocol)} ORDER BY 1'
+            f'AND NOT "external" AND protocol = {sql.quoted(protocol)} ORDER BY 1'
         )
         weights = "; ".join(f"{name}: {told}" for (name,) in started if (told := cite.weights_of(name)))
         lines = [f"Data: {data}." if data else "Data: licences not known, the protocol is not among Siren's own."]
@@ -197,26 +197,25 @@ class Page:
         ]
 
     def _grid(self, grid: str, title: str, words: str) -> list[str]:
-        columns = self._rows(f'SELECT DISTINCT "column" FROM grid_column WHERE grid = {_quoted(grid)} ORDER BY 1')
+        columns = self._rows(f'SELECT DISTINCT "column" FROM grid_column WHERE grid = {sql.quoted(grid)} ORDER BY 1')
 
         def shown(form: str, factor: str) -> str:
             return ", ".join(
-                f"coalesce(format('{form}', {factor}max({value}) FILTER (\"column\" = {_quoted(column)})), '') "
-                f"AS {_name(name)}"
+                f"coalesce(format('{form}', {factor}max({value}) FILTER (\"column\" = {sql.quoted(column)})), '') "
+                f"AS {sql.column(name)}"
                 for (column,) in columns
                 for value, name in (("median", column), ("published", f"{column}, published"))
             )
 
-        quoted = grid.replace("'", "''")
         return [
             f"## {card.plain(grid)}\n",
             f"{card.plain(title)}. {card.plain(words)}\n",
-            self._table("grid", grid=quoted, columns=shown("{:.2f}", "100 * ")),
+            self._table("grid", grid=grid, columns=shown("{:.2f}", "100 * ")),
             self._optional(
                 "",
                 "What the detector tells of its inside: means over test trials, median over seeds\n",
                 "grid_diagnostics",
-                grid=quoted,
+                grid=grid,
                 columns=shown("{:.3f}", ""),
             ),
         ]
@@ -241,23 +240,14 @@ class Page:
         return self.con.execute(self._sql(name, **values)).to_arrow_table()
 
     def _sql(self, name: str, **values: str) -> str:
-        values = {key: v.replace("'", "''") if key == "protocol" else v for key, v in values.items()}
+        values = {key: sql.escaped(v) if key in ("protocol", "grid") else v for key, v in values.items()}
         return self.queries[name].format(**values)
 
     def _rendered(self, table: pa.Table, name: str, **values: str) -> str:
         query = self._sql(name, **values)
-        mark = "`" * max(
-            3, *(len(ticks) + 1 for ticks in ["", *re.findall("`+", query)])
-        )  # no name in it ends the block
+        longest = max(map(len, re.findall("`+", query)), default=0)
+        mark = "`" * max(3, longest + 1)  # no name in the query ends the block
         return f"{sql.markdown(table)}\n<details><summary>SQL</summary>\n\n{mark}sql\n{query}\n{mark}\n\n</details>\n"
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
-def _name(text: str) -> str:
-    return '"' + text.replace('"', '""') + '"'
 
 
 _SPEEDS = """,

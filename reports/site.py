@@ -15,7 +15,7 @@ import duckdb
 import pyarrow as pa
 
 from ingest.files import atomic, lock
-from reports import cite, figures, leaderboard, pages, plots
+from reports import cite, figures, leaderboard, pages, plots, sql
 from reports.figures import Plot
 from reports.pages import Addresses
 
@@ -94,7 +94,7 @@ class Site:
         return pages.table(rows, query, caption, links=self._links(up), name=id, filters=filters)
 
     def _sql(self, name: str, **values: str) -> str:
-        quoted = {k: v.replace("'", "''") if k in ("protocol", "entry") else v for k, v in values.items()}
+        quoted = {k: sql.escaped(v) if k in ("protocol", "entry") else v for k, v in values.items()}
         return self.queries[name].format(**quoted)
 
     def _figure(self, plot: Plot) -> str:
@@ -180,8 +180,7 @@ class Site:
         if not named:
             return ""
         columns = ", ".join(
-            "coalesce(format('{:.3f}', median(value) FILTER (name = '" + name.replace("'", "''") + "')), '') AS "
-            '"' + name.replace('"', '""') + '"'
+            f"coalesce(format('{{:.3f}}', median(value) FILTER (name = {sql.quoted(name)})), '') AS {sql.column(name)}"
             for name, _ in named
         )
         words = "; ".join(f"{name}: {meaning}" for name, meaning in named)
@@ -214,7 +213,7 @@ class Site:
                 yield self.runs.of[run], pages.page(run, parts, at=self.runs.of[run], script=False)
 
     def _provenance(self, facts: dict[str, Any], comments: dict[str, str]) -> str:
-        query = f"SELECT * FROM run WHERE run_id = '{facts['run_id'].replace(chr(39), chr(39) * 2)}'"
+        query = f"SELECT * FROM run WHERE run_id = {sql.quoted(facts['run_id'])}"
         links = self._links("../")
         rows = [(name, value, comments.get(name)) for name, value in facts.items() if value is not None]
         body = "".join(
@@ -233,7 +232,7 @@ class Site:
         if run is None:
             which = "run_id IN (SELECT run_id FROM current_run)"
             return self.queries[name].format(one="run_id,", where=f"WHERE {which}", which=f"{which} AND")
-        which = f"run_id = '{run.replace(chr(39), chr(39) * 2)}'"
+        which = f"run_id = {sql.quoted(run)}"
         return self.queries[name].format(one="", where=f"WHERE {which}", which=f"{which} AND")
 
 
@@ -276,8 +275,7 @@ def _fact(name: str, value: Any, links: dict[str, pages.Link]) -> str:
 
 
 def _learning(con: duckdb.DuckDBPyConnection, run: str) -> Iterator[Plot]:
-    which = run.replace("'", "''")
-    query = f"SELECT name, epoch, value FROM curve WHERE run_id = '{which}' ORDER BY name, epoch"
+    query = f"SELECT name, epoch, value FROM curve WHERE run_id = {sql.quoted(run)} ORDER BY name, epoch"
     series: dict[str, list[tuple[float, float]]] = {}
     for name, epoch, value in con.execute(query).fetchall():
         if value is not None:

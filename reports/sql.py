@@ -84,7 +84,7 @@ def _attach(con: duckdb.DuckDBPyConnection, path: Path, name: str) -> None:
     began, said = time.monotonic(), False
     while True:
         try:
-            con.execute(f"ATTACH {_quoted(path)} AS {name} (READ_ONLY)")
+            con.execute(f"ATTACH {quoted(path)} AS {name} (READ_ONLY)")
             return
         except duckdb.Error as error:
             if not catalog.is_held(str(error)):
@@ -95,8 +95,19 @@ def _attach(con: duckdb.DuckDBPyConnection, path: Path, name: str) -> None:
             said = catalog.wait(str(error), began, said)
 
 
-def _quoted(text: Path | str) -> str:
-    return "'" + str(text).replace("'", "''") + "'"
+def quoted(text: Path | str) -> str:
+    """A text as SQL takes it between single quotes."""
+    return "'" + escaped(str(text)) + "'"
+
+
+def escaped(text: str) -> str:
+    """What stands between the quotes of a text in SQL."""
+    return text.replace("'", "''")
+
+
+def column(text: str) -> str:
+    """A column's name as SQL takes it, whatever it holds."""
+    return '"' + text.replace('"', '""') + '"'
 
 
 def _first_line(error: Exception) -> str:
@@ -116,9 +127,9 @@ def query(data: Path, text: str, *, db: str = "both", timeout_s: float = 60.0) -
     with connect(data, db) as con:
         _only_reads(con, text)
         if re.search(r"(?i)\bscore\b", text) and any((data / "scores").glob("*/scores.parquet")) and db != "catalog":
-            con.execute(f"CREATE TEMP VIEW score AS FROM scores({_quoted(data)})")
-        folder = _quoted((data / "scores").resolve())
-        con.execute(f"SET allowed_directories = [{folder}, {_quoted(data / 'scores')}]")
+            con.execute(f"CREATE TEMP VIEW score AS FROM scores({quoted(data)})")
+        folder = quoted((data / "scores").resolve())
+        con.execute(f"SET allowed_directories = [{folder}, {quoted(data / 'scores')}]")
         con.execute(f"SET memory_limit = '{MEMORY}'")
         con.execute("SET temp_directory = ''")  # a query that does not fit fails; it fills no disk
         con.execute("SET enable_external_access = false")

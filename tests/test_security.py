@@ -272,7 +272,7 @@ HOSTILE = "=cmd|' /C calc'!A0 <script>alert(1)</script> [x](javascript:1) ![x](h
 
 
 def test_a_name_is_shown_and_does_nothing_in_any_format(data):
-    table = sql.query(data, f"SELECT {sql._quoted(HOSTILE)} AS name, -1.5 AS number, '-' AS sign, '-2.5e-3' AS text")
+    table = sql.query(data, f"SELECT {sql.quoted(HOSTILE)} AS name, -1.5 AS number, '-' AS sign, '-2.5e-3' AS text")
     shown = {form: sql._RENDER[form](table).decode() for form in ("csv", "markdown", "latex", "table", "json")}
     (row,) = list(csv.reader(io.StringIO(shown["csv"])))[1:]
     assert row[0] == f"'{HOSTILE}" and row[1:] == ["-1.5", "-", "-2.5e-3"]
