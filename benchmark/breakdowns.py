@@ -5,7 +5,7 @@ column. A factor of the recording or channel (codec, transmission, speaker, ...)
 cell holds all its trials; it is never the mean of other cells. ASVspoof 2019, 2021 and 5 print their tables so.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -27,6 +27,10 @@ class Column:
 
     code: np.ndarray
     names: tuple[str, ...]
+
+    def among(self, words: Collection[str]) -> np.ndarray:
+        """(trial,) bool: the trials whose value is one of these words; a word that no trial has is passed over."""
+        return np.isin(self.code, [code for code, name in enumerate(self.names) if name in words])
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,14 +125,10 @@ def measure(
     whole, subset = _scores(table), breakdowns.encode(table["subset"])
     role = breakdowns.encode(table["role"])
     names = list(dict.fromkeys([*ALWAYS, *asked]))
-    dev = _dev(whole, role)
-    parts: dict[str, np.ndarray] = {}
-    is_test = role.code == (role.names.index("test") if "test" in role.names else -2)
-    for code in breakdowns.present(subset, is_test):
-        parts[subset.names[code]] = is_test & (subset.code == code)
-    pools = pooled or {}
-    for name, members in pools.items():
-        parts[name] = _once(table, is_test & _among(subset, members))
+    dev = whole.part(role.among(["dev"])) if "dev" in role.names else None
+    is_test, pools = role.among(["test"]), pooled or {}
+    parts = {subset.names[code]: is_test & (subset.code == code) for code in breakdowns.present(subset, is_test)}
+    parts |= {name: _once(table, is_test & subset.among(members)) for name, members in pools.items()}
     results, cells, inside = [], [], []
     how = {"replicates": replicates, "threads": threads}
     if dev is not None:
@@ -201,8 +197,7 @@ def _trial(table: pa.Table, also: Sequence[str] = ()) -> np.ndarray:
 
 
 def _scores(table: pa.Table) -> Scores:
-    label = breakdowns.encode(table["label"])
-    bonafide = label.code == (label.names.index("bonafide") if "bonafide" in label.names else -2)
+    bonafide = breakdowns.encode(table["label"]).among(["bonafide"])
     factors = breakdowns.columns(table)
     speaker = np.full(bonafide.size, -1)
     if "speaker" in factors:
@@ -211,16 +206,6 @@ def _scores(table: pa.Table) -> Scores:
             names = len(factors["speaker"].names)
             speaker = np.where(speaker < 0, -1, speaker + names * factors["corpus"].code)
     return Scores(table["score"].to_numpy(zero_copy_only=False).astype(np.float64), bonafide, speaker, factors)
-
-
-def _dev(whole: Scores, role: breakdowns.Column) -> Scores | None:
-    if "dev" not in role.names:
-        return None
-    return whole.part(role.code == role.names.index("dev"))
-
-
-def _among(column: breakdowns.Column, members: Sequence[str]) -> np.ndarray:
-    return np.isin(column.code, [column.names.index(m) for m in members if m in column.names])
 
 
 def _once(table: pa.Table, where: np.ndarray) -> np.ndarray:

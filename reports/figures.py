@@ -212,10 +212,8 @@ def scores(data: Path, run_id: str, parts: list[str]) -> tuple[np.ndarray, np.nd
         table = table.group_by([*named, "label"], use_threads=False).aggregate([("score", "min")])
         table = table.rename_columns([*named, "label", "score"])
     label, score = breakdowns.encode(table["label"]), table["score"].to_numpy()
-    both = []
-    for word in ("bonafide", "spoof"):
-        both.append(np.sort(score[label.code == (label.names.index(word) if word in label.names else -2)]))
-    return (both[0], both[1]) if both[0].size and both[1].size else None
+    bonafide, spoof = (np.sort(score[label.among([word])]) for word in ("bonafide", "spoof"))
+    return (bonafide, spoof) if bonafide.size and spoof.size else None
 
 
 def thinned(both: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -85,8 +85,7 @@ def _parts(table: pa.Table) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
         raise DataError("verification scores need labels: a column asv_label of target, nontarget and spoof")
     subset, label = breakdowns.encode(table["subset"]), breakdowns.encode(table["asv_label"])
     for code in breakdowns.present(subset):
-        names = {word: label.names.index(word) if word in label.names else -2 for word in CLASSES}
-        of = {word: (subset.code == code) & (label.code == names[word]) for word in CLASSES}
+        of = {word: (subset.code == code) & label.among([word]) for word in CLASSES}
         lacking = [word for word in CLASSES if not of[word].any()]
         if lacking:
             raise DataError(f"subset {subset.names[code]}: no {lacking[0]} trials, which verification scores need")
