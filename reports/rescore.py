@@ -18,8 +18,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from benchmark import finished, recorded
 from benchmark.measure import Measured, Result, measure
-from benchmark.results import cell_rates
+from benchmark.results import asv_file, cell_rates, collect
 from ingest import catalog
 from ingest.files import atomic, lock
 from ingest.types import DataError
@@ -66,7 +67,10 @@ def rescore(
         return Rescored(rows, [*score_files.remarks(scores), *_notes(rows)], None, table)
     if asv:
         raise DataError("--asv is for files without a protocol; with one the catalog's ASV scores are used")
-    return _external(path, scores, data, protocol, name, partial, source, replicates, sign)
+    return _external(
+        path, scores, data=data, protocol=protocol, name=name, partial=partial, source=source or path.name,
+        replicates=replicates, sign=sign,
+    )  # fmt: skip
 
 
 def _believed(path: Path, scores: pa.Table) -> pa.Table:
@@ -118,18 +122,17 @@ def _scored(scores: pa.Table, column: str, words: list[str]) -> list[str]:
 
 
 def _external(
-    path: Path, scores: pa.Table, data: Path, protocol: str, name: str | None, partial: bool,
-    source: str | None, replicates: int, sign: float,
+    path: Path, scores: pa.Table, *, data: Path, protocol: str, name: str | None, partial: bool, source: str,
+    replicates: int, sign: float,
 ) -> Rescored:  # fmt: skip
-    from benchmark import cells, finished, recorded
-    from benchmark.results import asv_file, collect
+    """Check the scores against the trials of a protocol, measure them, and store them as an external run."""
+    from benchmark import cells
 
     with catalog.connect(data / "catalog.duckdb") as con:
         on = cells.tested(con, protocol, partial=partial)
         _one_form_each(protocol, cells.score_keys(on.role("test"), paired=True))
         trials = on.role("test").select(list(cells.SCORE_COLUMNS))
-        names = _file_names(con, trials)
-        table, missing, remarks = match(path, scores, trials, names, partial=partial)
+        table, missing, remarks = match(path, scores, trials, _file_names(con, trials), partial=partial)
         asv = asv_file(con, table, on.protocol.metrics)
     detector = score_files.slug(name or path.name.split(".")[0])
     facts = {
@@ -137,7 +140,7 @@ def _external(
         "metrics": list(on.protocol.metrics), "averages": _lists(on.protocol.averages),
         "pooled": _lists(on.protocol.pooled), "external": True, "trained": False, "seed": None, "config": {},
         "simulated": on.simulated, "partial": bool(on.partial or missing), "missing_trials": on.missing + missing,
-        "trials_fingerprint": on.fingerprint, "source": source or path.name, "sign": int(sign),
+        "trials_fingerprint": on.fingerprint, "source": source, "sign": int(sign),
         "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }  # fmt: skip
     digest = hashlib.sha256(path.read_bytes() + repr((protocol, detector, on.fingerprint)).encode()).hexdigest()[:12]
@@ -147,26 +150,37 @@ def _external(
         run_id, table, asked=on.protocol.metrics, averages=on.protocol.averages, pooled=on.protocol.pooled,
         asv=asv, replicates=replicates, threads=2,
     )  # fmt: skip
+    _store(data, run_id, table, {"asv.json": asv, "run.json": {"run_id": run_id, **facts}})
+    collect(data)
+    remarks += _beside(data, named, run_id, source)
+    if {"asv_score", "sasv_score"} & set(scores.column_names):
+        remarks.append("verification scores are not used with a protocol; without --protocol they give a-DCF and t-EER")
+    rows = _rows(measured)
+    return Rescored(rows, [*score_files.remarks(scores), *remarks, *_notes(rows)], run_id, table)
+
+
+def _store(data: Path, run_id: str, table: pa.Table, records: Mapping[str, Any]) -> None:
+    """Write the files of an external run; records: JSON by file name, run.json last."""
     folder = data / "scores" / run_id
     with lock(data / "scores" / f".{run_id}.lock", keep=False):
         with atomic(folder / "scores.parquet") as temporary:
             pq.write_table(table, temporary, compression="zstd")
-        for file, value in (("asv.json", asv), ("run.json", {"run_id": run_id, **facts})):
+        for file, value in records.items():
             with atomic(folder / file) as temporary:
                 temporary.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
-    collect(data)
+
+
+def _beside(data: Path, named: str, run_id: str, source: str) -> list[str]:
+    """What becomes of other external runs of the detector on this protocol, whose ids begin with `named`."""
+    remarks = []
     for other in finished.names(data):
-        if other.startswith(named) and other != run_id:
-            if recorded.run(data / "scores" / other).get("source") == facts["source"]:
-                remarks.append(f"stands on the leaderboard in the place of {other}; --name tells detectors apart")
-            else:
-                remarks.append(
-                    f"counts beside {other} as one more run of the same detector; --name tells detectors apart"
-                )
-    rows = _rows(measured)
-    if {"asv_score", "sasv_score"} & set(scores.column_names):
-        remarks.append("verification scores are not used with a protocol; without --protocol they give a-DCF and t-EER")
-    return Rescored(rows, [*score_files.remarks(scores), *remarks, *_notes(rows)], run_id, table)
+        if not other.startswith(named) or other == run_id:
+            continue
+        if recorded.run(data / "scores" / other).get("source") == source:
+            remarks.append(f"stands on the leaderboard in the place of {other}; --name tells detectors apart")
+        else:
+            remarks.append(f"counts beside {other} as one more run of the same detector; --name tells detectors apart")
+    return remarks
 
 
 def _one_form_each(protocol: str, heard: Sequence[tuple]) -> None:
@@ -206,10 +220,36 @@ def match(
     protocol; folders before the path do not count. names: utt_id and path (without suffix) of the trials, and of other
     utterances whose scores are not theirs.
     """
-    place = _places(names, set(trials["utt_id"].to_pylist()))
+    label = dict(zip(trials["utt_id"].to_pylist(), trials["label"].to_pylist()))
+    score, unknown, again = _score_of(path, scores, label, names)
+    if not score:
+        some = f"none of its {scores.num_rows} files is a test trial of this protocol"
+        raise DataError(f"{path}: {some} (first: {unknown[0]})")
+    remarks = []
+    if unknown:
+        remarks.append(f"{len(unknown)} files are no test trial of this protocol (first: {unknown[0]})")
+    if again:
+        remarks.append(f"{again} trials occur more than once, each time with the same score")
+    lacking = [u for u in label if u not in score]
+    if lacking:
+        said = f"{len(lacking)} of {len(label)} test trials have no score (first: {min(lacking)})"
+        if not partial:
+            raise DataError(f"{path}: {said}; add --partial to go on without them")
+        remarks.append(said)
+    values = pa.array([score.get(u) for u in trials["utt_id"].to_pylist()], pa.float64())
+    return trials.append_column("score", values).filter(pc.is_valid(values)), len(lacking), remarks
+
+
+def _score_of(
+    path: Path, scores: pa.Table, label: Mapping[str, str], names: pa.Table
+) -> tuple[dict[str, float], list[str], int]:
+    """utt_id -> score, the files that are no trial, and how many trials occur again; label: of each trial.
+
+    Raises DataError for a trial with two scores, and for labels that are not those of the trials.
+    """
+    place = _places(names, set(label))
     score: dict[str, float] = {}
     unknown, disagree, again = [], [], 0
-    label = dict(zip(trials["utt_id"].to_pylist(), trials["label"].to_pylist()))
     said = scores["label"].to_pylist() if "label" in scores.column_names else None
     for k, (file, value) in enumerate(zip(scores["file"].to_pylist(), scores["score"].to_pylist())):
         word = file
@@ -226,24 +266,7 @@ def match(
             disagree.append(file)
     if disagree:
         raise DataError(f"{path}: {len(disagree)} labels disagree with the catalog (first: {disagree[0]})")
-    if not score:
-        some = f"none of its {scores.num_rows} files is a test trial of this protocol"
-        raise DataError(f"{path}: {some} (first: {unknown[0]})")
-    lacking = [u for u in label if u not in score]
-    if lacking and not partial:
-        raise DataError(
-            f"{path}: {len(lacking)} of {len(label)} test trials have no score (first: {min(lacking)}); "
-            "add --partial to go on without them"
-        )
-    remarks = []
-    if unknown:
-        remarks.append(f"{len(unknown)} files are no test trial of this protocol (first: {unknown[0]})")
-    if again:
-        remarks.append(f"{again} trials occur more than once, each time with the same score")
-    if lacking:
-        remarks.append(f"{len(lacking)} of {len(label)} test trials have no score (first: {min(lacking)})")
-    values = pa.array([score.get(u) for u in trials["utt_id"].to_pylist()], pa.float64())
-    return trials.append_column("score", values).filter(pc.is_valid(values)), len(lacking), remarks
+    return score, unknown, again
 
 
 def _places(names: pa.Table, tested: set[str]) -> dict[str, str | None]:
