@@ -6,7 +6,7 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,6 @@ def write(trained: Trained, path: Path) -> tuple[float, str]:
     """
     need_packages()
     import onnx
-    import onnxruntime
 
     if trained.detector in onnx_forms.WITHOUT:
         raise Inexpressible(onnx_forms.WITHOUT[trained.detector])
@@ -82,19 +81,27 @@ def write(trained: Trained, path: Path) -> tuple[float, str]:
     _strip(plain)
     with atomic(path) as temporary:
         temporary.write_bytes(plain.SerializeToString(deterministic=True))
+    worst = _difference(model, path, inputs)
+    shape = ", ".join(str(size) for size in inputs[0].shape[1:])
+    return worst, f"x (batch, {shape}) of {spec['feature']}{SAID[trained.level]} to score (batch,)"
+
+
+def _difference(model: torch.nn.Module, path: Path, inputs: Sequence[torch.Tensor]) -> float:
+    """The largest difference of a score in onnxruntime from PyTorch's, relative to the largest score above 1.
+
+    NaN where a score is not a number. Raises Inexpressible, and removes the file, if its graph does not run.
+    """
+    import onnxruntime
+
     try:
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         theirs = [session.run(None, {"x": x.numpy()})[0] for x in inputs]
     except Exception as error:  # a graph that was written and does not run, for as many reasons as there are networks
         path.unlink()
         raise Inexpressible(f"its graph does not run in onnxruntime: {_first_line(error)}") from error
-    worst = 0.0
     with torch.inference_mode():
-        for x, their in zip(inputs, theirs):
-            ours = model(x).numpy()
-            worst = max(worst, float(np.abs(ours - their).max() / max(1.0, np.abs(ours).max())))
-    shape = ", ".join(str(size) for size in inputs[0].shape[1:])
-    return worst, f"x (batch, {shape}) of {spec['feature']}{SAID[trained.level]} to score (batch,)"
+        ours = [model(x).numpy() for x in inputs]
+    return float(np.max([np.abs(a - b).max() / max(1.0, np.abs(a).max()) for a, b in zip(ours, theirs)]))
 
 
 def _strip(model: Any) -> None:

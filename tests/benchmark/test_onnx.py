@@ -5,6 +5,7 @@ Short or narrow forms of the same code, as an exported graph of full size takes 
 
 import dataclasses
 
+import numpy as np
 import pytest
 import small_forms
 import torch
@@ -55,6 +56,20 @@ def test_a_graph_that_does_not_run_is_a_reason_and_leaves_no_file(tmp_path, monk
     with pytest.raises(onnx_model.Inexpressible, match=r"does not run in onnxruntime: Split size 1 exceeds the axis$"):
         onnx_model.write(trained, tmp_path / "model.onnx")
     assert not (tmp_path / "model.onnx").exists()
+
+
+@pytest.mark.parametrize("wrong", [0, 1])
+def test_scores_that_are_not_numbers_do_not_count_as_equal(wrong, tmp_path, monkeypatch):
+    """Of either batch: the larger of 0 and NaN was 0, and the model was kept as equal within 0."""
+    calls, run = [], onnxruntime.InferenceSession.run
+
+    def scores(self, names, values):
+        (score,) = run(self, names, values)
+        calls.append(score)
+        return [np.full_like(score, np.nan) if len(calls) == 1 + wrong else score]
+
+    monkeypatch.setattr(onnxruntime.InferenceSession, "run", scores)
+    assert np.isnan(onnx_model.write(made("mean_pool"), tmp_path / "model.onnx")[0])
 
 
 def test_what_stands_in_is_gone_afterwards():
