@@ -128,12 +128,7 @@ def query(data: Path, text: str, *, db: str = "both", timeout_s: float = 60.0) -
         _only_reads(con, text)
         if re.search(r"(?i)\bscore\b", text) and any((data / "scores").glob("*/scores.parquet")) and db != "catalog":
             con.execute(f"CREATE TEMP VIEW score AS FROM scores({quoted(data)})")
-        folder = quoted((data / "scores").resolve())
-        con.execute(f"SET allowed_directories = [{folder}, {quoted(data / 'scores')}]")
-        con.execute(f"SET memory_limit = '{MEMORY}'")
-        con.execute("SET temp_directory = ''")  # a query that does not fit fails; it fills no disk
-        con.execute("SET enable_external_access = false")
-        con.execute("SET lock_configuration = true")
+        _confine(con, data)
         late = threading.Event()
 
         def stop() -> None:
@@ -143,12 +138,7 @@ def query(data: Path, text: str, *, db: str = "both", timeout_s: float = 60.0) -
         timer = threading.Timer(timeout_s, stop)
         timer.start()
         try:
-            try:
-                return _bounded(con.execute(text).to_arrow_reader(65_536))
-            except OSError as error:  # of a late row: now and then DuckDB tells that it stopped, and not for what
-                if late.is_set() or not str(error).startswith("INTERRUPT Error"):
-                    raise
-                return _bounded(con.execute(text).to_arrow_reader(65_536))
+            return _rows(con, text, late)
         except (duckdb.Error, OSError) as error:  # OSError: from the reader, once rows have begun to come
             if late.is_set():
                 raise DataError(f"the query was stopped after {timeout_s:g} s; narrow it or pass --timeout") from None
@@ -157,6 +147,26 @@ def query(data: Path, text: str, *, db: str = "both", timeout_s: float = 60.0) -
             raise DataError(f"query: {_first_line(error)}") from None
         finally:
             timer.cancel()
+
+
+def _confine(con: duckdb.DuckDBPyConnection, data: Path) -> None:
+    """From here on a query reads no file but the scores, and takes no more than MEMORY."""
+    folder = quoted((data / "scores").resolve())
+    con.execute(f"SET allowed_directories = [{folder}, {quoted(data / 'scores')}]")
+    con.execute(f"SET memory_limit = '{MEMORY}'")
+    con.execute("SET temp_directory = ''")  # a query that does not fit fails; it fills no disk
+    con.execute("SET enable_external_access = false")
+    con.execute("SET lock_configuration = true")
+
+
+def _rows(con: duckdb.DuckDBPyConnection, text: str, late: threading.Event) -> pa.Table:
+    """The rows of a query, asked once more where DuckDB says that it was interrupted and nobody did."""
+    try:
+        return _bounded(con.execute(text).to_arrow_reader(65_536))
+    except OSError as error:  # of a late row: now and then DuckDB tells that it stopped, and not for what
+        if late.is_set() or not str(error).startswith("INTERRUPT Error"):
+            raise
+        return _bounded(con.execute(text).to_arrow_reader(65_536))
 
 
 def _bounded(batches: pa.RecordBatchReader) -> pa.Table:
