@@ -3,7 +3,9 @@
 import argparse
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from benchmark import trained
 from benchmark.inference import DeepfakeDetector
@@ -40,42 +42,42 @@ def of(arguments: argparse.Namespace) -> Shelf:
 
     Raises DataError if a name is not there, does not load, or there is nothing.
     """
-    from benchmark import detectors, settings
-
+    named = _named(arguments)
     sources: dict[str, Callable[[], DeepfakeDetector]] = {}
-
-    def offer(name: str, source: str | Path, **named: object) -> None:
+    for name, source, options in named or [(run, run, {}) for run in trained.runs(arguments.data)]:
         number = sum(known.split(" #")[0] == name for known in sources)
         label = f"{name} #{number + 1}" if number else name
-        sources[label] = lambda: DeepfakeDetector(
-            source, data=arguments.data, device=arguments.device, lists=arguments.lists, **named
+        sources[label] = partial(
+            DeepfakeDetector, source, data=arguments.data, device=arguments.device, lists=arguments.lists, **options
         )
+    shelf = Shelf(sources)
+    for name in shelf.names if named else shelf.names[:1]:
+        shelf.get(name)
+    return shelf
 
+
+def _named(arguments: argparse.Namespace) -> list[tuple[str, str | Path, dict[str, Any]]]:
+    """(name, source, more arguments of DeepfakeDetector) of each detector that the command line names."""
+    from benchmark import detectors, settings
+
+    found: list[tuple[str, str | Path, dict[str, Any]]] = []
     for run in arguments.run:
-        offer(trained.run_folder(arguments.data, run).name, run)
+        found.append((trained.run_folder(arguments.data, run).name, run, {}))
     for folder in arguments.model:
         if not (folder / trained.SETTINGS).is_file():
             raise DataError(f"--model {folder} holds no {trained.SETTINGS}; python -m benchmark export writes it")
-        offer(folder.resolve().name, folder)
+        found.append((folder.resolve().name, folder, {}))
     if arguments.weights is not None:
         if arguments.detector is None:
             raise DataError(f"--weights {arguments.weights}: say which detector it belongs to with --detector ID")
         if not arguments.weights.is_file():
             raise DataError(f"--weights {arguments.weights} is not a file")
         own = settings.parse(arguments.set, detectors.names())
-        offer(
-            f"{arguments.detector} {arguments.weights.name}", arguments.weights, detector=arguments.detector,
-            settings=own, calibrate_on=arguments.calibrate_on,
-        )  # fmt: skip
+        options = {"detector": arguments.detector, "settings": own, "calibrate_on": arguments.calibrate_on}
+        found.append((f"{arguments.detector} {arguments.weights.name}", arguments.weights, options))
     elif arguments.set or arguments.calibrate_on:
         raise DataError("--set and --calibrate-on go with --weights; runs and exports bring their own")
     elif arguments.detector is not None:
         run = trained.newest_run(arguments.data, arguments.detector)
-        offer(run, run)
-    named = bool(sources)
-    for run in () if named else trained.runs(arguments.data):
-        offer(run, run)
-    shelf = Shelf(sources)
-    for name in shelf.names if named else shelf.names[:1]:
-        shelf.get(name)
-    return shelf
+        found.append((run, run, {}))
+    return found
