@@ -304,10 +304,8 @@ def auc_interval(
     else:
         method = "delong"
         variance = sum(float(((v - area) ** 2).sum()) / v.size / max(v.size - 1, 1) for v in (won, lost))
-    if not 0 < area < 1:
-        least = (1 - no_error_bound(n)) * (
-            1 - no_error_bound(m)
-        )  # a threshold between the classes tells right so often
+    if not 0 < area < 1:  # some threshold between the classes decides both right at least so often
+        least = (1 - no_error_bound(n)) * (1 - no_error_bound(m))
         return Interval(least, 1.0, NO_ERROR) if area else Interval(0.0, 1 - least, NO_ERROR)
     logit, width = math.log(area / (1 - area)), NORMAL_QUANTILE * math.sqrt(variance) / (area * (1 - area))
     return Interval(_logistic(logit - width), _logistic(logit + width), method)

@@ -68,9 +68,8 @@ def deciding(
         return spans[0], "the recording fits into one window"
     pick, word = (max, "bona fide") if verdict.verdict == "bonafide" else (min, "spoof")
     heard = "heard whole" if verdict.duration_s <= WHOLE_S else "the score is the mean of the windows"
-    return pick(
-        spans, key=lambda span: span[2]
-    ), f"{heard}; this of {len(spans)} windows speaks most clearly for {word}"
+    span = pick(spans, key=lambda span: span[2])
+    return span, f"{heard}; this of {len(spans)} windows speaks most clearly for {word}"
 
 
 def _heard(picture: np.ndarray, share: float) -> np.ndarray:

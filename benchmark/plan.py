@@ -212,12 +212,9 @@ def _of_runs(con: duckdb.DuckDBPyConnection) -> list[Known]:
 
 def _measured(con: duckdb.DuckDBPyConnection) -> list[Known]:
     query = "SELECT detector, train_per_s, score_per_s FROM throughput WHERE form = 'fast' ORDER BY device"
-    rates = {
-        detector: Rate(train, score, None, "throughput") for detector, train, score in con.execute(query).fetchall()
-    }
-    return [
-        Known(detector, None, None, "", rate) for detector, rate in rates.items()
-    ]  # of several devices the last one
+    rows = con.execute(query).fetchall()
+    rates = {name: Rate(train, score, None, "throughput") for name, train, score in rows}  # of several devices the last
+    return [Known(name, None, None, "", rate) for name, rate in rates.items()]
 
 
 def table(rows: Sequence[Row], *, jobs: int, data: Path) -> list[str]:

@@ -13,7 +13,7 @@ from benchmark import cells as grid
 from benchmark import distribution, finished, record, recorded, run
 from benchmark.settings import Settings
 from ingest import catalog
-from ingest.files import lock
+from ingest.files import lock, sha256
 from ingest.types import DataError
 
 WHERE = "reproduced"  # folder below DATA
@@ -83,8 +83,6 @@ def _record(data: Path, run_id: str) -> dict[str, Any]:
 
 
 def _check_weights(how: Settings, weights: Path | None, run_id: str) -> None:
-    from ingest.files import sha256
-
     found = sha256(weights) if weights else None
     if how.weights != found:
         need = f"started from weights with sha256 {how.weights}" if how.weights else "started from no weights"

@@ -7,6 +7,7 @@ from there. Memory does not grow with the number of files.
 import contextlib
 import csv
 import fcntl
+import itertools
 import json
 import os
 import socket
@@ -151,8 +152,6 @@ def _flat(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _write_parquet(rows: Iterable[dict[str, Any]], path: Path) -> None:
-    import itertools
-
     import pyarrow as pa
     import pyarrow.parquet as pq
 

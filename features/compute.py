@@ -242,23 +242,11 @@ def _enter(
         columns = [name for name, *_ in con.execute("DESCRIBE feature_shard").fetchall()]
         con.register("new_shard", pa.Table.from_pylist([{name: a[name] for name in columns} for a in about]))
         con.begin()
-        con.execute(
-            f"DELETE FROM feature_member WHERE shard IN (SELECT shard FROM feature_shard WHERE {which})",
-            [feature, corpus, variant],
-        )
+        old = f"SELECT shard FROM feature_shard WHERE {which}"
+        con.execute(f"DELETE FROM feature_member WHERE shard IN ({old})", [feature, corpus, variant])
         con.execute(f"DELETE FROM feature_shard WHERE {which}", [feature, corpus, variant])
-        con.execute(
-            "INSERT OR IGNORE INTO feature VALUES (?, ?, ?, ?, ?, ?, ?)",
-            [
-                feature,
-                recipe.name,
-                recipe.params,
-                recipe.key,
-                recipe.dtype,
-                recipe.extractor.dim,
-                recipe.extractor.rate_hz,
-            ],
-        )
+        made = (recipe.name, recipe.params, recipe.key, recipe.dtype, recipe.extractor.dim, recipe.extractor.rate_hz)
+        con.execute("INSERT OR IGNORE INTO feature VALUES (?, ?, ?, ?, ?, ?, ?)", [feature, *made])
         con.execute("INSERT INTO feature_shard BY NAME SELECT * FROM new_shard")
         index.insert_members(con, "feature_member", [place / "features" / a["shard"] for a in about])
         con.commit()

@@ -109,14 +109,7 @@ def _copy(con: duckdb.DuckDBPyConnection, number: int, detectors: int, protocols
         "path": "'scores/run-' || lpad(k::VARCHAR, 5, '0') || '/scores.parquet'",
         **{c: f"least(1, greatest(0, {c} + (hash(k) % 1000) / 5000.0 - 0.1))" for c in ("value", "ci_low", "ci_high")},
     }  # fmt: skip
-    tables = (
-        "run",
-        "score_file",
-        "tested",
-        "result",
-        "breakdown",
-        "curve",
-    )  # of these the first is what the others refer to
+    tables = ("run", "score_file", "tested", "result", "breakdown", "curve")  # the others refer to the first
     for table in reversed(tables):
         con.execute(f"CREATE TEMP TABLE one_{table} AS FROM {table}")
         con.execute(f"DELETE FROM {table}")

@@ -101,8 +101,8 @@ def every(con: duckdb.DuckDBPyConnection, data: Path) -> Iterator[Plot]:
 def of_all(con: duckdb.DuckDBPyConnection) -> Iterator[Plot]:
     """Heat maps of train and test corpora and of protocols and subsets, cost against EER, ablation bars."""
     for heat in (
-        _heat(con, "transfer", "Train corpus against test corpus", None, of=_TRANSFER),
-        _heat(con, "heat", "Training protocol against test subset", None),
+        _heat(con, _TRANSFER, "transfer", "Train corpus against test corpus"),
+        _heat(con, _PROTOCOLS, "heat", "Training protocol against test subset"),
     ):
         if heat:
             yield heat
@@ -112,12 +112,10 @@ def of_all(con: duckdb.DuckDBPyConnection) -> Iterator[Plot]:
         if len(points) > 1:
             cheapest, most = min(points, key=lambda p: p[1]), max(p[3] for p in points)
             best = min((p for p in points if p[3] == most), key=lambda p: p[2])
-            text = f"{len(points)} detectors; cheapest is {cheapest[0]}, lowest EER has {best[0]}."
+            text = f"{len(points)} detectors; cheapest is {cheapest[0]}, lowest EER has {best[0]}"
             if any(p[3] < most for p in points):
-                text = (
-                    text[:-1]
-                    + f" of those with a mean over {most} protocols. Means over other protocols do not compare."
-                )
+                text += f" of those with a mean over {most} protocols. Means over other protocols do not compare"
+            text += "."
             if len(points) > plots.FEW:
                 text += " Named: those that no cheaper one undercuts."
             named = [(p[0] if p[3] == most else f"{p[0]} ({p[3]} of {most} protocols)", *p[1:3]) for p in points]
@@ -169,8 +167,8 @@ def of_detector(con: duckdb.DuckDBPyConnection, entry: str) -> Iterator[Plot]:
     """Heat map over what it was trained and tested on, and the learning curves of its last trainings."""
     slug = _slug(entry)
     if not entry.startswith("shortcut_"):
-        heat = _heat(con, f"transfer-{slug}", f"{entry}: train corpus against test corpus", entry, of=_TRANSFER)
-        heat = heat or _heat(con, f"heat-{slug}", f"{entry}: training protocol against test subset", entry)
+        heat = _heat(con, _TRANSFER, f"transfer-{slug}", f"{entry}: train corpus against test corpus", entry)
+        heat = heat or _heat(con, _PROTOCOLS, f"heat-{slug}", f"{entry}: training protocol against test subset", entry)
         if heat:
             yield heat
     query = _CURVES.format(entry=sql.escaped(entry))
@@ -234,10 +232,18 @@ def _gap(ratios: tuple[np.ndarray, np.ndarray]) -> float:
     return float(100 * np.abs(predicted - observed) @ share)
 
 
+@dataclass(frozen=True, slots=True)
+class _Heat:
+    """What a heat map is of: the names of its rows and columns, and its query."""
+
+    rows: str
+    columns: str
+    query: str
+
+
 def _heat(
-    con: duckdb.DuckDBPyConnection, name: str, title: str, entry: str | None, *, of: "_Heat | None" = None
+    con: duckdb.DuckDBPyConnection, of: _Heat, name: str, title: str, entry: str | None = None
 ) -> Plot | None:  # fmt: skip
-    of = of or _PROTOCOLS
     only = f"AND entry = {sql.quoted(entry)}" if entry else "AND NOT starts_with(detector, 'shortcut_')"
     query = of.query.format(only=only)
     found = con.execute(query).fetchall()
@@ -257,15 +263,6 @@ def _heat(
     if len(columns) < len({c[1] for c in found}) or len(rows) < len({c[0] for c in found}):
         text += f" Drawn: {len(rows)} {of.rows} and the {len(columns)} {of.columns} that most of them share."
     return Plot(name, title, text, query, functools.partial(plots.heat, rows, columns, values))
-
-
-@dataclass(frozen=True, slots=True)
-class _Heat:
-    """What a heat map is of: the names of its rows and columns, and its query."""
-
-    rows: str
-    columns: str
-    query: str
 
 
 def _common(cells: list[tuple], columns: list[str]) -> list[str]:
