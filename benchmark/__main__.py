@@ -8,6 +8,7 @@ if __name__ == "__main__":  # before the imports below, which take a while
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Sequence
 
 from benchmark import detect_cli, forms, run_cli, throughput
@@ -47,9 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         ("collect", "rebuild results.duckdb from the score files", _collect),
         ("detectors", "every detector: paper, input, parameters, MACs, EER, weights, utterances/s", _detectors),
     ):
-        commands.add_parser(name, help=what, description=what, epilog=EXAMPLES).set_defaults(does=does)
-    for name in ("status", "collect", "detectors"):
-        add_data(commands.choices[name])
+        command = commands.add_parser(name, help=what, description=what, epilog=EXAMPLES)
+        command.set_defaults(does=does)
+        add_data(command)
     commands.choices["status"].add_argument("--json", action="store_true", help="for scripts")
     commands.choices["detectors"].add_argument(
         "--macs", action="store_true", help="count multiply-accumulates now instead of showing the committed figures"
@@ -71,13 +72,9 @@ def _status(arguments) -> int:  # noqa: ANN001
     else:
         for row in rows:
             print(f"{row['state']:8s} {printable(row['run_id'])}  {printable(row['detail'])}".rstrip())
-        states = (
-            "done",
-            "running",
-            "failed",
-            *(["unreadable"] if any(r["state"] == "unreadable" for r in rows) else []),
-        )
-        print(", ".join(f"{sum(row['state'] == state for row in rows)} {state}" for state in states))
+        number = Counter(row["state"] for row in rows)
+        states = ["done", "running", "failed", *(["unreadable"] if number["unreadable"] else [])]
+        print(", ".join(f"{number[state]} {state}" for state in states))
     return 1 if any(row["state"] in ("failed", "unreadable") for row in rows) else 0
 
 

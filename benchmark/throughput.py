@@ -73,8 +73,6 @@ KINDS = {  # what a stored figure must hold
     **dict.fromkeys(("train_per_s", "score_per_s"), _is_rate),
     "note": lambda value: value is None or _is_text(value),
 }
-
-
 _NO_MEMORY = ("can't allocate memory", "Storage size calculation overflowed")  # of torch's CPU allocator
 
 
@@ -222,9 +220,9 @@ def line(row: Throughput) -> str:
     """A row of Table IX: detector, form, parameters, GMAC, training and scoring utterances/s, MiB."""
     work = "" if row.macs is None else f"{row.macs / 1e9:.3f}"
     rates = per_second(row)
-    memory = "" if row.peak_memory_bytes is None else f"{row.peak_memory_bytes / 2**20:,.0f}"
+    peak = "" if row.peak_memory_bytes is None else f"{row.peak_memory_bytes / 2**20:,.0f}"
     what = f"{row.detector:22s} {row.form:13s} {row.parameters:>12,d}"
-    return f"{what} {work:>8s} {rates[0]:>9s} {rates[1]:>9s} {memory:>8s}"
+    return f"{what} {work:>8s} {rates[0]:>9s} {rates[1]:>9s} {peak:>8s}"
 
 
 HEAD = (

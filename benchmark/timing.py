@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -112,12 +112,9 @@ def measured(
     if form == "compiled":
         score, train = torch.compile(score), train and torch.compile(train)
     kind = torch.device(device).type
-    with torch.autocast(kind, torch.bfloat16, enabled=form == "bfloat16"):
-        if form == "plain":
-            with plain(model):
-                found = [call and batch_size / _per_call_s(call, device, seconds) for call in (score, train)]
-        else:
-            found = [call and batch_size / _per_call_s(call, device, seconds) for call in (score, train)]
+    throughout = plain(model) if form == "plain" else nullcontext()
+    with torch.autocast(kind, torch.bfloat16, enabled=form == "bfloat16"), throughout:
+        found = [call and batch_size / _per_call_s(call, device, seconds) for call in (score, train)]
     return Throughput(
         name, form, record.device_name(device), torch.get_num_threads(),
         samples or model.input.samples or WHOLE_SAMPLES, batch_size, model.parameter_count,

@@ -1,5 +1,6 @@
 """A detector ready to be used: weights, input, and what is known of its training; from a run, a file or an export."""
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -374,8 +375,8 @@ def _check_feature(path: Path, network: Any, spec: Mapping[str, Any]) -> None:
     if (spec["feature"], spec["params"]) == (own.feature, own.params):
         return
     try:
-        one, other = (extractors.get(name, **params) for name, params in (
-            (own.feature, own.params), (spec["feature"], spec["params"])))  # fmt: skip
+        one = extractors.get(own.feature, **own.params)
+        other = extractors.get(spec["feature"], **spec["params"])
         same = (one.name, one.params) == (other.name, other.params)
     except (DataError, TypeError) as error:
         raise DataError(f"{path}: its input is damaged ({error})") from None
@@ -396,17 +397,14 @@ def scorer(
     """
     from benchmark import detectors
 
-    classes: list[dict[str, Any]] = [{}]
-    if attacks and "attacks" in detectors.settings(detector) and "attacks" not in config:
-        classes.insert(0, {"attacks": list(attacks)})
-    while True:
-        whole = {**config, **classes.pop(0)}
+    def loaded(whole: dict[str, Any]) -> tuple[Any, dict[str, Any], Any]:
         network = detectors.build(detector, **{**detectors.get(detector).OFFLINE, **whole})
-        try:
-            return network, whole, network.load_weights(path)
-        except DataError:
-            if not classes:
-                raise
+        return network, whole, network.load_weights(path)
+
+    if attacks and "attacks" in detectors.settings(detector) and "attacks" not in config:
+        with contextlib.suppress(DataError):
+            return loaded({**config, "attacks": list(attacks)})
+    return loaded(dict(config))
 
 
 def _run_weights(data: Path, about: Mapping[str, Any], given: Path | None) -> Path:

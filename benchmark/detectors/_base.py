@@ -189,8 +189,8 @@ class Detector(nn.Module):
         return fill(self, mapped(self, path), path=path)
 
 
-# A detector that is not trained by gradient has `fit(batches)`; each call of `batches` starts the corpus
-# anew.
+# A detector that is not trained by gradient has `fit(batches, seed=...)`; each call of `batches` starts the training
+# set anew.
 Batches = Callable[[], Iterable[Batch]]
 
 

@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import nn
@@ -10,7 +10,7 @@ from torch import nn
 from benchmark.batch import Batch
 from ingest.types import DataError, nearest
 
-from ._base import Detector
+from ._base import Batches, Detector
 
 CLASSES = ("spoof", "bonafide")  # by target
 STARTS = ("random", "kmeans")
@@ -187,7 +187,7 @@ class GaussianMixtures(Detector):
         return ratio.view(x.shape[:2]).mean(1)
 
     @torch.no_grad()
-    def fit(self, batches: Callable[[], Iterable[Batch]], *, seed: int = 0) -> None:
+    def fit(self, batches: Batches, *, seed: int = 0) -> None:
         """Train both mixtures in 1 + iterations passes; the same result for the same seed and order of batches.
 
         batches() starts the training set anew. Memory is bounded by one batch, a sample of frames to start from, and
@@ -205,7 +205,7 @@ class GaussianMixtures(Detector):
         for _ in range(self.iterations):
             self._pass(batches)
 
-    def _pass(self, batches: Callable[[], Iterable[Batch]]) -> None:
+    def _pass(self, batches: Batches) -> None:
         """One expectation-maximisation step of both mixtures in one pass over the data."""
         steps = {name: Improvement(getattr(self, name), floor=self.floor) for name in CLASSES}
         for name, frames in self._frames(batches()):

@@ -16,8 +16,7 @@ from torch.nn import functional
 from ._tiles import TILE_BYTES, time_first
 
 ALPHA, SCALE = 1.6732632423543772, 1.0507009873554805  # of SELU
-
-
+LAST = torch.channels_last
 # Below this size of one clip's inner map, the library's own convolutions on whole maps are as quick.
 WORTHWHILE_BYTES = 4 << 20
 
@@ -148,9 +147,6 @@ class TiledBlock(torch.autograd.Function):
         back = [None if w is None else w.transpose(2, 3) for w in (dw1, dw2, dw3)]
         db3 = None if weight3 is None else db2
         return dx, back[0], db1, dgain, total.float(), back[1], db2, back[2], db3, None, None, None
-
-
-LAST = torch.channels_last
 
 
 def tiles(clips: int, time: int, pool: int, row: int) -> Iterator[tuple[int, int, int]]:

@@ -1,12 +1,8 @@
 """The same score for every utterance: what each metric says when a detector says nothing."""
 
-from collections.abc import Callable, Iterable
-
 import torch
 
-from benchmark.batch import Batch
-
-from ._base import Detector, Input
+from ._base import Batches, Detector, Input
 
 
 class Constant(Detector):
@@ -19,7 +15,7 @@ class Constant(Detector):
         """(batch, ...) -> (batch,) zeros."""
         return x.new_zeros(len(x))
 
-    def fit(self, batches: Callable[[], Iterable[Batch]], *, seed: int = 0) -> None:
+    def fit(self, batches: Batches, *, seed: int = 0) -> None:
         """Nothing to learn; no batch is read."""
 
 

@@ -1,14 +1,11 @@
 """A score that has nothing to do with the label: chance, for comparison."""
 
 import zlib
-from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
 
-from benchmark.batch import Batch
-
-from ._base import Detector, Input
+from ._base import Batches, Detector, Input
 
 
 class RandomScore(Detector):
@@ -27,7 +24,7 @@ class RandomScore(Detector):
         draws = [np.random.default_rng([int(self.seed), zlib.crc32(row.tobytes())]).standard_normal() for row in rows]
         return torch.tensor(draws, dtype=torch.float32, device=x.device)
 
-    def fit(self, batches: Callable[[], Iterable[Batch]], *, seed: int = 0) -> None:
+    def fit(self, batches: Batches, *, seed: int = 0) -> None:
         """Keep the run's seed; no batch is read."""
         self.seed.fill_(seed % 2**63)
 
