@@ -12,12 +12,13 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from benchmark import level, references, variants, weighing
+from benchmark import level, references, weighing
 from benchmark.batch import Batch, targets
 from benchmark.distribution import ALONE, Share
 from benchmark.feeds import Feed
 from features.reader import FeatureReader
 from ingest.types import DataError
+from shards import variants
 from shards.reader import Reader
 
 EXTRA = ("attack", "domain", "language", "corpus", "speaker")
@@ -346,7 +347,8 @@ class Loader:
         own = self.variant[draw.row]
         if self.feed.variants is None:
             return Clip(self._crop(draw, own), self._reference(draw))
-        word = variants.draw(self.utt_id[draw.row], self.feed.variants, np.random.default_rng([draw.seed, 1]))
+        words = variants.plan(self.utt_id[draw.row], self.feed.variants)  # the same in every run: shards can hold them
+        word = words[int(np.random.default_rng([draw.seed, 1]).integers(len(words)))]
         wave = self._crop(draw, own if word == "original" else word)
         return Clip(wave, self._reference(draw), variants.labels(word))
 
@@ -356,11 +358,11 @@ class Loader:
         Of a stored clip that nothing is done to before its crop, not even to its level, only the crop is read.
         """
         utt_id, own, samples = self.utt_id[draw.row], self.variant[draw.row], self.samples
-        stored = word == own or (own == "original" and variants.stored(self.reader, utt_id, word))
+        stored = word == own or (own == "original" and self.reader.has(utt_id, word))
         wave = None
         if not stored or samples is None or self.feed.transform is not None or self.level == "clip_peak":
             wave = self.reader.wave(utt_id, word if stored else own)
-            wave = wave if stored else variants.made(wave, utt_id, word)
+            wave = wave if stored else variants.apply(wave, word, seed=utt_id)
             wave = wave if self.feed.transform is None else self._transformed(wave, draw.seed)
             wave = level.of_clip(wave, self.level)
         if samples is None:
