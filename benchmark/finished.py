@@ -19,7 +19,7 @@ def folder(data: Path, run_id: str) -> Path:
     if run_id in known:  # a name that a listing gave leads nowhere else
         return data / "scores" / run_id
     if "/" in run_id or run_id in ("", ".", ".."):
-        raise DataError(f"{run_id!r} is no run id, which is the name of a folder in {data / 'scores'}")
+        raise DataError(f"{run_id!r} is not a run id: that is the name of a folder in {data / 'scores'}")
     if not known:
         raise DataError(f"{data} holds no finished run; train one: python -m benchmark run --data {data}")
     raise nearest(run_id, known, what=f"run in {data}")

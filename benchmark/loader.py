@@ -185,7 +185,7 @@ class Loader:
         if self.balance in ("classes", "oversample") and len({self.label[row] for row in rows}) == 1:
             raise DataError(
                 f"{rows.size} of {weight.size} training trials count here, all of them {self.label[rows[0]]}: there "
-                "is no other class to draw alike; change the protocol, the mix of the phase, or set balance=none"
+                "is no other class to balance them with; change the protocol, the mix of the phase, or set balance=none"
             )
         if self.balance != "oversample":
             return weighing.chosen(rows, weight, rows.size, random) if weighing.uneven(weight[rows]) else rows

@@ -44,7 +44,7 @@ def reproduce(
     torchrun started several processes: one holds what is repeated against every other.
     """
     if distribution.share().world > 1:
-        raise DataError("benchmark reproduce is of one process; start it without torchrun")
+        raise DataError("benchmark reproduce runs in one process; start it without torchrun")
     about = _record(data, run_id)
     with catalog.connect(data / "catalog.duckdb") as con:
         on = grid.trials(con, about["protocol"], partial=about["partial"], lists=lists)

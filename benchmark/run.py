@@ -217,8 +217,8 @@ def _trained(work: _Work, cell: Cell, reader: Any, device: str, here: "Share") -
     given = work.weights
     if given is not None and not (given.is_file() and sha256(given) == cell.settings.weights):
         raise DataError(
-            f"{given} is absent, or another file than when this command began, or than on its node; run it again "
-            "with the file that is meant"
+            f"{given} is missing, or no longer the file that it was when this command began (on a cluster: not the "
+            "same file on every node); run the command again with the right file"
         )
     torch.manual_seed(derive(cell.seed, "weights"))
     finished = (folder / "train.json").exists()

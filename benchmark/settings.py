@@ -312,8 +312,9 @@ def _check_schedule(name: str, value: Any) -> None:
     for key, number in table.items():
         if key not in ("name", *needed, *more):
             raise nearest(key, (*needed, *more), what=f"key in schedule {table['name']} of {name}")
-        if key != "name" and not (_is_number(number) and (number >= 1 or key not in ("every", "period", "steps"))):
-            raise DataError(f"{name}: {key} = {number!r} of schedule {table['name']} is no number that fits")
+        least = int(key in ("every", "period", "steps"))
+        if key != "name" and not (_is_number(number) and number >= least):
+            raise DataError(f"{name}: {key} = {number!r} of schedule {table['name']} is not a number from {least} on")
     for key in needed:
         if key not in table:
             raise DataError(f"{name}: schedule {table['name']} has no {key}; see benchmark/training.toml")

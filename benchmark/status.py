@@ -37,7 +37,7 @@ def _of(folder: Path) -> list[dict[str, Any]]:
     if failed is None:
         return []
     again = failed["again"] or "run the command that gave it once more"  # older records do not have theirs
-    detail = f"{failed['reason'] or 'for a reason that it did not leave'}; again: {again}"
+    detail = f"{failed['reason'] or 'for a reason that was not recorded'}; again: {again}"
     return [{"run_id": folder.name, "state": "failed", "detail": detail}]
 
 

@@ -25,7 +25,7 @@ from ingest.types import DataError
 FORMAT = 1  # of an export's settings.json
 SETTINGS, WEIGHTS = "settings.json", "model.safetensors"
 UNCALIBRATED = "not calibrated: these weights come without dev scores; pass --calibrate-on RUN or scores.parquet"
-BESIDE = "beside clips of the same speakers, which a single file has not"
+BESIDE = "beside clips of the same speakers, which a single file does not have"
 HEARD = ("feature", "params", "samples", "test_crop", "short", "level")  # of an input: what decides on a score
 UNKNOWN_TRAINING = "what it was trained on is not known here: no warning about the training domain"
 VOICES = "trained on singing voices without accompaniment: hear a song with --vocals"

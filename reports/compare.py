@@ -38,8 +38,11 @@ def compare(data: Path, first: str, second: str, *, replicates: int = 1000) -> t
             remarks.append(
                 f"{subset}: trials of one run only are left out ({left_out[0]} of first, {left_out[1]} of second)"
             )
-        if lacking := [word for word in ("bonafide", "spoof") if word not in part["label"].unique().to_pylist()]:
-            remarks.append(f"{subset}: not compared, as both runs scored no common {' or '.join(lacking)} trial in it")
+        labels = part["label"].unique().to_pylist()
+        if lacking := [said for said, word in (("bona fide", "bonafide"), ("spoof", "spoof")) if word not in labels]:
+            remarks.append(
+                f"{subset}: not compared, as no {' and no '.join(lacking)} trial of it was scored by both runs"
+            )
         else:
             rows.append(_row(subset, part, replicates))
     if not rows:

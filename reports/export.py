@@ -37,7 +37,9 @@ def export(data: Path, run_id: str, layout: str, output: Path) -> list[str]:
     files = [row[0] for row in rows]
     twice = next((a for a, b in pairwise(files) if a == b), None)
     if twice is not None:
-        raise DataError(f"{run_id}: file name {twice} means two test utterances; this layout cannot tell them apart")
+        raise DataError(
+            f"{run_id}: file name {twice} stands for two test utterances; this layout cannot tell them apart"
+        )
     with atomic(output) as temporary:
         temporary.write_text("".join(_lines(rows, layout)), encoding="utf-8")
     wanted = {WHOLE_KEY[row[4]] for row in rows if row[4] in WHOLE_KEY}

@@ -227,7 +227,7 @@ def match(
         raise DataError(f"{path}: {some} (first: {unknown[0]})")
     remarks = []
     if unknown:
-        remarks.append(f"{len(unknown)} files are no test trial of this protocol (first: {unknown[0]})")
+        remarks.append(f"{len(unknown)} files are not test trials of this protocol (first: {unknown[0]})")
     if again:
         remarks.append(f"{again} trials occur more than once, each time with the same score")
     lacking = [u for u in label if u not in score]

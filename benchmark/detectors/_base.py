@@ -71,7 +71,7 @@ class LoadReport:
         """The report itself. DataError if weights are missing, as a score would then hang on chance."""
         if absent := [key for key in self.missing if not key.endswith(COUNTER)]:
             raise DataError(
-                f"{path} is where a training starts, not a trained detector: {len(absent)} entries are missing "
+                f"{path} is a starting point for training, not a trained detector: {len(absent)} entries are missing "
                 f"(first: {absent[0]}); train from it with --set weights={path}"
             )
         return self
@@ -289,7 +289,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, EOFError) or "PytorchStreamReader" in text:
         return "it is damaged or cut short; copy or download it again"
     if isinstance(error, pickle.UnpicklingError | LookupError | TypeError | AttributeError | UnicodeError):
-        return "it is no file of torch.save; download it again"
+        return "it was not written by torch.save; download it again"
     return text.splitlines()[0] if text else type(error).__name__
 
 

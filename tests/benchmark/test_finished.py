@@ -62,7 +62,7 @@ def refused(command, run, data):
 @pytest.mark.parametrize("name", IDS)
 def test_a_path_is_no_run_id_and_nothing_is_written(data, kind, name):
     said = refused(IDS[name], PATHS[kind].format(base=data.parent), data)
-    assert ("unknown run" if kind in ("long", "nul") else "is no run id") in said
+    assert ("unknown run" if kind in ("long", "nul") else "is not a run id") in said
 
 
 @pytest.mark.parametrize("kind", PATHS)
@@ -70,7 +70,7 @@ def test_a_path_is_no_run_id_and_nothing_is_written(data, kind, name):
 def test_a_folder_that_holds_no_run_is_none_either(data, kind, name):
     (data.parent / "elsewhere/run.json").unlink()
     said = refused(IDS_OR_FOLDERS[name], PATHS[kind].format(base=data.parent), data)
-    assert ("unknown run" if kind in ("long", "nul") else "is no run id") in said
+    assert ("unknown run" if kind in ("long", "nul") else "is not a run id") in said
 
 
 def test_without_runs_the_way_to_one_is_said(tmp_path):

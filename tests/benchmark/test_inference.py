@@ -185,7 +185,7 @@ def test_dev_scores_beside_references_calibrate_no_single_file(tmp_path):
     own = {"weights": "random", "small": True, "reference": "real"}
     run_id = trained_run.make(tmp_path, "rat", own=own, each=4, train=0)
     data = tmp_path / "data"
-    said = f"not calibrated: dev of {run_id} was scored beside clips of the same speakers, which a single file has not"
+    said = f"not calibrated: dev of {run_id} was scored beside clips of the same speakers, which a single file does not have"
     alone = trained.from_run(data, run_id)  # a protocol without references
     assert said not in alone.remarks
     path = data / "scores" / run_id / "run.json"
@@ -360,7 +360,7 @@ def test_weights_that_become_others_before_a_cell_loads_them_are_not_scored(made
         weights = data / "models" / "mean_pool-s0-abc" / name
         machine = run.Machine("cpu", jobs=1)
         (failure,) = run.run(data, [cell], {cell.protocol: on}, machine, weights=weights, out=tmp_path)
-        assert f"{name} is absent, or another file than when this command began" in failure.reason
+        assert f"{name} is missing, or no longer the file that it was when this command began" in failure.reason
 
 
 def test_other_weights_or_another_detector_beside_a_run_are_not_passed_over(made, tmp_path):

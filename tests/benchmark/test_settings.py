@@ -65,7 +65,7 @@ def test_the_protocol_fixes_the_clip_unless_the_user_does():
     ({"schedule": "step"}, "schedule step has no every"),
     ({"schedule": {"every": 3}}, "schedule = .* is neither a name nor a table with one"),
     ({"schedule": {"name": "cosine_per_step", "minlr": 1e-5}}, "unknown key in schedule cosine_per_step of mean_pool 'minlr'"),
-    ({"schedule": {"name": "step", "every": 0, "factor": 0.5}}, "every = 0 of schedule step is no number that fits"),
+    ({"schedule": {"name": "step", "every": 0, "factor": 0.5}}, "every = 0 of schedule step is not a number from 1 on"),
     ({"phases": [{"balance": "none"}]}, "unknown key in phase 1 of mean_pool 'balance'"),
     ({"phases": [{"trainable": ["linear.", "had."]}]}, "unknown start of parameters in phase 1 of mean_pool 'had.'"),
     ({"phases": [{"trainable": [1]}]}, r"trainable = \[1\] is not a list of names"),

@@ -76,7 +76,7 @@ def test_subsets_that_cannot_be_compared_are_said(runs, capsys):
     assert rows["subset"].to_pylist() == ["easy"]
     for subset, alone in (("hard", "6 of first, 0 of second"), ("other", "0 of first, 6 of second")):
         assert f"{subset}: trials of one run only are left out ({alone})" in remarks
-        assert f"{subset}: not compared, as both runs scored no common bonafide or spoof trial in it" in remarks
+        assert f"{subset}: not compared, as no bona fide and no spoof trial of it was scored by both runs" in remarks
     table = pq.read_table(path)
     keep = [
         s != "easy" or label == "bonafide" for s, label in zip(*(table[c].to_pylist() for c in ("subset", "label")))

@@ -330,7 +330,7 @@ def test_an_external_run_is_checked_stored_and_shown(data):
     done = rescore(
         eval_scores(data, "other 1\n"), data=data, protocol="inner/decro_en", source="somebody 2025", partial=True
     )
-    assert done.remarks[0] == "1 files are no test trial of this protocol (first: other)"
+    assert done.remarks[0] == "1 files are not test trials of this protocol (first: other)"
     assert not any("not run" in remark for remark in done.remarks)
     with duckdb.connect(str(data / "results.duckdb"), read_only=True) as con:
         rows = con.sql(
@@ -423,7 +423,7 @@ def test_a_path_of_another_clip_is_no_trial_though_its_file_name_is_one(data):
     more = "".join(f"any/where/zh_eval/evalh{k}.wav {k + 10}\n" for k in range(4))
     done = rescore(eval_scores(data, more), data=data, protocol="inner/decro_en")
     assert done.scores["score"].equals(whole.scores["score"])
-    assert done.remarks[0].startswith("4 files are no test trial of this protocol (first: any/where/zh_eval/evalh0)")
+    assert done.remarks[0].startswith("4 files are not test trials of this protocol (first: any/where/zh_eval/evalh0)")
     (data / "other.txt").write_text("zh_eval/evalb0 1\nevalv0 2\n/mnt/en_eval/evalh0.flac 3\n")
     done = rescore(data / "other.txt", data=data, protocol="inner/decro_en", partial=True)
     assert set(done.scores["utt_id"].to_pylist()) == {"decro/en_eval/v0", "decro/en_eval/h0"}

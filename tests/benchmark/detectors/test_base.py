@@ -107,7 +107,7 @@ def test_why_a_file_cannot_be_read_is_said_without_torchs_advice_to_run_it(model
     (tmp_path / "none.pt").write_bytes(b"")
     (tmp_path / "sound.pt").write_bytes(b"RIFF\xe4\x5c\x01\x00WAVEfmt \x10\x00")
     told = {
-        "cut": "cut short", "none": "cut short", "page": "no file of torch.save", "sound": "no file of torch.save", "script": "TorchScript archive",
+        "cut": "cut short", "none": "cut short", "page": "not written by torch.save", "sound": "not written by torch.save", "script": "TorchScript archive",
         "module": r"Python object \(torch\.nn\.modules\.linear\.Linear\)",
     }  # fmt: skip
     for name, reason in told.items():

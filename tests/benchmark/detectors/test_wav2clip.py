@@ -70,7 +70,7 @@ def test_a_file_without_a_head_starts_a_training_but_scores_nothing(tmp_path):
     source = detectors.build("wav2clip", weights="random", width=8)
     path, small = _published(tmp_path, source), {"": {"width": 8}}
     with pytest.raises(
-        DataError, match=r"Wav2CLIP\.pt is where a training starts.*2 entries are missing \(first: head\."
+        DataError, match=r"Wav2CLIP\.pt is a starting point for training.*2 entries are missing \(first: head\."
     ):
         trained.from_weights(path, "wav2clip", small)
     torch.save(source.state_dict(), tmp_path / "whole.pt")
