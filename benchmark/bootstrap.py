@@ -321,7 +321,7 @@ def _logistic(x: float) -> float:
 
 
 def normal_half_width(rate: float, n_bonafide: int, n_spoof: int) -> float:
-    """Half of the 95 % interval of an EER known only as a number (Bengio & Mariethoz 2004, HTER form)."""
+    """Half of the 95 % interval of an EER in [0, 1] known only as a number (Bengio & Mariethoz 2004, HTER form)."""
     spread = rate * (1 - rate)
     return 1.96 * 0.5 * math.sqrt(spread / n_bonafide + spread / n_spoof)
 

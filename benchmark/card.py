@@ -151,7 +151,7 @@ def _training(trained: Trained) -> str:
 
 
 def _title(corpus: Mapping[str, Any]) -> str:
-    """A corpus that Siren made itself is none of its name."""
+    """The corpus's title; a simulated one says that it is, as it only has the name of the published one."""
     return f"{corpus['title']} (simulated)" if corpus.get("simulated") else corpus["title"]
 
 

@@ -27,7 +27,7 @@ STYLE = {
 }  # fmt: skip
 
 
-# Of each letter; in an SVG they are text, for which its reader has fonts, and of a PNG `without_font` tells.
+# One for each letter. In an SVG letters are text, for which its reader has fonts; of a PNG `without_font` tells.
 warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font", UserWarning)
 
 

@@ -68,8 +68,7 @@ def collect(data: Path, *, replicates: int = REPLICATES, jobs: int | None = None
     """Rebuild DATA/results.duckdb from every finished run below DATA/scores.
 
     A catalog that holds just these runs is left as it is, to the byte. replicates: bootstrap replicates per
-    interval. jobs: processes (default: one per core). Raises DataError
-    naming the run whose files cannot be used.
+    interval. jobs: processes (default: one per core). Raises DataError naming the run whose files cannot be used.
     """
     path = data / "results.duckdb"
     with lock(data / "results.lock"):

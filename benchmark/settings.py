@@ -128,7 +128,7 @@ def resolve(
     for key in chosen:
         if key not in known:
             raise nearest(key, known, what=f"setting of {name}")
-    _check_input(name, chosen)
+    _check_words(name, chosen)
     config = detectors.canonical(name, {key: value for key, value in chosen.items() if key in own})
     laid_out = _lay_out(name, config, own)
     if clip is not None and not laid_out.input.fixed and "samples" not in chosen:
@@ -172,7 +172,7 @@ def _check_names(name: str, phases: Iterable[Mapping[str, Any]], laid_out: Any) 
                 raise nearest(column, EXTRA, what=f"column of mix {what}")
 
 
-def _check_input(name: str, chosen: Mapping[str, Any]) -> None:
+def _check_words(name: str, chosen: Mapping[str, Any]) -> None:
     """Raise DataError for a length that is none, and for a word that is no crop and no way to fill."""
     for key in ("samples", "train_samples"):
         number = chosen.get(key)
@@ -196,7 +196,7 @@ def check_input(name: str, spec: Any) -> None:
         raise DataError(
             f"{name}: its input has no 'level'; this version takes it there, not in the network: train it again"
         )
-    _check_input(name, {key: value for key, value in spec.items() if (key, value) != ("train_short", None)})
+    _check_words(name, {key: value for key, value in spec.items() if (key, value) != ("train_short", None)})
     for key, kind in {"feature": str, "params": Mapping, "windows": bool, "fixed": bool}.items():
         if not isinstance(spec.get(key, False), kind):
             raise DataError(f"{name}: its input's {key} is {spec[key]!r}, not a {kind.__name__}")

@@ -25,7 +25,7 @@ SAVE_EVERY_S = 300.0  # how much work a kill may cost
 
 @dataclass(slots=True)
 class Progressed:
-    """Where training stands; everything needed to go on is in `state`, a tree of tensors and plain values."""
+    """Where training stands: with the weights and the optimizer's state, all that a checkpoint needs to go on."""
 
     phase: int = 0
     number: int = 0  # epochs finished over all phases

@@ -85,7 +85,7 @@ def build(name: str, **config: Any) -> "Detector":
 
 
 def describe(name: str) -> dict[str, Any]:
-    """What the zoo's listing says of one detector.
+    """What `python -m benchmark detectors` and the README's table say of one detector.
 
     Keys: id, paper, year, citation, input, parameters, weights, eer, form. input is the `Input`; parameters counts
     all (trainable or fixed by training) parameters at the default settings; weights names the published

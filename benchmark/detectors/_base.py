@@ -1,7 +1,4 @@
-"""What a detector is.
-
-A network with an input, a score, a loss, a training recipe and a way to load weights.
-"""
+"""What a detector is: a network with an input, a score, a loss, a training recipe and a way to load weights."""
 
 import argparse
 import pickle
@@ -33,11 +30,12 @@ class Input:
     feature, params: the extractor (`features.extractors.get(feature, **params)`) and its settings.
     samples: length of the wave at 16 kHz before extraction; None = the whole utterance.
     train_samples: length in training where it differs (crops of utterances that are scored whole).
-    train_short: what training does with a shorter one where that differs.
+    train_short: as `short`, in training, where that differs.
     windows: in training every window of an utterance, train_samples long and without overlap, is a trial.
-    train_crop, test_crop: where a longer utterance is cut (random, first or middle). No detector tests at random; who
-        sets test_crop=random gets a crop that the run's seed and the utterance's name decide.
-    short: what is done with a shorter one: tiled from its start, followed by zeros, or left as it is.
+    train_crop, test_crop: where a longer utterance is cut: random, first or middle. No detector tests at random; with
+        test_crop=random the run's seed and the utterance's name decide where.
+    short: what is done with a shorter one: repeat (tiled from its start), zero (followed by zeros) or none (left as it
+        is).
     level: what its samples are divided by (benchmark.level): as_is, nothing; clip_peak, the peak of the whole utterance
         before it is cut; crop_peak, the peak of what was cut.
     fixed: the length is built into the network, so that a protocol's own clip length cannot replace it.
@@ -58,10 +56,7 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class LoadReport:
-    """What happened to the entries of a weight file.
-
-    How many were loaded, which were missing or unexpected.
-    """
+    """What happened to the entries of a weight file: how many were loaded, which were missing or unexpected."""
 
     loaded: int
     missing: tuple[str, ...] = ()
@@ -173,10 +168,7 @@ class Detector(nn.Module):
         return functional.binary_cross_entropy_with_logits(self.score(batch.x), batch.target.float())
 
     def map_weights(self, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """Rename the entries of a published file to ours.
-
-        The identity unless a detector has another naming.
-        """
+        """The entries of a published file under our names: as they are, unless a detector says otherwise."""
         return state
 
     def load_weights(self, path: Path | str) -> LoadReport:

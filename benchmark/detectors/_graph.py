@@ -86,10 +86,7 @@ class HeterogeneousAttention(nn.Module):
         return y[:, :first], y[:, first:], master
 
     def _pair_attention(self, x: torch.Tensor, first: int) -> torch.Tensor:
-        """(batch, node, dim_in) -> (batch, node i, node j), rows sum to one.
-
-        Nodes before `first` are of kind 1.
-        """
+        """(batch, node, dim_in) -> (batch, node i, node j), rows sum to one; nodes before `first` are of kind 1."""
         hidden = torch.tanh(self.att_proj(x.unsqueeze(2) * x.unsqueeze(1)))
         one, two = hidden[:, :first], hidden[:, first:]
         logits = torch.cat(

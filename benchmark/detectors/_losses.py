@@ -58,10 +58,7 @@ class OcSoftmax(nn.Module):
         return (functional.normalize(embedding, dim=1) @ direction.T).squeeze(1)
 
     def forward(self, embedding: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Mean of softplus(scale * gap).
-
-        Margin - cosine for bona fide (target 1), cosine - margin for spoof.
-        """
+        """Mean of softplus(scale * gap): gap is margin - cosine for bona fide (target 1), cosine - margin for spoof."""
         cosine = self.score(embedding)
         gap = torch.where(target == 1, self.margin_bonafide - cosine, cosine - self.margin_spoof)
         return functional.softplus(self.scale * gap).mean()

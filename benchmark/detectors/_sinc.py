@@ -27,10 +27,7 @@ def mel_edges(low_hz: float, high_hz: float, points: int) -> torch.Tensor:
 
 
 def odd(length: int) -> int:
-    """The filter length really used.
-
-    An even configured length is raised by one, so that a filter has a centre.
-    """
+    """The filter length that is used: an even one is raised by one, so that a filter has a centre."""
     return length + 1 - length % 2
 
 

@@ -86,9 +86,10 @@ class FdAdd(_pretrained.Pretrained):
     synthesizer, content, contrastive). shuffle, blending (style | noise_only | none, noise_only is what the public
     code does), eta: the feature augmentation. adversarial, pseudo_labels (speed_compression | f0 | none): the
     content stream's objectives, f0 the comparison of Table XII; frozen_statistics keeps the adversarial pass from
-    updating batch norms a second time. synthesizer_contrastive (cosine | authors | none), alpha_synthesizer,
-    alpha_class, label_smoothing, focal_gamma,
-    focal_alpha. feature_norm: length that features are scaled to, 0 = not. standardise: each clip's spectrogram.
+    updating batch norms a second time. synthesizer_contrastive: cosine, the public code's form (authors) or none;
+    alpha_synthesizer, alpha_class: margins of the two contrastive terms. label_smoothing: of the cross entropies that
+    name synthesizer, speed and compression; focal_gamma, focal_alpha: of the loss on shuffled features. feature_norm:
+    length that features are scaled to, 0 = not. standardise: each clip's spectrogram.
     mask, mask_axes: SpecAugment in training; the public code swaps time and frequency. decay: weight decay 1e-5 on
     convolution weights only, or 0.01 on `all` as the paper states. width: channels of the first stage.
 
