@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from benchmark import cells as grid
 from benchmark import recorded
 from benchmark.cells import Trials
+from benchmark.verifier import asv_file
 from ingest import catalog, memory
 from ingest.files import atomic, sha256
 from ingest.types import DataError
@@ -38,8 +39,6 @@ def write_run(
     detector, seed, config, parameters, costs; paired: the detector hears references; diagnosed: name -> the like of
     `scored`, for more columns beside the score. The same scores give the same bytes of scores.parquet.
     """
-    from benchmark.results import asv_file
-
     where, rows = folder(out, run_id), _rows(on)
     keys = grid.score_keys(pa.concat_tables([on.role("dev"), on.role("test")]), paired=paired)
     table = rows
@@ -71,7 +70,7 @@ def describe_again(data: Path, out: Path, run_ids: Iterable[str], on: Trials) ->
 
 
 def _describe_run_again(data: Path, where: Path, told: Mapping[str, Any], rows: pa.Table) -> None:
-    from benchmark.results import asv_file, read_scores
+    from benchmark.results import read_scores
 
     try:
         about = recorded.run(where)

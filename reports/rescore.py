@@ -20,7 +20,8 @@ import pyarrow.parquet as pq
 
 from benchmark import finished, recorded
 from benchmark.measure import Measured, Result, measure
-from benchmark.results import asv_file, cell_rates, collect
+from benchmark.results import collect
+from benchmark.verifier import asv_file, cell_rates
 from ingest import catalog
 from ingest.files import atomic, lock
 from ingest.types import DataError

@@ -15,8 +15,8 @@ from shared_data import ROOT, shared
 
 from benchmark import metrics
 from benchmark.measure import measure
-from benchmark.results import cell_rates
 from benchmark.tdcf import A_DCF_LIBRARY_COSTS
+from benchmark.verifier import cell_rates
 
 FOLDER = ROOT / "golden" / "metrics"
 HAS_SETS = (FOLDER / "official.json").exists()

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from made_results import ask
 
-from benchmark import measure, metrics, results
+from benchmark import measure, metrics, results, verifier
 from ingest import catalog
 from ingest.types import DataError
 
@@ -325,10 +325,10 @@ def test_asv_rates_of_a_run(data):
             + [("melgan", "spoof", 0.0), ("wavenet", "spoof", 5.0), ("other", "spoof", 9.0)],
         )  # fmt: skip
         rows = made_results.score_table(made_results.GOOD)
-        found = results.asv_file(con, rows, ["eer", "min_tdcf_2019"])
+        found = verifier.asv_file(con, rows, ["eer", "min_tdcf_2019"])
         assert found["easy"][""] == {"p_fa": 1 / 3, "p_miss": 0.0, "p_fa_spoof": 0.0}
         assert found["hard"]["wavenet"] == {"p_fa": 1 / 3, "p_miss": 0.0, "p_fa_spoof": 1.0}
-        assert results.asv_file(con, rows, ["eer"]) == {}
+        assert verifier.asv_file(con, rows, ["eer"]) == {}
 
 
 def test_an_average_of_nothing_has_no_value():
