@@ -230,10 +230,10 @@ def eer_interval(
 ) -> Interval:
     """95 % percentile interval of the official EER: over speakers where every trial has one (at least
     `MIN_CLUSTERS` of them), else over trials inside each class; without an error the exact bound (`no_error_bound`)."""
-    clusters = speakers if usable_clusters(speakers) else None
-    values = eer_replicates(bonafide, spoof, clusters=clusters, replicates=replicates, seed=seed, threads=threads)
     if _apart(bonafide, spoof):
         return eer_interval_of(0.0, len(bonafide), len(spoof))
+    clusters = speakers if usable_clusters(speakers) else None
+    values = eer_replicates(bonafide, spoof, clusters=clusters, replicates=replicates, seed=seed, threads=threads)
     return Interval(*percentile_interval(values), method_name(clusters, replicates))
 
 
@@ -254,19 +254,20 @@ def cost_intervals(
 ) -> list[Interval]:
     """95 % percentile intervals of least costs (see `cost_replicates`), resampled like `eer_interval`; without an
     error up to what the exact bounds of both rates cost."""
+    if _apart(bonafide, spoof):
+        miss, false_alarm = (no_error_bound(len(scores)) for scores in (bonafide, spoof))
+        return [Interval(c0, c0 + min(c1 * miss + c2 * false_alarm, c1, c2), NO_ERROR) for c0, c1, c2 in costs]
     clusters = speakers if usable_clusters(speakers) else None
     values = cost_replicates(
         bonafide, spoof, costs=costs, clusters=clusters, replicates=replicates, seed=seed, threads=threads
     )
-    if _apart(bonafide, spoof):
-        miss, false_alarm = (no_error_bound(len(scores)) for scores in (bonafide, spoof))
-        return [Interval(c0, c0 + min(c1 * miss + c2 * false_alarm, c1, c2), NO_ERROR) for c0, c1, c2 in costs]
     return [Interval(*percentile_interval(column), method_name(clusters, replicates)) for column in values.T]
 
 
 def _apart(bonafide: ArrayLike, spoof: ArrayLike) -> bool:
-    """Whether every bona fide trial outscores every spoof trial."""
-    return bool(np.min(bonafide) > np.max(spoof))
+    """Whether every bona fide trial outscores every spoof trial; ValueError for scores that no metric can use."""
+    scores = Ranked(bonafide, spoof)
+    return bool(scores.bonafide[0] > scores.spoof[-1])
 
 
 def no_error_bound(trials: int, *, classes: int = 2) -> float:
