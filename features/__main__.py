@@ -116,27 +116,31 @@ def _plan(options: argparse.Namespace) -> int:
 
 def _list(data: Path) -> int:
     from features import extractors
+
+    for name in extractors.names():
+        print(f"{name:<8} {extractors.summary(name)}")
+        if presets := list(extractors.presets(name)):
+            print(f"{'':<8} presets: {', '.join(presets)}")
+    if (data / "catalog.duckdb").exists():
+        _list_stored(data)
+    return 0
+
+
+def _list_stored(data: Path) -> None:
     from features.compute import has_features
     from features.stored import outdated
     from ingest import catalog
 
-    for name in extractors.names():
-        summary = extractors.summary(name)
-        print(f"{name:<8} {summary}")
-        settings = list(extractors.presets(name))
-        if settings:
-            print(f"{'':<8} presets: {', '.join(settings)}")
-    if (data / "catalog.duckdb").exists():
-        with catalog.connect(data / "catalog.duckdb") as con:
-            if has_features(con):
-                print("stored:")
-                old = set(outdated(con))
-                query = ("SELECT feature, corpus, variant, sum(members), sum(size_bytes) FROM feature_shard "
-                         "GROUP BY ALL ORDER BY ALL")  # fmt: skip
-                for feature, corpus, variant, members, size in con.execute(query).fetchall():
-                    said = ", outdated: this version makes others" if feature in old else ""
-                    print(f"  {feature:<24} {corpus} {variant}: {members} clips, {size / 1e6:.1f} MB{said}")
-    return 0
+    with catalog.connect(data / "catalog.duckdb") as con:
+        if not has_features(con):
+            return
+        print("stored:")
+        old = set(outdated(con))
+        query = ("SELECT feature, corpus, variant, sum(members), sum(size_bytes) FROM feature_shard "
+                 "GROUP BY ALL ORDER BY ALL")  # fmt: skip
+        for feature, corpus, variant, members, size in con.execute(query).fetchall():
+            said = ", outdated: this version makes others" if feature in old else ""
+            print(f"  {feature:<24} {corpus} {variant}: {members} clips, {size / 1e6:.1f} MB{said}")
 
 
 def _remove(options: argparse.Namespace) -> int:
