@@ -89,33 +89,53 @@ def _row(
     groups: dict[str, list[Cell]] = {}
     for cell in todo:
         groups.setdefault(cell.train_key, []).append(cell)
-    draws = scores = size = trainings = 0
-    hours: float | None = 0.0
-    sources, at_most = [], False
-    for group in groups.values():
-        first = group[0]
-        parameters = _parameters(first, on[first.protocol])
-        limit = _limit(asdict(first.settings.training))
-        rate = fitting(rates, parameters, first.settings.input["samples"], limit)
-        rows = pa.concat_tables([on[c.protocol].rows.select(["role", "utt_id", "variant"]) for c in group])
-        rows = rows.filter(pc.not_equal(rows["role"], "train"))
-        heard, drawn = rows.group_by(["utt_id", "variant"]).aggregate([]).num_rows, 0
-        size += round(rows.num_rows * bytes_per_score)
-        if first.trained and not (running.model_folder(data, first) / "train.json").exists():
-            trainings += 1
-            size += BYTES_PER_PARAMETER * parameters
-            most = epochs_at_most(detector, first.settings.training)
-            at_most = at_most or (rate.epochs is None and most > 1)
-            epochs = min(most, rate.epochs or most)
-            drawn = round(draws_per_epoch(on[first.protocol], first.settings.training) * epochs)
-        draws, scores = draws + drawn, scores + heard
-        more = _hours(drawn, heard, rate)
-        hours = None if hours is None or more is None else hours + more
-        sources.append(rate.source)
-    source = ", ".join(dict.fromkeys(sources)) or (rates[0].rate if rates else _NONE).source
-    done = len(cells) - len(todo)
-    fitted = hasattr(detectors.get(detector), "fit")
-    return Row(detector, len(cells), done, trainings, draws, scores, hours, size, source, at_most, fitted)
+    parts = [_part(data, group, on, rates, bytes_per_score) for group in groups.values()]
+    hours = [part.hours for part in parts]
+    sources = dict.fromkeys(part.source for part in parts)
+    return Row(
+        detector, len(cells), len(cells) - len(todo),
+        trainings=sum(part.trains for part in parts),
+        train_utterances=sum(part.drawn for part in parts),
+        score_utterances=sum(part.heard for part in parts),
+        hours=None if None in hours else sum(hours, 0.0),
+        size_bytes=sum(part.size_bytes for part in parts),
+        rate=", ".join(sources) or (rates[0].rate if rates else _NONE).source,
+        at_most=any(part.at_most for part in parts),
+        fitted=hasattr(detectors.get(detector), "fit"),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What one training costs with the cells that share it; the words are those of `Row`."""
+
+    trains: bool  # False: it is done, or weights are given
+    drawn: int
+    heard: int
+    hours: float | None
+    size_bytes: int
+    source: str
+    at_most: bool
+
+
+def _part(
+    data: Path, group: Sequence[Cell], on: Mapping[str, Trials], rates: Sequence[Known], bytes_per_score: float
+) -> _Part:
+    first = group[0]
+    how, trials = first.settings.training, on[first.protocol]
+    parameters = _parameters(first, trials)
+    rate = fitting(rates, parameters, first.settings.input["samples"], _limit(asdict(how)))
+    rows = pa.concat_tables([on[c.protocol].rows.select(["role", "utt_id", "variant"]) for c in group])
+    rows = rows.filter(pc.not_equal(rows["role"], "train"))
+    heard, drawn, at_most = rows.group_by(["utt_id", "variant"]).aggregate([]).num_rows, 0, False
+    size = round(rows.num_rows * bytes_per_score)
+    trains = first.trained and not (running.model_folder(data, first) / "train.json").exists()
+    if trains:
+        size += BYTES_PER_PARAMETER * parameters
+        most = epochs_at_most(first.detector, how)
+        at_most = rate.epochs is None and most > 1
+        drawn = round(draws_per_epoch(trials, how) * min(most, rate.epochs or most))
+    return _Part(trains, drawn, heard, _hours(drawn, heard, rate), size, rate.source, at_most)
 
 
 def fitting(rates: Sequence[Known], parameters: int, samples: int | None, limit: str) -> Rate:
