@@ -89,11 +89,15 @@ class Page:
     def _rows(self, query: str) -> list[tuple]:
         return self.con.sql(query).fetchall()
 
-    def _banner(self) -> str:
-        simulated, partial = self._rows(
+    def simulated_and_partial(self) -> tuple[int, int]:
+        """How many protocols were trained or scored on simulated corpora, and how many lack some of their trials."""
+        return self._rows(
             "SELECT count(DISTINCT protocol) FILTER (simulated), count(DISTINCT protocol) FILTER (partial) "
             "FROM current_run"
         )[0]
+
+    def _banner(self) -> str:
+        simulated, partial = self.simulated_and_partial()
         lines = []
         if simulated:
             lines.append(

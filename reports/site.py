@@ -106,10 +106,7 @@ class Site:
         return pages.figure(plots.svg(plot.draw(), plot.name), plot.name, plot.title, plot.text, beside)
 
     def _banner(self) -> str:
-        simulated, partial = self.con.execute(
-            "SELECT count(DISTINCT protocol) FILTER (simulated), count(DISTINCT protocol) FILTER (partial) "
-            "FROM current_run"
-        ).fetchone()
+        simulated, partial = self.markdown.simulated_and_partial()
         told = []
         if simulated:
             told.append(
