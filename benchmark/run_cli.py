@@ -118,7 +118,7 @@ def _run(arguments) -> int:  # noqa: ANN001
         raise DataError("--gpus is for --backend ray; here each cell takes one GPU of its own, as --device says")
     if arguments.print_slurm:
         return _print_slurm(arguments)
-    if int(os.environ.get("RANK", 0)):  # of torchrun's processes the first one speaks
+    if not _first():  # of torchrun's processes the first one speaks
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     asked = _request(arguments)
     memo = requests.memo(arguments.data, asked)
@@ -149,8 +149,18 @@ def _say_left_out(left_out: Mapping[str, str]) -> None:
         print(f"not run: {name}: {reason}")
 
 
+def _first() -> bool:
+    """Is this the first of torchrun's processes, or the only one?"""
+    return int(os.environ.get("RANK", 0)) == 0
+
+
+def _several() -> bool:
+    """Has torchrun started several processes?"""
+    return int(os.environ.get("WORLD_SIZE", 1)) > 1
+
+
 def _leave(code: int) -> int:
-    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+    if not _several():
         return code
     from benchmark import distribution
 
@@ -161,18 +171,18 @@ def _run_cells(arguments, asked, memo: Path) -> int:  # noqa: ANN001
     from benchmark import devices, record, run
     from benchmark import request as requests
 
-    several = int(os.environ.get("WORLD_SIZE", 1)) > 1
     found = requests.resolve(arguments.data, asked)
     todo = run.grouped(arguments.data, found.cells, arguments.part)
     left = sum(len(group) for group in todo.values())
     before = [cell for cell in found.cells if run.done(arguments.data, cell)]
     print(f"{len(found.cells)} cells, {len(before)} done before, {left} to run")
-    for name in {cell.protocol: None for cell in before} if not int(os.environ.get("RANK", 0)) else ():
-        run_ids = [cell.run_id for cell in before if cell.protocol == name]
-        record.describe_again(arguments.data, arguments.data, run_ids, found.on[name])
-    if asked.grid is not None and not int(os.environ.get("RANK", 0)):
-        requests.note_levels(arguments.data, asked.grid, found.levels)
-    jobs = 1 if several else chosen(arguments) or devices.count(arguments.device)
+    if _first():
+        for name in dict.fromkeys(cell.protocol for cell in before):
+            run_ids = [cell.run_id for cell in before if cell.protocol == name]
+            record.describe_again(arguments.data, arguments.data, run_ids, found.on[name])
+        if asked.grid is not None:
+            requests.note_levels(arguments.data, asked.grid, found.levels)
+    jobs = 1 if _several() else chosen(arguments) or devices.count(arguments.device)
     machine = run.Machine(arguments.device, arguments.threads, jobs, arguments.gpus, arguments.track, arguments.stored)
     failures = run.run(
         arguments.data, found.cells, found.on, machine, weights=arguments.weights, lists=arguments.lists,
@@ -181,7 +191,7 @@ def _run_cells(arguments, asked, memo: Path) -> int:  # noqa: ANN001
     for failure in failures:
         print(f"failed: {failure.run_id}: {failure.reason}")
     _say_left_out(found.skipped)
-    if int(os.environ.get("RANK", 0)):
+    if not _first():
         return 1 if failures else 0
     if arguments.part != (1, 1):  # one collector writes the results, when all parts have ended
         print(f"part {arguments.part[0]} of {arguments.part[1]}: {left - len(failures)} of {left} cells done")
