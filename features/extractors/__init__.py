@@ -13,7 +13,7 @@ from features.extractors._base import Extractor, source_hash
 from ingest import signature
 from ingest.types import DataError, nearest
 
-__all__ = ["Extractor", "defaults", "get", "names", "presets"]
+__all__ = ["Extractor", "defaults", "get", "names", "presets", "summary"]
 
 
 @functools.cache
