@@ -132,15 +132,15 @@ def _cell(run_id: str, about: dict[str, Any], through: Trials, words: Sequence[s
 def _score(data: Path, cell: Cell, on: Trials, machine: running.Machine) -> None:
     from shards.reader import Reader
 
-    work = running._Work(data, data, {cell.protocol: on}, machine, None)
+    work = running.Work(data, data, {cell.protocol: on}, machine, None)
     if not (running.model_folder(data, cell) / "train.json").exists():
         raise DataError(f"{running.model_folder(data, cell)} holds no trained weights; run the cell again")
     with Reader(data) as reader, devices.taken(machine.device) as device:
-        detector, training = running._trained(work, cell, reader, device, distribution.ALONE)
+        detector, training = running.final_detector(work, cell, reader, device, distribution.ALONE)
         started = time.perf_counter()
-        columns, number = running._scores(detector, cell, on, reader, device, {}, distribution.ALONE)
+        columns, number = running.scores_of(detector, cell, on, reader, device, {}, distribution.ALONE)
         costs = {"score_s": time.perf_counter() - started, "scored_trials": number}
-        facts = running._facts(cell, {**training, **costs}, detector, device, running.model_folder(data, cell))
+        facts = running.facts_of(cell, {**training, **costs}, detector, device, running.model_folder(data, cell))
         running.refuse_changed(data, [on], wait_s=running.SCORED_WAIT_S)
         record.write_run(
             data, data, cell.run_id, on, columns.pop("score"), curve=[], facts=facts, paired=detector.REFERENCE,

@@ -97,7 +97,7 @@ def run(
         return failures
     tasks = (
         joblib.delayed(_group)(
-            _Work(data, out, {c.protocol: on[c.protocol] for c in group}, machine, weights, lists, record.source()),
+            Work(data, out, {c.protocol: on[c.protocol] for c in group}, machine, weights, lists, record.source()),
             group,
         )
         for group in groups.values()
@@ -112,7 +112,7 @@ def run(
 
 
 @dataclass(frozen=True, slots=True)
-class _Work:
+class Work:
     """What one training and the cells that share it need; travels to the process that does it."""
 
     data: Path
@@ -124,7 +124,7 @@ class _Work:
     source: Mapping[str, Any] = field(default_factory=dict)  # record.source() of the process that ordered the work
 
 
-def _group(work: _Work, group: Sequence[Cell]) -> list[Failure]:
+def _group(work: Work, group: Sequence[Cell]) -> list[Failure]:
     """Train what the cells share, then score each; failures are written beside the results and returned."""
     from benchmark import distribution
 
@@ -151,7 +151,7 @@ def _group(work: _Work, group: Sequence[Cell]) -> list[Failure]:
     return failures
 
 
-def _failed(work: _Work, cell: Cell, reason: str, trace: str, *, write: bool) -> Failure:
+def _failed(work: Work, cell: Cell, reason: str, trace: str, *, write: bool) -> Failure:
     on = work.on[cell.protocol]
     failed = {
         "run_id": cell.run_id,
@@ -168,7 +168,7 @@ def _failed(work: _Work, cell: Cell, reason: str, trace: str, *, write: bool) ->
     return Failure(cell.run_id, failed["reason"])
 
 
-def _train_and_score(work: _Work, cells: Sequence[Cell], device: str, here: "Share") -> None:
+def _train_and_score(work: Work, cells: Sequence[Cell], device: str, here: "Share") -> None:
     import torch
 
     from shards.reader import Reader
@@ -178,11 +178,11 @@ def _train_and_score(work: _Work, cells: Sequence[Cell], device: str, here: "Sha
     with Reader(work.data) as reader, Meter(device) as meter:
         reader.has("")  # reads the index, which stays that of the catalog now
         refuse_changed(work.data, work.on.values())
-        detector, training = _trained(work, cells[0], reader, device, here)
+        detector, training = final_detector(work, cells[0], reader, device, here)
         known: dict[tuple, dict[str, list[float]]] = {}
         for cell in cells:
             started = time.perf_counter()
-            columns, number = _scores(
+            columns, number = scores_of(
                 detector, cell, work.on[cell.protocol], reader, device, known, here, stored=work.machine.stored
             )
             costs = {"score_s": time.perf_counter() - started, "scored_trials": number}
@@ -191,7 +191,7 @@ def _train_and_score(work: _Work, cells: Sequence[Cell], device: str, here: "Sha
             refuse_changed(work.data, [work.on[cell.protocol]], wait_s=SCORED_WAIT_S)
             if not here.first:
                 continue
-            facts = _facts(cell, {**training, **costs}, detector, device, model_folder(work.out, cell))
+            facts = facts_of(cell, {**training, **costs}, detector, device, model_folder(work.out, cell))
             facts |= {"processes": here.world, **work.source}
             record.write_run(
                 work.data, work.out, cell.run_id, work.on[cell.protocol], columns.pop("score"),
@@ -206,7 +206,7 @@ def refuse_changed(data: Path, on: Iterable[Trials], *, wait_s: float = 60.0) ->
             grid.refuse_changed(con, trials)
 
 
-def _trained(work: _Work, cell: Cell, reader: Any, device: str, here: "Share") -> tuple[Any, dict]:
+def final_detector(work: Work, cell: Cell, reader: Any, device: str, here: "Share") -> tuple[Any, dict]:
     """The detector with its final weights, from disk when the training is finished, else trained now."""
     import torch
 
@@ -246,7 +246,7 @@ def _trained(work: _Work, cell: Cell, reader: Any, device: str, here: "Share") -
     return detector, result
 
 
-def _train(work: _Work, cell: Cell, detector: Any, reader: Any, device: str) -> dict:
+def _train(work: Work, cell: Cell, detector: Any, reader: Any, device: str) -> dict:
     from benchmark.detectors import _pretrained
     from benchmark.distribution import Tracker
     from benchmark.train import train
@@ -335,7 +335,7 @@ def _loader(
     return loader
 
 
-def _scores(
+def scores_of(
     detector: Any, cell: Cell, on: Trials, reader: Any, device: str, known: dict[tuple, dict[str, list[float]]],
     here: "Share", *, stored: bool = True,
 ) -> tuple[dict[str, dict[tuple, float]], int]:  # fmt: skip
@@ -360,7 +360,7 @@ def _scores(
     return columns, number
 
 
-def _facts(cell: Cell, costs: dict, detector: Any, device: str, folder: Path) -> dict[str, Any]:
+def facts_of(cell: Cell, costs: dict, detector: Any, device: str, folder: Path) -> dict[str, Any]:
     """What the record of a run says beside its protocol and provenance."""
     from benchmark.detectors import _ssl
 

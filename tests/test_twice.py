@@ -162,7 +162,7 @@ def test_a_run_is_not_done_on_what_was_ingested_while_it_ran(other_audio, capsys
     assert "1 cells, 0 done before, 1 to run" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("step", ["run", "_scores"])
+@pytest.mark.parametrize("step", ["run", "scores_of"])
 def test_audio_that_was_ingested_while_a_run_waited_is_not_taken_for_that_of_its_trials(
     other_audio, step, capsys, monkeypatch
 ):
@@ -182,7 +182,7 @@ def test_audio_that_was_ingested_while_a_run_waited_is_not_taken_for_that_of_its
 
 def test_a_cell_that_is_scored_waits_for_who_has_the_catalog_open(other_audio, capsys, monkeypatch):
     """It failed after a minute, and all of its scoring was lost."""
-    (words, _), main, work = other_audio, importlib.import_module("benchmark.__main__").main, run._scores
+    (words, _), main, work = other_audio, importlib.import_module("benchmark.__main__").main, run.scores_of
     code = "import duckdb, sys, time; con = duckdb.connect(sys.argv[1]); print('up', flush=True); time.sleep(2)"
 
     def held(*given, **named):
@@ -191,7 +191,7 @@ def test_a_cell_that_is_scored_waits_for_who_has_the_catalog_open(other_audio, c
         assert writing.stdout.readline() == b"up\n"
         return scored
 
-    monkeypatch.setattr(run, "_scores", held)
+    monkeypatch.setattr(run, "scores_of", held)
     monkeypatch.setitem(catalog.connect.__kwdefaults__, "wait_s", 0.5)
     monkeypatch.setitem(run.refuse_changed.__kwdefaults__, "wait_s", 0.5)
     assert main(words) == 0 and "1 of 1 cells done" in capsys.readouterr().out

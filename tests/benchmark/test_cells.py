@@ -288,7 +288,7 @@ def scored(con, names):
         found = cells.trials(con, name, partial=True)
         how = settings.resolve("mean_pool", {"": {"samples": 800, "batch_size": 8}}, clip=None, weights=None)
         one = cells.cell(name, found, how, 0, True)
-        columns, number = run._scores(Mates(), one, found, Waves(), "cpu", known, ALONE)
+        columns, number = run.scores_of(Mates(), one, found, Waves(), "cpu", known, ALONE)
         made[name] = columns["score"]
         numbers.append(number)
     return made, numbers

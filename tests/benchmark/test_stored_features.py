@@ -49,13 +49,13 @@ def outcome(data, name, folder, *, stored):
         on = cells.trials(con, trained_run.PROTOCOL, partial=True)
     how = settings.resolve(name, {name: DETECTORS[name]}, clip=None, weights=None)
     cell = cells.cell(trained_run.PROTOCOL, on, how, 0, True)
-    work = run._Work(data, folder, {cell.protocol: on}, run.Machine("cpu", stored=stored), None)
+    work = run.Work(data, folder, {cell.protocol: on}, run.Machine("cpu", stored=stored), None)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         with Reader(data) as shards:
-            detector, _ = run._trained(work, cell, shards, "cpu", ALONE)
-            columns, _ = run._scores(detector, cell, on, shards, "cpu", {}, ALONE, stored=stored)
+            detector, _ = run.final_detector(work, cell, shards, "cpu", ALONE)
+            columns, _ = run.scores_of(detector, cell, on, shards, "cpu", {}, ALONE, stored=stored)
     finally:
         torch.set_num_threads(threads)
     return {key: value.numpy().tobytes() for key, value in detector.state_dict().items()}, columns["score"]

@@ -40,7 +40,7 @@ def trained(con, name, tmp_path):
     on = cells.trials(con, name, partial=True)
     how = settings.resolve("mean_pool", SETTINGS, clip=None, weights=None)
     cell = cells.cell(name, on, how, 0, True)
-    work = run._Work(tmp_path, tmp_path, {name: on}, run.Machine("cpu"), None)
+    work = run.Work(tmp_path, tmp_path, {name: on}, run.Machine("cpu"), None)
     reader = Watched()
     torch.manual_seed(0)
     run._train(work, cell, detectors.build("mean_pool"), reader, "cpu")
