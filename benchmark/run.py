@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import sys
 import time
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
@@ -207,13 +206,17 @@ def refuse_changed(data: Path, on: Iterable[Trials], *, wait_s: float = 60.0) ->
 
 
 def final_detector(work: Work, cell: Cell, reader: Any, device: str, here: "Share") -> tuple[Any, dict]:
-    """The detector with its final weights, from disk when the training is finished, else trained now."""
+    """The detector with its final weights, and what is recorded of its training.
+
+    From disk when the training is finished, else trained now; of a cell that is only scored, the weights as given.
+    Raises DataError for weights that are no longer those of the cell, or do not fit.
+    """
     import torch
 
+    from benchmark.detectors import _pretrained
     from benchmark.loader import derive
-    from benchmark.trained import load_own, scorer
+    from benchmark.trained import load_own
 
-    folder, on = model_folder(work.out, cell), work.on[cell.protocol]
     given = work.weights
     if given is not None and not (given.is_file() and sha256(given) == cell.settings.weights):
         raise DataError(
@@ -221,19 +224,14 @@ def final_detector(work: Work, cell: Cell, reader: Any, device: str, here: "Shar
             "same file on every node); run the command again with the right file"
         )
     torch.manual_seed(derive(cell.seed, "weights"))
-    finished = (folder / "train.json").exists()
-    if work.weights is not None and not cell.trained:
-        detector, _, report = scorer(cell.detector, cell.settings.config, _attacks(on), work.weights)
-    else:
-        detector = _build(cell, on, offline=finished or work.weights is not None).to(device)
-        report = detector.load_weights(work.weights) if work.weights is not None else None
-    if report is not None:
-        print(f"{cell.detector}: {work.weights}: {report}", file=sys.stderr)
     if not cell.trained:
-        if report is not None:
-            report.whole(work.weights)
         costs = {"train_s": 0.0, "train_draws": 0, "best_epoch": None, "epochs": 0, "curve": []}
-        return detector.to(device), costs
+        return _untrained(work, cell).to(device), costs
+    folder = model_folder(work.out, cell)
+    finished = (folder / "train.json").exists()
+    detector = _build(cell, work.on[cell.protocol], offline=finished or given is not None).to(device)
+    if given is not None:
+        _pretrained.tell(cell.detector, given, detector.load_weights(given))
     if finished:
         try:
             load_own(detector, folder / "model.safetensors")
@@ -244,6 +242,20 @@ def final_detector(work: Work, cell: Cell, reader: Any, device: str, here: "Shar
     if here.first:
         _keep(folder, detector, result)
     return detector, result
+
+
+def _untrained(work: Work, cell: Cell) -> Any:
+    """The detector of a cell that is only scored, with the given weights, where there are any."""
+    from benchmark.detectors import _pretrained
+    from benchmark.trained import scorer
+
+    on = work.on[cell.protocol]
+    if work.weights is None:
+        return _build(cell, on, offline=False)
+    detector, _, report = scorer(cell.detector, cell.settings.config, _attacks(on), work.weights)
+    _pretrained.tell(cell.detector, work.weights, report)
+    report.whole(work.weights)
+    return detector
 
 
 def _train(work: Work, cell: Cell, detector: Any, reader: Any, device: str) -> dict:
