@@ -132,33 +132,42 @@ def _table(path: Path) -> tuple[pa.Table, bool]:
     if not path.is_file():
         raise DataError(f"{path} is not a file")
     head = _first_line(path)
-    if "," in head:
-        try:
-            rows = [row for row in csv.reader(io.StringIO(content(path), newline="")) if row]
-        except csv.Error as error:
-            raise DataError(f"{path} is not a text file of comma-separated values ({error})") from None
-        widths = {len(row) for row in rows}
-        if len(widths) > 1:
-            short = next(k for k, row in enumerate(rows) if len(row) != len(rows[0]))
-            raise DataError(f"{path} line {short + 1}: {len(rows[short])} columns, the first line has {len(rows[0])}")
-        names, columns = [c.strip() for c in rows[0]], zip(*rows, strict=True)
-        table = pa.table([pa.array([c.strip() for c in column], pa.string()) for column in columns], _unique(names))
-    else:
-        try:
-            names, table = head.split(), fields(path, [f"c{k}" for k in range(width(path))]).drop_columns("line")
-        except DataError as error:
-            if "\t" not in head:
-                raise
-            why = "tabs are read as blanks, so an empty cell is none: write - for it, or commas for the tabs"
-            raise DataError(f"{error}; {why}") from None
-        if len(names) != table.num_columns:  # other blanks than these: a no-break space, a control character
-            raise DataError(f"{path} line 1: {table.num_columns} columns, or {len(names)} by its unusual blanks")
-        table = table.rename_columns(_unique(names))
+    names, table = _comma_separated(path) if "," in head else _blank_separated(path, head)
     header = any(name.lower() in SCORE_WORDS for name in names)
-    table = table.slice(1) if header else table.rename_columns([f"c{k}" for k in range(table.num_columns)])
+    table = table.rename_columns(_unique(names)).slice(1) if header else table
     if table.num_columns < 2 or not table.num_rows:
         raise DataError(f"{path}: every line needs a file name and a score; the first is {head[:80]!r}")
     return table.combine_chunks(), header
+
+
+def _comma_separated(path: Path) -> tuple[list[str], pa.Table]:
+    """The words of the first line, and all lines as columns c0, c1, ..."""
+    reader = csv.reader(io.StringIO(content(path), newline=""))
+    try:
+        rows = [(reader.line_num, row) for row in reader if row]
+    except csv.Error as error:
+        raise DataError(f"{path} is not a text file of comma-separated values ({error})") from None
+    first = rows[0][1]
+    for line, row in rows:
+        if len(row) != len(first):
+            raise DataError(f"{path} line {line}: {len(row)} columns, the first line has {len(first)}")
+    columns = zip(*(row for _, row in rows), strict=True)
+    table = {f"c{k}": pa.array([word.strip() for word in column], pa.string()) for k, column in enumerate(columns)}
+    return [word.strip() for word in first], pa.table(table)
+
+
+def _blank_separated(path: Path, head: str) -> tuple[list[str], pa.Table]:
+    """The words of the first line, and all lines as columns c0, c1, ..."""
+    try:
+        names, table = head.split(), fields(path, [f"c{k}" for k in range(width(path))]).drop_columns("line")
+    except DataError as error:
+        if "\t" not in head:
+            raise
+        why = "tabs are read as blanks, so an empty cell is none: write - for it, or commas for the tabs"
+        raise DataError(f"{error}; {why}") from None
+    if len(names) != table.num_columns:  # other blanks than these: a no-break space, a control character
+        raise DataError(f"{path} line 1: {table.num_columns} columns, or {len(names)} by its unusual blanks")
+    return names, table
 
 
 def _unique(names: list[str]) -> list[str]:

@@ -84,6 +84,7 @@ def test_gzip_is_read_through(tmp_path):
     ("file score\nLA_1 1\nLA_2 1_5\n", r"1 of 2 scores are not finite numbers \(first: '1_5', row 3; of LA_2\)"),
     ("file score\nLA_1 1\nLA_2 １\n", r"1 of 2 scores are not finite numbers \(first: '１', row 3; of LA_2\)"),
     ("file,score\nLA_1,1,2\n", "line 2: 3 columns, the first line has 2"),
+    ("file,score\n\n\nLA_1,1,2\n", "line 4: 3 columns, the first line has 2"),
     ("file score label\nLA_1 1 bonafide\nLA_2 1 robot\n", "unknown label word 'robot'"),
 ])  # fmt: skip
 def test_faults_of_the_file_are_named(tmp_path, content, message):
