@@ -119,9 +119,12 @@ _COMMANDS = """# Commands
 What `--help` prints. Every command takes its folder from `--data`, else from `$DATA`, else it is `data`; it ends with
 0 when all is done, 1 when something fell short, and 2 after one line that says what is wrong.
 """
-_CATALOG = """# The catalog
+_CATALOG = """---
+hide: [toc]
+---
+# The catalog
 
-`catalog.duckdb`, as its definitions say it; comments tell what a column means. Ask it with
+The tables and views of `catalog.duckdb`; the comments say what a column means. Ask it with
 `python -m reports sql --db catalog "..."`.
 """
 _REFERENCE = """# Python reference
