@@ -58,6 +58,8 @@ def _not_installed(top: str) -> Path | None:
     places = [] if spec is None else [*(spec.submodule_search_locations or ()), spec.origin or ""]
     if not places or not (place := Path(places[0]).resolve()).exists():
         return None
+    if not {"site-packages", "dist-packages"}.isdisjoint(place.parts):  # of a cluster's module system, by PYTHONPATH
+        return None
     installed = [*sysconfig.get_paths().values(), *site.getsitepackages(), site.getusersitepackages()]
     return None if any(place.is_relative_to(Path(path).resolve()) for path in installed) else place.parent
 

@@ -150,6 +150,16 @@ def test_modules_that_a_feature_imports_change_its_key(tmp_path, monkeypatch):
     assert len(seen) == 5
 
 
+def test_packages_of_a_cluster_are_installed_ones(tmp_path, monkeypatch):
+    """On PYTHONPATH, as module systems put them, they were read whole, minutes of it, and were part of every key."""
+    (tmp_path / "site-packages" / "own_packaged").mkdir(parents=True)
+    (tmp_path / "site-packages" / "own_packaged" / "__init__.py").touch()
+    (tmp_path / "own.py").write_text("import own_packaged")
+    monkeypatch.syspath_prepend(str(tmp_path / "site-packages"))
+    imports._not_installed.cache_clear()
+    assert imports.of(tmp_path / "own.py") == ()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
