@@ -53,9 +53,9 @@ def _detail(run: Mapping[str, Any]) -> str:
 
 
 def _held(path: Path) -> bool:
-    handle = os.open(path, os.O_RDWR)
+    handle = os.open(path, os.O_RDONLY)  # enough for a lock, and all that others' data may allow
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     finally:

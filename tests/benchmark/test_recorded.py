@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 
 import made_results
 import pytest
@@ -11,6 +12,7 @@ from benchmark import measure, recorded, results, status
 from benchmark import trained as loading
 from benchmark.__main__ import main as benchmark
 from benchmark.inference import DeepfakeDetector
+from ingest.files import lock
 from ingest.types import DataError
 from reports import leaderboard
 
@@ -240,3 +242,20 @@ def test_settings_that_are_damaged_give_no_detector(whole, monkeypatch):
             assert text and "run.json" in text
         if place == ("config", "input", "samples") and other in (-1, 0.5, 10**30, "x"):
             assert text and "samples" in text
+
+
+def test_status_asks_for_no_right_to_write(tmp_path, monkeypatch):
+    """In a folder of somebody else's it ended with `Permission denied`."""
+    (tmp_path / "models" / "training").mkdir(parents=True)
+    (tmp_path / "models" / "training" / "lock").write_text("process 1 on here")
+    real = os.open
+
+    def opened(path, flags, *more, **named):
+        if flags & (os.O_WRONLY | os.O_RDWR):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, flags, *more, **named)
+
+    with lock(tmp_path / "models" / "training" / "lock"):
+        monkeypatch.setattr(os, "open", opened)
+        assert [row["state"] for row in status.status(tmp_path)] == ["running"]
+    assert status.status(tmp_path) == []
