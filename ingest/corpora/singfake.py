@@ -95,7 +95,10 @@ def notes(root: Path) -> list[str]:
     """Languages that are not known, and how complete the clips are: songs with clips against songs of each set."""
     annotation = first_file(root, ANNOTATION)
     if annotation is None:
-        return [f"no {ANNOTATION} in {root}: the clips have no speaker and no language"]
+        return [
+            f"no {ANNOTATION} in {root}: the clips have no speaker and no language, and nobody can tell which songs "
+            "are absent: partial; put it there"
+        ]
     table = _annotation(annotation)
     counted = Counter(word for word in table["Language"].to_pylist() if iso_639(word) is None)
     strange = [f"language {word!r} of {ANNOTATION} is not known: {n} songs have none" for word, n in counted.items()]
@@ -111,13 +114,13 @@ def notes(root: Path) -> list[str]:
 
 
 def incomplete(root: Path) -> bool:
-    """Whether the annotation lacks published songs, or a set has clips of fewer songs than it.
+    """Whether the annotation lacks published songs, or a set has clips of fewer songs than it; so if nobody can tell.
 
     Some recordings stand twice in the annotation; those without a label count nowhere.
     """
     annotation = first_file(root, ANNOTATION)
     if annotation is None or not _has_clips(root):
-        return False
+        return annotation is None
     table, songs, recordings = _annotation(annotation), _songs_with_clips(root), defaultdict(set)
     for row, label in zip(table.to_pylist(), text.labels(table["Bonafide Or Spoof"]).to_pylist()):
         if label != "unknown":

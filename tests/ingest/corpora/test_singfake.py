@@ -231,6 +231,8 @@ def test_names_that_are_not_utf8_are_refused_with_the_cure(tmp_path):
 
 
 def test_clips_without_the_annotation_say_what_is_unknown(tmp_path):
+    """One clip of one song was a complete copy."""
     tone(tmp_path / "train/vocals/1_a_0.flac")
     (note,) = corpora.get("singfake").notes(tmp_path)
-    assert note.startswith("no singfake.csv in") and note.endswith("the clips have no speaker and no language")
+    assert note.startswith("no singfake.csv in") and "no speaker and no language" in note
+    assert note.endswith("absent: partial; put it there") and corpora.get("singfake").incomplete(tmp_path)
