@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from benchmark import metrics
-from benchmark.distribution import ALONE, Hardware, Share, Tracker, gathered, spread
+from benchmark.distribution import ALONE, Hardware, Share, Tracker, gathered, mixed_precision, spread
 from benchmark.loader import Loader, derive
 from benchmark.score import score
 from benchmark.settings import Training
@@ -75,6 +75,8 @@ class _Loop:
         self.best_weights = _copy(detector)
         self.average: dict[str, torch.Tensor] = {}
         self.phases = how.phases or [{"name": "all"}]
+        for phase in self.phases:  # before the first one has trained for hours
+            mixed_precision(phase.get("precision", how.precision), train_loader.device.type)
         self._saved = time.monotonic()
 
     def run(self) -> dict[str, Any]:

@@ -50,6 +50,7 @@ RECIPES = {
     "phases": {
         "phases": [{"name": "head", "epochs": 2, "lr": 0.1, "trainable": ["head"]}, {"name": "all", "epochs": 2}]
     },
+    "bfloat16": {"precision": "bfloat16", "phases": [{"epochs": 2}, {"epochs": 2, "precision": "float32"}]},
     "schedule": {"schedule": {"name": "warmup_linear", "warmup": 0.2}, "optimizer": "adamw", "clip_norm": 1.0},
 }
 
@@ -319,3 +320,10 @@ def _trained(detector, tmp_path, **changes):
     torch.manual_seed(0)
     how = settings_of(**changes)
     return train(detector, *loaders(), how, seed=1, checkpoint=tmp_path / "state.pt", name="test")
+
+
+def test_a_precision_that_a_later_phase_cannot_have_is_told_before_the_first(tmp_path):
+    phases = [{"name": "one"}, {"name": "two", "precision": "float16"}]
+    with pytest.raises(DataError, match="precision float16 needs a GPU"):
+        fit(tmp_path, phases=phases, die_at=0)
+    assert not (tmp_path / "state.pt").exists()
