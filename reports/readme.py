@@ -97,13 +97,23 @@ Written by `make readme` from `benchmark/detectors/`. What each reads, costs and
 
 Published EERs are the papers' own, in percent, on the test sets that they name.
 
+## Weights
+
+Nothing is downloaded: you bring the files, of two kinds.
+
+- **A trained detector** (`AASIST.pth`): `benchmark score --weights FILE` scores it as it is,
+  `benchmark run --weights FILE` trains on from it.
+- **A pretrained part** that training begins with (a backbone, a trunk): it is found in the caches of Hugging Face and
+  torch.hub, or named by `--set DETECTOR.weights=PATH`. `DETECTOR.weights=random` begins without. A cell that lacks it
+  fails with a line that says which file it wants.
+
 ## Level
 
-Networks hear clips as loud as they are stored, as published, but for those of singing. Divided by the peak of the whole
-clip before it is cut (`level` in the input of `run.json`: `clip_peak`): {clip_peak}.
-By the peak of what was cut (`crop_peak`): {crop_peak}.
-Training, scoring, `detect` and the page hear the same. An exported `model.onnx` begins after it.
-`--set level=as_is` (or one of the two) hears another.
+Most networks hear clips as loud as they are stored, as published. Those of singing hear them divided by the peak of the
+whole clip before it is cut (`level` in the input of `run.json`: `clip_peak`): {clip_peak};
+or by the peak of what was cut (`crop_peak`): {crop_peak}.
+Training, scoring, `detect` and the page hear the same; an exported `model.onnx` begins after it. `--set level=as_is`
+(or one of the two) changes it.
 
 ## Forms
 
