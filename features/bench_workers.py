@@ -78,7 +78,7 @@ def _tasks(folder: Path, feature: str) -> list[parallel.Task]:
     sources, tasks = itertools.cycle(shard_bench._sources(folder / "wav", 16_000, "wav")), []
     for number in range(SHARDS):
         clips = list(itertools.islice(sources, CLIPS))
-        shard = shard_bench._shard(clips, 16_000, as_is=False, number=number, audio_codec="pcm")
+        shard = shard_bench._shard(clips, as_is=False, number=number, audio_codec="pcm")
         writer.write_shard(shard, place / "shards")
         about = index.read_about(place / "shards" / shard.name)
         audio = compute.AudioShard(shard.name, "bench", "original", about["sha256"], about["members"])
