@@ -78,17 +78,21 @@ class F0(Extractor):
         """(…, span) -> (…, longest + 2): cumulative mean normalised difference at each lag."""
         window, size = self.longest, next_fast_len(self.span, real=True)  # no lag of these reaches beyond the span
         head = torch.fft.rfft(frames[..., :window], n=size)
-        correlation = torch.fft.irfft(head.conj() * torch.fft.rfft(frames, n=size), n=size)[..., : window + 2]
-        so_far = F.pad(frames.square().cumsum(-1), (1, 0))
+        spectrum = head.conj_physical_().mul_(torch.fft.rfft(frames, n=size))
+        correlation = torch.fft.irfft(spectrum, n=size)[..., : window + 2]
+        so_far = frames.new_zeros(*frames.shape[:-1], self.span + 1)
+        torch.cumsum(frames.square(), -1, out=so_far[..., 1:])
         energy = so_far[..., window : 2 * window + 2] - so_far[..., : window + 2]
-        difference = energy[..., :1] + energy - 2 * correlation
+        difference = torch.sub(energy[..., :1] + energy, correlation, alpha=2)
         rounding = EPSILON * self.span * so_far[..., -1:]  # of sums of so many squares: less is no difference
         difference.masked_fill_(difference < rounding, 0)
         lag = torch.arange(1, window + 2, dtype=frames.dtype, device=frames.device)
         mean = difference[..., 1:].cumsum(-1) / lag
         silent = energy[..., :1] < 1e-10
-        ratio = torch.where(silent | (mean <= 0), 1.0, difference[..., 1:] / mean)
-        return F.pad(ratio, (1, 0), value=1.0)
+        ratio = torch.ones_like(difference)  # that of lag 0 is 1
+        torch.div(difference[..., 1:], mean, out=ratio[..., 1:])
+        ratio[..., 1:].masked_fill_(silent | (mean <= 0), 1.0)
+        return ratio
 
 
 build = F0
