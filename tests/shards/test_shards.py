@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import doc_blocks
 import numpy as np
@@ -27,9 +26,9 @@ from ingest import catalog
 from ingest.types import DataError
 from shards import root, writer
 from shards.__main__ import main
-from shards.clip import at_most_bytes, at_most_bytes_made, encode, encoded, quantised
+from shards.clip import at_most_bytes, at_most_bytes_made, encoded, quantised
 from shards.reader import Reader
-from shards.tar import END_BYTES, member_bytes
+from shards.tar import member_bytes
 
 UTTERANCES = [f"tiny/{row[0]}" for row in small_corpus.ROWS]
 NAMES = [
@@ -409,97 +408,3 @@ def test_killed_at_any_moment_and_run_again(data, tmp_path):
     main(["gc", "--data", str(data)])
     assert (tars(data), tables(data)) == (tars(undisturbed), tables(undisturbed))
     assert not list((data / "shards").rglob("*.tmp"))
-
-
-@pytest.mark.parametrize("seed", range(6))
-def test_a_shard_takes_clips_until_the_next_would_be_too_much(seed):
-    """Against a loop over the clips, one at a time: sizes of 0.1 to 1.3 shards, groups of 1 to 60 clips."""
-    random, limit = np.random.default_rng(seed), 10_000
-    group = np.repeat(np.arange(12), random.integers(1, 60, 12))
-    sizes = random.integers(1000, 13_000, group.size)
-    table = pa.table({"language_group": [f"l{g // 4}" for g in group], "attack_group": [f"a{g % 4}" for g in group]})
-    taken = None if seed % 2 else np.flatnonzero(random.random(group.size) < 0.6).astype(np.uint32)
-    expected, filled = [], None
-    for place, row in enumerate(range(group.size) if taken is None else taken):
-        key = (f"l{group[row] // 4}", f"a{group[row] % 4}")
-        same = expected and tuple(expected[-1][:2]) == key
-        if not same or filled + sizes[row] > limit:
-            expected.append([*key, expected[-1][2] + 1 if same else 0, place, place])
-            filled = END_BYTES
-        filled += sizes[row]
-        expected[-1][4] = place + 1
-    plan = writer.planned("tiny", table, sizes, audio_codec="pcm", max_bytes=limit, taken=taken)
-    assert [list(span) for span in plan.spans] == expected and len(expected) > 12
-
-
-def test_rounding_is_to_nearest_and_clips():
-    step = 1 / 32768
-    wave = np.array([0.4 * step, 0.6 * step, -0.6 * step, 1.5, -1.5, 1 - step / 4])
-    assert quantised(wave, 16).tolist() == [0, 1, -1, 32767, -32768, 32767]
-    assert quantised(wave, 24).tolist() == [102, 154, -154, 2**23 - 1, -(2**23), 2**23 - 64]
-
-
-@pytest.mark.parametrize("bits", [8, 16, 24])
-def test_quantising_in_single_precision_loses_nothing(bits):
-    full, random = 1 << bits - 1, np.random.default_rng(0)
-    halves = ((np.arange(-70_000, 70_000) + 0.5) / full).astype(np.float32)
-    wave = np.concatenate([halves, random.uniform(-1.2, 1.2, 100_000).astype(np.float32), np.float32([1e-45, -1, 1])])
-    exact = np.clip(np.rint(wave.astype(np.float64) * full), -full, full - 1)
-    assert np.array_equal(quantised(wave, bits), exact) and quantised(wave, bits).dtype == np.int32
-
-
-@pytest.mark.parametrize("codec", ["flac", "pcm"])
-@pytest.mark.parametrize("samples", [1, 15, 16_001])
-def test_members_of_any_length_decode(codec, samples):
-    pcm = np.arange(samples).astype(np.int16)
-    extension, data = encode(pcm.astype(np.float32) / 32768, codec)
-    back, rate_hz = soundfile.read(io.BytesIO(data), dtype="int16")
-    assert extension == {"flac": "flac", "pcm": "wav"}[codec]
-    assert rate_hz == 16_000 and back.tolist() == pcm.tolist()
-
-
-SIXTEEN = np.arange(-500, 500, dtype=np.float32) / 32768
-FINE = np.linspace(-0.5, 0.5, 1000, dtype=np.float32)
-LOUD = np.linspace(-1.7, 1.2, 1000, dtype=np.float32)
-
-
-@pytest.mark.parametrize(
-    ("wave", "codec", "extension", "subtype", "error"),
-    [
-        (SIXTEEN, "flac", "flac", "PCM_16", 0), (FINE, "flac", "flac", "PCM_24", 2**-24),
-        (LOUD, "flac", "wav", "FLOAT", 0), (SIXTEEN, "pcm", "wav", "PCM_16", 0),
-        (FINE, "pcm", "wav", "PCM_16", 2**-16), (LOUD, "pcm", "wav", "FLOAT", 0),
-    ],
-)  # fmt: skip
-def test_members_lose_no_more_than_they_must(wave, codec, extension, subtype, error):
-    named, data = encode(wave, codec)
-    with soundfile.SoundFile(io.BytesIO(data)) as file:
-        assert (named, file.subtype) == (extension, subtype)
-        np.testing.assert_allclose(file.read(dtype="float32"), wave, rtol=0, atol=error)
-
-
-@pytest.mark.parametrize("codec", ["flac", "pcm"])
-def test_a_clip_that_overshoots_full_scale_is_not_clipped(tmp_path, codec):
-    data = small_corpus.build(tmp_path, rows=[("x", "bonafide", None, "en", 24_000, "WAV")], gain=3.3)
-    writer.write_corpus("tiny", data, audio_codec=codec)
-    source, _ = soundfile.read(tmp_path / "tiny/audio/x.wav", dtype="float32")
-    want = torchaudio.functional.resample(torch.from_numpy(source), 24_000, 16_000).numpy()
-    assert np.abs(want).max() > 1
-    np.testing.assert_array_equal(Reader(data).wave("tiny/x"), want)
-    np.testing.assert_array_equal(Reader(data).span("tiny/x", 5, 50), want[5:50])
-
-
-def test_clips_are_planned_by_language_attack_and_id_as_their_bytes_sort(tmp_path):
-    stems = ["b", "B", "a_b", "a-b", "a", "é", "e", "z", "10", "9"]
-    rows = [
-        (stem, "spoof" if i % 3 else "bonafide", ["A07", "a07"][i % 2] if i % 3 else None, [None, "zh", "en"][i % 3], 16000, "WAV")
-        for i, stem in enumerate(stems)
-    ]  # fmt: skip
-    with catalog.connect(small_corpus.build(tmp_path, rows=rows) / "catalog.duckdb") as con:
-        table = writer.clips(con, "tiny")
-        assert con.execute("SELECT current_setting('disabled_optimizers')").fetchone() == ("",)
-    found = list(zip(*(table[name].to_pylist() for name in ("language_group", "attack_group", "utt_id"))))
-    assert len(found) == len(stems) and found == sorted(found, key=lambda row: [word.encode() for word in row])
-    assert table["audio_hash"].to_pylist() == [
-        hashlib.md5(Path(file).read_bytes()).hexdigest() for file in table["file"].to_pylist()
-    ]
