@@ -164,8 +164,8 @@ def _loader(
 
 def _material(folder: Path) -> tuple[list[Path], Path]:
     """Loose FLAC files, and a DATA folder with the same clips in one PCM shard."""
-    loose = shard_bench._sources(folder / "flac", 16_000, "flac")[:CLIPS]
-    shard, shards = shard_bench._shard(loose, as_is=True, audio_codec="pcm"), folder / "data" / "shards"
+    loose = shard_bench.source_files(folder / "flac", 16_000, "flac")[:CLIPS]
+    shard, shards = shard_bench.one_shard(loose, as_is=True, audio_codec="pcm"), folder / "data" / "shards"
     writer.write_shard(shard, shards)
     with catalog.connect(folder / "data" / "catalog.duckdb", read_only=False) as con:
         con.execute(writer.SCHEMA.read_text())

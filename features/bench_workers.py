@@ -75,10 +75,10 @@ def cluster() -> Iterator[str]:
 def _tasks(folder: Path, feature: str) -> list[parallel.Task]:
     """The computation of one feature shard from one PCM shard each."""
     place, recipe = folder / "data", compute.Recipe.of(feature, None, {}, "float32")
-    sources, tasks = itertools.cycle(shard_bench._sources(folder / "wav", 16_000, "wav")), []
+    sources, tasks = itertools.cycle(shard_bench.source_files(folder / "wav", 16_000, "wav")), []
     for number in range(SHARDS):
         clips = list(itertools.islice(sources, CLIPS))
-        shard = shard_bench._shard(clips, as_is=False, number=number, audio_codec="pcm")
+        shard = shard_bench.one_shard(clips, as_is=False, number=number, audio_codec="pcm")
         writer.write_shard(shard, place / "shards")
         about = index.read_about(place / "shards" / shard.name)
         audio = compute.AudioShard(shard.name, "bench", "original", about["sha256"], about["members"])

@@ -31,15 +31,15 @@ def rows() -> list[dict[str, Any]]:
     memory.keep_freed()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        wav = _sources(root / "wav", 24_000, "wav")
+        wav = source_files(root / "wav", 24_000, "wav")
         return [_pass_through(root), _resampled(root, wav, "pcm"), _resampled(root, wav, "flac"), _random_spans(root)]
 
 
 def _pass_through(folder: Path) -> dict[str, Any]:
     """16 kHz FLAC copied into one shard by one process, and by tar."""
-    sources = _sources(folder / "flac", 16_000, "flac")
+    sources = source_files(folder / "flac", 16_000, "flac")
     size = sum(path.stat().st_size for path in sources)
-    shard = _shard(sources, as_is=True)
+    shard = one_shard(sources, as_is=True)
     names = folder / "names.txt"
     names.write_text("\n".join(str(path.relative_to(folder)) for path in sources))
     peer_tar = folder / "peer.tar"
@@ -56,7 +56,7 @@ def _pass_through(folder: Path) -> dict[str, Any]:
 def _resampled(folder: Path, sources: list[Path], audio_codec: str) -> dict[str, Any]:
     """24 kHz WAV decoded, resampled and written into two shards by two processes, and not written."""
     halves = [sources[::2], sources[1::2]]
-    shards = [_shard(half, as_is=False, number=i, audio_codec=audio_codec) for i, half in enumerate(halves)]
+    shards = [one_shard(half, as_is=False, number=i, audio_codec=audio_codec) for i, half in enumerate(halves)]
     writing = [delayed(writer.write_shard)(shard, folder / "out") for shard in shards]
     decoding = [delayed(_decode_all)(half) for half in halves]
     calls = (partial(_by_two, tasks) for tasks in (writing, decoding))
@@ -77,8 +77,8 @@ def _by_two(tasks: list[parallel.Task]) -> None:
 
 def _random_spans(folder: Path) -> dict[str, Any]:
     """3 s spans as float32 from a PCM shard in random order, and the same bytes by bare pread."""
-    sources = _sources(folder / "pcm", 16_000, "wav")
-    shard = _shard(sources, as_is=False, audio_codec="pcm")
+    sources = source_files(folder / "pcm", 16_000, "wav")
+    shard = one_shard(sources, as_is=False, audio_codec="pcm")
     writer.write_shard(shard, folder / "data" / "shards")
     with catalog.connect(folder / "data" / "catalog.duckdb", read_only=False) as con:
         con.execute(writer.SCHEMA.read_text())
@@ -115,7 +115,7 @@ def _seconds(
     return statistics.median(spent[0]), statistics.median(spent[1])
 
 
-def _sources(folder: Path, rate_hz: int, extension: str) -> list[Path]:
+def source_files(folder: Path, rate_hz: int, extension: str) -> list[Path]:
     """CLIPS files of 4 s: noise that falls off with frequency; as FLAC 17 kB a second at 16 kHz, as speech is."""
     folder.mkdir()
     random = np.random.default_rng(0)
@@ -126,7 +126,8 @@ def _sources(folder: Path, rate_hz: int, extension: str) -> list[Path]:
     return paths
 
 
-def _shard(paths: list[Path], *, as_is: bool, number: int = 0, audio_codec: str = "flac") -> writer.Shard:
+def one_shard(paths: list[Path], *, as_is: bool, number: int = 0, audio_codec: str = "flac") -> writer.Shard:
+    """A shard of these files as the catalog would plan it; as_is: FLAC at 16 kHz that is copied."""
     labels = dict.fromkeys(writer.LABELS) | {"corpus": "bench", "label": "bonafide", "domain": "speech"}
     rows = []
     for path in paths:
