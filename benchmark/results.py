@@ -50,6 +50,19 @@ class Collected:
 
 
 @dataclass(frozen=True, slots=True)
+class _Found:
+    """What a results catalog is made of; `kept` are the runs whose rows it has already."""
+
+    folders: list[Path]
+    signatures: dict[str, str]
+    kept: set[str]
+    new: list[Path]
+    failures: list[tuple]
+    grids: dict[str, list[tuple]]
+    current: bool
+
+
+@dataclass(frozen=True, slots=True)
 class _Rows:
     """One run as Arrow tables, ready to be inserted."""
 
@@ -69,35 +82,44 @@ def collect(data: Path, *, replicates: int = REPLICATES, jobs: int | None = None
     interval. jobs: processes (default: one per core). Raises DataError naming the run whose files cannot be used.
     """
     path = data / "results.duckdb"
+    if not os.access(data, os.W_OK) and (found := _found(data, replicates)).current:  # somebody else's, good as it is
+        return Collected(len(found.folders), 0)
     with lock(data / "results.lock"):
         for left in data.glob(".results.duckdb.*"):  # of a killed process: nobody else writes under this lock
             shutil.rmtree(left) if left.is_dir() else left.unlink()
         _keep_older(path)
-        folders = sorted(p.parent for p in (data / "scores").glob("*/run.json"))
-        signatures, previous = {f.name: signature(f, replicates) for f in folders}, _previous(path)
-        if previous and not folders:
-            raise DataError(f"{data / 'scores'} holds no run; {path}, which has {len(previous)}, is left as it is")
-        kept = {run for run, old in previous.items() if signatures.get(run) == old}
-        new = [f for f in folders if f.name not in kept]
-        failures = _failures(data)
-        grids = {**_grids(data), "throughput": _throughput(data)}
-        if folders and not new and _current(path, set(signatures), failures, grids):
-            return Collected(len(folders), 0)
+        found = _found(data, replicates)
+        if found.current:
+            return Collected(len(found.folders), 0)
         with catalog.created(path) as con:
             con.execute("SET enable_progress_bar = false")
             con.execute("BEGIN")
             con.execute((_HERE / "results.sql").read_text())
             con.execute("INSERT INTO meta VALUES (?)", [SCHEMA_VERSION])
             _published(con)
-            if failures:
-                con.executemany("INSERT INTO failure VALUES (?, ?, ?, ?, ?)", failures)
-            for name, rows in grids.items():
+            if found.failures:
+                con.executemany("INSERT INTO failure VALUES (?, ?, ?, ?, ?)", found.failures)
+            for name, rows in found.grids.items():
                 if rows:
                     marks = ", ".join("?" * len(rows[0]))
                     con.executemany(f"INSERT INTO {name} VALUES ({marks})", rows)
             con.execute("COMMIT")
-            _insert(con, _measured(new, signatures, replicates, jobs), path if kept else None, kept)
-    return Collected(len(folders), len(new))
+            _insert(con, _measured(found, replicates, jobs), path if found.kept else None, found.kept)
+    return Collected(len(found.folders), len(found.new))
+
+
+def _found(data: Path, replicates: int) -> _Found:
+    """The finished runs below DATA/scores, and what is told beside them. DataError if a catalog of runs has none."""
+    path = data / "results.duckdb"
+    folders = sorted(p.parent for p in (data / "scores").glob("*/run.json"))
+    signatures, previous = {f.name: signature(f, replicates) for f in folders}, _previous(path)
+    if previous and not folders:
+        raise DataError(f"{data / 'scores'} holds no run; {path}, which has {len(previous)}, is left as it is")
+    kept = {run for run, old in previous.items() if signatures.get(run) == old}
+    new = [f for f in folders if f.name not in kept]
+    failures, grids = _failures(data), {**_grids(data), "throughput": _throughput(data)}
+    current = bool(folders) and not new and _current(path, set(signatures), failures, grids)
+    return _Found(folders, signatures, kept, new, failures, grids, current)
 
 
 def replaced(data: Path, asked: Sequence[str]) -> list[str]:
@@ -152,13 +174,12 @@ def _previous(path: Path) -> dict[str, str]:
         return {}
 
 
-def _measured(
-    folders: Sequence[Path], signatures: Mapping[str, str], replicates: int, jobs: int | None
-) -> Iterator[_Rows]:
-    jobs = min(jobs or len(os.sched_getaffinity(0)), max(len(folders) // 4, 1))
-    tasks = ((_run, (f, signatures[f.name], replicates), {}) for f in folders)
+def _measured(found: _Found, replicates: int, jobs: int | None) -> Iterator[_Rows]:
+    total = len(found.new)
+    jobs = min(jobs or len(os.sched_getaffinity(0)), max(total // 4, 1))
+    tasks = ((_run, (f, found.signatures[f.name], replicates), {}) for f in found.new)
     done = parallel.results(tasks, jobs, what="results", ordered=True, batch="auto" if jobs > 1 else 1)
-    with Progress("results", total=len(folders), unit="run") as progress:
+    with Progress("results", total=total, unit="run") as progress:
         for rows in done:
             progress.add()
             yield rows

@@ -1,11 +1,13 @@
 """Score files to results: values by hand, what cannot be measured, rebuilding, and the database's own words."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
 import sys
 from dataclasses import fields
+from unittest.mock import Mock
 
 import duckdb
 import made_results
@@ -257,6 +259,19 @@ def test_a_new_run_is_added_and_a_deleted_one_disappears(data):
         ("mean_pool",),
     ]
     assert ask(data, "SELECT DISTINCT scenario FROM leaderboard") == [("cross_method",)]
+
+
+def test_results_of_somebody_else_are_taken_as_they_are_unless_a_run_is_new(data, monkeypatch):
+    """`reports card` and `benchmark export` ended with "Permission denied: results.lock"."""
+    results.collect(data, replicates=20)
+    (data / "results.lock").unlink()
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    monkeypatch.setattr("ingest.files.os.open", refused := Mock(side_effect=PermissionError(13, "Permission denied")))
+    assert results.collect(data, replicates=20) == results.Collected(runs=4, measured=0)
+    refused.assert_not_called()
+    made_results.add_run(data, "aasist", made_results.score_table(made_results.GOOD))
+    with pytest.raises(DataError, match="Permission denied"):
+        results.collect(data, replicates=20)
 
 
 def test_a_repeated_run_replaces_the_earlier_one_on_the_leaderboard(data):
