@@ -18,10 +18,10 @@ IN_FOLDER = ("model.safetensors", "pytorch_model.bin")  # of a hub folder the fi
 RANDOM = "random"  # weights=random: start from scratch, no file
 
 
-def find(weights: str | None, *, detector: str, files: tuple[str, ...]) -> Path | None:
+def find(weights: str | None, *, detector: str, files: tuple[str, ...], also: str = "") -> Path | None:
     """The weight file: `weights` itself, or one of `files` in the torch hub cache; None for weights=random.
 
-    Raises DataError that names the files, the folder looked in, and the setting.
+    also: another place that the caller has looked in. Raises DataError that names the files, the folders, the setting.
     """
     if weights == RANDOM:
         return None
@@ -34,8 +34,8 @@ def find(weights: str | None, *, detector: str, files: tuple[str, ...]) -> Path 
         if (folder / name).exists():
             return folder / name
     raise DataError(
-        f"{detector}: no pretrained weights ({' or '.join(files)} is not in {folder}); give the file with "
-        f"--set weights=PATH, or start from scratch with --set weights={RANDOM}"
+        f"{detector}: no pretrained weights ({' or '.join(files)} is not in {folder}{also and f' or {also}'}); give "
+        f"the file with --set weights=PATH, or start from scratch with --set weights={RANDOM}"
     )
 
 

@@ -158,8 +158,10 @@ def _source(weights: str | None, known: Architecture, detector: str) -> Path | N
         return None
     if weights is None and (folder := _hub_cache(known.hub)) is not None:
         return folder
+    from huggingface_hub.constants import HF_HUB_CACHE
+
     names = (f"the folder of {known.hub} with config.json and model.safetensors", *known.files)
-    return _pretrained.find(weights, detector=detector, files=names)
+    return _pretrained.find(weights, detector=detector, files=names, also=HF_HUB_CACHE)
 
 
 def _hub_cache(name: str) -> Path | None:

@@ -4,6 +4,7 @@ import re
 
 import pytest
 import torch
+from huggingface_hub.constants import HF_HUB_CACHE
 
 from benchmark import detectors
 from benchmark.batch import Batch
@@ -202,5 +203,9 @@ def test_names_are_the_files_and_nothing_is_imported():
 def test_absent_weights_are_named_with_the_setting_that_gives_them(name, monkeypatch, tmp_path):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     monkeypatch.setattr("benchmark.detectors._ssl._hub_cache", lambda hub: None)
-    with pytest.raises(DataError, match=rf"^{name}: no pretrained weights \(.+--set weights=PATH.+weights=random"):
+    with pytest.raises(
+        DataError, match=rf"^{name}: no pretrained weights \(.+--set weights=PATH.+weights=random"
+    ) as told:
         detectors.build(name)
+    assert str(tmp_path) in str(told.value)
+    assert (HF_HUB_CACHE in str(told.value)) == ("folder of" in str(told.value))  # where a backbone is looked for
