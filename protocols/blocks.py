@@ -10,7 +10,6 @@ all runs keep false alarms below ALPHA per corpus.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import duckdb
 import numpy as np
@@ -41,7 +40,6 @@ class Block:
     spoof: int
     first: str
     last: str
-    evidence_nats: float
     utt_ids: frozenset[str]
 
     @property
@@ -70,11 +68,11 @@ def label_blocks(con: duckdb.DuckDBPyConnection, corpus: str) -> list[Block]:
         for order, index in _candidates(rows.take(here), bonafide[here], nats[here]):
             run = _confirmed(columns, bonafide, here[index], nats)
             if run is not None:
-                names = rows["utt_id"].take(run.rows).to_pylist()
-                genuine = int(bonafide[run.rows].sum())
+                names = rows["utt_id"].take(run).to_pylist()
+                genuine = int(bonafide[run].sum())
                 found.append(
                     Block(
-                        corpus, name or None, order, genuine, len(names) - genuine, names[0], names[-1], run.nats,
+                        corpus, name or None, order, genuine, len(names) - genuine, names[0], names[-1],
                         frozenset(names),
                     )
                 )  # fmt: skip
@@ -124,11 +122,6 @@ def heaviest_run(nats: np.ndarray) -> tuple[int, int, float]:
     return start, end, float(sums[end] - sums[start])
 
 
-class _Run(NamedTuple):
-    rows: np.ndarray
-    nats: float
-
-
 def _candidates(rows: pa.Table, bonafide: np.ndarray, nats: np.ndarray) -> list[tuple[str, np.ndarray]]:
     """(order, its rows) of every order whose heaviest run speaks against both labels, the heaviest first."""
     found = []
@@ -140,7 +133,7 @@ def _candidates(rows: pa.Table, bonafide: np.ndarray, nats: np.ndarray) -> list[
     return [(order, index) for _, order, index in sorted(found, key=lambda one: -one[0])]
 
 
-def _confirmed(columns: np.ndarray, bonafide: np.ndarray, rows: np.ndarray, nats: np.ndarray) -> _Run | None:
+def _confirmed(columns: np.ndarray, bonafide: np.ndarray, rows: np.ndarray, nats: np.ndarray) -> np.ndarray | None:
     """The heaviest run among `rows` (in order) when no tree has seen it, if it is more than chance gives."""
     start, end, _ = heaviest_run(nats[rows])
     nats = evidence(columns, bonafide, doubted=rows[start:end])[rows]
@@ -153,7 +146,7 @@ def _confirmed(columns: np.ndarray, bonafide: np.ndarray, rows: np.ndarray, nats
     others = np.delete(nats, slice(start, end))
     if 2 * others.size < nats.size or others.mean() > -TRUSTED_NATS:
         return None  # nothing of this partition is as the trees say: new voices, not exchanged labels
-    return _Run(run, total)
+    return run
 
 
 def _sides(bonafide: np.ndarray, nats: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
