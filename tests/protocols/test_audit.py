@@ -263,6 +263,17 @@ def test_evidence_is_against_exchanged_labels_and_no_run_is_found_where_nothing_
     assert abs(evidence(rng.normal(size=(400, 3)), labels).mean()) < 0.1
 
 
+def test_the_bins_are_those_that_trees_find_by_themselves(monkeypatch):
+    rng = np.random.default_rng(0)
+    bonafide = rng.random(500) < 0.3
+    columns = bonafide[:, None] * 0.7 + rng.normal(size=(500, 3))
+    columns[:, 0] = columns[:, 0].round(2)  # ties
+    columns[:, 1] = columns[:, 1].round(0)  # fewer values than bins
+    found = evidence(columns, bonafide)
+    monkeypatch.setattr("protocols.blocks._binned", lambda columns, *_: columns)
+    np.testing.assert_array_equal(found, evidence(columns, bonafide))
+
+
 def test_a_sentence_that_recurs_is_found_apart_from_its_recording(con):
     con.execute("UPDATE utterance SET sentence = source_id WHERE corpus = 'librisevoc'")
     assert faults(con, "inner/librisevoc") == set()  # one text for each recording: the recordings are compared already
