@@ -8,12 +8,15 @@ thrown away, attention as a product, a softmax and a product.
 import contextlib
 import time
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import torch
 
 from benchmark import timing
+from ingest import turns
 
-SAMPLES, ROUNDS = 48_000, 4
+SAMPLES, ROUNDS, STEPS = 48_000, 4, ("scoring", "training")
 # detector, settings, clips, least gain in scoring and in training (1 = not slower, within the noise of the clock)
 CASES = (
     ("aasist", {"samples": SAMPLES}, 4, 2.0, 1.3),
@@ -25,31 +28,23 @@ CASES = (
 )
 
 
-def in_turns(forms: dict[str, dict[str, Callable[[], None]]], rounds: int) -> dict[str, dict[str, float]]:
-    """Least CPU seconds of each call of each form; forms take turns, first or last, so that what was before is fair."""
-    least = {form: dict.fromkeys(calls, float("inf")) for form, calls in forms.items()}
-    for turn in range(rounds + 1):  # the first warms up
-        for form, calls in list(forms.items())[:: -1 if turn % 2 else 1]:
-            for what, call in calls.items():
-                start = time.process_time()
-                call()
-                if turn:
-                    least[form][what] = min(least[form][what], time.process_time() - start)
-    return least
-
-
-def seconds(name: str, config: dict, clips: int, rounds: int = ROUNDS) -> dict[str, dict[str, float]]:
-    """{"quick": {"scoring": s, "training": s}, "plain": ...} of one batch."""
+def timed(name: str, config: dict, clips: int) -> turns.Turns:
+    """CPU seconds of an utterance of "quick scoring", "quick training", "plain scoring", "plain training"."""
     with contextlib.ExitStack() as held:
-        forms = {}
+        calls = {}
         for form in ("quick", "plain"):
             torch.manual_seed(0)
             model, attacks = timing.built(name, **config)
             if form == "plain":
                 held.enter_context(timing.plain(model))
-            calls = timing.steps(model, timing.material(model, clips, attacks=attacks, samples=SAMPLES))
-            forms[form] = dict(zip(("scoring", "training"), calls))
-        return in_turns(forms, rounds)
+            steps = timing.steps(model, timing.material(model, clips, attacks=attacks, samples=SAMPLES))
+            calls |= {f"{form} {what}": partial(_count, step, clips) for what, step in zip(STEPS, steps, strict=True)}
+        return turns.in_turns(calls, ROUNDS, clock=time.process_time)
+
+
+def _count(step: Callable[[], Any], clips: int) -> int:
+    step()
+    return clips
 
 
 def rows() -> list[dict]:
@@ -58,14 +53,14 @@ def rows() -> list[dict]:
     torch.set_num_threads(1)
     found = []
     for name, config, clips, *reach in CASES:
-        spent = seconds(name, config, clips)
-        for what, least in zip(("scoring", "training"), reach):
+        spent = timed(name, config, clips)
+        for what, least in zip(STEPS, reach, strict=True):
             found.append(
                 {
                     "name": f"{name} {what}, {SAMPLES} samples, 1 thread",
-                    "value": clips / spent["quick"][what],
+                    "value": spent.best(f"quick {what}"),
                     "unit": "utterances/s",
-                    "limit": clips / spent["plain"][what],  # in the same unit
+                    "limit": spent.best(f"plain {what}"),
                     "reach": least if least > 1 else 0.95,  # never slower, but for the noise of the clock
                 }
             )

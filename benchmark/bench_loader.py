@@ -1,10 +1,8 @@
 """How fast crops come ready for the device, beside the usual loader; and what the harness adds to a bare network."""
 
 import os
-import statistics
 import tempfile
-import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +14,12 @@ import torch
 from benchmark import detectors, score, timing
 from benchmark.loader import Loader, crop_start
 from features import extractors
-from ingest import catalog, memory
+from ingest import catalog, memory, turns
 from shards import bench as shard_bench
 from shards import index, writer
 from shards.reader import Reader
 
-CLIPS, SAMPLES, BATCH, WORKERS, ROUNDS = 400, 48_000, 32, 2, 5
+CLIPS, SAMPLES, BATCH, WORKERS, ROUNDS = 400, 48_000, 32, 2, 9
 EPOCHS = 8  # of ours in a round: one takes less than the time slices of whatever else runs here
 STEP, SCORED = ("lfcc_lcnn", 8, 24), ("aasist", 4, 16)  # detector, batch, clips an epoch
 
@@ -68,21 +66,22 @@ def _crops(reader: Reader, loose: list[Path]) -> list[dict[str, Any]]:
         Loose(loose), BATCH, shuffle=True, num_workers=WORKERS, persistent_workers=True, drop_last=True
     )
     places, shard = _places(reader, here), os.open(next((reader.data / "shards").rglob("*.tar")), os.O_RDONLY)
-    each = _rates({
+    timed = turns.in_turns({
         "device": lambda: sum(len(c["x"]) for epoch in range(EPOCHS) for _, c in device.ready(epoch)),
         "processor": lambda: sum(len(b.x) for epoch in range(EPOCHS) for b in here.epoch(epoch)),
         "loose": lambda: sum(len(x) for x, _ in peer),
         "pread": lambda: len([len(os.pread(shard, 2 * SAMPLES, place)) for _ in range(EPOCHS) for place in places]),
-    })  # fmt: skip
+    }, ROUNDS)  # fmt: skip
     os.close(shard)
     what = f"3 s crops of PCM shards, {WORKERS} workers"
     gpu, cpu = f"{what}, 16 bits ready for a GPU, against", f"{what}, floats ready for a CPU, against"
     reference, bare = "soundfile on loose FLAC and DataLoader", "bare pread of the same spans"
+    row = partial(timed.row, unit="clips/s")
     return [
-        _row(f"{gpu} {reference}", each["device"], each["loose"], 15),
-        _row(f"{gpu} {bare}", each["device"], each["pread"], 0.25),
-        _row(f"{cpu} {reference}", each["processor"], each["loose"], 15),
-        _row(f"{cpu} {bare}", each["processor"], each["pread"], None),
+        row(f"{gpu} {reference}", "device", "loose", reach=15),
+        row(f"{gpu} {bare}", "device", "pread", reach=0.25),
+        row(f"{cpu} {reference}", "processor", "loose", reach=15),
+        row(f"{cpu} {bare}", "processor", "pread", reach=None),
     ]
 
 
@@ -110,13 +109,12 @@ def _training(reader: Reader) -> dict[str, Any]:
         optimizer.step()
         return len(batch.x)
 
-    each = _rates({
+    timed = turns.in_turns({
         "ours": lambda: sum(step(batch) for batch in loader.epoch()),
         "peer": lambda: sum(step(kept) for _ in range(clips // batch_size)),
-    })  # fmt: skip
-    return _row(
-        f"{name} training through the loader, against the same step on one batch in memory", *each.values(), 0.95
-    )
+    }, ROUNDS)  # fmt: skip
+    what = f"{name} training through the loader, against the same step on one batch in memory"
+    return timed.row(what, "ours", "peer", unit="clips/s", reach=0.95)
 
 
 def _scoring(reader: Reader) -> dict[str, Any]:
@@ -131,24 +129,9 @@ def _scoring(reader: Reader) -> dict[str, Any]:
         with torch.inference_mode():
             return sum(len(model.score_batch(batch)) for _ in range(clips // batch_size))
 
-    each = _rates({"ours": lambda: len(score.score(model, loader)), "peer": bare})
-    return _row(f"{name} scoring from shards to scores, against the bare network", *each.values(), 0.95)
-
-
-def _row(name: str, ours: float, peer: float, reach: float | None) -> dict[str, Any]:
-    return {"name": name, "value": ours, "unit": "clips/s", "limit": peer, "reach": reach}
-
-
-def _rates(calls: dict[str, Callable[[], int]]) -> dict[str, float]:
-    """Clips a second of each, from the median of rounds in which they take turns, after one to warm up."""
-    spent: dict[str, list[float]] = {name: [] for name in calls}
-    for turn in range(ROUNDS + 1):
-        for name, call in list(calls.items())[:: -1 if turn % 2 else 1]:
-            start = time.perf_counter()
-            clips = call()
-            if turn:
-                spent[name].append((time.perf_counter() - start) / clips)
-    return {name: 1 / statistics.median(times) for name, times in spent.items()}
+    timed = turns.in_turns({"ours": lambda: len(score.score(model, loader)), "peer": bare}, ROUNDS)
+    what = f"{name} scoring from shards to scores, against the bare network"
+    return timed.row(what, "ours", "peer", unit="clips/s", reach=0.95)
 
 
 def _loader(

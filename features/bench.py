@@ -1,17 +1,15 @@
 """How fast the cheap features are on one CPU thread, beside torchaudio, librosa and a bare torch.stft."""
 
 import importlib.util
-import statistics
-import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
 
 from features import extractors
-from ingest import memory
+from ingest import memory, turns
 
-SAMPLES, CLIPS, ROUNDS = 48_000, 64, 12
+SAMPLES, CLIPS, ROUNDS = 48_000, 64, 40
 
 
 class Setting(NamedTuple):
@@ -58,29 +56,15 @@ def rows() -> list[dict[str, Any]]:
 def _feature_rows(setting: Setting) -> list[dict[str, Any]]:
     waves = 0.1 * torch.randn(CLIPS, SAMPLES, generator=torch.Generator().manual_seed(0))
     extractor = extractors.get(setting.feature, preset=setting.preset)
-    calls: dict[str, Callable[[], Any]] = {"ours": lambda: extractor.extract(waves)}
+    calls: dict[str, Callable[[], int]] = {"ours": lambda: len(extractor.extract(waves))}
     for peer, function in _peers(setting).items():
-        calls[peer] = lambda function=function: [function(wave) for wave in waves]
-    rates = _rates(calls)
+        calls[peer] = lambda function=function: len([function(wave) for wave in waves])
+    timed = turns.in_turns(calls, ROUNDS)
+    what = f"{setting.name}, one thread, against"
     return [
-        {"name": f"{setting.name}, one thread, against {peer} per clip", "value": rates["ours"], "unit": "clips/s",
-         "limit": rates[peer], "reach": REACH[peer]}
+        timed.row(f"{what} {peer} per clip", "ours", peer, unit="clips/s", reach=REACH[peer])
         for peer in calls if peer != "ours"
     ]  # fmt: skip
-
-
-def _rates(calls: dict[str, Callable[[], Any]]) -> dict[str, float]:
-    """Clips per second of each, from the median of rounds in which they take turns, each time another one first."""
-    spent: dict[str, list[float]] = {peer: [] for peer in calls}
-    for call in calls.values():
-        call()
-    for number in range(ROUNDS):
-        order = list(calls.items())
-        for peer, call in order[number % len(order) :] + order[: number % len(order)]:
-            started = time.perf_counter()
-            call()
-            spent[peer].append(time.perf_counter() - started)
-    return {peer: CLIPS / statistics.median(times) for peer, times in spent.items()}
 
 
 def _peers(setting: Setting) -> dict[str, Callable[[torch.Tensor], Any]]:

@@ -4,9 +4,7 @@ import hashlib
 import importlib.util
 import itertools
 import os
-import statistics
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -16,12 +14,12 @@ from typing import Any
 from joblib import delayed
 
 from features import compute
-from ingest import parallel
+from ingest import parallel, turns
 from shards import bench as shard_bench
 from shards import index, writer
 
 FEATURES = ("f0", "cqcc")  # a little and a lot to write
-SHARDS, CLIPS, ROUNDS = 36, 33, 5  # clips of 4 s in each shard; a task is one shard
+SHARDS, CLIPS, ROUNDS = 36, 33, 7  # clips of 4 s in each shard; a task is one shard
 HASHES = 10_000  # about as long as a task
 OBJECT_STORE_BYTES = 100 << 20
 
@@ -40,18 +38,15 @@ def rows() -> list[dict[str, Any]]:
             folder.mkdir()
             tasks = _tasks(folder, feature)
             calls = {"one process": partial(_run, tasks, 1), "two processes": partial(_run, tasks, 2)}
-            rates = _rates(calls, folder)
-            what = f"{feature} of {SHARDS} shards"
-            found.append({"name": f"{what} by two workers, against one", "value": rates["two processes"],
-                          "unit": "clips/s", "limit": rates["one process"], "reach": 1.8})  # fmt: skip
+            timed, what = _timed(calls, folder), f"{feature} of {SHARDS} shards"
+            whole = f"{what} by two workers, against one"
+            found.append(timed.row(whole, "two processes", "one process", unit="clips/s", reach=1.8))
         if importlib.util.find_spec("ray"):
             with cluster() as address:
                 del calls["one process"]
-                rates = _rates({**calls, "ray": partial(_run, tasks, parallel.Ray(address))}, folder)
-            found.append({
-                "name": f"{what} on Ray, two nodes of one CPU, against two processes beside it; same bytes",
-                "value": rates["ray"], "unit": "clips/s", "limit": rates["two processes"], "reach": 0.8,
-            })  # fmt: skip
+                timed = _timed({**calls, "ray": partial(_run, tasks, parallel.Ray(address))}, folder)
+            beside = f"{what} on Ray, two nodes of one CPU, against two processes beside it; same bytes"
+            found.append(timed.row(beside, "ray", "two processes", unit="clips/s", reach=0.8))
         return found
 
 
@@ -93,9 +88,9 @@ def _run(tasks: list[parallel.Task], jobs: parallel.Jobs) -> int:
 def _machine(folder: Path) -> dict[str, Any]:
     """What two processes are worth on this machine at best: work that shares no memory, no disk and no lock."""
     tasks = [delayed(_busy)() for _ in range(SHARDS)]
-    rates = _rates({"one": partial(_run, tasks, 1), "two": partial(_run, tasks, 2)}, folder)
-    return {"name": "sha256 of 16 kB over and over by two processes, against one: what the machine gives",
-            "value": rates["two"], "unit": "tasks/s", "limit": rates["one"], "reach": None}  # fmt: skip
+    timed = _timed({"one": partial(_run, tasks, 1), "two": partial(_run, tasks, 2)}, folder)
+    what = "sha256 of 16 kB over and over by two processes, against one: what the machine gives"
+    return timed.row(what, "two", "one", unit="tasks/s", reach=None)
 
 
 def _busy() -> int:
@@ -105,24 +100,19 @@ def _busy() -> int:
     return 1
 
 
-def _rates(calls: dict[str, Callable[[], int]], folder: Path) -> dict[str, float]:
-    """Clips a second of each, from the median of rounds in which they take turns, after one to start the workers.
+def _timed(calls: dict[str, Callable[[], int]], folder: Path) -> turns.Turns:
+    """The calls in turns. What was made is removed in between, as replacing a file waits for the disk, which nothing
+    does the first time."""
+    made: list[str] = []
 
-    What was made is removed in between, as replacing a file waits for the disk, which nothing does the first time.
-    """
-    spent: dict[str, list[float]] = {name: [] for name in calls}
-    made = set()
-    for turn in range(ROUNDS + 1):
-        for name, call in calls.items():
-            started = time.perf_counter()
-            clips = call()
-            if turn:
-                spent[name].append((time.perf_counter() - started) / clips)
-            tars = sorted((folder / "data" / "features").rglob("*.tar"))
-            if not turn:
-                made.add(hashlib.sha256(b"".join(tar.read_bytes() for tar in tars)).hexdigest())
-            for tar in tars:
-                tar.unlink()
-    if len(made) != 1:
+    def remove() -> None:
+        tars = sorted((folder / "data" / "features").rglob("*.tar"))
+        if len(made) < len(calls):
+            made.append(hashlib.sha256(b"".join(tar.read_bytes() for tar in tars)).hexdigest())
+        for tar in tars:
+            tar.unlink()
+
+    timed = turns.in_turns(calls, ROUNDS, after=remove)
+    if len(set(made)) != 1:
         raise RuntimeError(f"{' and '.join(calls)} did not give the same bytes")
-    return {name: 1 / statistics.median(times) for name, times in spent.items()}
+    return timed

@@ -77,7 +77,9 @@ def measured(module: str) -> list[dict[str, Any]]:
 
 
 def ratio(row: dict[str, Any]) -> float | None:
-    """The figure over that of its peer, where the row gives the peer's as a number."""
+    """The figure over that of its peer: as the row gives it, or where it gives the peer's as a number."""
+    if "ratio" in row:
+        return row["ratio"]
     limit = row.get("limit")
     return row["value"] / limit if isinstance(limit, int | float) and limit else None
 
@@ -139,6 +141,6 @@ def _notes(page: Path) -> str:
 def _page(table: str, notes: str) -> str:
     return (
         "# Performance\n\nWritten by `make bench`: every figure was measured beside its peer or limit in the same run; "
-        "medians. A ratio is ours over the peer's.\n\n"
+        "medians. A ratio is ours over the peer's in the same round, the median of all rounds.\n\n"
         f"Machine: {machine()}. Measured {time.strftime('%Y-%m-%d')}.\n\n{table}\n{notes}"
     )

@@ -1,12 +1,9 @@
 """How fast shards are written and read, beside tar, a bare decoder with resampler, and bare preads."""
 
-import collections
 import os
 import shutil
-import statistics
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -16,11 +13,11 @@ import numpy as np
 import soundfile
 from joblib import delayed
 
-from ingest import catalog, memory, parallel
+from ingest import catalog, memory, parallel, turns
 from shards import index, writer
 from shards.reader import Reader
 
-CLIPS, SPANS, SPAN_SAMPLES, ROUNDS = 400, 2000, 48_000, 9
+CLIPS, SPANS, SPAN_SAMPLES, ROUNDS = 400, 2000, 48_000, 15
 
 
 def rows() -> list[dict[str, Any]]:
@@ -45,12 +42,16 @@ def _pass_through(folder: Path) -> dict[str, Any]:
     peer_tar = folder / "peer.tar"
     tar = ["tar", "cf", str(peer_tar), "-C", str(folder), "-T", str(names)]
 
-    ours, peer = _seconds(
-        lambda: writer.write_shard(shard, folder / "out"), lambda: subprocess.run(tar, check=True),
-        before=partial(_afresh, folder / "out", peer_tar),
-    )  # fmt: skip
-    return {"name": "pass-through FLAC into a shard, one process, against tar cf", "value": size / ours / 1e6,
-            "unit": "MB/s", "limit": size / peer / 1e6, "reach": 0.8}  # fmt: skip
+    def megabytes(work: Callable[[], Any]) -> float:
+        work()
+        return size / 1e6
+
+    timed = turns.in_turns({
+        "ours": partial(megabytes, lambda: writer.write_shard(shard, folder / "out")),
+        "tar": partial(megabytes, lambda: subprocess.run(tar, check=True)),
+    }, 2 * ROUNDS, after=partial(_remove, folder / "out", peer_tar))  # fmt: skip
+    what = "pass-through FLAC into a shard, one process, against tar cf"
+    return timed.row(what, "ours", "tar", unit="MB/s", reach=0.8)
 
 
 def _resampled(folder: Path, sources: list[Path], audio_codec: str) -> dict[str, Any]:
@@ -59,20 +60,22 @@ def _resampled(folder: Path, sources: list[Path], audio_codec: str) -> dict[str,
     shards = [one_shard(half, as_is=False, number=i, audio_codec=audio_codec) for i, half in enumerate(halves)]
     writing = [delayed(writer.write_shard)(shard, folder / "out") for shard in shards]
     decoding = [delayed(_decode_all)(half) for half in halves]
-    calls = (partial(_by_two, tasks) for tasks in (writing, decoding))
-    ours, peer = _seconds(*calls, before=partial(_afresh, folder / "out"))
-    return {"name": f"decode, resample and shard as {audio_codec}, two processes, against decode and resample alone",
-            "value": len(sources) / ours, "unit": "clips/s", "limit": len(sources) / peer, "reach": 0.85}  # fmt: skip
+    calls = {"ours": partial(_by_two, writing, len(sources)), "decoding": partial(_by_two, decoding, len(sources))}
+    timed = turns.in_turns(calls, ROUNDS, after=partial(_remove, folder / "out"))
+    what = f"decode, resample and shard as {audio_codec}, two processes, against decode and resample alone"
+    return timed.row(what, "ours", "decoding", unit="clips/s", reach=0.85)
 
 
-def _afresh(*made: Path) -> None:
-    """Take away what the last round made: replacing a file waits for the disk, which nothing does the first time."""
+def _remove(*made: Path) -> None:
+    """Take away what a call made: replacing a file waits for the disk, which nothing does the first time."""
     for path in made:
         shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
 
-def _by_two(tasks: list[parallel.Task]) -> None:
-    collections.deque(parallel.results(tasks, 2, what="bench", batch=1), maxlen=0)
+def _by_two(tasks: list[parallel.Task], clips: int) -> int:
+    for _ in parallel.results(tasks, 2, what="bench", batch=1):
+        pass
+    return clips
 
 
 def _random_spans(folder: Path) -> dict[str, Any]:
@@ -90,29 +93,14 @@ def _random_spans(folder: Path) -> dict[str, Any]:
     reader = Reader(folder / "data")
     handle = os.open(folder / "data" / "shards" / shard.name, os.O_RDONLY)
     try:
-        ours, peer = _seconds(
-            lambda: [reader.span(utt_id, start, start + SPAN_SAMPLES) for utt_id, start in chosen],
-            lambda: [os.pread(handle, 2 * SPAN_SAMPLES, offsets[u] + 44 + 2 * start) for u, start in chosen],
-        )
+        timed = turns.in_turns({
+            "ours": lambda: len([reader.span(utt_id, start, start + SPAN_SAMPLES) for utt_id, start in chosen]),
+            "pread": lambda: len([os.pread(handle, 2 * SPAN_SAMPLES, offsets[u] + 44 + 2 * s) for u, s in chosen]),
+        }, ROUNDS)  # fmt: skip
     finally:
         os.close(handle)
-    return {"name": "random 3 s spans of PCM shards as float32, against bare pread", "value": SPANS / ours,
-            "unit": "spans/s", "limit": SPANS / peer, "reach": 0.25}  # fmt: skip
-
-
-def _seconds(
-    ours: Callable[[], Any], peer: Callable[[], Any], *, before: Callable[[], Any] = lambda: None
-) -> tuple[float, float]:
-    """Median seconds of each, taking turns after one unmeasured round; `before` each round is not measured."""
-    spent: tuple[list[float], list[float]] = ([], [])
-    for turn in range(ROUNDS + 1):
-        before()
-        for call, times in zip((ours, peer), spent):
-            started = time.perf_counter()
-            call()
-            if turn:
-                times.append(time.perf_counter() - started)
-    return statistics.median(spent[0]), statistics.median(spent[1])
+    what = "random 3 s spans of PCM shards as float32, against bare pread"
+    return timed.row(what, "ours", "pread", unit="spans/s", reach=0.25)
 
 
 def source_files(folder: Path, rate_hz: int, extension: str) -> list[Path]:

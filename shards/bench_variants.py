@@ -2,19 +2,17 @@
 
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
 from joblib import delayed
 
-from ingest import audio, parallel
+from ingest import audio, parallel, turns
 from shards import variants
 
-CLIPS, SECONDS, ROUNDS = 36, 3, 3
+CLIPS, SECONDS, ROUNDS = 36, 3, 5
 TASKS = 3  # of each codec
 # Word -> what the ffmpeg program is told, and the suffix of its file; the slowest first, as shards are handed out.
 PROGRAM = {
@@ -30,40 +28,27 @@ _RAW = ("-f", "f32le", "-ac", "1", "-ar", "16000")
 def rows() -> list[dict[str, Any]]:
     """One row a comparison: value and limit in the same unit, reach = least value / limit; medians."""
     clips = _clips()
-    one, two, program = _seconds(clips)
-    count, codecs = CLIPS * len(PROGRAM), f"{len(PROGRAM)} codecs there and back, clips of {SECONDS} s"
-    peer = {"unit": "clips/s", "limit": count / program}
-    return [
-        {"name": f"{codecs}, two workers, against two ffmpeg processes per clip", "value": count / two, **peer,
-         "reach": 5},
-        {"name": f"{codecs}, one process, against two ffmpeg processes per clip", "value": count / one, **peer,
-         "reach": None},
-        {"name": "codec variants by two workers, against one", "value": count / two, "unit": "clips/s",
-         "limit": count / one, "reach": 1.8},
-    ]  # fmt: skip
-
-
-def _seconds(clips: list[np.ndarray]) -> tuple[float, float, float]:
-    """Median seconds for every codec on every clip: one process, two, and the program; taking turns."""
-    spent: tuple[list[float], ...] = ([], [], [])
     tasks = [delayed(_all)(clips[i::TASKS], word) for word in PROGRAM for i in range(TASKS)]
     with tempfile.TemporaryDirectory() as folder:
-        calls: tuple[Callable[[], Any], ...] = (
-            lambda: list(parallel.results(tasks, 1, what="bench")),
-            lambda: list(parallel.results(tasks, 2, what="bench", batch=1)),
-            lambda: [_by_program(clip, word, Path(folder)) for word in PROGRAM for clip in clips],
-        )
-        for turn in range(ROUNDS + 1):
-            for call, times in zip(calls, spent, strict=True):
-                started = time.perf_counter()
-                call()
-                if turn:  # one unmeasured round
-                    times.append(time.perf_counter() - started)
-    return median(spent[0]), median(spent[1]), median(spent[2])
+        timed = turns.in_turns({
+            "one": partial(_run, tasks, 1), "two": partial(_run, tasks, 2),
+            "program": lambda: len([_by_program(clip, word, Path(folder)) for word in PROGRAM for clip in clips]),
+        }, ROUNDS)  # fmt: skip
+    codecs = f"{len(PROGRAM)} codecs there and back, clips of {SECONDS} s"
+    row, against = partial(timed.row, unit="clips/s"), "against two ffmpeg processes per clip"
+    return [
+        row(f"{codecs}, two workers, {against}", "two", "program", reach=5),
+        row(f"{codecs}, one process, {against}", "one", "program", reach=None),
+        row("codec variants by two workers, against one", "two", "one", reach=1.8),
+    ]
+
+
+def _run(tasks: list[parallel.Task], jobs: int) -> int:
+    return sum(parallel.results(tasks, jobs, what="bench", batch=1))
 
 
 def _all(clips: list[np.ndarray], word: str) -> int:
-    return sum(variants.apply(clip, word).size for clip in clips)
+    return len([variants.apply(clip, word) for clip in clips])
 
 
 def _by_program(clip: np.ndarray, word: str, folder: Path) -> bytes:

@@ -18,4 +18,6 @@ def test_rows(monkeypatch):
     rows = bench_loader.rows()
     assert len(rows) == 6
     for row in rows:
-        assert set(row) == {"name", "value", "unit", "limit", "reach"} and row["value"] > 0 and row["limit"] > 0
+        assert (
+            set(row) == {"name", "value", "unit", "limit", "ratio", "reach"} and row["value"] > 0 and row["limit"] > 0
+        )

@@ -26,7 +26,9 @@ def test_every_row_is_complete():
     rows = bench_workers.rows()
     assert len(rows) == (4 if importlib.util.find_spec("ray") else 3)
     for row in rows:
-        assert set(row) == {"name", "value", "unit", "limit", "reach"} and row["value"] > 0 and row["limit"] > 0
+        assert (
+            set(row) == {"name", "value", "unit", "limit", "ratio", "reach"} and row["value"] > 0 and row["limit"] > 0
+        )
 
 
 def test_other_bytes_are_noticed(monkeypatch, tmp_path):
@@ -34,7 +36,7 @@ def test_other_bytes_are_noticed(monkeypatch, tmp_path):
     calls = {"all": lambda: bench_workers._run(tasks, 1), "one": lambda: bench_workers._run(tasks[:1], 1)}
     assert tasks[0][0] is compute.compute_shard
     with pytest.raises(RuntimeError, match="all and one did not give the same bytes"):
-        bench_workers._rates(calls, tmp_path)
+        bench_workers._timed(calls, tmp_path)
 
 
 def test_constants_do_not_depend_on_the_threads_of_blas():

@@ -12,6 +12,7 @@ from reports import bench, bench_board, leaderboard, sql
 @pytest.mark.parametrize(("row", "met"), [
     ({"value": 3.0, "limit": 2.0, "reach": 1.5}, True),
     ({"value": 2.9, "limit": 2.0, "reach": 1.5}, False),
+    ({"value": 2.9, "limit": 2.0, "ratio": 1.5, "reach": 1.5}, True),  # of the same rounds, not of two medians
     ({"value": 14.0, "limit": "sorting: 4 ms", "reach": "<= 15"}, True),
     ({"value": 700.0, "limit": "", "reach": ">= 800"}, False),
     ({"value": 700.0, "limit": "", "reach": None}, None),

@@ -9,7 +9,7 @@ import shards.bench
 def check(rows):
     assert rows
     for row in rows:
-        assert set(row) == {"name", "value", "unit", "limit", "reach"}
+        assert set(row) == {"name", "value", "unit", "limit", "ratio", "reach"}
         assert row["value"] > 0 and row["limit"] > 0 and math.isfinite(row["value"] / row["limit"])
 
 

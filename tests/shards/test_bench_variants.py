@@ -10,7 +10,9 @@ def test_every_row_is_complete(monkeypatch):
     rows = bench_variants.rows()
     assert len(rows) == 3
     for row in rows:
-        assert set(row) == {"name", "value", "unit", "limit", "reach"} and row["value"] > 0 and row["limit"] > 0
+        assert (
+            set(row) == {"name", "value", "unit", "limit", "ratio", "reach"} and row["value"] > 0 and row["limit"] > 0
+        )
 
 
 def test_the_words_are_variants():
