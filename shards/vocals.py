@@ -42,6 +42,13 @@ class Model:
     weights: tuple[tuple[float, ...], ...] | None  # of each network's sources; None: all alike
     segment_s: float | None
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What its vocals depend on, as JSON has it; `weights` only where the bag has them."""
+        files = {Path(path).name: digest for path, digest in self.files}
+        about = {"model": self.name, "files": files, "segment_s": self.segment_s}
+        return about if self.weights is None else about | {"weights": [list(row) for row in self.weights]}
+
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
@@ -60,9 +67,7 @@ class Recipe:
     @property
     def identity(self) -> dict[str, Any]:
         """Whatever the samples depend on beside the source, as JSON has it: the row of table `variant`."""
-        files = {Path(path).name: digest for path, digest in self.model.files}
-        step = {"step": "vocals", "stage": "separation", "model": self.model.name, "files": files,
-                "segment_s": self.model.segment_s, "overlap": OVERLAP, "shifts": 0,
+        step = {"step": "vocals", "stage": "separation", **self.model.identity, "overlap": OVERLAP, "shifts": 0,
                 "device": self.device.partition(":")[0]}  # fmt: skip
         names = ("demucs", "torch", "torchaudio")
         return {"steps": [step], "seed": None, "recordings": {},

@@ -197,6 +197,24 @@ def test_other_weights_make_other_shards(data, folder, tmp_path):
     assert done["written"] == done["shards"]
 
 
+def test_a_bag_with_other_weights_or_windows_makes_other_shards(data, tmp_path):
+    """An edited yaml left the vocals of before in place; a bag without weights keeps the vocals that it made."""
+    identities = []
+    torch.save(package(1), tmp_path / "aaaa.th")
+    torch.save(package(2), tmp_path / "bbbb.th")
+    for bag in ("", "weights: [[1, 1, 1, 3], [1, 1, 1, 1]]", "weights: [[1, 1, 1, 3], [1, 1, 1, 2]]", "segment: 0.4"):
+        (tmp_path / "small.yaml").write_text(f"models: [aaaa, bbbb]\n{bag}\n")
+        done = write_vocals("tiny", data, find(str(tmp_path)))
+        assert done["written"] == done["shards"] == 5
+        identities.append(vocals.Recipe(find(str(tmp_path)), "cpu", None).identity["steps"][0])
+    assert [step.get("weights") for step in identities] == [
+        None,
+        [[1, 1, 1, 3], [1, 1, 1, 1]],
+        [[1, 1, 1, 3], [1, 1, 1, 2]],
+        None,
+    ]
+
+
 def test_weights_that_become_others_are_not_taken_for_those_of_before(tmp_path):
     """The catalog would name the sha256 of the file that the command found, or that its own node has."""
     torch.save(package(7), tmp_path / "cccc.th")
