@@ -1,7 +1,10 @@
 """A catalog of all ten corpora made of rows alone: small, complete in its kinds, without any audio."""
 
+import functools
 import hashlib
 import itertools
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,12 +43,29 @@ def attacks(first: int, last: int) -> list[str]:
 
 def connect(path: Path | str = ":memory:", ids: int = 60) -> duckdb.DuckDBPyConnection:
     """An open catalog at `path` with every corpus, each of about ten to twenty times `ids` rows."""
-    con = duckdb.connect(str(path))
-    con.execute((Path(ingest.__file__).parent / "schema.sql").read_text())
-    con.execute("INSERT INTO meta VALUES (?)", [SCHEMA_VERSION])
-    for corpus in CORPORA:
-        add(con, corpus, list(rows(corpus, ids)))
+    if path != ":memory:":
+        shutil.copyfile(_made(ids), path)
+        return duckdb.connect(str(path))
+    con = duckdb.connect()
+    con.execute(f"ATTACH '{_made(ids)}' AS made (READ_ONLY); COPY FROM DATABASE made TO memory; DETACH made")
     return con
+
+
+@functools.cache
+def _made(ids: int) -> Path:
+    """The catalog of so many ids, made once in this process."""
+    path = Path(_folder().name) / f"{ids}.duckdb"
+    with duckdb.connect(str(path)) as con:
+        con.execute((Path(ingest.__file__).parent / "schema.sql").read_text())
+        con.execute("INSERT INTO meta VALUES (?)", [SCHEMA_VERSION])
+        for corpus in CORPORA:
+            add(con, corpus, list(rows(corpus, ids)))
+    return path
+
+
+@functools.cache
+def _folder() -> tempfile.TemporaryDirectory:
+    return tempfile.TemporaryDirectory(prefix="siren-tests-")  # gone with the process
 
 
 def add(con: duckdb.DuckDBPyConnection, corpus: str, found: list[dict], *, simulated: bool = True) -> None:
