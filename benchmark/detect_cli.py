@@ -117,10 +117,7 @@ def _detect(arguments: argparse.Namespace) -> int:
 def _journal(arguments: argparse.Namespace, detector: Any) -> Any:
     if arguments.out is None:
         return contextlib.nullcontext()
-    about = detector.about()
-    about["vocals_weights"] = str(arguments.vocals_weights)
-    about["vocals"] = arguments.vocals
-    return verdicts.journal(arguments.out, about)
+    return verdicts.journal(arguments.out, detector.about())
 
 
 def _given(arguments: argparse.Namespace) -> list[str]:

@@ -133,8 +133,11 @@ class DeepfakeDetector:
         )  # fmt: skip
 
     def provenance(self) -> dict[str, Any]:
-        """Detector, run, weights, training corpora, and the dev scores behind threshold and ratio."""
+        """Detector, run, weights, training corpora, the separator before it if there is one, and the dev scores behind
+        threshold and ratio."""
         about = {"detector": self.trained.detector, **self.trained.provenance}
+        if self.separator is not None:
+            about["vocals"] = self.separator.model.identity
         calibration = self.trained.calibration
         return about | {"calibration": None if calibration is None else calibration.as_json()}
 

@@ -325,9 +325,13 @@ def test_the_voice_alone_is_heard_when_asked(made, tmp_path):
 
     small = {"sources": ["other", "vocals"], "channels": 8, "nfft": 512, "depth": 3, "t_layers": 1, "t_heads": 2,
              "bottom_channels": 16, "samplerate": 22_050, "segment": 1.0, "t_hidden_scale": 1.0}  # fmt: skip
-    torch.manual_seed(0)
-    state = demucs.HTDemucs(**small).state_dict()
-    torch.save({"klass": demucs.HTDemucs, "args": (), "kwargs": small, "state": state}, tmp_path / "abcd.th")
+
+    def save(seed):
+        torch.manual_seed(seed)
+        state = demucs.HTDemucs(**small).state_dict()
+        torch.save({"klass": demucs.HTDemucs, "args": (), "kwargs": small, "state": state}, tmp_path / "abcd.th")
+
+    save(0)
     wave = 0.2 * np.random.default_rng(0).standard_normal((48_000, 2))
     soundfile.write(tmp_path / "song.wav", wave, 24_000)
     separator = Separator(find(str(tmp_path)))
@@ -341,6 +345,25 @@ def test_the_voice_alone_is_heard_when_asked(made, tmp_path):
     assert abs(heard.score - plain.predict(tmp_path / "song.wav").score) > 1e-3
     out = tmp_path / "verdict.jsonl"
     assert call("detect", tmp_path / "song.wav", "--run", run, "--data", data, "--vocals", tmp_path, "--out", out) == 0
-    assert json.loads(out.read_text())["score"] == pytest.approx(heard.score, abs=1e-3)
+    first = json.loads(out.read_text())
+    assert first["score"] == pytest.approx(heard.score, abs=1e-3)
+    assert set(first["provenance"]["vocals"]["files"]) == {"abcd.th"}
     with pytest.raises(DataError, match="--vocals-weights is for --vocals"):
         call("detect", tmp_path / "song.wav", "--run", run, "--data", data, "--vocals-weights", tmp_path)
+    _goes_on_with_the_same_separator_only(tmp_path, ("--run", run, "--data", data, "--vocals", tmp_path), save, first)
+
+
+def _goes_on_with_the_same_separator_only(folder, words, save, first):
+    """A command that was interrupted kept its verdicts when other weights had been put into the folder."""
+    out, files = folder / "two.jsonl", (folder / "song.wav", folder / "voice.wav")
+    with pytest.MonkeyPatch.context() as patch:
+        judged = detect_cli._judged
+        patch.setattr(
+            detect_cli, "_judged", lambda detector, path: judged(detector, path) if path == files[0] else 1 / 0
+        )
+        with pytest.raises(ZeroDivisionError):
+            call("detect", *files, *words, "--out", out)
+    save(1)
+    assert call("detect", *files, *words, "--out", out) == 0
+    again = json.loads(out.read_text().splitlines()[0])
+    assert again["score"] != first["score"] and again["provenance"]["vocals"] != first["provenance"]["vocals"]
