@@ -101,9 +101,10 @@ def _detect(arguments: argparse.Namespace) -> int:
         for path in paths:
             row = kept.before(path) if kept else None
             if row is None:
+                state = verdicts.state(path)  # before it is read: what changes meanwhile is judged again
                 row = _judged(detector, path)
                 if kept:
-                    kept.add(path, row)
+                    kept.add(path, row, state)
             progress.say(printable(_line(row, detector.trained.remarks)))
             failed, first = failed + bool(row["error"]), first or row["error"]
             progress.add()

@@ -41,11 +41,11 @@ class Journal:
     def before(self, path: Path) -> dict[str, Any] | None:
         """The row of a file that this detector judged before and that has not changed since; None if there is none."""
         known = self._places.get(str(path))
-        return None if known is None or known[0] is None or known[0] != _state(path) else self._row(known[1])
+        return None if known is None or known[0] is None or known[0] != state(path) else self._row(known[1])
 
-    def add(self, path: Path, row: dict[str, Any]) -> None:
-        """Keep a row. That of a file which could not be judged is tried again the next time."""
-        state = None if row["error"] else _state(path)
+    def add(self, path: Path, row: dict[str, Any], state: list[int] | None) -> None:
+        """Keep a row; state: of the file as it was judged. What could not be judged is tried again the next time."""
+        state = None if row["error"] else state
         line = json.dumps([str(path), state, row]).encode() + b"\n"
         os.pwrite(self._handle, line, self._end)
         self._places[str(path)] = (state, self._end)
@@ -119,7 +119,8 @@ def _held(path: Path, out: Path) -> int:
         os.close(handle)
 
 
-def _state(path: Path) -> list[int] | None:
+def state(path: Path) -> list[int] | None:
+    """Size and time of change of a file; None for what is no regular file, as a pipe."""
     try:
         status = os.stat(path)
     except OSError:

@@ -169,7 +169,7 @@ def test_what_another_detector_judged_or_has_changed_is_judged_again(made, files
     def interrupted(judge):
         with pytest.raises(KeyboardInterrupt), verdicts.journal(tmp_path / "v.csv", judge) as kept:
             before = kept.before(path)
-            kept.add(path, row)
+            kept.add(path, row, verdicts.state(path))
             raise KeyboardInterrupt
         return before
 
@@ -178,6 +178,26 @@ def test_what_another_detector_judged_or_has_changed_is_judged_again(made, files
     assert interrupted({**judge, "threshold": 0.6}) == row
     soundfile.write(path, np.zeros(2000), 16_000)
     assert interrupted({**judge, "threshold": 0.6}) is None
+
+
+def test_a_file_that_grows_while_it_is_judged_is_judged_again(made, files, tmp_path, monkeypatch):
+    """A recording that was still being copied kept the verdict of its first part."""
+    words = ("detect", files / "a.wav", files / "deep", "--model", made[2], "--out", tmp_path / "v.jsonl")
+    judged = detect_cli._judged
+
+    def disturbed(detector, path):
+        if path.name == "b.flac":
+            raise KeyboardInterrupt
+        row = judged(detector, path)
+        soundfile.write(path, 0.3 * np.random.default_rng(1).standard_normal(90_000), 16_000)
+        return row
+
+    monkeypatch.setattr(detect_cli, "_judged", disturbed)
+    with pytest.raises(KeyboardInterrupt):
+        call(*words)
+    monkeypatch.undo()
+    assert call(*words) == 0
+    assert json.loads((tmp_path / "v.jsonl").read_text().splitlines()[0])["duration_s"] == 90_000 / 16_000
 
 
 def test_two_writers_of_one_file_are_kept_apart(tmp_path):
