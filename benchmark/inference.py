@@ -103,7 +103,7 @@ class DeepfakeDetector:
         if self.separator is None:  # before it is measured: a file that lasts too long is not decoded to its end
             recording = windows.read(path, longest_s=self.longest_s)
         else:
-            recording = windows.voice(path, self.separator, longest_s=min(self.longest_s, windows.VOICE_S))
+            recording = windows.voice(path, self.separator, longest_s=self.longest_s)
         measured = measure.measure(path)
         if measured.get("fault"):
             raise Unreadable(path, measured["fault"])

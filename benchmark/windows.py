@@ -81,14 +81,17 @@ def read(path: Path | str, *, longest_s: float = LONGEST_S) -> Recording:
     return Recording(str(path), header, wave, _peak(wave))
 
 
-def voice(path: Path | str, separator: Separator, *, longest_s: float = VOICE_S) -> Recording:
+def voice(path: Path | str, separator: Separator, *, longest_s: float = LONGEST_S) -> Recording:
     """The singing voice of a file, as `python -m shards vocals` would keep it; the separator needs the file whole.
 
-    Raises Unreadable, also if it lasts longer than longest_s.
+    Raises Unreadable, also if it lasts longer than longest_s, or than the memory for VOICE_S allows.
     """
     with audio.opened(path) as (header, blocks):
-        most_s = VOICE_SAMPLES / (header.rate_hz * header.channels)
-        limited = _no_longer(path, blocks, min(longest_s, most_s), header.rate_hz)
+        most_s = min(VOICE_S, VOICE_SAMPLES / (header.rate_hz * header.channels))
+        hint = (
+            "raise --longest or cut it" if longest_s < most_s else "cut it: what is separated is held in memory whole"
+        )
+        limited = _no_longer(path, blocks, min(longest_s, most_s), header.rate_hz, hint)
         mix = np.ascontiguousarray(np.concatenate(list(limited)).T)
     (wave,) = separator.vocals([(mix, header.rate_hz)])
     return Recording(str(path), header, wave, _peak(wave))
@@ -106,13 +109,20 @@ def starts(length: int, samples: int, overlap: float = 0.5) -> list[int]:
     return found if found[-1] == length - samples else [*found, length - samples]
 
 
-def _no_longer(path: Path | str, blocks: Iterator[np.ndarray], longest_s: float, rate_hz: int) -> Iterator[np.ndarray]:
+def _no_longer(
+    path: Path | str, blocks: Iterator[np.ndarray], longest_s: float, rate_hz: int,
+    hint: str = "raise --longest or cut it",
+) -> Iterator[np.ndarray]:  # fmt: skip
     left = longest_s * rate_hz
     for block in blocks:
         left -= len(block)
         if left < 0:
-            raise TooLong(path, f"lasts longer than {longest_s / 3600:g} hours; raise --longest or cut it")
+            raise TooLong(path, f"lasts longer than {_time(longest_s)}; {hint}")
         yield block
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds / 3600:g} hours" if seconds >= 3600 else f"{seconds / 60:.3g} minutes"
 
 
 def _mono(blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:

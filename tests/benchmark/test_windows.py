@@ -89,8 +89,13 @@ def test_a_song_of_many_channels_may_be_shorter_than_one_of_two(tmp_path, monkey
             yield clips[0][0][0]
 
     windows.voice(write(tmp_path / "two.wav", 16_000, 20_000, channels=2), Separator())
-    with pytest.raises(audio.Unreadable, match="longer than"):
-        windows.voice(write(tmp_path / "nine.wav", 16_000, 20_000, channels=9), Separator())
+    nine = write(tmp_path / "nine.wav", 16_000, 20_000, channels=9)
+    with pytest.raises(
+        audio.Unreadable, match=r"longer than 0\.00579 minutes; cut it: what is separated is held in mem"
+    ):
+        windows.voice(nine, Separator())  # which said to raise --longest, in vain
+    with pytest.raises(audio.Unreadable, match=r"longer than 0\.005 minutes; raise --longest or cut it"):
+        windows.voice(nine, Separator(), longest_s=0.3)
     assert heard == [(2, 20_000)]
 
 
