@@ -36,9 +36,9 @@ def config(name: str) -> dict:
     return {**cls.OFFLINE, **cls.SMALL, **length}
 
 
-def build(name: str, **more: object) -> Detector:
-    """Detector `name`, small, in evaluation mode, with parameters of seed 0."""
-    torch.manual_seed(0)
+def build(name: str, *, drawn: int = 0, **more: object) -> Detector:
+    """Detector `name`, small, in evaluation mode, with parameters of seed `drawn`."""
+    torch.manual_seed(drawn)
     with narrow():
         return detectors.build(name, **{**config(name), **more}).eval()
 

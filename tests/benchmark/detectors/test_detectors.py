@@ -3,6 +3,7 @@
 import re
 
 import pytest
+import small_forms
 import torch
 from huggingface_hub.constants import HF_HUB_CACHE
 
@@ -12,33 +13,34 @@ from benchmark.detectors._base import Detector, Input
 from features import extractors
 from ingest.types import DataError
 
-SAMPLES = 16_000  # for detectors that take whole utterances
-
 
 @pytest.fixture(scope="module", params=detectors.names())
 def built(request):
-    """(id, detector with small settings, features of two different clips)."""
-    name, cls = request.param, detectors.get(request.param)
-    torch.manual_seed(0)
-    model = detectors.build(name, **{**cls.OFFLINE, **cls.SMALL}).eval()
-    wave = 0.1 * torch.randn(2, model.input.samples or SAMPLES)
+    """(id, detector in a small form, features of two different clips)."""
+    model = small_forms.build(request.param)
+    wave = 0.1 * torch.randn(2, model.input.samples or small_forms.SAMPLES)
     extractor = extractors.get(model.input.feature, **model.input.params)
-    return name, model, extractor.extract(wave)
+    return request.param, model, extractor.extract(wave)
 
 
-def test_it_gives_one_finite_score_per_clip(built):
+@pytest.fixture(scope="module")
+def together(built):
+    """The scores of both clips as one batch."""
     _, model, x = built
     with torch.inference_mode():
-        scores = model.score(x)
-    assert scores.shape == (2,)
-    assert scores.is_floating_point()
-    assert bool(scores.isfinite().all())
+        return model.score(x)
 
 
-def test_a_clip_scores_the_same_alone_and_in_a_batch(built):
+def test_it_gives_one_finite_score_per_clip(together):
+    assert together.shape == (2,)
+    assert together.is_floating_point()
+    assert bool(together.isfinite().all())
+
+
+def test_a_clip_scores_the_same_alone_and_in_a_batch(built, together):
     _, model, x = built
     with torch.inference_mode():
-        together, alone = model.score(x), torch.cat([model.score(x[:1]), model.score(x[1:])])
+        alone = torch.cat([model.score(x[:1]), model.score(x[1:])])
     torch.testing.assert_close(together, alone, rtol=1e-3, atol=1e-4)
 
 
@@ -55,18 +57,16 @@ def test_what_it_tells_of_its_inside_comes_with_the_same_scores(built):
     assert all(values.shape == (2,) and bool(values.isfinite().all()) for values in found.values())
 
 
-def test_saved_weights_come_back(built, tmp_path):
+def test_saved_weights_come_back(built, together, tmp_path):
     name, model, x = built
     torch.save(model.state_dict(), tmp_path / "weights.pt")
-    cls = detectors.get(name)
-    torch.manual_seed(1)
-    other = detectors.build(name, **{**cls.OFFLINE, **cls.SMALL}).eval()
+    other = small_forms.build(name, drawn=1)
     report = other.load_weights(tmp_path / "weights.pt")
     assert report.loaded == len(model.state_dict())
     assert not report.missing
     assert not report.unexpected
     with torch.inference_mode():
-        assert torch.equal(other.score(x), model.score(x))
+        assert torch.equal(other.score(x), together)
 
 
 WRAPPED = {
@@ -89,8 +89,9 @@ def test_weights_come_back_from_what_training_code_writes(built, tmp_path, wrap)
         changed |= {key: value for key, value in state.items() if key.startswith("m_frontend.")}
     torch.save(wrap(changed), tmp_path / "w.pt")
     report = model.load_weights(tmp_path / "w.pt")
+    after = model.state_dict()
     for key, value in changed.items():
-        assert torch.equal(model.state_dict()[key], value), key
+        assert torch.equal(after[key], value), key
     assert report.loaded + len(report.missing) == len(state)
     assert all(key.endswith("num_batches_tracked") for key in (*report.missing, *report.unexpected))
     model.load_state_dict(state)
