@@ -1,6 +1,8 @@
 """The catalog: one DuckDB file, one writing process at a time, everybody else read-only."""
 
 import contextlib
+import errno
+import os
 import re
 import socket
 import sys
@@ -116,6 +118,10 @@ def opened(path: Path, read_only: bool = True, wait_s: float = 60.0) -> duckdb.D
                 said = wait(message, began, said)
             elif is_held(message):
                 raise DataError(f"{path} is in use by {holder(message)}; wait for it to end") from None
+            elif not os.access(path, os.R_OK) and path.exists():
+                raise DataError(
+                    f"{path} cannot be read ({os.strerror(errno.EACCES)}); its owner can allow it"
+                ) from None
             elif "Permission denied" in message or "Read-only" in message:
                 raise DataError(f"{path} is not writable; pass another folder as DATA=") from None
             else:

@@ -152,7 +152,7 @@ def refusal(error: BaseException, folder: Path | None = None) -> str | None:
         code = errno.ENOSPC
     if code == errno.ENAMETOOLONG:
         return f"a path is longer than this system allows: {str(getattr(error, 'filename', None))[:200]}..."
-    if folder is None and code in (*_NO_RIGHT, *_NO_ROOM):
+    if code in (*_NO_RIGHT, *_NO_ROOM) and (folder is None or _elsewhere(error, folder)):
         which = getattr(error, "filename", None) or " ".join(str(error).split())
         return f"cannot go on: {which} ({os.strerror(code)}); mend that and run the same command again"
     if code in _NO_RIGHT:
@@ -162,6 +162,15 @@ def refusal(error: BaseException, folder: Path | None = None) -> str | None:
     if code in _NO_FOLDER and isinstance(error, OSError):
         return f"{folder} cannot be used as a folder ({error.strerror}: {error.filename})"
     return None
+
+
+def _elsewhere(error: BaseException, folder: Path) -> bool:
+    """Whether an error names a file that is neither below `folder` nor on the way to it: one that is read, say."""
+    name = getattr(error, "filename", None)
+    if not isinstance(name, str | bytes):
+        return False
+    path, below = os.path.abspath(os.fsdecode(name)), os.path.abspath(folder)
+    return os.path.commonpath([path, below]) not in (path, below)
 
 
 def _is_full(folder: Path) -> bool:

@@ -1,9 +1,11 @@
 """The catalog file: made whole or not at all, refused by name when it is something else."""
 
 import hashlib
+import os
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import duckdb
 import pytest
@@ -48,6 +50,19 @@ def test_what_is_no_catalog_is_refused_by_name(tmp_path):
         con.execute("UPDATE meta SET schema_version = 99")
     with pytest.raises(DataError, match="has schema version 99"):
         catalog.connect(tmp_path / "new.duckdb")
+
+
+@pytest.mark.parametrize(("readable", "said"), [(False, "cannot be read"), (True, "is not writable")])
+def test_a_catalog_that_may_not_be_read_is_not_called_unwritable(readable, said, tmp_path, monkeypatch):
+    """`ingest status` on somebody else's DATA asked for a folder to write to."""
+    path = tmp_path / "catalog.duckdb"
+    catalog.connect(path, read_only=False).close()
+    refused = duckdb.IOException(f'IO Error: Cannot open file "{path}": Permission denied')
+    monkeypatch.setattr(catalog.duckdb, "connect", Mock(side_effect=refused))
+    monkeypatch.setattr(os, "access", lambda path, mode: readable)
+    for read_only in (True, False):
+        with pytest.raises(DataError, match=rf"catalog\.duckdb {said}"):
+            catalog.connect(path, read_only)
 
 
 def test_the_fold_of_a_source_is_the_same_everywhere(tmp_path):

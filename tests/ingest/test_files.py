@@ -106,6 +106,16 @@ def test_what_the_disk_refuses_is_one_line(error, said, tmp_path):
     assert files.refusal(error).startswith("cannot go on")
 
 
+def test_what_may_not_be_read_is_named_and_not_the_folder_that_is_written(tmp_path):
+    """A tar of audio shut to this user was said to be a folder of features that cannot be written."""
+    tar, out = tmp_path / "shards/a.tar", tmp_path / "features"
+    with pytest.raises(DataError, match=r"cannot go on: .*shards/a\.tar \(Permission denied\)"), files.writable(out):
+        raise PermissionError(errno.EACCES, "Permission denied", str(tar))
+    for path in (out, out / "b.tar", tmp_path):
+        with pytest.raises(DataError, match="features is not writable"), files.writable(out):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+
 @pytest.mark.parametrize("sign", [
     "Corrupt database file: computed checksum 1 does\nnot match in block 2",
     'Could not read enough bytes from file "c.duckdb": attempted to read 262144\nbytes from location 3158016',
