@@ -167,9 +167,9 @@ def _provenance() -> dict[str, Any]:
 
 def device_name(device: str) -> str:
     """A GPU's product name, or the processor's."""
-    import torch
-
     if device.startswith("cuda"):
+        import torch
+
         return torch.cuda.get_device_name(device)
     for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else ():
         if line.startswith("model name"):

@@ -8,7 +8,6 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from scipy.stats import rankdata
 
 from protocols.labels import Doubt, doubts
 from protocols.statements import statements
@@ -112,9 +111,9 @@ def balance(rows: pa.Table, protocol: Protocol) -> list[dict]:
 
 def auc(bonafide: np.ndarray, spoof: np.ndarray) -> float:
     """Share of (bona fide, spoof) pairs with the larger value on the bona fide side, ties half; in [0, 1]."""
-    ranks = rankdata(np.concatenate([bonafide, spoof]))
-    wins = ranks[: bonafide.size].sum() - bonafide.size * (bonafide.size + 1) / 2
-    return float(wins / (bonafide.size * spoof.size))
+    ordered = np.sort(spoof)
+    wins = np.searchsorted(ordered, bonafide) + np.searchsorted(ordered, bonafide, side="right")
+    return float(wins.sum() / 2 / (bonafide.size * spoof.size))
 
 
 def _overlaps(cursor: duckdb.DuckDBPyConnection, protocol: Protocol) -> Iterator[Finding]:
