@@ -96,14 +96,14 @@ def verify(name: str, data: Path, *, deep: bool = False, jobs: int | None = None
         again = again.append_column("file", build.absolute(again, roots))
         swept = sweep.sweep(again, data / "ingest" / name, jobs=jobs or parallel.cores(), what=f"{name}: verify")
         gone = ~present & known["audio_present"].to_numpy(zero_copy_only=False).astype(bool)
-        rotten = _rotten(known, stale, again, swept) if deep else []
+        changed = _changed(known, stale, again, swept) if stale.any() else []
         if stale.any() or gone.any():
             _update(data, corpus, root, known, due, matched, stale, gone, again, swept)
         extra = files.take(matched.extra)["path"].to_pylist()
         _keep_extra(data, corpus, extra)
         sweep.forget(data / "ingest" / name)
     with catalog.connect(data / "catalog.duckdb") as con:
-        found = [*problems(con, corpus), *rotten]
+        found = [*problems(con, corpus), *changed]
     return Verdict(name, int(present.sum()), swept.num_rows, tuple(found), len(extra), extra[0] if extra else None)
 
 
@@ -266,17 +266,27 @@ def _keep_extra(data: Path, corpus: Corpus, paths: Sequence[str]) -> None:
             con.execute("COMMIT")
 
 
-def _rotten(known: pa.Table, stale: np.ndarray, again: pa.Table, swept: pa.Table) -> list[Problem]:
-    """Files whose samples changed although their size and time did not: a failing disk, or a hidden edit."""
+def _changed(known: pa.Table, stale: np.ndarray, again: pa.Table, swept: pa.Table) -> list[Problem]:
+    """Files with other samples than the catalog had of them: replaced, or with the size and time of before, which a
+    failing disk or a hidden edit leaves."""
     before = known.filter(pa.array(stale))
     now = swept.take(pc.index_in(again["file"], value_set=swept["file"].combine_chunks()).combine_chunks())
-    same = [pc.equal(before[name], now[name]) for name in ("size_bytes", "mtime_ns")]
-    other = pc.not_equal(before["audio_hash"], pc.fill_null(now["audio_hash"], "none"))
-    rotten = again.filter(pc.fill_null(pc.and_(pc.and_(*same), other), False))["path"]
-    if not len(rotten):
-        return []
-    cure = "the samples changed, size and time did not: check the disk and fetch the files again"
-    return [Problem("changed_unseen", len(rotten), rotten[0].as_py(), cure)]
+    same = pc.fill_null(pc.and_(*(pc.equal(before[name], now[name]) for name in ("size_bytes", "mtime_ns"))), False)
+    other = pc.not_equal(before["audio_hash"], now["audio_hash"])  # null where one of them does not decode
+    unseen = pc.and_(same, pc.not_equal(before["audio_hash"], pc.fill_null(now["audio_hash"], "none")))
+    found = [
+        ("changed", pc.and_(pc.invert(same), other),
+         "other samples than before, which the catalog has now: fetch the files again if that was not meant, else make "
+         "the shards anew"),
+        ("changed_unseen", unseen,
+         "the samples changed, size and time did not: check the disk and fetch the files again"),
+    ]  # fmt: skip
+    paths = {kind: again.filter(pc.fill_null(which, False))["path"] for kind, which, _ in found}
+    return [
+        Problem(kind, len(paths[kind]), pc.min(paths[kind]).as_py(), cure)
+        for kind, _, cure in found
+        if len(paths[kind])
+    ]
 
 
 def _wrong_rates(con: duckdb.DuckDBPyConnection, corpus: Corpus) -> list[Problem | None]:

@@ -168,7 +168,7 @@ def test_wrong_rate_silence_and_clipping(data, root):
     soundfile.write(clip(root, 6), np.zeros(8000), 16_000)
     soundfile.write(clip(root, 7), np.random.default_rng(0).standard_normal(8000).clip(-1, 1), 16_000)
     problems = found(data)
-    assert set(problems) == {"wrong_rate", "silent", "clipped"}
+    assert set(problems) == {"changed", "wrong_rate", "silent", "clipped"} and problems["changed"].count == 3
     assert [problems[kind].first for kind in ("wrong_rate", "silent", "clipped")] == [
         f"release_in_the_wild/{number}.wav" for number in (5, 6, 7)
     ]
@@ -216,6 +216,21 @@ def test_deep_finds_what_size_and_time_hide(data, root):
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert found(data) == {}
     assert found(data, deep=True)["changed_unseen"].first == "release_in_the_wild/10.wav"
+
+
+def test_a_file_with_other_samples_is_told_once(data, root):
+    """`verify` took a replaced file into the catalog and said "nothing wrong"."""
+    path = clip(root, 10)
+    wave, rate_hz = soundfile.read(path)
+    path.touch()
+    assert found(data) == {}  # the same samples, copied anew
+    soundfile.write(path, wave[::-1], rate_hz)
+    problem = found(data)["changed"]
+    assert (problem.count, problem.first) == (
+        1,
+        "release_in_the_wild/10.wav",
+    ) and "make the shards anew" in problem.cure
+    assert found(data) == {}
 
 
 def test_counts_that_fell_short_are_listed(root, tmp_path, capsys):
