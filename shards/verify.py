@@ -21,6 +21,7 @@ _EXAMPLE = """examples:
   python -m shards verify                      all tars of audio and features, read whole
   python -m shards verify wavefake --remove    take away what is wrong; then run again what it tells
 """
+SHUT = "may not be read (permission denied): make it readable, it need not be made anew"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +58,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     for tar, reason in wrong.items():
         print(f"{top / tar.path}: {reason}")
     print(f"{len(wrong)} of {len(tars)} shards, {size:.1f} MB, are wrong")
+    lost = [tar for tar, reason in wrong.items() if reason != SHUT]
+    if not lost:
+        return 1
     if options.remove:
-        print(f"{_remove(options.data, top, list(wrong))} removed; make them anew, with the same options as before:")
+        print(f"{_remove(options.data, top, lost)} removed; make them anew, with the same options as before:")
     else:
         print("take them away with --remove, then make them anew, with the same options as before:")
-    for command in sorted({tar.made_by for tar in wrong}):
+    for command in sorted({tar.made_by for tar in lost}):
         print(f"  {command} --data {shlex.quote(str(options.data))}")
-    return int(not options.remove)
+    return int(not options.remove or len(lost) < len(wrong))
 
 
 def check(tar: storage.Place, sha256: str) -> str | None:
@@ -73,6 +77,8 @@ def check(tar: storage.Place, sha256: str) -> str | None:
         found = storage.digest(tar)
     except FileNotFoundError:
         return "absent"
+    except PermissionError:
+        return SHUT
     except OSError as error:
         return f"cannot be read ({error.strerror})"
     if about is None:
@@ -144,7 +150,7 @@ def _remove(data: Path, top: storage.Place, tars: Sequence[Named]) -> int:
             alone.enter_context(lock(data / folder / ".lock", wait=False, keep=False))
         for tar in tars:
             path = top / tar.path
-            if check(path, tar.sha256) is not None:
+            if check(path, tar.sha256) not in (None, SHUT):
                 for file in (index.index_path(path), path):  # without its index a tar is not finished
                     with contextlib.suppress(FileNotFoundError):
                         storage.remove(file)

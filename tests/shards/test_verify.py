@@ -7,7 +7,7 @@ import street
 from features.__main__ import main as features
 from ingest.files import lock
 from ingest.types import DataError
-from shards import writer
+from shards import verify, writer
 from shards.__main__ import main
 from shards.index import index_path
 
@@ -84,3 +84,24 @@ def test_an_unknown_corpus_is_one_line(data):
 def test_a_catalog_without_shards_is_one_line_and_not_sound(tmp_path, words):
     with pytest.raises(DataError, match="has no shards; run: python -m shards all"):
         main(["verify", *words, "--data", str(small_corpus.build(tmp_path))])
+
+
+def test_a_tar_that_may_not_be_read_is_not_taken_away(data, capsys, monkeypatch):
+    """Shut to this user it was called wrong, and deleted with --remove."""
+    shut, bit, *_ = tars(data, "shards")
+    turned(bit)
+    digest = verify.storage.digest
+
+    def refused(tar):
+        if tar == shut:
+            raise PermissionError(13, "Permission denied", str(tar))
+        return digest(tar)
+
+    monkeypatch.setattr(verify.storage, "digest", refused)
+    capsys.readouterr()
+    words = ["verify", "--remove", "--data", str(data), "--jobs", "1"]
+    assert main(words) == 1 and shut.exists() and index_path(shut).exists() and not bit.exists()
+    said = capsys.readouterr().out
+    assert f"{shut}: may not be read (permission denied): make it readable" in said and "\n1 removed" in said
+    writer.write_corpus("tiny", data, audio_codec="pcm")
+    assert main(words) == 1 and "removed" not in capsys.readouterr().out
