@@ -8,7 +8,7 @@ import torch
 
 from benchmark import detectors
 from benchmark.batch import Batch
-from benchmark.detectors import aasist, ctrsvdd_raw, rawgat_st
+from benchmark.detectors import aasist, aasist_l, ctrsvdd_raw, rawgat_st
 from benchmark.detectors._base import Detector
 from benchmark.detectors._residual import aasist_encoder
 from benchmark.timing import material
@@ -24,6 +24,8 @@ def narrow() -> Iterator[None]:
         patch.setattr(rawgat_st.RawGatSt, "CHANNELS", NARROW)
         patch.setattr(aasist.Aasist, "CHANNELS", NARROW)
         patch.setattr(aasist.Aasist, "DIMS", (8, 8))
+        patch.setattr(aasist_l.AasistL, "CHANNELS", (8, 8, 6, 6, 6, 6))
+        patch.setattr(aasist_l.AasistL, "DIMS", (6, 8))
         patch.setattr(ctrsvdd_raw, "aasist_encoder", lambda: aasist_encoder((*NARROW[1:], 64)))
         yield
 
