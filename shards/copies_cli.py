@@ -89,6 +89,8 @@ def make_vocals(argv: Sequence[str] | None = None) -> int:
 def _singing(data: Path) -> list[str]:
     with connect(data / "catalog.duckdb") as con:
         found = con.execute("SELECT corpus FROM corpus WHERE domain = 'singing' ORDER BY corpus").fetchall()
+    if not found:
+        raise DataError(f"{data / 'catalog.duckdb'} holds no corpus of singing; name the one whose voices are wanted")
     return [corpus for (corpus,) in found]
 
 

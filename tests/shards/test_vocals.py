@@ -361,6 +361,8 @@ def test_the_command_line(data, folder, capsys):
         main(["vocals", "tiny", "--model", str(folder), "--device", "cudda", "--data", str(data)])
     with pytest.raises(DataError, match="--batch takes a number"):
         main(["vocals", "tiny", "--model", str(folder), "--batch", "0", "--data", str(data)])
+    with pytest.raises(DataError, match="holds no corpus of singing; name the one"):
+        main(["vocals", "all", "--model", str(folder), "--data", str(data)])
     path = small_corpus.build(data.parent / "stems", rows=[("v", "bonafide", None, "en", 16_000, "WAV")])
     with catalog.connect(path / "catalog.duckdb", read_only=False) as con:
         con.execute("UPDATE utterance SET \"condition\" = 'vocals'")
