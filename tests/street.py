@@ -92,3 +92,13 @@ def kill_after(seconds, *words, data):
     process = spawn(*words, data=data)
     time.sleep(seconds)
     return process.kill() == -signal.SIGKILL
+
+
+def kill_on_the_way(*words, data, calm, times):
+    """Run a command on `calm` in peace, then kill -9 it so many times on `data`, at moments all over its work."""
+    forks.server()  # whose own start is no work of the command
+    started = time.monotonic()
+    call(*words, data=calm)
+    took_s = time.monotonic() - started
+    for number in range(times):
+        kill_after(took_s * (number + 0.5) / times, *words, data=data)

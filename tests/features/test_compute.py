@@ -2,15 +2,11 @@
 
 import hashlib
 import io
-import os
-import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
 import small_corpus
+import street
 import torch
 
 from features import compute, extractors
@@ -112,13 +108,8 @@ def first_member(data, feature):
 def test_killed_at_any_moment_and_run_again(data, tmp_path):
     undisturbed = small_corpus.build(tmp_path / "undisturbed")
     writer.write_corpus("tiny", undisturbed)
-    main(["tiny", "--feature", "logspec", "--data", str(undisturbed), "--jobs", "1"])
-    command = [sys.executable, "-m", "features", "tiny", "--feature", "logspec", "--data", str(data), "--jobs", "1"]
-    for delay_s in (2.0, 3.0):
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(delay_s)
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
+    words = ("features", "tiny", "--feature", "logspec", "--jobs", "1")
+    street.kill_on_the_way(*words, data=data, calm=undisturbed, times=6)
     main(["tiny", "--feature", "logspec", "--data", str(data), "--jobs", "1"])
     assert (tars(data), tables(data)) == (tars(undisturbed), tables(undisturbed))
 

@@ -1,16 +1,12 @@
 """One corpus into the catalog: complete, partial, faulty, again, and killed in the middle."""
 
 import dataclasses
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import miniatures
 import pytest
+import street
 import whole_corpus
 from whole_corpus import everything, ingest, query
 
@@ -318,15 +314,7 @@ def test_asv_scores_that_are_cut_are_refused(tmp_path, data, monkeypatch):
 
 def test_killed_at_any_moment_and_run_again_is_as_if_undisturbed(tmp_path):
     root = whole_corpus.build("decro", tmp_path / "corpus")
-    command = [sys.executable, "-m", "ingest", "decro", "--root", str(root), "--jobs", "1", "--data"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    started = time.monotonic()
-    subprocess.run([*command, str(tmp_path / "calm")], check=True, env=environment, capture_output=True)
-    took_s = time.monotonic() - started
-    for attempt in range(6):
-        killed = subprocess.Popen([*command, str(tmp_path / "killed")], env=environment, stdout=subprocess.DEVNULL)
-        time.sleep(took_s * (attempt + 1) / 7)
-        killed.send_signal(signal.SIGKILL)
-        killed.wait()
-    subprocess.run([*command, str(tmp_path / "killed")], check=True, env=environment, capture_output=True)
+    command = ("ingest", "decro", "--root", root, "--jobs", "1")
+    street.kill_on_the_way(*command, data=tmp_path / "killed", calm=tmp_path / "calm", times=6)
+    street.call(*command, data=tmp_path / "killed")
     assert everything(tmp_path / "killed") == everything(tmp_path / "calm")

@@ -5,10 +5,6 @@ import io
 import json
 import os
 import pickle
-import signal
-import subprocess
-import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import doc_blocks
@@ -395,15 +391,9 @@ def test_protocol_files_alone_have_neither_shards_nor_features(data, capsys):
 
 
 def test_killed_at_any_moment_and_run_again(data, tmp_path):
-    """SIGKILL after a growing delay, then once to the end: the same shards and rows as without."""
+    """SIGKILL at several moments, then once to the end: the same shards and rows as without."""
     undisturbed = small_corpus.build(tmp_path / "undisturbed")
-    writer.write_corpus("tiny", undisturbed)
-    command = [sys.executable, "-m", "shards", "tiny", "--data", str(data), "--jobs", "1"]
-    for delay_s in (0.6, 0.9, 1.2):
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(delay_s)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+    street.kill_on_the_way("shards", "tiny", "--jobs", "1", data=data, calm=undisturbed, times=8)
     assert main(["tiny", "--data", str(data), "--jobs", "1"]) == 0
     main(["gc", "--data", str(data)])
     assert (tars(data), tables(data)) == (tars(undisturbed), tables(undisturbed))
