@@ -49,9 +49,11 @@ def reproduce(
     with catalog.connect(data / "catalog.duckdb") as con:
         on = grid.trials(con, about["protocol"], partial=about["partial"], lists=lists)
     if on.fingerprint != about["trials_fingerprint"]:
+        copies = ", ".join(sorted(set(on.rows["variant"].to_pylist()) - {"original"}))
         raise DataError(
             f"{run_id}: the catalog gives other trials for {about['protocol']} than the run had "
             f"({on.fingerprint[:12]} now, {about['trials_fingerprint'][:12]} then); ingest the same corpora again"
+            + (f", and make its copies ({copies}) as they were" if copies else "")
         )
     how = Settings.from_json(about["config"])
     _check_weights(how, weights, run_id)

@@ -4,12 +4,13 @@ import contextlib
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 import synthetic_catalog
 import torch
 
-from benchmark import cells, robustness, run, settings
+from benchmark import cells, reproduce, robustness, run, settings
 from benchmark.detectors.mean_pool import MeanPool
 from benchmark.distribution import ALONE
 from features import imports
@@ -87,6 +88,21 @@ def test_copies_that_were_made_anew_otherwise_are_another_run(on):
     train = made("train", "vocals", "[2]")
     assert all(a != b for a, b in zip(train, made("train", "vocals", "[1]"), strict=True))
     assert train == made("train", "vocals", "[2]")
+
+
+def test_a_repetition_on_copies_that_were_made_otherwise_names_them(on, monkeypatch, tmp_path):
+    """After vocals by other weights it told to ingest the corpora again, which changes nothing."""
+    rows = on.rows.set_column(on.rows.column_names.index("variant"), "variant", pa.array(["vocals"] * len(on.rows)))
+    about = {"protocol": "p", "partial": False, "trials_fingerprint": "then"}
+    monkeypatch.setattr(reproduce, "_record", lambda *_: about)
+    monkeypatch.setattr(reproduce.catalog, "connect", lambda *_: contextlib.nullcontext())
+    for made, said in (
+        (replace(on, rows=rows), r"again, and make its copies \(vocals\) as they were$"),
+        (on, "again$"),
+    ):
+        monkeypatch.setattr(reproduce.grid, "trials", lambda *_, made=made, **__: made)
+        with pytest.raises(DataError, match=said):
+            reproduce.reproduce(tmp_path, "run", None)
 
 
 def test_robustness_is_due_again_where_a_copy_was_made_anew_otherwise(on):
