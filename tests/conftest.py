@@ -1,5 +1,6 @@
 """Make the modules beside this one importable from every test folder; the pipeline that several tests look at."""
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -33,15 +34,35 @@ def made(tmp_path_factory):
     """(folder of simulated corpora, DATA) after the whole street; shared by all workers of this session."""
     import street
 
+    with _once(tmp_path_factory, "street") as (folder, to_do):
+        corpora, data = folder / "corpora", folder / "data"
+        if to_do:
+            words = ("simulate", "--out", corpora, "--corpora", *street.CORPORA, "--jobs", "1")
+            street.call("ingest", *words, start=street.started)
+            for stage in street.stages(corpora):
+                street.call(*stage, data=data, start=street.started)
+    return corpora, data
+
+
+@pytest.fixture(scope="session")
+def simulated_la(tmp_path_factory):
+    """The root of a simulated ASVspoof 2019 LA, to read; shared by all workers of this session."""
+    import street
+
+    with _once(tmp_path_factory, "simulated") as (folder, to_do):
+        if to_do:
+            street.call("ingest", "simulate", "--out", folder, "--corpora", "asvspoof2019_la", "--jobs", "1")
+    return folder / "asvspoof2019_la"
+
+
+@contextlib.contextmanager
+def _once(tmp_path_factory, name):
+    """(folder of this session, is it still to be filled?); other workers wait meanwhile."""
     from ingest.files import lock
 
     base = tmp_path_factory.getbasetemp()
     base = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
-    corpora, data = base / "street" / "corpora", base / "street" / "data"
-    with lock(base / "street" / "lock"):
-        if not (base / "street" / "done").exists():
-            street.call("ingest", "simulate", "--out", corpora, "--corpora", *street.CORPORA, start=street.started)
-            for stage in street.stages(corpora):
-                street.call(*stage, data=data, start=street.started)
-            (base / "street" / "done").touch()
-    return corpora, data
+    done = base / f"{name}.done"
+    with lock(base / f"{name}.lock"):
+        yield base / name, not done.exists()
+        done.touch()

@@ -7,7 +7,6 @@ import shutil
 import doc_blocks
 import doc_shell
 import pytest
-import street
 
 PAGES = [
     doc_shell.ROOT / "README.md",
@@ -15,7 +14,6 @@ PAGES = [
     *sorted((doc_shell.ROOT / "docs").glob("*.md")),
 ]
 WITH_SHELL = [page for page in PAGES if any(block.is_shell for block in doc_blocks.blocks(page))]
-SIMULATED = {"LA": "asvspoof2019_la", "LibriSeVoc": "librisevoc", "librisevoc": "librisevoc", "decro": "decro"}
 
 
 def name(page):
@@ -23,17 +21,15 @@ def name(page):
 
 
 @pytest.fixture(scope="module")
-def clone(made, tmp_path_factory):
+def clone(made, simulated_la, tmp_path_factory):
     """A clone beside simulated corpora in ~/corpora, with recordings to judge."""
     corpora, _ = made
     clone = doc_shell.Clone(tmp_path_factory.mktemp("clone"))
     try:
-        more = clone.home / "simulated"
-        street.call("ingest", "simulate", "--out", more, "--corpora", "asvspoof2019_la", "--jobs", "1")
         (clone.home / "corpora").mkdir()
-        for folder, corpus in SIMULATED.items():
-            root = more / corpus if (more / corpus).exists() else corpora / corpus
-            (clone.home / "corpora" / folder).symlink_to(root)
+        (clone.home / "corpora" / "LA").symlink_to(simulated_la)
+        for folder in ("LibriSeVoc", "librisevoc", "decro"):
+            (clone.home / "corpora" / folder).symlink_to(corpora / folder.lower())
         yield clone
     finally:
         clone.close()

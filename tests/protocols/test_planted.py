@@ -64,13 +64,11 @@ class Copy:
 
 
 @pytest.fixture(scope="module", params=["simulated", "real"])
-def clean(request, tmp_path_factory):
+def clean(request):
     """The folder above LA/ of a corpus in which nothing is wrong."""
     if request.param == "real":
         return shared("corpora", "mini-asvspoof2019-la", "LA").parent
-    out = tmp_path_factory.mktemp("simulated")
-    simulate.simulate(out, corpora=[LA], jobs=1)
-    return out / LA
+    return request.getfixturevalue("simulated_la")
 
 
 @pytest.fixture(scope="module")
