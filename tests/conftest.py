@@ -1,6 +1,7 @@
 """Make the modules beside this one importable from every test folder; the pipeline that several tests look at."""
 
 import contextlib
+import ctypes
 import os
 import sys
 from pathlib import Path
@@ -19,14 +20,15 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.path not in first)
 
 
-@pytest.fixture(autouse=True, scope="session")
-def _freed_memory_goes_back():
-    """Tests share this process; the commands that they start keep what they freed, as users' do."""
+@pytest.fixture(autouse=True, scope="module")
+def _memory():
+    """Blocks are used again within a file, as users' commands do, and go back after it: tests share this process."""
     from ingest import memory
 
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(memory, "keep_freed", lambda: None)
-        yield
+    memory.keep_freed()
+    yield
+    with contextlib.suppress(OSError, AttributeError):  # no glibc
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 @pytest.fixture(scope="session")
