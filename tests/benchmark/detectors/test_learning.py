@@ -28,11 +28,11 @@ class NarrowAasistL(AasistL):
 
 
 class NarrowRawGat(RawGatSt):
-    CHANNELS = (4, 4, 4, 4, 4, 4)
+    CHANNELS = (8, 8, 8, 8, 8, 8)
 
 
 class NarrowRawGatS(RawGatStS):
-    CHANNELS = (4, 4, 4, 4, 4, 4)
+    CHANNELS = (8, 8, 8, 8, 8, 8)
 
 
 def rawnet2_s(name):
@@ -57,13 +57,13 @@ MAKERS = {
     ),
     "rawnet2_s": (lambda: rawnet2_s("rawnet2_s"), 1e-3, None),
     "rawnet2_voc_s": (lambda: rawnet2_s("rawnet2_voc_s"), 1e-3, None),
-    "aasist": (NarrowAasist, 3e-3, r"bn1"),
+    "aasist": (NarrowAasist, 6e-3, r"bn1"),
     "aasist one output": (lambda: NarrowAasist(outputs=1), 3e-3, r"bn1"),
-    "aasist_l": (NarrowAasistL, 3e-3, r"bn1"),
+    "aasist_l": (NarrowAasistL, 6e-3, r"bn1"),
     "rawgat_st": (lambda: NarrowRawGat(samples=SAMPLES), 1e-2, r"bn1|\.[1-5]\.0\.conv_1"),
-    "rawgat_st cat": (lambda: NarrowRawGat(fusion="cat", samples=SAMPLES), 1e-2, r"bn1|\.[1-5]\.0\.conv_1"),
-    "rawgat_st clovaai": (lambda: NarrowRawGat(layout="clovaai", samples=SAMPLES), 1e-2, r"bn1"),
-    "rawgat_st_s": (lambda: NarrowRawGatS(samples=SAMPLES), 1e-2, r"bn1|\.[1-5]\.0\.conv_1"),
+    "rawgat_st cat": (lambda: NarrowRawGat(fusion="cat", samples=SAMPLES), 2e-2, r"bn1|\.[1-5]\.0\.conv_1"),
+    "rawgat_st clovaai": (lambda: NarrowRawGat(layout="clovaai", samples=SAMPLES), 2e-2, r"bn1"),
+    "rawgat_st_s": (lambda: NarrowRawGatS(samples=SAMPLES), 2e-2, r"bn1|\.[1-5]\.0\.conv_1"),
 }
 STEPS = 80
 
@@ -96,7 +96,7 @@ def eer(model, batch):
 def test_sixteen_real_clips_are_learned(name, real_clips):
     make, lr, _ = MAKERS[name]
     torch.manual_seed(0)
-    model = make().train()
+    model = make().train().to(memory_format=torch.channels_last)  # in which so few channels take half the time
     for layer in model.modules():
         if isinstance(layer, torch.nn.Dropout | torch.nn.Dropout2d):
             layer.p = 0.0  # here it must learn by heart
