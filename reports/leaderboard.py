@@ -96,9 +96,16 @@ class Page:
             "FROM current_run"
         )[0]
 
+    def mixed(self) -> int:
+        """How many protocols have runs on trials that are not the same."""
+        return self._rows(
+            'SELECT count(*) FROM (SELECT protocol FROM current_run WHERE NOT "external" GROUP BY protocol '
+            "HAVING count(DISTINCT trials_fingerprint) > 1)"
+        )[0][0]
+
     def _banner(self) -> str:
         simulated, partial = self.simulated_and_partial()
-        lines = []
+        mixed, lines = self.mixed(), []
         if simulated:
             lines.append(
                 f"> **Simulated data.** Protocols trained or scored on corpora that Siren made itself: {simulated}. "
@@ -108,6 +115,11 @@ class Page:
             lines.append(
                 f"> **Partial data.** Protocols that lack some of their trials: {partial}. Their figures do not "
                 "compare with complete ones.\n"
+            )
+        if mixed:
+            lines.append(
+                f"> **Mixed trials.** Protocols with runs on trials that are not the same: {mixed}. {MIXED} Their "
+                "sections name them.\n"
             )
         return "\n".join(lines)
 
@@ -183,6 +195,7 @@ class Page:
             *(f"{card.plain(line)}\n" for line in cite.known(protocol)),
             "".join(f"{line}\n\n" for line in self.licences(protocol)).rstrip("\n") + "\n",
             self._table("protocol", protocol=protocol),
+            self._optional("", f"**Mixed trials**, the latest first. {MIXED}\n", "versions", protocol=protocol),
             self._optional(
                 "", "Single seeds move the mean here; the median stands for the detector\n", "moved", protocol=protocol
             ),
@@ -254,6 +267,10 @@ class Page:
         return f"{sql.markdown(table)}\n<details><summary>SQL</summary>\n\n{mark}sql\n{query}\n{mark}\n\n</details>\n"
 
 
+MIXED = (
+    "Labels, audio or copies were changed between these runs, so they do not compare: repeat the earlier ones with "
+    "`python -m benchmark run`."
+)
 _SPEEDS = """,
        coalesce(format('{:.2f}', any_value(gmac)), '') AS "GMAC",
        coalesce(format('{:.4f}', any_value(real_time_factor)), '') AS "real-time factor\""""

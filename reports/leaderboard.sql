@@ -204,6 +204,17 @@ WHERE  s.protocol = '{protocol}' AND s.metric = 'eer' AND s.runs > 2 AND abs(s.m
 GROUP  BY s.entry, s.config_id, s.subset, s.runs, s.mean, s.median, s.low, s.high
 ORDER  BY abs(s.mean - s.median) DESC, s.entry, s.config_id, s.subset;
 
+-- name: versions
+-- Runs of one protocol on trials that are not the same; those that ended last stand first.
+SELECT left(trials_fingerprint, 12) AS trials, count(*) AS runs,
+       list_aggregate(list_sort(list_distinct(list(
+           CASE WHEN starts_with(detector, 'shortcut_') THEN 'shortcut probes' ELSE entry END))), 'string_agg', ', ') AS detectors
+FROM   current_run
+WHERE  protocol = '{protocol}' AND NOT "external" AND trials_fingerprint IS NOT NULL
+GROUP  BY trials_fingerprint
+QUALIFY count(*) OVER () > 1
+ORDER  BY max(finished_at) DESC, trials;
+
 -- name: subsets
 WITH named AS (
     SELECT entry, count(DISTINCT config_id) AS configs

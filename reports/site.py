@@ -117,6 +117,8 @@ class Site:
             told.append(
                 f"Partial data: {partial} protocols lack some of their trials and do not compare with whole ones."
             )
+        if mixed := self.markdown.mixed():
+            told.append(f"Mixed trials: {mixed} of the protocols have runs on different trials. {leaderboard.MIXED}")
         return "".join(pages.paragraph(words, note=True) for words in told)
 
     def _index(self) -> tuple[str, str]:
@@ -284,6 +286,7 @@ def _learning(con: duckdb.DuckDBPyConnection, run: str) -> Iterator[Plot]:
 
 _INSIDE = "What it tells of its inside: means over test trials, median over seeds"
 _PROTOCOL_TABLES = {
+    "versions": f"Mixed trials, the latest first. {leaderboard.MIXED}",
     "metrics": "Other metrics, median over seeds",
     "compared": "Published beside measured; published figures are quotations",
     "moved": "Single seeds move the mean here; the median stands for the detector",

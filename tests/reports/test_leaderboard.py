@@ -85,6 +85,31 @@ def test_no_banner_without_reason(tmp_path):
     assert "**" not in write(tmp_path).read_text().split("## Overview")[0]
 
 
+def test_runs_on_different_trials_are_named(tmp_path):
+    """Labels corrected, one detector repeated: it stood beside the others as if they had heard the same."""
+    table, trials = made_results.score_table(made_results.GOOD), {"before": "a" * 64, "after": "b" * 64}
+    made_results.add_run(tmp_path, "lfcc_gmm", table, trials_fingerprint=trials["before"])
+    made_results.add_run(tmp_path, "shortcut_dc", table, trials_fingerprint=trials["before"])
+    made_results.add_run(
+        tmp_path, "rat", table, trials_fingerprint="c" * 64, external=True
+    )  # theirs, not recorded here
+    assert "Mixed" not in write(tmp_path).read_text()
+    made_results.add_run(
+        tmp_path, "mean_pool", table, trials_fingerprint=trials["after"], finished_at="2026-01-02T03:04:05Z"
+    )
+    page = write(tmp_path).read_text()
+    assert "> **Mixed trials.** Protocols with runs on trials that are not the same: 1." in page
+    rows = section(page, "cross_method/librisevoc")
+    after, before = (
+        rows.index("| bbbbbbbbbbbb | 1 | mean_pool |"),
+        rows.index("| aaaaaaaaaaaa | 2 | lfcc_gmm, shortcut probes |"),
+    )
+    assert rows.index("**Mixed trials**, the latest first.") < after < before and "cccccccccccc" not in rows
+    site.write(tmp_path)
+    shown = (tmp_path / "reports" / "site" / "index.html").read_text()
+    assert "Mixed trials: 1 of the protocols" in shown
+
+
 def test_figures_by_hand(page):
     rows = section(page, "cross_method/librisevoc")
     # lfcc_gmm: seed 0 has 0 and 37.5, seed 1 (and mean_pool) 37.5 and 50 on the two subsets
