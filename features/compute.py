@@ -179,7 +179,7 @@ def _compute_shard(place: Place, data: Path, recipe: Recipe, name: str, audio: A
     members: list[tuple[str, str, int, int, int]] = []
     with storage.writing(path) as temporary, TarWriter(temporary) as tar:
         for utt_id, x, labels in _features(recipe, audio, place, data):
-            array = npy(x.astype(recipe.dtype))
+            array = npy(_stored(x, recipe, utt_id))
             members.append((utt_id, f"{utt_id}.npy", tar.add(f"{utt_id}.npy", array), len(array), len(x)))
             known = json.loads(labels) | {"feature": recipe.folder, "frames": len(x), "dim": int(x[0].size)}
             tar.add(f"{utt_id}.json", json.dumps(known, sort_keys=True, ensure_ascii=False).encode())
@@ -214,6 +214,19 @@ def _features(recipe: Recipe, audio: AudioShard, place: Place, data: Path) -> It
             found |= zip(places, recipe.extractor.extract(waves).cpu().numpy())
         for i, (utt_id, _, labels) in enumerate(window):
             yield utt_id, found[i], labels
+
+
+def _stored(x: np.ndarray, recipe: Recipe, utt_id: str) -> np.ndarray:
+    """(frame, dim) in the recipe's dtype. Raises DataError for values that are not finite or beyond float16."""
+    with np.errstate(over="ignore"):  # it is told below
+        stored = x.astype(recipe.dtype)
+    if not np.isfinite(stored).all():
+        if np.isfinite(x).all():
+            told = f"has values up to {np.abs(x).max():.6g}, beyond 65504 of float16; store it with --dtype float32"
+        else:
+            told = "has values that are not finite numbers"
+        raise DataError(f"{utt_id}: {recipe.name} {told}")
+    return stored
 
 
 def npy(array: np.ndarray) -> bytes:

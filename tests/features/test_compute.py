@@ -98,6 +98,19 @@ def test_half_precision_is_another_feature_and_half_the_size(data):
     assert x.dtype == np.float16
 
 
+@pytest.mark.parametrize(("dtype", "value", "message"), [
+    ("float16", -7e4, "tiny/a: lfcc has values up to 70000, beyond 65504 of float16; store it with --dtype float32"),
+    ("float32", np.nan, "tiny/a: lfcc has values that are not finite numbers"),
+])  # fmt: skip
+def test_values_that_cannot_be_stored_are_refused(data, monkeypatch, dtype, value, message):
+    """Infinities in a shard would end a training days later."""
+    x = np.array([[1, value]], np.float32)
+    monkeypatch.setattr(compute, "_features", lambda *_: iter([("tiny/a", x, b"{}")]))
+    with pytest.raises(DataError, match=message):
+        main(["tiny", "--feature", "lfcc", "--dtype", dtype, "--data", str(data), "--jobs", "1"])
+    assert not tars(data)
+
+
 def first_member(data, feature):
     with catalog.connect(data / "catalog.duckdb") as con:
         query = 'SELECT shard, "offset", size FROM feature_member WHERE feature = ? ORDER BY utt_id'
