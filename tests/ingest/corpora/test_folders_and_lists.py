@@ -239,6 +239,12 @@ def test_decro_files_with_rows_of_each_other_are_refused(tmp_path):
         parsed("decro", tmp_path)
 
 
+def test_decro_rows_may_repeat_between_the_languages(tmp_path):
+    put(tmp_path / "en_train.txt", "003 test_014_003 - baidu spoof")
+    put(tmp_path / "ch_train.txt", "003 test_014_003 - baidu spoof")
+    assert set(by_id("decro", tmp_path)) == {"en_train/test_014_003", "ch_train/test_014_003"}
+
+
 def test_decro_flattened_is_refused(tmp_path):
     root = miniatures.build("decro", tmp_path)
     tone(root / "LJ045-0151_gen.wav")
