@@ -17,6 +17,7 @@ import pyarrow.csv
 
 from ingest.types import LABEL_WORDS, DataError
 
+_BOM = b"\xef\xbb\xbf"
 _BLANKS = b"\t\v\f\r"  # blanks other than the space; CR is one, so CRLF is a trailing blank
 _TO_SPACE = bytes.maketrans(_BLANKS, b" " * len(_BLANKS))
 _TRAILING = re.compile(r"[ \t]+(?=\r?$)", re.MULTILINE)
@@ -28,7 +29,7 @@ _BLOCK_BYTES = 1 << 24  # one parse block, so also the longest line
 def fields(path: Path | str, columns: Sequence[str]) -> pa.Table:
     """Read a file of blank-separated fields: string `columns`, and int64 `line` counted from 1.
 
-    A UTF-8 BOM, CRLF, a missing final newline, blank lines, and leading, trailing or repeated blanks are
+    UTF-8 BOMs, CRLF, a missing final newline, blank lines, and leading, trailing or repeated blanks are
     accepted; a `.gz` file is read through. There is no header and no quoting. Raises DataError naming file
     and line when a line has another number of fields or is not UTF-8 text, and when the file cannot be read
     or holds no line at all.
@@ -58,7 +59,7 @@ def fields(path: Path | str, columns: Sequence[str]) -> pa.Table:
 
 
 def content(path: Path | str) -> str:
-    """The whole text of a file, gzipped or not, without a BOM.
+    """The whole text of a file, gzipped or not, without BOMs.
 
     Raises DataError when the file cannot be read, is not UTF-8 text, or is too large when unpacked.
     """
@@ -78,8 +79,8 @@ def first_line(path: Path | str) -> bytes:
     left = LARGEST_TEXT_BYTES
     with _opened(Path(path)) as file:
         while left > 0 and (line := file.readline(_BLOCK_BYTES)):
-            if line.removeprefix(b"\xef\xbb\xbf").strip():
-                return line.removeprefix(b"\xef\xbb\xbf")
+            if line.removeprefix(_BOM).strip():
+                return line.removeprefix(_BOM)
             left -= len(line)
     return b""
 
@@ -161,7 +162,7 @@ def _read(path: Path) -> bytes:
     if b"\0" in data:
         line = data.count(b"\n", 0, data.index(b"\0")) + 1
         raise DataError(f"{path} line {line}: not a text file in UTF-8 (holds a NUL byte)")
-    return data.removeprefix(b"\xef\xbb\xbf")
+    return data.removeprefix(_BOM).replace(b"\n" + _BOM, b"\n")  # of files that were joined, too
 
 
 def _unpacked(path: Path, data: bytes) -> bytes:

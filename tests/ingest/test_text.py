@@ -32,6 +32,7 @@ def write(tmp_path, data):
         PLAIN.replace(b"\n", b"\r\n"),
         PLAIN.replace(b"\n", b"\r\n")[:-2],
         b"\xef\xbb\xbf" + PLAIN,
+        PLAIN.replace(b"s", b"\xef\xbb\xbfs", 1).replace(b"\ns3", b"\n\xef\xbb\xbfs3"),  # two files joined
         PLAIN.replace(b"\n", b" \t\n"),
         PLAIN.replace(b" ", b"\t"),
         PLAIN.replace(b" ", b"   "),
