@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ingest.scan import AUDIO_SUFFIXES
 from ingest.text import content, fields, first_line, width
 from ingest.types import LABEL_WORDS, DataError
 
@@ -46,7 +47,7 @@ FACTORS = (
 UNSAID = {"attack": ("", "-", "bonafide"), "speaker": ("", "-"), "subset": ("",)}  # words that name none
 NUMBERED = {"0": "bonafide", "1": "spoof", "nan": None}  # RAT's labels; nan: not known
 VERIFIED = {"target": "bonafide", "nontarget": "bonafide", "spoof": "spoof"}  # labels of ASVspoof 5, track 2
-AUDIO_SUFFIX = r"\.(flac|wav|mp3|m4a|ogg|opus)$"
+AUDIO_SUFFIX = rf"\.({'|'.join(sorted(suffix[1:] for suffix in AUDIO_SUFFIXES))})$"
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)  # Python reads more: 1_000, other digits
 
 

@@ -28,6 +28,7 @@ LAYOUTS = {
     "asvspoof 5": "filename\tcm-score\nLA_1\t0.5\nLA_2\t-1.5\n",
     "csv with header": "path,label,score\nLA_1.wav,Real,0.5\nLA_2.wav,Fake,-1.5\n",
     "csv without": "LA_1,0.5\r\nLA_2,-1.5\r\n",
+    "other audio": "LA_1.aac 0.5\nLA_2.WEBM -1.5\n",
     "rat": "LA_1.flac,0.5,0\nLA_2.flac,-1.5,1\n",
     "rat with a header": "AUDIO_FILE_NAME,SCORE,LABEL\nLA_1,0.5,0\nLA_2,-1.5,1\n",
     "asvspoof 5 track 2": "filename\tcm-score\tasv-score\tsasv-score\nLA_1\t0.5\t2\t3\nLA_2\t-1.5\t1\t1\n",
@@ -45,7 +46,7 @@ def test_every_layout_reads_the_same(tmp_path, name):
     if "label" in table.column_names:
         assert table["label"].to_pylist() == ["bonafide", "spoof"]
     assert ("label" in table.column_names) == (
-        name not in ("two columns", "asvspoof 5", "asvspoof 5 track 2", "csv without")
+        name not in ("two columns", "asvspoof 5", "asvspoof 5 track 2", "csv without", "other audio")
     )
     if "attack" in table.column_names:
         assert table["attack"].to_pylist() == [None, "A07"]
