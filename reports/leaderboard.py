@@ -269,7 +269,7 @@ class Page:
 
 MIXED = (
     "Labels, audio or copies were changed between these runs, so they do not compare: repeat the earlier ones with "
-    "`python -m benchmark run`."
+    "python -m benchmark run."
 )
 _SPEEDS = """,
        coalesce(format('{:.2f}', any_value(gmac)), '') AS "GMAC",

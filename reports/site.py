@@ -118,7 +118,9 @@ class Site:
                 f"Partial data: {partial} protocols lack some of their trials and do not compare with whole ones."
             )
         if mixed := self.markdown.mixed():
-            told.append(f"Mixed trials: {mixed} of the protocols have runs on different trials. {leaderboard.MIXED}")
+            told.append(
+                f"Mixed trials: protocols with runs on trials that are not the same: {mixed}. {leaderboard.MIXED}"
+            )
         return "".join(pages.paragraph(words, note=True) for words in told)
 
     def _index(self) -> tuple[str, str]:
@@ -147,6 +149,7 @@ class Site:
             pages.paragraph(f"Its data are {flags}." if flags else "", note=True),
             *(pages.paragraph(line) for line in (*cite.known(protocol), *self.markdown.licences(protocol))),
             self._table("protocol", "EER, median over seeds", protocol=protocol),
+            self._table("versions", f"Mixed trials, the latest first. {leaderboard.MIXED}", protocol=protocol),
             self._subsets(protocol),
         ]
         parts += [self._figure(plot) for plot in figures.of_protocol(self.con, self.data, protocol)]
@@ -286,7 +289,6 @@ def _learning(con: duckdb.DuckDBPyConnection, run: str) -> Iterator[Plot]:
 
 _INSIDE = "What it tells of its inside: means over test trials, median over seeds"
 _PROTOCOL_TABLES = {
-    "versions": f"Mixed trials, the latest first. {leaderboard.MIXED}",
     "metrics": "Other metrics, median over seeds",
     "compared": "Published beside measured; published figures are quotations",
     "moved": "Single seeds move the mean here; the median stands for the detector",

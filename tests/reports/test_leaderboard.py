@@ -107,7 +107,10 @@ def test_runs_on_different_trials_are_named(tmp_path):
     assert rows.index("**Mixed trials**, the latest first.") < after < before and "cccccccccccc" not in rows
     site.write(tmp_path)
     shown = (tmp_path / "reports" / "site" / "index.html").read_text()
-    assert "Mixed trials: 1 of the protocols" in shown
+    assert "Mixed trials: protocols with runs on trials that are not the same: 1." in shown
+    (of_protocol,) = (tmp_path / "reports" / "site" / "protocol").glob("*.html")
+    shown = of_protocol.read_text()
+    assert 0 < shown.index("Mixed trials, the latest first") < shown.index("<svg")
 
 
 def test_figures_by_hand(page):
