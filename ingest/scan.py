@@ -1,7 +1,8 @@
 """What lies on the user's disk: the corpus root, the audio files below it, and which row each of them is."""
 
+import errno
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,7 @@ _PAPERS = frozenset(
 )
 _JUNK = frozenset(("Thumbs.db", "desktop.ini", "ehthumbs.db", "__MACOSX", "Icon\r"))
 _JUNK_SUFFIXES = frozenset((".part", ".crdownload", ".tmp", ".filepart", ".md5", ".sha256"))
+_NOWHERE = (errno.ENOENT, errno.ELOOP)  # where a symbolic link may lead
 FILES = pa.schema([("place", pa.string()), ("path", pa.string()), ("size_bytes", pa.int64()), ("mtime_ns", pa.int64())])
 
 
@@ -223,11 +225,21 @@ def _roots_below(corpus: Corpus, folder: Path, depth: int, shut: list[Path]) -> 
     elif depth:
         try:
             with os.scandir(folder) as entries:
-                below = sorted(entry.name for entry in entries if entry.is_dir() and not _is_junk(entry.name))
+                below = sorted(entry.name for entry in entries if leads_to(entry.is_dir) and not _is_junk(entry.name))
         except OSError:
             below = []
         for name in below:
             yield from _roots_below(corpus, folder / name, depth - 1, shut)
+
+
+def leads_to(kind: Callable[[], bool]) -> bool:
+    """Whether a directory entry is of a kind (its is_file or is_dir); a symbolic link to itself is of none."""
+    try:
+        return kind()
+    except OSError as error:
+        if error.errno in _NOWHERE:
+            return False
+        raise
 
 
 def _is_junk(name: str) -> bool:
@@ -253,13 +265,15 @@ def _walk(folder: str, prefix: str, seen: set[str]) -> Iterator[tuple[str, int, 
             name = entry.name
             if _is_junk(name):
                 continue
-            if entry.is_dir():
+            if leads_to(entry.is_dir):
                 below.append(name)
             elif os.path.splitext(name)[1].lower() not in _PAPERS:
                 try:
                     status = entry.stat()
-                except FileNotFoundError:  # a symbolic link to nowhere
-                    continue
+                except OSError as error:
+                    if error.errno in _NOWHERE:
+                        continue
+                    raise
                 told = os.fsencode(name).decode(errors="replace")  # a name that is not UTF-8 is no row's
                 yield prefix + told, status.st_size, status.st_mtime_ns
     for name in sorted(below):

@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
-from ingest.scan import AUDIO_SUFFIXES
+from ingest.scan import AUDIO_SUFFIXES, leads_to
 from ingest.types import DataError
 
 
@@ -14,7 +14,7 @@ def audio_names(folder: Path) -> list[str]:
     if not folder.is_dir():
         return []
     with os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries if is_audio(entry.name) and entry.is_file())
+        return sorted(entry.name for entry in entries if is_audio(entry.name) and leads_to(entry.is_file))
 
 
 def is_audio(name: str) -> bool:

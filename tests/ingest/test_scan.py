@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from ingest import corpora, scan
+from ingest.corpora import _folders
 from ingest.types import Corpus, DataError
 
 CORPUS = Corpus(
@@ -251,4 +252,8 @@ def test_a_loop_of_links_and_odd_names_end(tmp_path):
     (root / "a/loop").symlink_to(root / "a")
     (root / "a/nowhere.wav").symlink_to(root / "gone.wav")
     (Path(str(root)) / "a" / "b\udcff.wav").write_bytes(b"")
+    for link in (root / "a/itself.wav", tmp_path / "itself"):
+        link.symlink_to(link.name)
     assert match(root, "a/1.wav") == (["a/1.wav"], ["a/b\ufffd.wav"], ())
+    assert _folders.audio_names(root / "a") == ["1.wav", "b\udcff.wav"]
+    assert scan.find_root(CORPUS, put(tmp_path / "c", "list.txt", "a/1.wav").parent) == tmp_path / "c"
