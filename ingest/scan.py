@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from ingest.files import utf8
 from ingest.types import Corpus, DataError
 
-DEPTH, ABOVE = 3, 2  # levels below and above the given folder in which the root is looked for
+DEPTH, ABOVE = 3, 3  # levels below and above the given folder in which the root is looked for
 AUDIO_SUFFIXES = frozenset(
     (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".mp4", ".webm", ".mka", ".mkv", ".wma",
      ".aif", ".aiff", ".caf", ".au", ".sph")
@@ -49,7 +49,7 @@ def find_root(corpus: Corpus, given: Path) -> Path:
     shut: list[Path] = []
     found = _once([_whole(corpus, folder) for folder in _roots_below(corpus, given, DEPTH, shut)])
     if not found:
-        found = [above for above in list(given.parents)[:ABOVE] if is_root(corpus, above)][:1]
+        found = [_whole(corpus, above) for above in list(given.parents)[:ABOVE] if is_root(corpus, above)][:1]
     if len(found) > 1:
         listed = ", ".join(map(str, found))
         raise DataError(f"{corpus.name}: {len(found)} folders below {given} fit: {listed}; pass one as --root")

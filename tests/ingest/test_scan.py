@@ -31,6 +31,15 @@ def test_the_root_is_found_below_and_above(tmp_path):
         assert scan.find_root(CORPUS, given) == root
 
 
+@pytest.mark.parametrize(
+    "given", ["keys/DF/CM", "keys/DF", "keys", "ASVspoof2021_DF_eval_part03/ASVspoof2021_DF_eval/flac"]
+)
+def test_the_root_of_2021_is_found_from_within_its_key_and_its_parts(given, tmp_path):
+    audio = "ASVspoof2021_DF_eval_part03/ASVspoof2021_DF_eval/flac/DF_E_2000011.flac"
+    root = put(tmp_path / "1/2/DF", "keys/DF/CM/trial_metadata.txt", audio)
+    assert scan.find_root(corpora.get("asvspoof2021_df").corpus, root / given) == root
+
+
 def test_any_alternative_of_a_marker_will_do_and_all_markers_must_be_there(tmp_path):
     assert scan.is_root(CORPUS, put(tmp_path / "r", "old.txt", "a/1.wav"))
     assert not scan.is_root(CORPUS, put(tmp_path / "s", "old.txt"))
