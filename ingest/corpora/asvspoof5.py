@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest import text
-from ingest.corpora._columns import constant, first_file, joined, same, without_dash, words
+from ingest.corpora._columns import constant, first_file, first_row, joined, same, without_dash, words
 from ingest.types import Corpus, Count, DataError
 
 ATTACKS = [f"A{number:02}" for number in range(1, 33)]  # train A01-A08, dev A09-A16, eval A17-A32
@@ -23,6 +23,7 @@ _COLUMNS = (
 )  # fmt: skip
 # C01 in the protocols is C1 in codec.config.csv
 CODECS = {"-": "none"} | {form: f"C{number:02}" for number in range(1, 12) for form in (f"C{number:02}", f"C{number}")}
+_QUALITY, _SEED = r"-|\d+", r"-|[TDE]_A?\d{10}"
 _CLASS = {codec: "none" if codec == "none" else None for codec in CODECS.values()}
 
 CORPUS = Corpus(
@@ -59,7 +60,7 @@ def tables(root: Path) -> Iterator[pa.Table]:
     """The rows of the train, dev and eval protocols of track 1 that are there.
 
     Track 2 lists (enrolment and trials by target speaker) are no detection protocols and are not read.
-    Raises DataError if no protocol is there, or if one has not ten columns.
+    Raises DataError if no protocol is there, or if one has not ten columns or other words in them.
     """
     protocols = {partition: first_file(root, name, f"*/{name}") for partition, name in FILES.items()}
     if not any(protocols.values()):
@@ -79,6 +80,7 @@ def _rows(path: Path, partition: str, file: str) -> pa.Table:
             "file of track 1 (10 columns) from ASVspoof5_protocols.tar.gz"
         )
     table = text.fields(path, _COLUMNS)
+    _refuse_other_words(table, path)
     stem, rows = table["stem"], table.num_rows
     attack = text.translate(table["attack"], {"bonafide": None, "-": None})
     quality = without_dash(table["codec_q"])
@@ -101,3 +103,10 @@ def _rows(path: Path, partition: str, file: str) -> pa.Table:
             "line": table["line"],
         }
     )
+
+
+def _refuse_other_words(table: pa.Table, path: Path) -> None:
+    """Raise DataError for the first codec quality that is no number and the first codec seed that is no stem."""
+    for name, form, due in (("codec_q", _QUALITY, "a number"), ("codec_seed", _SEED, "a stem")):
+        if row := first_row(table, pc.invert(pc.match_substring_regex(table[name], rf"^(?:{form})$"))):
+            raise DataError(f"{path} line {row['line']}: {name} {row[name]!r} is neither - nor {due}")

@@ -226,6 +226,17 @@ def test_asvspoof5_codec_names_of_both_files_are_one(tmp_path):
     assert [row["codec"] for row in parsed("asvspoof5", tmp_path)] == ["C05", "C05", "C11"]
 
 
+@pytest.mark.parametrize(
+    ("columns", "told"),
+    [("C05 E_0009486171 2", "codec_q 'E_0009486171' is neither - nor a number"),
+     ("C05 2 AC1", "codec_seed 'AC1' is neither - nor a stem"), ("- - flac_E_eval/E_0009486171", "nor a stem")],
+)  # fmt: skip
+def test_asvspoof5_codec_columns_hold_what_they_should(columns, told, tmp_path):
+    put(tmp_path / "ASVspoof5.eval.track_1.tsv", f"E_1607 E_0009538969 M {columns} AC1 A26 spoof -\n")
+    with pytest.raises(DataError, match=f"line 1: .*{told}"):
+        parsed("asvspoof5", tmp_path)
+
+
 def test_asvspoof5_track_2_is_not_read(tmp_path):
     root = miniatures.build("asvspoof5", tmp_path)
     put(root / "ASVspoof5.dev.track_2.trial.tsv", "D_0062 D_0000000009 F A11 spoof\n")
