@@ -60,7 +60,7 @@ def tables(root: Path) -> Iterator[pa.Table]:
 def notes(root: Path) -> list[str]:
     """What a reader should know of this copy: unlabelled trials, transmissions that are not documented."""
     table = text.fields(_keys2021.find(root, "LA"), _COLUMNS)
-    counted = pc.value_counts(table["transmission"].filter(pc.not_equal(table["codec"], "none"))).to_pylist()
+    counted = pc.value_counts(table["transmission"]).to_pylist()
     strange = [
         f"transmission word {count['values']!r} is not documented and is kept ({count['counts']} rows)"
         for count in counted

@@ -315,10 +315,12 @@ def test_trials_of_the_list_without_a_label_and_odd_transmissions_are_noted(tmp_
     assert corpora.get("asvspoof2021_la").notes(root) == []
     stems = [line.split()[1] for line in miniatures.FILES["asvspoof2021_la"][LA21].splitlines()]
     put(root / "ASVspoof2021_LA_eval/ASVspoof2021.LA.cm.eval.trl.txt", "\n".join([*stems, "LA_E_0000007"]))
-    (root / LA21).write_text((root / LA21).read_text().replace("ita_tx", "moon_tx"))
+    key = (root / LA21).read_text().replace("ita_tx", "moon_tx").replace("none - ", "none no_tx ")
+    (root / LA21).write_text(key)
     assert corpora.get("asvspoof2021_la").notes(root) == [
         "1 of 5 trials of ASVspoof2021.LA.cm.eval.trl.txt are not in the key trial_metadata.txt (first: LA_E_0000007)",
         "transmission word 'moon_tx' is not documented and is kept (1 rows)",
+        "transmission word 'no_tx' is not documented and is kept (1 rows)",
     ]
 
 
