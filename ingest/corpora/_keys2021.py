@@ -42,6 +42,16 @@ def refuse_asv_key(table: pa.Table, path: Path) -> None:
         )
 
 
+def refuse_other_track(table: pa.Table, path: Path, track: str) -> None:
+    """Raise DataError if the first trial is one of the other track: its key under the name of this one's."""
+    other = {"LA": "DF", "DF": "LA"}[track]
+    if table["stem"][0].as_py().startswith(f"{other}_E_"):
+        raise DataError(
+            f"{path} line {table['line'][0].as_py()}: {table['stem'][0].as_py()}: this is the key of ASVspoof 2021 "
+            f"{other} ({table.num_columns - 1} columns); unpack {track}-keys-full.tar.gz here"
+        )
+
+
 def cross_check(root: Path, track: str, table: pa.Table, key: Path) -> None:
     """Raise DataError if the key names trials that the official trial list, where it is there, does not."""
     path = _list(root, track)

@@ -83,6 +83,7 @@ def tables(root: Path) -> Iterator[pa.Table]:
     if width not in (len(_COLUMNS), len(_STAGE_1)):
         raise DataError(f"{path}: {width} columns; the full key has 13 (DF-keys-full.tar.gz), that of stage 1 has 8")
     table = text.fields(path, _COLUMNS if width == len(_COLUMNS) else _STAGE_1)
+    _keys2021.refuse_other_track(table, path, "DF")
     _keys2021.refuse_asv_key(table, path)
     _keys2021.cross_check(root, "DF", table, path)
     yield _rows(table, path, path.relative_to(root).as_posix())

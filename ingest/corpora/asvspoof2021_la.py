@@ -52,6 +52,7 @@ def tables(root: Path) -> Iterator[pa.Table]:
     if text.width(path) == 13:
         raise DataError(f"{path}: 13 columns, the key of ASVspoof 2021 DF; unpack LA-keys-full.tar.gz here")
     table = text.fields(path, _COLUMNS)  # LA_0009 LA_E_9332881 alaw ita_tx A07 spoof notrim eval
+    _keys2021.refuse_other_track(table, path, "LA")
     _keys2021.refuse_asv_key(table, path)
     _keys2021.cross_check(root, "LA", table, path)
     yield _rows(table, path, path.relative_to(root).as_posix())

@@ -110,8 +110,14 @@ def test_the_df_key_in_place_of_the_la_key_is_refused(tmp_path):
 
 def test_a_la_key_of_eight_columns_is_no_stage_1_key_of_df(tmp_path):
     put(tmp_path / DF21, miniatures.FILES["asvspoof2021_la"][LA21])
-    with pytest.raises(DataError, match=r"line 1: codec 'alaw' is none of nocodec"):
+    with pytest.raises(DataError, match=r"line 1: LA_E_9332881: this is the key of ASVspoof 2021 LA \(8 columns\)"):
         parsed("asvspoof2021_df", tmp_path)
+
+
+def test_a_stage_1_key_of_df_is_no_key_of_la(tmp_path):
+    put(tmp_path / LA21, "LA_0023 DF_E_2000011 nocodec asvspoof A14 spoof notrim progress\n")
+    with pytest.raises(DataError, match=r"line 1: DF_E_2000011: this is the key of ASVspoof 2021 DF \(8 columns\)"):
+        parsed("asvspoof2021_la", tmp_path)
 
 
 def test_a_trial_list_that_lacks_trials_of_the_key_is_of_another_corpus(tmp_path):
