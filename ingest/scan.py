@@ -22,7 +22,7 @@ AUDIO_SUFFIXES = frozenset(
 _PAPERS = frozenset(
     (".txt", ".csv", ".tsv", ".md", ".pdf", ".json", ".html", ".log", ".list", ".yaml", ".toml", ".xml", ".lab")
 )
-_JUNK = frozenset(("Thumbs.db", "desktop.ini", "ehthumbs.db", "__MACOSX", "Icon\r"))
+_JUNK = frozenset(("thumbs.db", "desktop.ini", "ehthumbs.db", "__macosx", "icon\r"))  # in any case
 _JUNK_SUFFIXES = frozenset((".part", ".crdownload", ".tmp", ".filepart", ".md5", ".sha256"))
 _NOWHERE = (errno.ENOENT, errno.ELOOP)  # where a symbolic link may lead
 FILES = pa.schema([("place", pa.string()), ("path", pa.string()), ("size_bytes", pa.int64()), ("mtime_ns", pa.int64())])
@@ -243,7 +243,7 @@ def leads_to(kind: Callable[[], bool]) -> bool:
 
 
 def _is_junk(name: str) -> bool:
-    return name.startswith(".") or name in _JUNK or os.path.splitext(name)[1].lower() in _JUNK_SUFFIXES
+    return name.startswith(".") or name.lower() in _JUNK or os.path.splitext(name)[1].lower() in _JUNK_SUFFIXES
 
 
 def _walk(folder: str, prefix: str, seen: set[str]) -> Iterator[tuple[str, int, int]]:

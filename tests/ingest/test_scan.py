@@ -94,7 +94,7 @@ def match(root: Path, *paths: str, corpus: Corpus = CORPUS):
 
 def test_junk_and_texts_are_no_audio_files_and_the_rest_is_extra(tmp_path):
     root = put(tmp_path, "a/1.wav", "a/._1.wav", "a/.DS_Store", "a/Thumbs.db", "a/__MACOSX/1.wav", "a/2.wav.part",
-               "a/README.txt", "a/deep/er/3.wav", "a/x.bin", "c/4.wav")  # fmt: skip
+               "a/Desktop.ini", "a/README.txt", "a/deep/er/3.wav", "a/x.bin", "c/4.wav")  # fmt: skip
     assert match(root, "a/1.wav") == (["a/1.wav"], ["a/deep/er/3.wav", "a/x.bin"], ())
 
 
