@@ -218,8 +218,8 @@ def match(
     """Give every trial its score: (trials with a column score, trials left out, remarks).
 
     A file name means the utterance with that id, or with that path or stem where these are unique in the
-    protocol; folders before the path do not count. names: utt_id and path (without suffix) of the trials, and of other
-    utterances whose scores are not theirs.
+    protocol; folders before the path do not count, and of clips that share a stem the path may lack its first ones.
+    names: utt_id and path (without suffix) of the trials, and of other utterances whose scores are not theirs.
     """
     label = dict(zip(trials["utt_id"].to_pylist(), trials["label"].to_pylist()))
     score, unknown, again = _score_of(path, scores, label, names)
@@ -271,14 +271,21 @@ def _score_of(
 
 
 def _places(names: pa.Table, tested: set[str]) -> dict[str, str | None]:
-    """utt_id, path and stem -> utt_id; None: of several, or of an utterance that is not tested."""
+    """utt_id, path and stem -> utt_id; None: of several, or of an utterance that is not tested.
+
+    Of clips that share a stem also the path without its first folders: the last one tells them apart.
+    """
     found: dict[str, str | None] = dict(zip(tested, tested))
     several, others = set(), []
-    for utt_id, path in zip(names["utt_id"].to_pylist(), names["path"].to_pylist()):
+    paths = names["path"].to_pylist()
+    stems = [path.rpartition("/")[2] for path in paths]
+    clips = Counter(stems)
+    for utt_id, path, stem in zip(names["utt_id"].to_pylist(), paths, stems):
+        ends = _ends(path) if clips[stem] > 1 else [path]
         if utt_id not in tested:
-            others += [utt_id, path]
+            others += [utt_id, *ends]
             continue
-        for word in (path, path.rpartition("/")[2], utt_id.rpartition("/")[2]):  # paths: two corpora can share one
+        for word in (*ends, stem, utt_id.rpartition("/")[2]):  # paths: two corpora can share one
             if found.setdefault(word, utt_id) != utt_id:
                 several.add(word)
     found |= dict.fromkeys(several - tested)
@@ -286,6 +293,12 @@ def _places(names: pa.Table, tested: set[str]) -> dict[str, str | None]:
         if "/" in word:
             found.setdefault(word, None)
     return found
+
+
+def _ends(path: str) -> list[str]:
+    """a/b/c -> a/b/c, b/c: the path and what it is below each of its folders, but for the last."""
+    folders = path.split("/")
+    return ["/".join(folders[k:]) for k in range(max(len(folders) - 1, 1))]
 
 
 def _notes(rows: pa.Table) -> list[str]:

@@ -431,6 +431,25 @@ def test_a_path_of_another_clip_is_no_trial_though_its_file_name_is_one(data):
     assert set(done.scores["utt_id"].to_pylist()) == {"decro/en_eval/v0", "decro/en_eval/h0"}
 
 
+def test_a_folder_tells_clips_of_one_name_apart_though_the_path_lacks_its_first_ones(tmp_path):
+    names = pa.table({
+        "utt_id": ["w/real/1", "w/melgan/1_gen", "w/melgan/2_gen", "w/waveglow/1", "w/waveglow/2"],
+        "path": ["real/wavs/1", "made/melgan/1_gen", "made/melgan/2_gen", "made/waveglow/1", "made/waveglow/2"],
+    })  # fmt: skip
+    trials = pa.table(
+        {"utt_id": ["w/real/1", "w/melgan/1_gen", "w/melgan/2_gen"], "label": ["bonafide", "spoof", "spoof"]}
+    )
+    melgan, waveglow = ["wavs/1", "melgan/1_gen", "melgan/2_gen"], ["waveglow/1", "/mnt/waveglow/2"]
+    scores = pa.table({"file": [*melgan, *waveglow], "score": [3.0, 1.0, 0.0, 9.0, 9.0]})
+    table, _, remarks = match(tmp_path, scores, trials, names, partial=False)
+    assert table["score"].to_pylist() == [3.0, 1.0, 0.0] and "2 files are not test trials" in remarks[0]
+    whole = pa.table({"utt_id": names["utt_id"], "label": ["bonafide"] + ["spoof"] * 4})
+    table = match(tmp_path, scores, whole, names, partial=False)[0]
+    assert table["score"].to_pylist() == [3.0, 1.0, 0.0, 9.0, 9.0]
+    other = pa.table({"file": ["x/1", "melgan/1_gen", "melgan/2_gen"], "score": [3.0, 1.0, 0.0]})
+    assert match(tmp_path, other, trials, names, partial=False)[0].num_rows == 3  # no folder that is known
+
+
 def test_a_protocol_that_tests_a_clip_in_several_forms_is_refused(data):
     own = data / "protocols" / "inner"
     own.mkdir(parents=True)
