@@ -81,8 +81,9 @@ def is_root(corpus: Corpus, folder: Path) -> bool:
 def index(root: Path, patterns: Sequence[str], places: Mapping[str, Path]) -> pa.Table:
     """Every file in the audio folders: FILES, sorted; `path` relative to the root or to the place.
 
-    Folders are the matches of `patterns` below root (`a|b`: of b where a has none) and each of `places` whole,
-    all with their subfolders; hidden files and known junk are left out, and so are texts.
+    Folders are the matches of `patterns` below root (`a|b`: of b where a has none; of a plain name in another case
+    where there is none) and each of `places` whole, all with their subfolders; hidden files and known junk are left
+    out, and so are texts.
     """
     seen: set[str] = set()
     found: list[tuple[str | None, str, int, int]] = []
@@ -174,6 +175,11 @@ def is_audio(paths: pa.ChunkedArray) -> np.ndarray:
     return known.to_numpy(zero_copy_only=False).astype(bool)
 
 
+def any_case(name: str) -> str:
+    """The glob that matches a name in upper and in lower case."""
+    return "".join(f"[{c.lower()}{c.upper()}]" if c.isalpha() else c for c in name)
+
+
 def _alternatives(marker: str) -> list[str]:
     return marker.split("|")
 
@@ -181,8 +187,12 @@ def _alternatives(marker: str) -> list[str]:
 def _folders(root: Path, pattern: str) -> list[Path]:
     if pattern == ".":
         return [root]
-    found = (path for path in sorted(root.glob(pattern)) if path.is_dir())
-    return [path for path in found if not any(map(_is_junk, path.relative_to(root).parts))]
+    plain = not any(letter in pattern for letter in "*?[")
+    for one in (pattern, any_case(pattern)) if plain else (pattern,):
+        found = (path for path in sorted(root.glob(one)) if path.is_dir())
+        if kept := [path for path in found if not any(map(_is_junk, path.relative_to(root).parts))]:
+            return kept
+    return []
 
 
 def _holds(folder: Path, pattern: str) -> bool:

@@ -22,11 +22,6 @@ def is_audio(name: str) -> bool:
     return not name.startswith(".") and os.path.splitext(name)[1].lower() in AUDIO_SUFFIXES
 
 
-def any_case(name: str) -> str:
-    """The glob that matches a name in upper and in lower case."""
-    return "".join(f"[{c.lower()}{c.upper()}]" if c.isalpha() else c for c in name)
-
-
 def refuse_undecoded(root: Path, paths: Iterable[str]) -> None:
     """Raise DataError if a path is not UTF-8, as archives made on other systems may leave it: no row can hold it."""
     odd = [path for path in paths if any("\udc80" <= letter <= "\udcff" for letter in path)]  # PEP 383

@@ -14,8 +14,9 @@ import pyarrow as pa
 
 from ingest import text
 from ingest.corpora._columns import first_file, words
-from ingest.corpora._folders import any_case, audio_names, composed, is_audio, key, refuse_undecoded
+from ingest.corpora._folders import audio_names, composed, is_audio, key, refuse_undecoded
 from ingest.corpora._singfake_words import HEADER, MODELS, SETS, iso_639, video
+from ingest.scan import any_case
 from ingest.types import LABEL_WORDS, Corpus, Count, DataError
 
 ANNOTATION = "singfake.csv"

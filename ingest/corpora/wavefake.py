@@ -9,7 +9,8 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from ingest.corpora._columns import constant, joined
-from ingest.corpora._folders import any_case, audio_names
+from ingest.corpora._folders import audio_names
+from ingest.scan import any_case
 from ingest.types import Corpus, Count, DataError
 
 

@@ -172,6 +172,17 @@ def test_files_that_a_row_has_are_not_misplaced(tmp_path):
     assert scan.misplaced(rows, files, root, corpus, matched) is None
 
 
+@pytest.mark.parametrize("stem_unique", [True, False])
+def test_a_folder_in_another_case_is_told(stem_unique, tmp_path):
+    corpus = dataclasses.replace(CORPUS, stem_unique=stem_unique)
+    root = put(tmp_path, "A/1.wav", "b/1.wav", "B/1.wav")
+    found, extra, notes = match(root, "a/1.wav", "b/1.wav", corpus=corpus)
+    assert (found, extra) == (["A/1.wav", "b/1.wav"], [])
+    assert notes == (
+        "1 audio files differ from the official name in upper and lower case (first: A/1.wav for a/1.wav)",
+    )
+
+
 def test_a_level_too_much_below_its_folder_is_accepted_where_stems_recur(tmp_path):
     corpus = dataclasses.replace(CORPUS, stem_unique=False)
     root = put(tmp_path, "a/a/1.wav", "b/wav/1.wav")
