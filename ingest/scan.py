@@ -48,6 +48,7 @@ def find_root(corpus: Corpus, given: Path) -> Path:
         raise DataError(f"{corpus.name}: {given} {what}; pass the corpus's folder as --root (ROOT=)")
     shut: list[Path] = []
     found = _once([_whole(corpus, folder) for folder in _roots_below(corpus, given, DEPTH, shut)])
+    found = _once([one for folder in found for one in _copies(corpus, folder) or [folder]])
     if not found:
         found = [_whole(corpus, above) for above in list(given.parents)[:ABOVE] if is_root(corpus, above)][:1]
     if len(found) > 1:
@@ -215,6 +216,22 @@ def _whole(corpus: Corpus, folder: Path) -> Path:
         return folder
     beside = (path for path in above.glob("*") if path != folder and path.is_dir() and not _is_junk(path.name))
     return folder if any(is_root(corpus, path) and _audible(corpus, path) for path in beside) else above
+
+
+def _copies(corpus: Corpus, folder: Path) -> list[Path]:
+    """The folders right below a root that are whole copies of the corpus, where it is the root only by what they hold.
+
+    Copies have audio and a protocol file of one name; a partition with its own protocol beside it is none.
+    """
+    alternatives = [one for marker in corpus.markers for one in _alternatives(marker)]
+    if any(_holds(folder, one) for one in alternatives if not one.startswith("*/")):
+        return []
+    names: dict[str, list[Path]] = {}
+    for below in sorted(path for path in folder.glob("*") if path.is_dir() and not _is_junk(path.name)):
+        if is_root(corpus, below) and _audible(corpus, below):
+            for name in {path.name for one in alternatives for path in below.glob(one) if path.is_file()}:
+                names.setdefault(name, []).append(below)
+    return max(names.values(), key=len) if any(len(folders) > 1 for folders in names.values()) else []
 
 
 def _audible(corpus: Corpus, folder: Path) -> bool:

@@ -52,6 +52,28 @@ def test_two_candidates_are_refused_with_both_names(tmp_path):
         scan.find_root(CORPUS, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [("asvspoof2021_df", ["keys/DF/CM/trial_metadata.txt", "ASVspoof2021_DF_eval/flac/DF_E_2000011.flac"]),
+     ("asvspoof2021_la", ["keys/CM/trial_metadata.txt", "flac/LA_E_2000011.flac"]),
+     ("asvspoof5", ["ASVspoof5.train.tsv", "flac_T/T_0000000000.flac"])],
+)  # fmt: skip
+def test_two_copies_below_a_folder_that_may_be_the_root_too_are_two_candidates(name, files, tmp_path):
+    corpus = corpora.get(name).corpus
+    one, other = put(tmp_path / "x/a", *files), put(tmp_path / "x/b", files[0])
+    assert scan.find_root(corpus, tmp_path / "x") == tmp_path / "x"  # another package of the key is no copy
+    put(other, *files)
+    with pytest.raises(DataError, match=rf"2 folders below .* fit: {one}, {other}"):
+        scan.find_root(corpus, tmp_path / "x")
+    assert scan.find_root(corpus, other) == scan.find_root(corpus, other / files[1].split("/")[0]) == other
+
+
+def test_partitions_of_asvspoof5_in_folders_of_their_own_are_one_corpus(tmp_path):
+    root = put(tmp_path, "train/ASVspoof5.train.tsv", "train/flac_T/T_0000000000.flac",
+               "dev/ASVspoof5.dev.track_1.tsv", "dev/flac_D/D_0000000000.flac")  # fmt: skip
+    assert scan.find_root(corpora.get("asvspoof5").corpus, root) == root
+
+
 @pytest.mark.parametrize("name", ["empty", "none", "file"])
 def test_a_wrong_root_says_what_was_looked_for(tmp_path, name):
     (tmp_path / "x/y/z/empty").mkdir(parents=True)
