@@ -89,8 +89,9 @@ def tested(
         )
     with con.cursor() as cursor:
         _register_lists(cursor, protocol, folders(con, protocol, lists), roots(con, protocol))
-        rows = pa.concat_tables(_tested(cursor, role) for role in roles)
-    return _noted(rows, _not_ingested(roles, absent))
+        tables = [_tested(cursor, role) for role in roles]
+        other = [short for role, rows in zip(roles, tables) for short in _other_lists(cursor, role, rows["label"])]
+    return _noted(pa.concat_tables(tables), _not_ingested(roles, absent) + other)
 
 
 def _not_ingested(roles: Sequence[Role], absent: Sequence[str]) -> list[Shortfall]:
@@ -172,6 +173,7 @@ def select(
             found += _without_audio(role, rows)
             listed_in = dict.fromkeys(name for part in role.parts for name, _ in (*part.within, *part.outside))
             found += [Shortfall(role.role, role.subset, None, None, strange[n]) for n in listed_in if n in strange]
+            found += _other_lists(cursor, role, rows["label"])
             kept = kept.append_column("weight", pa.array(_weights(role, kept)))
             kept = add_reference(cursor, kept, role.reference, seed=seed, enrolled=listed)
             tables.append(((role.role, role.subset or ""), _columns(role, _sorted(kept))))
@@ -317,6 +319,22 @@ def _strange_entries(cursor: duckdb.DuckDBPyConnection, protocol: Protocol) -> d
                 file = protocol.lists[name].file
                 found[name] = f"{lost} of {all_} entries of {file} name no utterance of this catalog (first: {first})"
     return found
+
+
+def _other_lists(cursor: duckdb.DuckDBPyConnection, role: Role, label: pa.ChunkedArray) -> list[Shortfall]:
+    """That lists give whole corpora another number of trials than the protocol states: cut, or of another version.
+
+    label: of all rows that the role selects, with or without audio.
+    """
+    if role.count is None or not role.count.exact or not any(part.within or part.outside for part in role.parts):
+        return []
+    given = tuple(pc.sum(pc.equal(label, word)).as_py() or 0 for word in ("bonafide", "spoof"))
+    stated = role.count.bonafide, role.count.spoof
+    whole = {corpus for (corpus,) in cursor.execute(statements()["whole_corpora"]).fetchall()}
+    if given == stated or not role.needs or not role.needs <= whole:
+        return []
+    why = "its lists give {:,} bona fide and {:,} spoof trials, stated are {:,} and {:,}: take the complete lists"
+    return [Shortfall(role.role, role.subset, None, None, why.format(*given, *stated))]
 
 
 def _refuse_overlaps(rows: pa.Table, protocol: Protocol) -> None:

@@ -92,6 +92,13 @@ SELECT clips[(md5_number_upper(concat(trial.utt_id, ':', $seed)) % len(clips)::U
 FROM   trial LEFT JOIN pool ON trial.corpus = pool.corpus AND trial.speaker = pool.speaker
 ORDER  BY row
 
+-- name: whole_corpora
+-- Those whose published rows are all there, with or without their audio.
+SELECT corpus
+FROM   corpus
+WHERE  NOT simulated AND (NOT partial OR corpus IN (SELECT corpus FROM expected_count))
+       AND corpus NOT IN (SELECT corpus FROM expected_count WHERE expected <> found)
+
 -- name: shared_with_test
 SELECT count(DISTINCT utt_id), min(utt_id)
 FROM   trial

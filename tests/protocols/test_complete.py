@@ -95,6 +95,25 @@ def test_librisevoc_published_lists(librisevoc, tmp_path):
     assert (found["train"], found["dev"], found["eval"]) == ((7920, 47520), (2640, 15840), (2641, 15846))
 
 
+def test_a_list_that_was_cut_is_told_and_makes_the_trials_partial(librisevoc, tmp_path):
+    (tmp_path / "LibriseVoc").mkdir()
+    for part, kept in (("val", 2_000), ("test", None)):
+        rows = gzip.decompress(shared("protocols", "seed002_splits", f"librisevoc_{part}.csv.gz").read_bytes())
+        (tmp_path / "LibriseVoc" / f"{part}.csv").write_bytes(b"".join(rows.splitlines(keepends=True)[:kept]))
+    protocol = protocols.load("inner/librisevoc_published")
+    short = protocols.shortfalls(protocols.trials(librisevoc, protocol, lists=tmp_path))
+    assert {s.role for s in short} == {"train", "dev"}  # what dev lacks went to train
+    assert short[0].why.endswith("spoof trials, stated are 7,920 and 47,520: take the complete lists")
+    librisevoc.execute("UPDATE corpus SET simulated = true")
+    assert not protocols.shortfalls(protocols.trials(librisevoc, protocol, lists=tmp_path))
+    librisevoc.execute("UPDATE corpus SET simulated = false")
+    tested = protocols.tested(librisevoc, protocol, lists=tmp_path)
+    assert not protocols.shortfalls(tested)
+    cut = (tmp_path / "LibriseVoc" / "test.csv").read_text().splitlines()[:2000]
+    (tmp_path / "LibriseVoc" / "test.csv").write_text("\n".join(cut))
+    assert "eval" in {s.subset for s in protocols.shortfalls(protocols.tested(librisevoc, protocol, lists=tmp_path))}
+
+
 def test_wavefake_published_lists(tmp_path):
     (tmp_path / "WaveFake").mkdir()
     ids = set()
