@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from ingest import corpora, scan
 from ingest import rows as row_module
-from ingest.types import Corpus, Count, DataError
+from ingest.types import ANY, Corpus, Count, DataError
 
 SIMULATED = ".siren-simulated"
 _NAMED = 6  # differences that one message names
@@ -243,7 +243,7 @@ def _found(tally: list[tuple], count: Count) -> int:
     return sum(
         n
         for n, partition, label, *group in tally
-        if label == count.label and count.partition in (None, partition) and tuple(group) == values
+        if count.label in (label, ANY) and count.partition in (None, partition) and tuple(group) == values
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 LABELS = ("bonafide", "spoof", "unknown")
+ANY = "any"  # in a Count: rows of all labels
 
 # The accepted spellings of each label, lower case. Beside them `unknown` is a label too; any other word is an error.
 LABEL_WORDS = {
@@ -59,7 +60,7 @@ class Utterance:
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """How many rows of one label the complete corpus has in one partition (and group, where given).
+    """How many rows of one label, or of ANY, the complete corpus has in one partition (and group, where given).
 
     grade is that of `corpora.md`: V counted, S stated, A arithmetic, U unverified (never fails an ingest).
     `group` is a (column, value) pair of the catalog that narrows the partition, e.g. ("language", "en").

@@ -9,13 +9,18 @@ import pyarrow.compute as pc
 from ingest import text
 from ingest.corpora import _keys2021
 from ingest.corpora._columns import constant, first_file, joined, numbers, same, without_dash, words
-from ingest.types import Corpus, Count, DataError
+from ingest.types import ANY, Corpus, Count, DataError
 
 ATTACKS = [f"A{number:02}" for number in range(7, 20)]
 TRANSMISSIONS = ("-", "ita_tx", "sin_tx", "loc_tx", "mad_tx")
 CODECS = {"none": "none"} | dict.fromkeys(("alaw", "pstn", "g722", "ulaw", "gsm", "opus"))  # -> codec_class
 _COLUMNS = ("speaker", "stem", "codec", "transmission", "attack", "key", "trim", "subset")
 _PACKAGE = "ASVspoof2021_LA_eval.tar.gz"
+# of these two phases the totals have a source and the labels have none
+_TOTALS = (
+    Count("progress", ANY, 16464, "accounts of the phases of ASVspoof 2021"),
+    Count("hidden", ANY, 16926, "accounts of the phases of ASVspoof 2021"),
+)
 
 CORPUS = Corpus(
     name="asvspoof2021_la",
@@ -56,6 +61,11 @@ def tables(root: Path) -> Iterator[pa.Table]:
     _keys2021.refuse_asv_key(table, path)
     _keys2021.cross_check(root, "LA", table, path)
     yield _rows(table, path, path.relative_to(root).as_posix())
+
+
+def counts(root: Path) -> tuple[Count, ...]:
+    """The published counts of each label, and those of a whole phase where the labels are unverified."""
+    return (*CORPUS.counts, *_TOTALS)
 
 
 def notes(root: Path) -> list[str]:
