@@ -51,12 +51,15 @@ def train(
     own is given batches instead of gradients. Raises DataError when the loss or a dev score is not finite.
     """
     if hasattr(detector, "fit"):
-        return _fit(detector, train_loader, dev_loader, seed)
+        return _fit(detector, train_loader, dev_loader, how, seed)
     loop = _Loop(detector, train_loader, dev_loader, how, seed, checkpoint, name, save_every_s, tracker)
     return loop.run()
 
 
-def _fit(detector: nn.Module, train_loader: Loader, dev_loader: Loader, seed: int) -> dict[str, Any]:
+def _fit(detector: nn.Module, train_loader: Loader, dev_loader: Loader, how: Training, seed: int) -> dict[str, Any]:
+    """Whole utterances come one by one, whatever batch_size is: what fills a batch up would be taken for sound."""
+    batch_size = 1 if train_loader.samples is None else how.batch_size
+    train_loader.arrange(batch_size=batch_size, draws=how.draws)
     detector.fit(lambda: train_loader.epoch(0), seed=derive(seed, "fit"))
     curve = [(0, f"dev_{name}", value) for name, value in _dev(detector, dev_loader).items()]
     return {"best_epoch": 0, "epochs": 1, "curve": curve}

@@ -152,7 +152,7 @@ class GaussianMixtures(Detector):
     spoof utterance. dim: values per frame.
     """
 
-    TRAINING = {"batch_size": 1}  # whole utterances of one length: no padding frames in the statistics
+    TRAINING = {"batch_size": 1}  # utterances come one by one whatever it is: no padding frames in the statistics
     SMALL = {"components": 4, "iterations": 2}
     NAME = ""
 

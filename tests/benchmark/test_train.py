@@ -66,6 +66,26 @@ def test_killed_and_resumed_equals_undisturbed(tmp_path, recipe, die_at):
     assert again == about
 
 
+@pytest.mark.parametrize(("batch_size", "draws"), [(6, 0), (16, 0), (16, 10)])
+def test_a_mixture_hears_each_drawn_utterance_once_a_pass_and_no_silence_after_it(tmp_path, batch_size, draws):
+    """With batch_size=16 for all detectors, zeros that fill a batch were frames to it, and the last clips were left out;
+    draws did not count."""
+
+    class Counts(Detector):
+        def fit(self, batches, *, seed):
+            self.heard = [(name, x.shape[0]) for batch in batches() for name, x in zip(batch.utt_id, batch.x)]
+
+        def score(self, x):
+            return x.mean((1, 2))
+
+    both, detector = loaders(batch_size=batch_size, whole=True), Counts()
+    for one in both:
+        one.drop_last = True
+    train(detector, *both, settings_of(batch_size=batch_size, draws=draws), seed=1, checkpoint=tmp_path, name="test")
+    assert len({name for name, _ in detector.heard}) == len(detector.heard) == (draws or len(both[0].utt_id))
+    assert all(frames == 1 + both[0].reader.length(name) // 160 for name, frames in detector.heard)
+
+
 @pytest.mark.parametrize(("killed_on", "resumed_on"), [("cuda", "cuda"), ("cuda", "cpu"), ("cpu", "cuda")])
 def test_a_training_goes_on_on_a_gpu_as_it_would_have(tmp_path, killed_on, resumed_on, monkeypatch):
     """Adam's counts of steps came back to the GPU, which was then waited for once a parameter and step."""
