@@ -206,6 +206,8 @@ def _by_name(path: Path, words: pa.Table) -> dict[str, str]:
 def _by_content(path: Path, words: pa.Table) -> dict[str, str]:
     names = words.column_names
     numeric = [name for name in names[1:] if _numbers(words[name]) is not None]
+    if not numeric:  # a word among the scores: _scores names its row
+        numeric = [name for name in names[1:] if 2 * sum(map(_finite, words[name].to_pylist())) > words.num_rows]
     if len(names) == 3 and len(numeric) == 2 and _numbered(words[names[2]]) and not _numbered(words[names[1]]):
         return {"file": names[0], "score": names[1], "label": names[2]}
     if len(numeric) != 1:

@@ -79,6 +79,7 @@ def test_gzip_is_read_through(tmp_path):
     ("", "is empty"),
     ("LA_1\n", "every line needs a file name and a score"),
     ("LA_1 x\nLA_2 y\n", "0 of the columns after the first are numbers"),
+    ("LA_1 1\nLA_2 N/A\nLA_3 2\n", r"1 of 3 scores are not finite numbers \(first: 'N/A', row 2; of LA_2\)"),
     ("LA_1 1 2\n", "2 of the columns after the first are numbers"),
     ("LA_1 1\nLA_2 nan\n", r"1 of 2 scores are not finite numbers \(first: 'nan', row 2; of LA_2\)"),
     ("file score\nLA_1 1\nLA_2 x\n", r"1 of 2 scores are not finite numbers \(first: 'x', row 3; of LA_2\)"),
