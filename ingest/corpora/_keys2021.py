@@ -1,5 +1,6 @@
 """The key files of ASVspoof 2021 (LA and DF): where they lie, what they are, the trial list beside them."""
 
+import filecmp
 from pathlib import Path
 
 import pyarrow as pa
@@ -22,15 +23,22 @@ def markers(track: str) -> tuple[str, ...]:
 
 def find(root: Path, track: str) -> Path:
     """The CM key of a track; raises DataError that names the package to unpack if there is none."""
-    for pattern in markers(track):
-        found = published(root, pattern)  # of both tracks, where the packages of stage 1 lie side by side
-        own = [path for path in found if track in path.relative_to(root).parts or _is_of(path, track)]
-        if own:
-            return the_same(own)
-    raise DataError(
-        f"{root} holds no keys/{track}/CM/{NAME}: the audio package has no labels; unpack "
-        f"{track}-keys-full.tar.gz there"
-    )
+    keys = _keys(root, track)
+    if not keys:
+        raise DataError(
+            f"{root} holds no keys/{track}/CM/{NAME}: the audio package has no labels; unpack "
+            f"{track}-keys-full.tar.gz there"
+        )
+    return the_same(keys[0])
+
+
+def passed_over(root: Path, track: str) -> list[str]:
+    """A note on every key of the track that lies in another place, is not the one that is read, and differs from it."""
+    (chosen, *_), *others = _keys(root, track)
+    return [
+        f"{chosen.relative_to(root)} is read; {path.relative_to(root)} is another key of {track} and is not"
+        for paths in others for path in paths if not filecmp.cmp(chosen, path, shallow=False)
+    ]  # fmt: skip
 
 
 def refuse_asv_key(table: pa.Table, path: Path) -> None:
@@ -81,6 +89,15 @@ def unlabelled(root: Path, track: str) -> list[str]:
 def trial_list(path: Path) -> pa.Array:
     """The stems of an official trial list: one per line, no labels."""
     return text.fields(path, ("stem",))["stem"].combine_chunks()
+
+
+def _keys(root: Path, track: str) -> list[list[Path]]:
+    """The CM keys of a track by the place where they lie, the full package's first; no empty places."""
+    places = []
+    for pattern in markers(track):
+        found = published(root, pattern)  # of both tracks, where the packages of stage 1 lie side by side
+        places.append([path for path in found if track in path.relative_to(root).parts or _is_of(path, track)])
+    return [place for place in places if place]
 
 
 def _list(root: Path, track: str) -> Path | None:

@@ -90,8 +90,9 @@ def tables(root: Path) -> Iterator[pa.Table]:
 
 
 def notes(root: Path) -> list[str]:
-    """What a reader should know of this copy: which version its key has, unlabelled trials."""
-    path, told = _keys2021.find(root, "DF"), _keys2021.unlabelled(root, "DF")
+    """What a reader should know of this copy: which version its key has, other keys, unlabelled trials."""
+    path = _keys2021.find(root, "DF")
+    told = [*_keys2021.passed_over(root, "DF"), *_keys2021.unlabelled(root, "DF")]
     if text.width(path) == len(_STAGE_1):
         told.append(
             f"{path.name} is the key of stage 1 (8 columns): vocoder family, gender and the languages of VCC "

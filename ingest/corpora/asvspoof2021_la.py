@@ -69,7 +69,7 @@ def counts(root: Path) -> tuple[Count, ...]:
 
 
 def notes(root: Path) -> list[str]:
-    """What a reader should know of this copy: unlabelled trials, transmissions that are not documented."""
+    """What a reader should know of this copy: other keys, unlabelled trials, transmissions that are not documented."""
     table = text.fields(_keys2021.find(root, "LA"), _COLUMNS)
     counted = pc.value_counts(table["transmission"]).to_pylist()
     strange = [
@@ -77,7 +77,7 @@ def notes(root: Path) -> list[str]:
         for count in counted
         if count["values"] not in TRANSMISSIONS
     ]
-    return [*_keys2021.unlabelled(root, "LA"), *strange]
+    return [*_keys2021.passed_over(root, "LA"), *_keys2021.unlabelled(root, "LA"), *strange]
 
 
 def asv_scores(root: Path) -> pa.Table | None:

@@ -327,6 +327,18 @@ def test_two_keys_that_differ_are_refused(tmp_path):
         parsed("asvspoof2021_la", tmp_path)
 
 
+@pytest.mark.parametrize(("name", "key"), [("asvspoof2021_la", LA21), ("asvspoof2021_df", DF21)])
+def test_a_key_of_another_package_that_differs_is_noted(name, key, tmp_path):
+    root, track = miniatures.build(name, tmp_path), name[-2:].upper()
+    before, notes = by_id(name, root), corpora.get(name).notes(root)
+    aside = put(root / f"{track}-keys-stage-1" / key, (root / key).read_text())
+    assert corpora.get(name).notes(root) == notes
+    aside.write_text(aside.read_text().replace("spoof", "bonafide"))
+    assert by_id(name, root) == before
+    other = f"{key} is read; {track}-keys-stage-1/{key} is another key of {track} and is not"
+    assert corpora.get(name).notes(root) == [other, *notes]
+
+
 def test_trials_of_the_list_without_a_label_and_odd_transmissions_are_noted(tmp_path):
     root = miniatures.build("asvspoof2021_la", tmp_path)
     assert corpora.get("asvspoof2021_la").notes(root) == []
