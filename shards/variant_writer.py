@@ -94,7 +94,8 @@ def write_variants(
 
     A variant holds what all plans of the corpus ask of it, so plans may share words; with remove, the rows that no
     other plan asks for leave the catalog (`python -m shards gc` then removes the files). Whatever is finished is
-    not written again. A plan that asks nothing of the corpus is not entered; one that was taken out before, is out.
+    not written again; a word that the plan drops and others ask of the same clips is left as it is. A plan that asks
+    nothing of the corpus is not entered; one that was taken out before, is out.
     Returns counts: asked (words of this plan), variants, shards, written, members, size_bytes.
     Raises DataError as writer.write_corpus does, for an encoder that is not there, for recordings that are not
     given, where two plans ask for the same noise with different seeds, for a corpus in the plan that nobody knows,
@@ -119,11 +120,11 @@ def write_variants(
         own = wants.get(name, {})
         if not own:
             after.pop(name, None)
-        touched = {*own}
+        touched, asked = {*own}, _together(wants.values())
         if was and was != _plan_rows(corpus, new).get(name):
-            touched |= _words_before(con, corpus, table, was, default=recorded.variants)
+            before = _rows_before(con, corpus, table, was, default=recorded.variants)
+            touched |= {word for word, rows in before.items() if not np.isin(rows, asked.get(word, ())).all()}
         shards = _entered_shards(con, corpus, touched)
-    asked = _together(wants.values())
     recipes = {word: _recipe(word, after, wants, noises, rooms) for word in sorted(touched) if word in asked}
     _check_encoders(recipes, name)
     planned = [
@@ -172,14 +173,15 @@ def _entered_plan(row: tuple) -> VariantPlan:
         raise DataError(f"{error}; it stands so in the catalog, take it out: {out}") from None
 
 
-def _words_before(
+def _rows_before(
     con: duckdb.DuckDBPyConnection, corpus: str, table: pa.Table, row: tuple, *, default: Iterable[str]
-) -> set[str]:
-    """The words that a plan gave as it was entered; default: for one that would be refused today, all there are."""
+) -> dict[str, np.ndarray]:
+    """What _rows_by_word gave for a plan as it was entered; default: for one that would be refused today, all words
+    that there are, of every clip."""
     try:
-        return {*_rows_by_word(con, corpus, table, _entered_plan(row))}
+        return _rows_by_word(con, corpus, table, _entered_plan(row))
     except DataError:
-        return {*default}
+        return dict.fromkeys(default, np.arange(table.num_rows, dtype=np.uint32))
 
 
 def _check_corpora(con: duckdb.DuckDBPyConnection, plan: VariantPlan) -> None:

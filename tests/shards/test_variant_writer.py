@@ -14,6 +14,7 @@ from ingest import catalog
 from ingest.types import DataError
 from shards import variant_plan, variant_writer, variants, writer
 from shards.__main__ import main
+from shards.noise import recordings
 from shards.reader import Reader
 from shards.variant_writer import write_variants
 
@@ -318,6 +319,22 @@ def test_other_recordings_make_other_shards(data, tmp_path):
         assert main([*given, "--noises", str(tmp_path / name), "--rooms", str(tmp_path / name)]) == 0
         hashes.append(tars(data))
     assert all(hashes[0][path] != hashes[1][path] for path in hashes[0]) and hashes[0]
+
+
+def test_a_plan_leaves_words_of_others_without_their_recordings(data, tmp_path):
+    """It asked for the folder of noises that the other plan's copies were made with, though these stay as they are."""
+    soundfile.write(tmp_path / "n.wav", np.random.default_rng(0).standard_normal(20_000) * 0.1, 16_000)
+    noises = recordings(tmp_path)
+    some = "[[use]]\nwhere = \"label = 'bonafide'\"\nvariants = ['noise-10db', 'alaw']"
+    for text, name in (("[[use]]\nvariants = ['noise-10db']", "all"), (some, "some")):
+        write_variants("tiny", data, plan(text, name), noises=noises, jobs=1)
+    before = {row for row in tables(data)[1] if row[1] == "noise-10db"}
+    write_variants("tiny", data, plan("[[use]]\nvariants = ['ulaw']", "some"), jobs=1)  # edited
+    write_variants("tiny", data, "some", remove=True)
+    assert {*tables(data)[1]} == before and len(before) == len(UTTERANCES)
+    write_variants("tiny", data, plan(some, "some"), noises=noises, jobs=1)
+    with pytest.raises(DataError, match="variant noise-10db: pass a folder"):
+        write_variants("tiny", data, "all", remove=True)  # of fewer clips, so made anew
 
 
 def test_a_node_with_other_versions_of_packages_writes_nothing(data, monkeypatch):
