@@ -94,8 +94,9 @@ def write_variants(
 
     A variant holds what all plans of the corpus ask of it, so plans may share words; with remove, the rows that no
     other plan asks for leave the catalog (`python -m shards gc` then removes the files). Whatever is finished is
-    not written again; a word that the plan drops and others ask of the same clips is left as it is. A plan that asks
-    nothing of the corpus is not entered; one that was taken out before, is out.
+    not written again; a word that the plan drops and others ask of the same clips is left as it is; one that no plan
+    asks for any more, as the clips that had drawn it are gone, leaves. A plan that asks nothing of the corpus is not
+    entered; one that was taken out before, is out.
     Returns counts: asked (words of this plan), variants, shards, written, members, size_bytes.
     Raises DataError as writer.write_corpus does, for an encoder that is not there, for recordings that are not
     given, where two plans ask for the same noise with different seeds, for a corpus in the plan that nobody knows,
@@ -120,7 +121,8 @@ def write_variants(
         own = wants.get(name, {})
         if not own:
             after.pop(name, None)
-        touched, asked = {*own}, _together(wants.values())
+        asked = _together(wants.values())
+        touched = {*own} | (recorded.variants.keys() - asked.keys())  # its clips have gone, say
         if was and was != _plan_rows(corpus, new).get(name):
             before = _rows_before(con, corpus, table, was, default=recorded.variants)
             touched |= {word for word, rows in before.items() if not np.isin(rows, asked.get(word, ())).all()}

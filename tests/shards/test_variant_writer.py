@@ -337,6 +337,25 @@ def test_a_plan_leaves_words_of_others_without_their_recordings(data, tmp_path):
         write_variants("tiny", data, "all", remove=True)  # of fewer clips, so made anew
 
 
+@pytest.mark.parametrize("remove", [False, True])
+def test_words_of_clips_that_are_gone_leave(data, remove):
+    """Their rows stayed for good, for the plan as it is gives them to no clip: not even --remove took them out."""
+    drawn = plan("[[use]]\nvariants = ['alaw', 'ulaw', 'g722', 'speed-90', 'speed-110']\ndraw = 1", "drawn")
+    write_variants("tiny", data, drawn, jobs=1)
+    left = {word for utt_id in UTTERANCES[:1] for word in drawn.words(utt_id)}
+    assert left < {row[1] for row in tables(data)[2]}
+    with catalog.connect(data / "catalog.duckdb", read_only=False) as con:
+        con.execute(
+            "UPDATE utterance SET audio_present = false, audio_status = 'missing' WHERE utt_id <> ?", UTTERANCES[:1]
+        )
+    write_variants("tiny", data, drawn, jobs=1, remove=remove)
+    assert (
+        {row[1] for row in tables(data)[2]} == set().union(*variants_of(data).values()) == (set() if remove else left)
+    )
+    assert main(["gc", "--data", str(data)]) == 0
+    assert len(tars(data)) == len(tables(data)[0])
+
+
 def test_a_node_with_other_versions_of_packages_writes_nothing(data, monkeypatch):
     """The catalog told the versions of the command, and every run of it wrote those shards again."""
 
