@@ -54,9 +54,9 @@ def cost(
         extractor.extract(wave).cpu()  # waits for the device
         runs += 1
     per_clip_s = (time.perf_counter() - started) / runs
-    values_per_s = x.numel() / _CLIP_S
+    grows = extractor.extract(wave[:, : samples // 2]).shape[1] != x.shape[1]  # pooled over time it does not
+    values = x.numel() * (seconds / _CLIP_S if grows else clips)
     overhead = 2560 * clips  # two tar headers, the .npy header, the labels, padding
     return Cost(
-        feature, extractor.dim, x.shape[1] / _CLIP_S, 4 * values_per_s * seconds + overhead,
-        per_clip_s / _CLIP_S * seconds / 60,
+        feature, extractor.dim, x.shape[1] / _CLIP_S, 4 * values + overhead, per_clip_s / _CLIP_S * seconds / 60,
     )  # fmt: skip
