@@ -15,7 +15,7 @@ import duckdb
 
 from ingest import versions
 from ingest.files import atomic, lock, writable
-from ingest.types import DataError
+from ingest.types import DataError, nearest
 
 if TYPE_CHECKING:  # heavy, and not every command needs it
     import pyarrow as pa
@@ -174,6 +174,15 @@ def ingested(data: Path) -> list[str]:
     if not names:
         raise DataError(f"{data / 'catalog.duckdb'} holds no corpus; run: python -m ingest CORPUS --root DIR")
     return names
+
+
+def check_known(con: duckdb.DuckDBPyConnection, corpus: str) -> None:
+    """Raise DataError for a corpus that the catalog does not hold."""
+    known = [name for (name,) in con.execute("SELECT corpus FROM corpus ORDER BY corpus").fetchall()]
+    if corpus not in known:
+        if known:
+            raise nearest(corpus, known, what="corpus in the catalog")
+        raise DataError(f"the catalog holds no corpus; run: python -m ingest {corpus} --root DIR")
 
 
 def without_audio(data: Path) -> set[str]:

@@ -158,8 +158,8 @@ def missing_fault(corpus: Corpus, root: Path, told: Sequence[tuple[str, str, str
     folder = os.path.dirname(first).split("/")[0] or "it"
     return (
         f"{corpus.name}: {n} of {rows} utterances have no audio ({parts}; first: "
-        f"{Path(first).stem}, looked for {first} under {root}). {unpack} the folder that holds {folder} as "
-        "--root (ROOT=), or add --partial (PARTIAL=1) to go on without them."
+        f"{Path(first).stem}, looked for {first} under {root}). {unpack} the folder that holds {folder} "
+        "and the labels as --root (ROOT=), or add --partial (PARTIAL=1) to go on without them."
     )
 
 

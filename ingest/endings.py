@@ -171,6 +171,21 @@ def _boxes(file: BinaryIO, size: int) -> str | None:
     return "the last box is cut" if 0 < size - place < 8 else None
 
 
+def of_any_length(path: Path | str) -> bool:
+    """Whether an MPEG audio file does not tell its length: frames of several bit rates without a count of them."""
+    with open(path, "rb") as file:
+        place = _after_id3(file.read(16))
+        file.seek(place)
+        data = file.read()
+    if any(mark in data[:200] for mark in (b"Xing", b"Info", b"VBRI")):
+        return False
+    at, rates = 0, set()
+    while length := _mpeg_length(data[at : at + 4]):
+        rates.add(data[at + 2] >> 4)
+        at += length
+    return len(rates) > 1
+
+
 def _after_id3(start: bytes) -> int:
     if start[:3] != b"ID3" or len(start) < 10:
         return 0

@@ -4,12 +4,14 @@ import contextlib
 import errno
 import fcntl
 import hashlib
+import json
 import os
 import socket
 import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from ingest.types import DataError
 
@@ -228,6 +230,17 @@ def sha256(path: Path | str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def model_config(path: Path) -> dict[str, Any]:
+    """The config.json of a published model's folder. Raises DataError if it is no JSON object."""
+    try:
+        values = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise DataError(f"{path} is not JSON ({error}); download the model's folder again") from None
+    if not isinstance(values, dict):
+        raise DataError(f"{path} is no configuration of a model; download the model's folder again")
+    return values
+
+
 def refuse_packed(path: Path) -> None:
     """Raise DataError for a weight file of PyTorch whose parts unpack to more than the file: PyTorch packs none."""
     try:
@@ -271,6 +284,26 @@ def utf8(path: Path) -> Path:
         shown = os.fsencode(path).decode(errors="backslashreplace")
         raise DataError(f"{shown}: the path is not in UTF-8; rename it, or pass a symbolic link to it") from None
     return path
+
+
+def below(folder: Path) -> Iterator[Path]:
+    """The files below a folder: links followed, each folder once, hidden files and folders left out.
+
+    Raises DataError for a folder that cannot be listed.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise DataError(f"{error.filename}: cannot be listed ({error.strerror})")
+
+    seen = set()
+    for place, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        about = os.stat(place)
+        if (about.st_dev, about.st_ino) in seen:  # a link to where we have been
+            folders.clear()
+            continue
+        seen.add((about.st_dev, about.st_ino))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(place, name) for name in names if not name.startswith("."))
 
 
 def inside(root: Path, relative: str) -> Path:

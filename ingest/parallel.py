@@ -252,6 +252,11 @@ def connect(address: str) -> Any:
                 runtime_env={"py_modules": packages, "excludes": ["__pycache__"], "working_dir": empty},
             )  # fmt: skip
     except (OSError, RuntimeError, ValueError) as error:
+        if str(error).startswith("Version mismatch"):
+            raise DataError(
+                f"the Ray cluster at {address} is not of the versions here ({' '.join(str(error).split())}); make them "
+                "the same on all nodes (docs/cluster.md), or leave --backend ray out"
+            ) from None
         raise DataError(
             f"no Ray cluster to use at {address} ({_first_line(error)}); start one: ray start --head "
             "(docs/cluster.md), or leave --backend ray out"

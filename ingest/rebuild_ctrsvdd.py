@@ -204,7 +204,8 @@ def _audio_of_lists(root: Path, out: Path) -> list[str]:
                 for row in corpora.get("ctrsvdd").utterances(root)
                 if row.partition == partition and row.label == "bonafide"
             ]
-            there = {name for top in {root, out} for name in _names(top / f"{partition}_set")}
+            folders = (f"{partition}_set", partition)  # the second where the archive was unpacked into that
+            there = {name for top in {root, out} for folder in folders for name in _names(top / folder)}
             absent = [name for name in listed if name not in there]
             first = f", {len(absent)} have not (first: {absent[0]})" if absent else ""
             lines.append(

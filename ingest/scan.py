@@ -19,6 +19,12 @@ AUDIO_SUFFIXES = frozenset(
     (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".mp4", ".webm", ".mka", ".mkv", ".wma",
      ".aif", ".aiff", ".caf", ".au", ".sph")
 )  # fmt: skip
+CARRIERS = frozenset(
+    (".3g2", ".3gp", ".ac3", ".aifc", ".amr", ".ape", ".asf", ".avi", ".awb", ".dts", ".eac3", ".flv", ".gsm", ".m4b",
+     ".m4v", ".mov", ".mp2", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ra", ".rm", ".snd", ".spx", ".tak", ".ts",
+     ".tta", ".voc", ".w64", ".wmv", ".wv")
+)  # fmt: skip
+"""What telephones, cameras and archives hold sound in, beside the extensions of corpora."""
 _PAPERS = frozenset(
     (".txt", ".csv", ".tsv", ".md", ".pdf", ".json", ".html", ".log", ".list", ".yaml", ".toml", ".xml", ".lab")
 )

@@ -25,8 +25,9 @@ from ingest import audio, confined, parallel, regions, text
 from ingest.cli import Parser, printable
 from ingest.corpora._singfake_words import HEADER, SETS, address, video
 from ingest.corpora.singfake import ANNOTATION, PARTITIONS, SONGS, SONGS_HEADER
-from ingest.files import atomic, lock
+from ingest.files import atomic, below, lock
 from ingest.progress import track
+from ingest.scan import AUDIO_SUFFIXES, CARRIERS
 from ingest.types import DataError
 
 _FOLDERS = {partition: folder for folder, partition in PARTITIONS.items()}
@@ -39,6 +40,10 @@ CODECS = {
     "adts_64k": ("adts", "aac", 64_000),
     "opus_64k": ("opus", "libopus", 64_000),
 }
+
+
+_VIDEO = (".mp4", ".webm", ".mkv")
+_PART = re.compile(r"\.(f\d[\w-]*|temp)$")  # yt-dlp: one format of several, or half of the work behind a download
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +93,10 @@ def match(songs: Sequence[Song], names: Iterable[str]) -> dict[str, str]:
     """song -> media file name, by the row number, the address's id, Singer_Title, or the address's file name.
 
     An id is that of the video in the address (YouTube's v=, Bilibili's BV number with its page), anywhere in the
-    file name, as download programs put it.
+    file name, as download programs put it. Of several files of a song, one that holds sound by its name is taken: not
+    its subtitles, pictures or comments, and not a part that was to be merged (NAME.f137.mp4) where there is the whole.
     """
-    names = sorted(names)
+    names = sorted(names, key=lambda name: (_rank(name), name))
     stems = defaultdict(list)
     for name in names:
         stems[_plain(os.path.splitext(os.path.basename(name))[0])].append(name)
@@ -311,12 +317,15 @@ def _all(work, tasks: Sequence[tuple], jobs: int, what: str, unit: str) -> Itera
 def _files(media: Path) -> list[str]:
     """Paths below the media folder that are neither hidden nor texts nor unfinished downloads."""
     aside = (".part", ".ytdl", ".json", ".txt", ".csv", ".jpg", ".png", ".webp", ".vtt", ".srt", ".log", ".description")
-    return [
-        os.path.relpath(os.path.join(path, name), media)
-        for path, _, names in os.walk(media)
-        for name in names
-        if not name.startswith(".") and not name.lower().endswith(aside)
-    ]
+    return [os.path.relpath(path, media) for path in below(media) if not path.name.lower().endswith(aside)]
+
+
+def _rank(name: str) -> int:
+    """0 for the file of a song, 1 and 2 for parts that a download program leaves (sound first), 3 for other files."""
+    stem, suffix = os.path.splitext(os.path.basename(name).lower())
+    if suffix not in AUDIO_SUFFIXES | CARRIERS:
+        return 3
+    return (2 if suffix in _VIDEO else 1) if _PART.search(stem) else 0
 
 
 def _stem(vocals: Path | None, name: str) -> Path | None:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,9 +61,10 @@ def trials(
     """
     absent = absent_corpora(con, protocol)
     if absent and not partial:
+        rest = " (or run on what is there with --partial)" if _runs_without(protocol.roles, absent) else ""
         raise DataError(
             f"{protocol.name} needs {', '.join(absent)}, not in this catalog; ingest it first: "
-            f"python -m ingest {absent[0]} --root DIR (or run on what is there with --partial)"
+            f"python -m ingest {absent[0]} --root DIR{rest}"
         )
     rows, found = select(con, protocol, lists=lists, seed=seed)
     found += _not_ingested(protocol.roles, absent)
@@ -83,15 +84,23 @@ def tested(
     roles = sorted((role for role in protocol.roles if role.role == "test"), key=lambda role: role.subset or "")
     absent = [name for name in absent_corpora(con, protocol) if any(name in role.needs for role in roles)]
     if absent and not partial:
+        rest = " (or go on without it: --partial)" if _runs_without(roles, absent) else ""
         raise DataError(
             f"the test of {protocol.name} needs {', '.join(absent)}, not in this catalog; ingest it first, its lists "
-            f"will do: python -m ingest {absent[0]} --root DIR --partial (or go on without it: --partial)"
+            f"will do: python -m ingest {absent[0]} --root DIR --partial{rest}"
         )
     with con.cursor() as cursor:
-        _register_lists(cursor, protocol, folders(con, protocol, lists), roots(con, protocol))
+        _register_lists(cursor, protocol, folders(con, protocol, lists), roots(con, protocol), _lists_of(roles))
         tables = [_tested(cursor, role) for role in roles]
         other = [short for role, rows in zip(roles, tables) for short in _other_lists(cursor, role, rows["label"])]
     return _noted(pa.concat_tables(tables), _not_ingested(roles, absent) + other)
+
+
+def _runs_without(roles: Sequence[Role], absent: Sequence[str]) -> bool:
+    """Whether train, dev and a part of test keep a corpus that is there."""
+    bare = [role for role in roles if role.needs and role.needs <= set(absent)]
+    tests = [role for role in roles if role.role == "test"]
+    return all(role.role == "test" for role in bare) and len(bare) < len(tests)
 
 
 def _not_ingested(roles: Sequence[Role], absent: Sequence[str]) -> list[Shortfall]:
@@ -165,14 +174,16 @@ def select(
     """The trial rows and what has no audio, refusing nothing: what `show` and the audit look at."""
     tables, found = [], []
     with con.cursor() as cursor:
-        listed = _register_lists(cursor, protocol, folders(con, protocol, lists), roots(con, protocol))
+        places = folders(con, protocol, lists), roots(con, protocol)
+        listed = _register_lists(cursor, protocol, *places, protocol.lists)
         strange = _strange_entries(cursor, protocol)
         for role in protocol.roles:
             rows = pa.concat_tables(_part(cursor, part, index) for index, part in enumerate(role.parts))
             kept = rows.filter(pc.equal(rows["audio_status"], "ok"))
             found += _without_audio(role, rows)
-            listed_in = dict.fromkeys(name for part in role.parts for name, _ in (*part.within, *part.outside))
-            found += [Shortfall(role.role, role.subset, None, None, strange[n]) for n in listed_in if n in strange]
+            found += [
+                Shortfall(role.role, role.subset, None, None, strange[n]) for n in _lists_of([role]) if n in strange
+            ]
             found += _other_lists(cursor, role, rows["label"])
             kept = kept.append_column("weight", pa.array(_weights(role, kept)))
             kept = add_reference(cursor, kept, role.reference, seed=seed, enrolled=listed)
@@ -193,12 +204,20 @@ def roots(con: duckdb.DuckDBPyConnection, protocol: Protocol) -> list[Path]:
     return [Path(root) for (root,) in con.execute(query, [sorted(protocol.needs)]).fetchall() if root]
 
 
+def _lists_of(roles: Iterable[Role]) -> list[str]:
+    """The lists that the trials of these roles have to be in, or must not be in."""
+    parts = (part for role in roles for part in role.parts)
+    return list(dict.fromkeys(name for part in parts for name, _ in (*part.within, *part.outside)))
+
+
 def _register_lists(
-    cursor: duckdb.DuckDBPyConnection, protocol: Protocol, places: Sequence[Path], corpora: Sequence[Path]
-) -> dict[str, pa.Table]:
-    """Make every list of the protocol a view `list_<name>`; enrolment lists come back as tables."""
+    cursor: duckdb.DuckDBPyConnection, protocol: Protocol, places: Sequence[Path], corpora: Sequence[Path],
+    names: Iterable[str],
+) -> dict[str, pa.Table]:  # fmt: skip
+    """Make these lists of the protocol views `list_<name>`; enrolment lists come back as tables."""
     enrolled = {}
-    for name, entry in protocol.lists.items():
+    for name in names:
+        entry = protocol.lists[name]
         path = trial_lists.find(entry, places, corpora, protocol.name)
         if entry.members is not None:
             enrolled[name] = trial_lists.enrolment(entry, path)

@@ -7,18 +7,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest import text
-from ingest.corpora._columns import first_file, first_row, published, the_same
+from ingest.corpora._columns import Column, first_file, first_row, published, the_same
 from ingest.types import DataError
 
 SUBSETS = {"progress": "progress", "eval": "eval", "hidden": "hidden", "hidden_track": "hidden"}
-TRIM = {"notrim": "notrim", "trim": "trim", "-": None}
+TRIM = {"notrim": "notrim", "trim": "trim", "only_speech": "trim", "-": None}  # only_speech in the key of LA
 NAME = "trial_metadata.txt"
 
 
 def markers(track: str) -> tuple[str, ...]:
-    """Where the CM key of a track (LA, DF) may lie below the root: full package, stage 1, unpacked aside."""
+    """Where the CM key of a track (LA, DF) may lie below the root: full package, stage 1, aside, beside the audio."""
     places = (f"keys/{track}/CM", f"*/keys/{track}/CM", f"{track}/CM", "keys/CM", "*/keys/CM")
-    return tuple(f"{place}/{NAME}" for place in places)
+    return tuple(f"{place}/{NAME}" for place in (*places, f"ASVspoof2021_{track}_eval"))
 
 
 def find(root: Path, track: str) -> Path:
@@ -39,6 +39,34 @@ def passed_over(root: Path, track: str) -> list[str]:
         f"{chosen.relative_to(root)} is read; {path.relative_to(root)} is another key of {track} and is not"
         for paths in others for path in paths if not filecmp.cmp(chosen, path, shallow=False)
     ]  # fmt: skip
+
+
+def unsaid(table: pa.Table) -> dict[str, None]:
+    """What `-` means where it is no published word: {"-": None} in the key of stage 1, nothing in the full one.
+
+    That key has the labels and phases alone: `- LA_E_9332881 - - - spoof - eval`.
+    """
+    left_out = (pc.all(pc.equal(table[name], "-")).as_py() for name in ("speaker", "codec", "attack", "trim"))
+    return {"-": None} if all(left_out) else {}
+
+
+def attacks(table: pa.Table) -> tuple[Column, Column]:
+    """(attack, attack_raw) of a CM or ASV key: null but for spoof; `unknown` in the key of stage 1."""
+    raw = text.translate(table["attack"], {"-": None, "bonafide": None})
+    if not unsaid(table):
+        return raw, raw
+    spoof = pc.equal(text.labels(table["key"]), "spoof")
+    return pc.if_else(spoof, pa.scalar("unknown"), pa.scalar(None, pa.string())), raw
+
+
+def stage_1(table: pa.Table, path: Path, track: str) -> list[str]:
+    """A note where the key is that of stage 1, which leaves out all but labels and phases."""
+    if not unsaid(table):
+        return []
+    return [
+        f"{path.name} is the key of stage 1, labels and phases alone: speakers, attacks, codecs and the rest are "
+        f"unknown; the full key is in {track}-keys-full.tar.gz"
+    ]
 
 
 def refuse_asv_key(table: pa.Table, path: Path) -> None:

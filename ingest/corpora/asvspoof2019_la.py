@@ -12,6 +12,7 @@ from ingest.types import Corpus, Count, DataError
 ATTACKS = [f"A{number:02}" for number in range(1, 20)]  # A01-A06 in train and dev, A07-A19 in eval
 PARTITIONS = {"train": "T", "dev": "D", "eval": "E"}
 _FOLDER = "ASVspoof2019_LA_cm_protocols"
+_FOLDERS = (f"{_FOLDER}/", "", "*/")  # loaders keep the lists beside the audio in folders of other names, too
 _COLUMNS = ("speaker", "stem", "environment", "attack", "key")  # LA_0039 LA_E_2834763 - A11 spoof
 
 ASV_COUNTS = {  # rows of the organisers' verification scores
@@ -34,8 +35,8 @@ CORPUS = Corpus(
         Count("eval", "bonafide", 7355, "ASVspoof2019.LA.cm.eval.trl.txt", "V"),
         Count("eval", "spoof", 63882, "ASVspoof2019.LA.cm.eval.trl.txt", "V"),
     ),
-    markers=(f"{_FOLDER}/ASVspoof2019.LA.cm.*.txt|ASVspoof2019.LA.cm.*.txt",),
-    audio=(*(f"ASVspoof2019_LA_{partition}" for partition in PARTITIONS), "flac"),
+    markers=("|".join(f"{folder}ASVspoof2019.LA.cm.*.txt" for folder in _FOLDERS),),
+    audio=(*(f"ASVspoof2019_LA_{partition}|*/ASVspoof2019_LA_{partition}" for partition in PARTITIONS), "flac"),
     rate_hz=16_000,
     stem_unique=True,
     aliases=same(ATTACKS),
@@ -48,8 +49,8 @@ CORPUS = Corpus(
 def tables(root: Path) -> Iterator[pa.Table]:
     """The rows of the CM protocols that are there, one table per partition.
 
-    They lie in a folder of their own, or in the root. Raises DataError if there is none, or if one has another
-    number of columns than five.
+    They lie in a folder of their own, of any name, or in the root. Raises DataError if there is none, or if one has
+    another number of columns than five.
     """
     protocols = {partition: _protocol(root, partition) for partition in PARTITIONS}
     if not any(protocols.values()):
@@ -66,7 +67,8 @@ def asv_scores(root: Path) -> pa.Table | None:
     parts = []
     for partition in ("dev", "eval"):
         name = f"ASVspoof2019.LA.asv.{partition}.gi.trl.scores.txt"
-        path = first_file(root, f"ASVspoof2019_LA_asv_scores/{name}", name)  # in the root, as the protocols may be
+        folder = "ASVspoof2019_LA_asv_scores/"
+        path = first_file(root, f"{folder}{name}", name, f"*/{folder}{name}")  # where the protocols or the audio may be
         if path:
             parts.append(_scores(path, partition))
     return pa.concat_tables(parts) if parts else None
@@ -75,7 +77,7 @@ def asv_scores(root: Path) -> pa.Table | None:
 def _protocol(root: Path, partition: str) -> Path | None:
     # Officially .trn for train and .trl for the others; copies with the other ending circulate.
     endings = ("trn", "trl") if partition == "train" else ("trl", "trn")
-    for folder in (f"{_FOLDER}/", ""):
+    for folder in _FOLDERS:
         named = (first_file(root, f"{folder}ASVspoof2019.LA.cm.{partition}.{ending}.txt") for ending in endings)
         found = [path for path in named if path]
         if found:

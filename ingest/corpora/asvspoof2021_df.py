@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from ingest import text
 from ingest.corpora import _keys2021
-from ingest.corpora._columns import constant, first_row, joined, same, words
+from ingest.corpora._columns import constant, first_row, joined, same, without_dash, words
 from ingest.types import Corpus, Count, DataError
 
 # LA_0023 DF_E_2000011 nocodec asvspoof A14 spoof notrim progress traditional_vocoder - - - -
@@ -94,28 +94,29 @@ def notes(root: Path) -> list[str]:
     path = _keys2021.find(root, "DF")
     told = [*_keys2021.passed_over(root, "DF"), *_keys2021.unlabelled(root, "DF")]
     if text.width(path) == len(_STAGE_1):
-        told.append(
+        bare = _keys2021.stage_1(text.fields(path, _STAGE_1), path, "DF")
+        told += bare or [
             f"{path.name} is the key of stage 1 (8 columns): vocoder family, gender and the languages of VCC "
             "2020 are unknown; the full key of 13 columns is in DF-keys-full.tar.gz"
-        )
+        ]
     return told
 
 
 def _rows(table: pa.Table, path: Path, file: str) -> pa.Table:
-    stem, rows = table["stem"], table.num_rows
-    attack = text.translate(table["attack"], {"-": None, "bonafide": None})
+    stem, rows, unsaid = table["stem"], table.num_rows, _keys2021.unsaid(table)
+    attack, attack_raw = _keys2021.attacks(table)
     columns = {
         "utt_id": joined(f"{CORPUS.name}/", stem),
         "partition": words(table, "subset", _keys2021.SUBSETS, file=str(path)),
         "path": joined("ASVspoof2021_DF_eval/flac/", stem, ".flac"),
         "label": table["key"],
         "attack": attack,
-        "attack_raw": attack,
+        "attack_raw": attack_raw,
         "source_id": stem,
-        "speaker": table["speaker"],
-        "codec": words(table, "codec", same(CODEC_CLASS), file=str(path)),
-        "codec_class": text.translate(table["codec"], CODEC_CLASS),
-        "source_corpus": words(table, "source", same(SOURCES), file=str(path)),
+        "speaker": without_dash(table["speaker"]),
+        "codec": words(table, "codec", same(CODEC_CLASS) | unsaid, file=str(path)),
+        "codec_class": text.translate(table["codec"], CODEC_CLASS | unsaid),
+        "source_corpus": words(table, "source", same(SOURCES) | unsaid, file=str(path)),
         "trim": words(table, "trim", _keys2021.TRIM, file=str(path)),
         "file": constant(file, rows),
         "line": table["line"],
@@ -134,7 +135,7 @@ def _rows(table: pa.Table, path: Path, file: str) -> pa.Table:
 def _language(table: pa.Table) -> pa.ChunkedArray:
     """ISO 639: English, and for VCC 2020 what column 13 says, else the speaker's name; null in the key of stage 1."""
     if "language" not in table.column_names:
-        return text.translate(table["source"], {"asvspoof": "en", "vcc2018": "en", "vcc2020": None})
+        return text.translate(table["source"], {"asvspoof": "en", "vcc2018": "en", "vcc2020": None, "-": None})
     by_name = text.translate(pc.replace_substring_regex(table["speaker"], _VCC_2020, r"\1"), LANGUAGES)
     named = pc.and_(pc.equal(table["source"], "vcc2020"), pc.match_substring_regex(table["speaker"], _VCC_2020))
     unsaid = pc.and_(pc.equal(table["language"], "-"), named)

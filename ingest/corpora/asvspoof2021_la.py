@@ -70,14 +70,16 @@ def counts(root: Path) -> tuple[Count, ...]:
 
 def notes(root: Path) -> list[str]:
     """What a reader should know of this copy: other keys, unlabelled trials, transmissions that are not documented."""
-    table = text.fields(_keys2021.find(root, "LA"), _COLUMNS)
+    path = _keys2021.find(root, "LA")
+    table = text.fields(path, _COLUMNS)
     counted = pc.value_counts(table["transmission"]).to_pylist()
     strange = [
         f"transmission word {count['values']!r} is not documented and is kept ({count['counts']} rows)"
         for count in counted
         if count["values"] not in TRANSMISSIONS
     ]
-    return [*_keys2021.passed_over(root, "LA"), *_keys2021.unlabelled(root, "LA"), *strange]
+    told = _keys2021.stage_1(table, path, "LA")
+    return [*_keys2021.passed_over(root, "LA"), *_keys2021.unlabelled(root, "LA"), *told, *strange]
 
 
 def asv_scores(root: Path) -> pa.Table | None:
@@ -85,7 +87,8 @@ def asv_scores(root: Path) -> pa.Table | None:
 
     The score file (speaker, trial, score) follows the ASV key row by row; DataError where it does not.
     """
-    key_path = first_file(root, *(marker.replace("/CM/", "/ASV/") for marker in _keys2021.markers("LA")))
+    markers = [marker for marker in _keys2021.markers("LA") if "/CM/" in marker]
+    key_path = first_file(root, *(marker.replace("/CM/", "/ASV/") for marker in markers))
     score_path = key_path and first_file(key_path.parent, "*/score.txt")
     if not score_path:
         return None
@@ -98,17 +101,17 @@ def asv_scores(root: Path) -> pa.Table | None:
     return pa.table(
         {
             "partition": words(key, "subset", _keys2021.SUBSETS, file=str(key_path)),
-            "attack": text.translate(key["attack"], {"bonafide": None, "-": None}),
+            "attack": _keys2021.attacks(key)[0],
             "key": words(key, "key", same(("target", "nontarget", "spoof")), file=str(key_path)),
             "score": numbers(scored, "score", file=str(score_path)),
-            "codec": words(key, "codec", same(CODECS), file=str(key_path)),
+            "codec": words(key, "codec", same(CODECS) | _keys2021.unsaid(key), file=str(key_path)),
         }
     )
 
 
 def _rows(table: pa.Table, path: Path, file: str) -> pa.Table:
-    stem, rows = table["stem"], table.num_rows
-    attack = text.translate(table["attack"], {"-": None, "bonafide": None})
+    stem, rows, unsaid = table["stem"], table.num_rows, _keys2021.unsaid(table)
+    attack, attack_raw = _keys2021.attacks(table)
     return pa.table(
         {
             "utt_id": joined(f"{CORPUS.name}/", stem),
@@ -116,12 +119,12 @@ def _rows(table: pa.Table, path: Path, file: str) -> pa.Table:
             "path": joined("ASVspoof2021_LA_eval/flac/", stem, ".flac"),
             "label": table["key"],
             "attack": attack,
-            "attack_raw": attack,
+            "attack_raw": attack_raw,
             "source_id": stem,
-            "speaker": table["speaker"],
+            "speaker": without_dash(table["speaker"]),
             "language": constant("en", rows),
-            "codec": words(table, "codec", same(CODECS), file=str(path)),
-            "codec_class": text.translate(table["codec"], CODECS),
+            "codec": words(table, "codec", same(CODECS) | unsaid, file=str(path)),
+            "codec_class": text.translate(table["codec"], CODECS | unsaid),
             "transmission": without_dash(table["transmission"]),
             "trim": words(table, "trim", _keys2021.TRIM, file=str(path)),
             "file": constant(file, rows),

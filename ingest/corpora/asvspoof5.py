@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest import text
-from ingest.corpora._columns import constant, first_file, first_row, joined, same, without_dash, words
+from ingest.corpora._columns import constant, first_file, first_row, joined, published, same, without_dash, words
 from ingest.types import Corpus, Count, DataError
 
 ATTACKS = [f"A{number:02}" for number in range(1, 33)]  # train A01-A08, dev A09-A16, eval A17-A32
@@ -23,8 +23,9 @@ _COLUMNS = (
 )  # fmt: skip
 # C01 in the protocols is C1 in codec.config.csv
 CODECS = {"-": "none"} | {form: f"C{number:02}" for number in range(1, 12) for form in (f"C{number:02}", f"C{number}")}
-_QUALITY, _SEED = r"-|\d+", r"-|[TDE]_A?\d{10}"
-_CLASS = {codec: "none" if codec == "none" else None for codec in CODECS.values()}
+# of the challenge package, and what its baseline calls them
+_EARLY = [f"{above}ASVspoof5.*.{ending}" for ending in ("metadata.txt", "metainfor.txt") for above in ("", "*/")]
+_QUALITY, _SEED = r"-|\d+", r"-|[TDE]_A?\d{10}"  # of clips without a codec the quality is -, and 0 in eval
 
 CORPUS = Corpus(
     name="asvspoof5",
@@ -40,7 +41,7 @@ CORPUS = Corpus(
         Count("eval", "bonafide", 138688, "analyses of ASVspoof5.eval.track_1.tsv", "S"),
         Count("eval", "spoof", 542086, "680,774 rows less 138,688", "S"),
     ),
-    markers=("|".join(f"{above}ASVspoof5.*.{ending}" for ending in ("tsv", "metainfor.txt") for above in ("", "*/")),),
+    markers=("|".join(("ASVspoof5.*.tsv", "*/ASVspoof5.*.tsv", *_EARLY)),),
     labels="ASVspoof5_protocols.tar.gz",
     audio=("flac_T", "flac_D", "flac_E_eval|flac_E", "*/flac_T", "*/flac_D", "*/flac_E_eval|*/flac_E"),
     rate_hz=16_000,
@@ -64,8 +65,8 @@ def tables(root: Path) -> Iterator[pa.Table]:
     """
     protocols = {partition: first_file(root, name, f"*/{name}") for partition, name in FILES.items()}
     if not any(protocols.values()):
-        early = first_file(root, "ASVspoof5.*.metainfor.txt", "*/ASVspoof5.*.metainfor.txt")
-        found = f" ({early.name} is of the early challenge package, six columns)" if early else ""
+        early = [path for pattern in _EARLY for path in published(root, pattern)]
+        found = f" ({early[0].name} is of the early challenge package, six columns)" if early else ""
         raise DataError(f"{root} holds none of {', '.join(FILES.values())}{found}; unpack ASVspoof5_protocols.tar.gz")
     for partition, path in protocols.items():
         if path:
@@ -83,8 +84,7 @@ def _rows(path: Path, partition: str, file: str) -> pa.Table:
     _refuse_other_words(table, path)
     stem, rows = table["stem"], table.num_rows
     attack = text.translate(table["attack"], {"bonafide": None, "-": None})
-    quality = without_dash(table["codec_q"])
-    codec = words(table, "codec", CODECS, file=str(path))
+    uncoded = pc.equal(table["codec"], "-")
     return pa.table(
         {
             "utt_id": joined(f"{CORPUS.name}/", stem),
@@ -96,8 +96,8 @@ def _rows(path: Path, partition: str, file: str) -> pa.Table:
             "source_id": pc.coalesce(without_dash(table["codec_seed"]), stem),  # the uncoded original
             "speaker": table["speaker"],
             "language": constant("en", rows),
-            "codec": codec,
-            "codec_class": pc.coalesce(quality, text.translate(codec, _CLASS)),
+            "codec": words(table, "codec", CODECS, file=str(path)),
+            "codec_class": pc.if_else(uncoded, "none", without_dash(table["codec_q"])),
             "gender": words(table, "gender", {"F": "F", "M": "M", "-": None}, file=str(path)),
             "file": constant(file, rows),
             "line": table["line"],

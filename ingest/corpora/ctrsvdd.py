@@ -35,7 +35,8 @@ CORPUS = Corpus(
         Count("test", "spoof", 79173, "count of test.txt", "S"),
     ),
     markers=("train.txt|dev.txt|test.txt",),
-    audio=(*(f"{partition}_set|{partition}" for partition in PARTITIONS), "flac"),
+    # rebuilt clips lie in train_set and dev_set, beside archives that were unpacked into train and dev
+    audio=(*(f"{partition}{end}" for partition in PARTITIONS for end in ("_set", "")), "flac"),
     labels="train.txt, dev.txt and test.txt of the published records",
     rate_hz=16_000,
     stem_unique=True,

@@ -71,7 +71,7 @@ def tables(root: Path) -> Iterator[pa.Table]:
 
     `vocals` and `mixtures` are utterances of their own with one source_id per song and index. Speaker and
     language are null where neither songs.csv nor the annotation of the set tells them.
-    Raises DataError if there is neither a clip nor singfake.csv.
+    Raises DataError if there is neither a clip nor singfake.csv, and if the clips lie in a folder beside that file.
     """
     known = _Known(root)
     rows = [*_clips(root, known), *_plain(root, known)]
@@ -79,6 +79,11 @@ def tables(root: Path) -> Iterator[pa.Table]:
     if rows:
         yield pa.table({name: pa.array([row.get(name) for row in rows], pa.string()) for name in _COLUMNS})
     elif annotation := first_file(root, ANNOTATION):
+        if below := _clips_below(root):
+            raise DataError(
+                f"{root} holds {ANNOTATION} and no clips, but {below} holds clips; put the annotation file there, "
+                "beside train, dev and the other sets"
+            )
         yield _songs(annotation)
     else:
         raise DataError(
@@ -190,6 +195,12 @@ def _annotation(path: Path) -> pa.Table:
 
 def _has_clips(root: Path) -> bool:
     return next(_folders(root), None) is not None or next(_plain_folders(root), None) is not None
+
+
+def _clips_below(root: Path) -> Path | None:
+    """The first folder in the root that holds clip folders: what the segmentation was told to write to."""
+    below = (path for path in sorted(root.iterdir()) if path.is_dir() and path.name[0] != ".")
+    return next((path for path in below if next(_folders(path), None)), None)
 
 
 def _folders(root: Path) -> Iterator[tuple[str, str, str | None, str]]:

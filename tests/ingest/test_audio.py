@@ -1,6 +1,7 @@
 """Decoding: what loads, what is refused and why, and that damaged files never crash."""
 
 import random
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -246,13 +247,29 @@ def encode_by_ffmpeg(path: Path, wave: np.ndarray, layout: str, *, codec: str, r
 @pytest.mark.parametrize("channels", [6, 16])
 def test_more_channels_than_eight_are_read_and_nothing_beyond_them(tmp_path, channels):
     """PyAV's planes of such a frame go on into memory that is not its own; fuzzing ended a process there."""
-    import subprocess
 
     wave = 0.1 * np.random.default_rng(1).standard_normal((channels, 20_000)).astype(np.float32)
     soundfile.write(tmp_path / "a.wav", wave.T, 16_000, subtype="PCM_16")
     words = ["-v", "error", "-i", str(tmp_path / "a.wav"), "-c:a", "wavpack", str(tmp_path / "a.wv")]
     subprocess.run([audio.ffmpeg(), *words], check=True)
     np.testing.assert_array_equal(audio.load(tmp_path / "a.wv")[0], audio.load(tmp_path / "a.wav")[0])
+
+
+@pytest.mark.parametrize("words", ["a.aac -c:a aac", "a.mp3 -c:a libmp3lame -q:a 2 -write_xing 0"])
+def test_a_silent_beginning_makes_no_stream_longer(tmp_path, words):
+    """FFmpeg guesses the length of bare frames by the bit rate of the first ones: whole songs were called truncated."""
+    wave = 0.2 * np.random.default_rng(1).standard_normal(20 * 44_100)
+    wave[: 8 * 44_100] = 0
+    soundfile.write(tmp_path / "a.wav", wave, 44_100)
+    name, *how = words.split()
+    given = ["-v", "error", "-i", str(tmp_path / "a.wav"), *how, str(tmp_path / name)]
+    subprocess.run([audio.ffmpeg(), *given], check=True)
+    assert audio.header(tmp_path / name).frames > 1.02 * wave.size  # the guess
+    assert audio.load(tmp_path / name)[0].shape[1] == pytest.approx(wave.size, abs=4000)
+    whole = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(whole[: -len(whole) // 3])
+    with pytest.raises(audio.Unreadable, match=r"truncated|cannot be decoded"):
+        audio.load(tmp_path / name)
 
 
 def test_a_stream_that_changes_its_channels_on_the_way_is_refused(tmp_path):

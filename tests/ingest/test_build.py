@@ -103,8 +103,8 @@ def refused(la, data, message, **options):
 def test_a_missing_file_is_refused_with_place_and_cure(la, data):
     (la / CLIP).unlink()
     refused(la, data, rf"^{LA}: 1 of 6 utterances have no audio \(1 of 1 eval spoof; first: LA_E_2834763, looked for "
-            rf"{CLIP} under {la}\). Unpack LA.zip there, pass the folder that holds ASVspoof2019_LA_eval as --root "
-            r"\(ROOT=\), or add --partial \(PARTIAL=1\) to go on without them.$")  # fmt: skip
+            rf"{CLIP} under {la}\). Unpack LA.zip there, pass the folder that holds ASVspoof2019_LA_eval and the "
+            r"labels as --root \(ROOT=\), or add --partial \(PARTIAL=1\) to go on without them.$")  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,16 @@ def test_without_ray_the_line_says_what_to_install(monkeypatch):
         list(parallel.results([delayed(square)(1)], parallel.Ray(), what="t"))
 
 
+def test_a_cluster_of_other_versions_is_told_with_both(monkeypatch):
+    ray = pytest.importorskip("ray", reason="needs Ray")
+    from ray._private.utils import check_version_info
+
+    cluster = {"ray_version": "2.0.0", "python_version": "3.9.1"}
+    monkeypatch.setattr(ray, "init", lambda **_: check_version_info(cluster, "node 10.0.0.2"))
+    with pytest.raises(DataError, match=rf"Ray: 2\.0\.0 Python: 3\.9\.1 .* Ray: {ray.__version__} .* the same on all"):
+        parallel.connect("auto")
+
+
 def test_a_node_that_does_not_see_data_does_nothing(tmp_path):
     """It wrote its shards to a folder of that name of its own."""
     refused = parallel._answer(tmp_path / "data/catalog.duckdb", square, (3,), {})

@@ -141,6 +141,14 @@ def test_what_is_absent_damaged_or_short_is_named(ctrsvdd, ofuton, oniku):
     assert any("ends at 0.10 s" in why for why in two.absent) and any("is not below" in why for why in two.absent)
 
 
+def test_clips_of_an_archive_that_was_unpacked_into_train_have_audio(ctrsvdd, ofuton, capsys):
+    put(ctrsvdd / "train/CtrSVDD_0001_T_0000003.flac", b"x")
+    main(["--root", str(ctrsvdd), "--jobs", "1", "--external", f"ofuton={ofuton}"])
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        "train.txt: 3 of 4 bona fide clips have audio, 1 have not (first: CtrSVDD_0001_T_0000004.flac)"
+    )
+
+
 def test_the_command_reports_and_its_exit_code_says_whether_all_is_there(ctrsvdd, ofuton, oniku, capsys):
     arguments = ["--root", str(ctrsvdd), "--jobs", "1", "--external", f"ofuton={ofuton}"]
     assert main(arguments) == 1

@@ -226,6 +226,25 @@ def test_media_names_that_do_not(url, name):
     assert match([row(1, url)], [name]) == {}
 
 
+@pytest.mark.parametrize(
+    ("taken", "others"),
+    [("T [6a0w7_NLAI8].mp4", ["T [6a0w7_NLAI8].f137.mp4", "T [6a0w7_NLAI8].f140.m4a"]),
+     ("T [6a0w7_NLAI8].f140.m4a", ["T [6a0w7_NLAI8].f137.mp4"]),
+     ("T [6a0w7_NLAI8].webm", ["T [6a0w7_NLAI8].ass", "T [6a0w7_NLAI8].jpeg", "T [6a0w7_NLAI8].temp.m4a"]),
+     ("0001.webm", ["0001.lrc", "0001.jpeg"]), ("T 6a0w7_NLAI8.flv", ["T 6a0w7_NLAI8.danmaku.xml"])],
+)  # fmt: skip
+def test_of_several_files_of_a_song_the_one_that_sounds_is_cut(taken, others):
+    """Subtitles, pictures, or the video that was merged came first by their names; the song was called damaged."""
+    assert match([row(1, "https://www.youtube.com/watch?v=6a0w7_NLAI8")], [*others, taken]) == {"0001": taken}
+
+
+def test_songs_in_a_linked_folder_are_found(tmp_path):
+    put(tmp_path / "disk" / "0001.wav", b"x")
+    (tmp_path / "songs").mkdir()
+    (tmp_path / "songs" / "more").symlink_to(tmp_path / "disk")
+    assert singfake_media._files(tmp_path / "songs") == ["more/0001.wav"]
+
+
 def test_the_published_annotation(tmp_path):
     packed = shared("protocols", "singfake", "singfake.csv.gz").read_bytes()
     songs = read_annotation(put(tmp_path / "singfake.csv", gzip.decompress(packed)))

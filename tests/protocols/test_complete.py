@@ -13,6 +13,7 @@ from shared_data import shared
 import ingest
 import protocols
 from ingest import corpora, text
+from ingest.types import DataError
 
 
 def catalog_of(corpus: str, root: Path) -> duckdb.DuckDBPyConnection:
@@ -107,8 +108,11 @@ def test_a_list_that_was_cut_is_told_and_makes_the_trials_partial(librisevoc, tm
     librisevoc.execute("UPDATE corpus SET simulated = true")
     assert not protocols.shortfalls(protocols.trials(librisevoc, protocol, lists=tmp_path))
     librisevoc.execute("UPDATE corpus SET simulated = false")
+    (tmp_path / "LibriseVoc" / "val.csv").unlink()  # train and dev need it, the test does not
     tested = protocols.tested(librisevoc, protocol, lists=tmp_path)
     assert not protocols.shortfalls(tested)
+    with pytest.raises(DataError, match=r"needs the trial list LibriseVoc/val.csv"):
+        protocols.trials(librisevoc, protocol, lists=tmp_path)
     cut = (tmp_path / "LibriseVoc" / "test.csv").read_text().splitlines()[:2000]
     (tmp_path / "LibriseVoc" / "test.csv").write_text("\n".join(cut))
     assert "eval" in {s.subset for s in protocols.shortfalls(protocols.tested(librisevoc, protocol, lists=tmp_path))}

@@ -162,6 +162,19 @@ def test_an_absent_corpus_is_named_and_partial_goes_on_without_it():
     assert [s.subset for s in protocols.shortfalls(table)] == ["in_the_wild"]
 
 
+def test_partial_is_advised_only_where_something_of_each_role_is_there():
+    con = synthetic_catalog.connect()
+    con.execute("DELETE FROM corpus WHERE corpus = 'librisevoc'")
+    for name, advised in (("cross_dataset/librisevoc", False), ("inner/librisevoc", False), ("joint/all", True)):
+        protocol = protocols.load(name)
+        for selected in (protocols.trials, protocols.tested):
+            if selected is protocols.tested and name == "cross_dataset/librisevoc":
+                continue  # its test has none of it
+            with pytest.raises(DataError, match=r"needs librisevoc.*python -m ingest librisevoc") as error:
+                selected(con, protocol)
+            assert ("with --partial)" in str(error.value) or "without it" in str(error.value)) == advised, name
+
+
 def test_a_test_utterance_in_train_is_refused(con, tmp_path):
     protocol = write(tmp_path, ROLES.replace("AND partition = 'eval'", "AND partition IN ('eval', 'train')"))
     with pytest.raises(DataError, match=r"90 test utterances are also in train or dev .first: asvspoof2019_la/LA_T_1"):

@@ -91,6 +91,26 @@ def test_a_2021_la_row(tmp_path):
     assert (rows["LA_E_4759417"]["partition"], rows["LA_E_4759417"]["trim"]) == ("hidden", "trim")
 
 
+@pytest.mark.parametrize(("name", "track"), [("asvspoof2021_la", "LA"), ("asvspoof2021_df", "DF")])
+@pytest.mark.parametrize("given", ["", "ASVspoof2021_{}_eval", "ASVspoof2021_{}_eval/flac"])
+def test_the_key_of_2021_may_lie_beside_the_audio(given, name, track, tmp_path):
+    source, root, audio = corpora.get(name), tmp_path / "root", f"ASVspoof2021_{track}_eval"
+    put(root / audio / "trial_metadata.txt", next(iter(miniatures.FILES[name].values())))
+    put(root / audio / "flac/score.txt", "")
+    assert scan.find_root(source.corpus, root / given.format(track)) == root
+    assert len(parsed(name, root)) == len(parsed(name, miniatures.build(name, tmp_path / "official")))
+    assert source.notes(root) == [] and source.asv_scores(root) is None
+    put(root / audio / "trial_metadata.txt", f"LA_0009 {track}_E_0000001 alaw ita_tx bonafide target notrim eval\n")
+    with pytest.raises(DataError, match="this is the ASV key"):
+        parsed(name, root)
+
+
+def test_the_hidden_phase_of_2021_la_may_be_called_only_speech(tmp_path):
+    put(tmp_path / LA21, "LA_0021 LA_E_7310647 none - bonafide bonafide only_speech hidden\n")
+    (row,) = parsed("asvspoof2021_la", tmp_path)
+    assert (row["partition"], row["trim"], row["codec"], row["attack"]) == ("hidden", "trim", "none", None)
+
+
 def test_2021_la_phases_of_unverified_labels_are_held_against_their_totals(tmp_path):
     source = corpora.get("asvspoof2021_la")
     table = rows.complete(*source.tables(miniatures.build("asvspoof2021_la", tmp_path)), source.corpus)
@@ -139,6 +159,46 @@ def test_a_trial_list_that_lacks_trials_of_the_key_is_of_another_corpus(tmp_path
     put(listed, "LA_E_9332881\nLA_E_6866159\nLA_E_5464494\n")
     with pytest.raises(DataError, match=r"line 4: LA_E_4759417 is not in .*cm\.eval\.trl\.txt"):
         parsed("asvspoof2021_la", root)
+
+
+@pytest.mark.parametrize(("name", "track"), [("asvspoof2021_la", "LA"), ("asvspoof2021_df", "DF")])
+def test_the_stage_1_key_as_published_has_labels_and_phases_alone(name, track, tmp_path):
+    key = tmp_path / f"{track}-keys-stage-1/keys/CM/trial_metadata.txt"
+    put(key, (
+        f"- {track}_E_2000011 - - - spoof - progress\n- {track}_E_2000012 - - - bonafide - eval\n"
+        f"- {track}_E_2000013 - - - spoof - hidden_track\n"
+    ))  # fmt: skip
+    columns = ("partition", "label", "attack", "attack_raw")
+    read = parsed(name, tmp_path)
+    assert [tuple(row[column] for column in columns) for row in read] == [
+        ("progress", "spoof", "unknown", None), ("eval", "bonafide", None, None), ("hidden", "spoof", "unknown", None),
+    ]  # fmt: skip
+    unknown = ("speaker", "codec", "codec_class", "transmission", "source_corpus", "vocoder", "trim")
+    assert {row[column] for row in read for column in unknown} == {None}
+    assert {row["language"] for row in read} == {"en" if track == "LA" else None}
+    (note,) = corpora.get(name).notes(tmp_path)
+    assert "labels and phases alone" in note and f"{track}-keys-full.tar.gz" in note
+    put(key, key.read_text() + f"LA_0009 {track}_E_2000014 - - - spoof notrim eval\n")
+    with pytest.raises(DataError, match=r"line 1: codec '-' is none of"):  # else a full key may not leave them out
+        parsed(name, tmp_path)
+
+
+def test_the_stage_1_verification_scores_name_no_attack_and_no_codec(tmp_path):
+    keys = tmp_path / "keys"
+    put(keys / "CM/trial_metadata.txt", "- LA_E_0000001 - - - spoof - eval\n")
+    put(keys / "ASV/trial_metadata.txt", (
+        "- LA_E_0000001-alaw-ita_tx - - - nontarget - eval\n- LA_E_0000002-none - - - spoof - eval\n"
+        "- LA2021-LA_E_0000003 - - - target - hidden_track\n"
+    ))  # fmt: skip
+    put(
+        keys / "ASV/ASVTorch_Kaldi/score.txt",
+        "- LA_E_0000001-alaw-ita_tx -9.8\n- LA_E_0000002-none 1\n- LA2021-LA_E_0000003 16\n",
+    )
+    assert corpora.get("asvspoof2021_la").asv_scores(tmp_path).to_pylist() == [
+        {"partition": "eval", "attack": None, "key": "nontarget", "score": -9.8, "codec": None},
+        {"partition": "eval", "attack": "unknown", "key": "spoof", "score": 1.0, "codec": None},
+        {"partition": "hidden", "attack": None, "key": "target", "score": 16.0, "codec": None},
+    ]
 
 
 @pytest.mark.parametrize("place", ["LA", "keys", "LA-keys-stage-1/keys"])
@@ -237,6 +297,14 @@ def test_asvspoof5_rows(tmp_path):
     assert rows["E_0000000001"]["codec_class"] == "8"
 
 
+@pytest.mark.parametrize(("columns", "codec", "quality"), [("- 0 -", "none", "none"), ("- - -", "none", "none"),
+                                                           ("C11 8 E_0000000002", "C11", "8"), ("C05 - -", "C05", None)])  # fmt: skip
+def test_asvspoof5_clips_without_a_codec_have_no_quality(columns, codec, quality, tmp_path):
+    put(tmp_path / "ASVspoof5.eval.track_1.tsv", f"E_1607 E_0009486171 M {columns} AC1 A26 spoof -\n")
+    (row,) = parsed("asvspoof5", tmp_path)
+    assert (row["codec"], row["codec_class"]) == (codec, quality)
+
+
 def test_asvspoof5_codec_names_of_both_files_are_one(tmp_path):
     lines = [f"E_1607 E_000000000{n} M {codec} 2 - AC1 A26 spoof -" for n, codec in enumerate(("C05", "C5", "C11"))]
     put(tmp_path / "ASVspoof5.eval.track_1.tsv", "\n".join(lines))
@@ -264,10 +332,15 @@ def test_asvspoof5_track_2_is_not_read(tmp_path):
         parsed("asvspoof5", root)
 
 
-def test_asvspoof5_early_package_is_named(tmp_path):
-    put(tmp_path / "ASVspoof5.dev.metainfor.txt", "D_0062 D_0000000001 F - A11 spoof\n")
-    with pytest.raises(DataError, match="early challenge package"):
-        parsed("asvspoof5", tmp_path)
+@pytest.mark.parametrize("name", ["metadata.txt", "metainfor.txt"])
+def test_asvspoof5_early_package_is_named(name, tmp_path):
+    put(tmp_path / f"ASVspoof5.dev.{name}", "D_0062 D_0000000001 F - A11 spoof\n")
+    put(tmp_path / f"ASVspoof5.train.{name}", "T_4850 T_0000000000 F - A05 spoof\n")
+    source = corpora.get("asvspoof5")
+    with pytest.raises(
+        DataError, match=rf"ASVspoof5\.dev\.{name} is of the early challenge package.*unpack ASVspoof5_pro"
+    ):
+        list(source.tables(scan.find_root(source.corpus, tmp_path)))
 
 
 def test_asvspoof5_enrolment_stems_are_no_trials(tmp_path):
@@ -290,6 +363,25 @@ def test_2019_protocols_may_lie_in_the_root(tmp_path):
     for path, content in miniatures.FILES["asvspoof2019_la"].items():
         put(root / path.rpartition("/")[2], content)
     assert [row["utt_id"] for row in parsed("asvspoof2019_la", root)] == [row["utt_id"] for row in whole]
+
+
+@pytest.mark.parametrize("given", ["", "LA", "protocols"])
+@pytest.mark.parametrize("audio", ["", "LA"])
+def test_2019_protocols_may_lie_in_a_folder_of_any_name_beside_the_audio(audio, given, tmp_path):
+    whole, root = parsed("asvspoof2019_la", miniatures.build("asvspoof2019_la", tmp_path / "a")), tmp_path / "b"
+    for path, content in miniatures.FILES["asvspoof2019_la"].items():
+        put(root / "protocols" / Path(path).name, content)
+    put(root / audio / "ASVspoof2019_LA_asv_scores/ASVspoof2019.LA.asv.dev.gi.trl.scores.txt", "bonafide target 18.5")
+    for row in whole:
+        put(root / audio / row["path"], b"x")
+    (root / "LA").mkdir(exist_ok=True)
+    source = corpora.get("asvspoof2019_la")
+    assert scan.find_root(source.corpus, root / given) == root
+    read = [rows.complete(table, source.corpus) for table in source.tables(root)]
+    assert [row["utt_id"] for table in read for row in table.to_pylist()] == [row["utt_id"] for row in whole]
+    found = scan.match(pa.concat_tables(read), scan.index(root, source.corpus.audio, {}), source.corpus)
+    assert (found.file >= 0).all() and not len(found.extra)
+    assert source.asv_scores(root).num_rows == 1
 
 
 def test_two_train_protocols_of_2019_that_differ_are_refused(tmp_path):

@@ -284,6 +284,17 @@ def test_ctrsvdd_rows(tmp_path):
     }  # fmt: skip
 
 
+def test_the_rebuilt_clips_of_ctrsvdd_may_lie_beside_the_unpacked_ones(tmp_path):
+    root = miniatures.build("ctrsvdd", tmp_path)
+    source = corpora.get("ctrsvdd")
+    table = pa.concat_tables(row_module.complete(part, source.corpus) for part in source.tables(root))
+    for path in table["path"].to_pylist():
+        unpacked = path if path.endswith("T_0000000.flac") else path.replace("_set/", "/")  # train_set/ beside train/
+        put(root / unpacked, b"x")
+    found = scan.match(table, scan.index(root, source.corpus.audio, {}), source.corpus)
+    assert (found.file >= 0).all() and not len(found.extra)
+
+
 def test_ctrsvdd_stems_carry_their_partition(tmp_path):
     put(tmp_path / "dev.txt", "jvsmusic CtrSVDD_0097 CtrSVDD_0097_T_0010993 - A06 deepfake\n")
     with pytest.raises(DataError, match=r"dev\.txt line 1: .* is no dev utterance"):

@@ -57,6 +57,15 @@ def test_clips_are_rows_and_songs_a_count(tmp_path):
     assert "Training: clips of 2 of the 2 songs in singfake.csv" in corpora.get("singfake").notes(root)
 
 
+def test_clips_in_a_folder_beside_the_annotation_are_refused_and_not_absent(tmp_path):
+    root = miniatures.build("singfake", tmp_path)
+    tone(root / "split_dump/train/vocals/1_s0002_0.flac")
+    with pytest.raises(DataError, match=r"no clips, but .*/split_dump holds clips; put the annotation file there"):
+        parsed("singfake", root)
+    os.rename(root / "singfake.csv", root / "split_dump/singfake.csv")
+    assert list(by_id("singfake", root / "split_dump")) == ["train/vocals/1_s0002_0"]
+
+
 def test_what_the_songs_of_a_set_do_not_share_stays_unknown(tmp_path):
     put(tmp_path / "singfake.csv", (
         "Set,Bonafide Or Spoof,Language,Singer,Title,Model,Url\n"
