@@ -85,6 +85,7 @@ class AudioShard:
     variant: str
     sha256: str
     members: int
+    audio_codec: str = "flac"
 
 
 @functools.lru_cache(maxsize=4)
@@ -139,9 +140,13 @@ def audio_shards(con: duckdb.DuckDBPyConnection, corpus: str, variant: str, data
     """The corpus's audio shards, by name. Raises DataError if there are none."""
     found = []
     if writer.has_shards(con):
-        query = "SELECT shard, corpus, variant, sha256, members FROM shard WHERE corpus = ? AND variant = ? ORDER BY 1"
+        query = (
+            "SELECT shard, corpus, variant, sha256, members, audio_codec FROM shard WHERE corpus = ? AND variant = ? "
+            "ORDER BY 1"
+        )
         found = [AudioShard(*row) for row in con.execute(query, [corpus, variant]).fetchall()]
     if not found:
+        catalog.check_known(con, corpus)
         raise DataError(
             f"{corpus} has no shards of variant {variant!r} in {data / 'catalog.duckdb'}; "
             f"run: {reader.making(corpus, variant)} --data {data}"
@@ -203,7 +208,9 @@ def _features(recipe: Recipe, audio: AudioShard, place: Place, data: Path) -> It
     import torch
 
     tar = place / "shards" / audio.name
-    samples = reader.clips(tar, data=data, members=audio.members, sha256=audio.sha256, variant=audio.variant)
+    samples = reader.clips(
+        tar, data=data, members=audio.members, sha256=audio.sha256, variant=audio.variant, audio_codec=audio.audio_codec
+    )
     while window := list(itertools.islice(samples, WINDOW)):
         by_length: dict[int, list[int]] = {}
         for i, (_, wave, _) in enumerate(window):

@@ -19,6 +19,7 @@ import soundfile
 from ingest.types import DataError
 from shards.rate import RATE_HZ, resampled
 
+_VORBIS_SAMPLES = 1 << 19  # libvorbis lays what it is given at once on the stack: 2 MiB of the usual 8
 _TAIL_FRAMES = 3  # frames of silence behind a clip: what the encoder still holds comes out before its end
 
 
@@ -28,7 +29,8 @@ class Codec:
 
     encoder, decoder: FFmpeg's names. rate_hz: of the encoder; where it is not 16 kHz the clip is resampled before.
     delay: samples at decoded_hz that the decoded signal lags behind after the decoder has dropped what it knows to
-    be padding. sample_format: FFmpeg's word for what the encoder takes.
+    be padding; below zero it comes early. sample_format: FFmpeg's word for what the encoder takes.
+    options, decoder_options: what else FFmpeg is told of the encoder and of the decoder.
     """
 
     encoder: str
@@ -40,6 +42,7 @@ class Codec:
     bitrate_bps: int | None = None
     frame: int | None = None  # samples in a frame, where the encoder takes frames of any length
     options: Mapping[str, str] = field(default_factory=dict)
+    decoder_options: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def resamples(self) -> bool:
@@ -62,7 +65,7 @@ def round_trip(wave: np.ndarray, codec: Codec) -> np.ndarray:
     source = resampled(np.ldexp(wave, -doublings), RATE_HZ, codec.rate_hz, steep=narrow)
     wanted = -(-source.size * codec.decoded_hz // codec.rate_hz)
     try:
-        decoded = _decoded(source, codec)[codec.delay : codec.delay + wanted]
+        decoded = in_place(_decoded(source, codec), codec.delay)[:wanted]
     except av.FFmpegError as error:
         raise DataError(f"{codec.encoder} cannot code a clip of {wave.size} samples ({error})") from None
     if decoded.size < wanted:
@@ -80,12 +83,17 @@ def vorbis(wave: np.ndarray, *, quality: int) -> np.ndarray:
     """
     buffer, doublings = io.BytesIO(), _doublings(wave)
     level = min(1 - quality / 10, 1.0)
-    soundfile.write(
-        buffer, np.ldexp(wave, -doublings), RATE_HZ, format="OGG", subtype="VORBIS", compression_level=level
-    )
+    with soundfile.SoundFile(buffer, "w", RATE_HZ, 1, "VORBIS", format="OGG", compression_level=level) as file:
+        for start in range(0, wave.size, _VORBIS_SAMPLES):
+            file.write(np.ldexp(wave[start : start + _VORBIS_SAMPLES], -doublings))
     buffer.seek(0)
     decoded, _ = soundfile.read(buffer, dtype="float32")
     return np.ldexp(decoded, doublings)
+
+
+def in_place(decoded: np.ndarray, delay: int) -> np.ndarray:
+    """(sample,) with the first `delay` taken off, or with so many zeros in front where it is below zero."""
+    return decoded[delay:] if delay >= 0 else np.pad(decoded, (-delay, 0))
 
 
 def available(codec: Codec) -> bool:
@@ -193,4 +201,5 @@ def _decoder(codec: Codec) -> Any:
 
     context = av.CodecContext.create(codec.decoder, "r")
     context.sample_rate, context.layout, context.thread_count = codec.rate_hz, "mono", 1
+    context.options = dict(codec.decoder_options)
     return context

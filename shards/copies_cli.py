@@ -139,7 +139,7 @@ def _write(corpus: str, plan: variant_plan.VariantPlan | str, options: argparse.
     from shards.noise import recordings
     from shards.variant_writer import write_variants
 
-    own = {name: recordings(folder) if folder else None
+    own = {name: recordings(folder, responses=name == "rooms") if folder else None
            for name, folder in (("noises", options.noises), ("rooms", options.rooms))}  # fmt: skip
     done = write_variants(
         corpus, options.data, plan, **own, audio_codec=options.audio_codec, max_bytes=options.max_bytes,

@@ -46,11 +46,16 @@ def read_about(tar: Place) -> dict[str, Any] | None:
         return None
 
 
+def read_members(tar: Place) -> pa.Table:
+    """The members of a tar. Raises OSError or pa.ArrowException if its index is absent or damaged anywhere."""
+    return pq.ParquetFile(_readable(tar), page_checksum_verification=True).read()
+
+
 def insert_members(con: duckdb.DuckDBPyConnection, table: str, tars: Sequence[Place]) -> None:
     """Append the members of finished tars to a table of the catalog. Raises DataError for an index that is damaged."""
     for tar in tars:
         try:
-            con.register("new_member", pq.ParquetFile(_readable(tar), page_checksum_verification=True).read())
+            con.register("new_member", read_members(tar))
             con.execute(f"INSERT INTO {table} BY NAME SELECT * FROM new_member")
         except (OSError, pa.ArrowException, duckdb.BinderException) as error:
             reason = " ".join(str(error).split())[:200]

@@ -9,27 +9,30 @@ from pathlib import Path
 import numpy as np
 
 from ingest import audio
-from ingest.files import sha256
+from ingest.files import below, sha256, utf8
+from ingest.progress import track
+from ingest.scan import AUDIO_SUFFIXES, CARRIERS
 from ingest.types import DataError
 from shards.rate import RATE_HZ
 
-SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 _DIRECT_S = 0.0025  # after the direct sound the reverberant tail begins here, as the nearest wall would have it
 _REVERBERANT_DB = 0.0  # energy of the tail beside that of the direct sound
 _KEPT_BYTES = 128 << 20  # of recordings, in each process: half an hour
-_kept: dict[tuple[str, str], np.ndarray] = {}  # in the order of their last use
+_LONGEST_DECAY_S = 1.5  # of the middle half of a response's energy: a decay of 60 dB in 19 s
+_kept: dict[tuple[str, str, bool], np.ndarray] = {}  # in the order of their last use
 _turn = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
 class Recordings:
     """A folder of noise recordings or of impulse responses: the names below it, sorted, the sha256 of each file, and
-    one of all."""
+    one of all. responses: they are impulse responses, whose first channel is taken, not the mean of all."""
 
     folder: str
     names: tuple[str, ...]
     files: tuple[str, ...]
     sha256: str
+    responses: bool = False
 
     def drawn(self, generator: np.random.Generator) -> np.ndarray:
         """float32 (sample,) at 16 kHz: one of the files, each with the same chance.
@@ -37,23 +40,39 @@ class Recordings:
         Raises DataError if it is not the file of before, which a file may become, or be on another node of a cluster.
         """
         number = int(generator.integers(len(self.names)))
-        return _loaded(self.folder, self.names[number], self.files[number])
+        return _loaded(self.folder, self.names[number], self.files[number], self.responses)
 
 
 @functools.cache
-def recordings(folder: Path | str) -> Recordings:
-    """The recordings below a folder. Raises DataError if it holds none or one of them does not decode."""
+def recordings(folder: Path | str, *, responses: bool = False) -> Recordings:
+    """The recordings below a folder, links followed; responses: impulse responses.
+
+    Raises DataError if it holds none, or one that does not decode, is silent, or is no impulse response where these
+    are asked for.
+    """
     root = Path(folder)
-    names = sorted(p.relative_to(root).as_posix() for p in root.rglob("*") if p.suffix.lower() in SUFFIXES)
+    if not root.is_dir():
+        raise DataError(f"{root} is not a folder; pass one that holds recordings")
+    known = AUDIO_SUFFIXES | CARRIERS
+    names = sorted(utf8(p).relative_to(root).as_posix() for p in below(root) if p.suffix.lower() in known)
     if not names:
-        raise DataError(f"{root} holds no recording ({', '.join(SUFFIXES)}); pass a folder that does")
+        raise DataError(f"{root} holds no recording (.wav, .flac, ...); pass a folder that does")
     digest, files = hashlib.sha256(), []
-    for name in names:
-        files.append(sha256(root / name))
-        if not np.any(_loaded(str(root.absolute()), name, files[-1])):
+    for name in track(names, f"read {root.name}", unit="recording"):
+        try:
+            files.append(sha256(root / name))
+        except OSError as error:
+            raise DataError(f"{root / name}: cannot be read ({error.strerror}); mend it or remove it") from None
+        wave = _loaded(str(root.absolute()), name, files[-1], responses)
+        if not np.any(wave):
             raise DataError(f"{root / name} is silent: no noise and no impulse response; remove it from the folder")
+        if responses and (lasts_s := _middle_half_s(wave)) > _LONGEST_DECAY_S:
+            raise DataError(
+                f"{root / name} is no impulse response: the middle half of its energy takes {lasts_s:.1f} s, as of "
+                "noise; keep noise out of the folder of --rooms"
+            )
         digest.update(f"{name}\n{files[-1]}\n".encode())
-    return Recordings(str(root.absolute()), tuple(names), tuple(files), digest.hexdigest())
+    return Recordings(str(root.absolute()), tuple(names), tuple(files), digest.hexdigest(), responses)
 
 
 def add_at_snr(wave: np.ndarray, noise: np.ndarray, snr_db: float) -> np.ndarray:
@@ -136,16 +155,31 @@ def _telephone_taps() -> np.ndarray:
     return firwin(257, (300, 3400), pass_zero=False, fs=RATE_HZ)
 
 
-def _loaded(folder: str, name: str, digest: str) -> np.ndarray:
-    """The recording of that sha256 at 16 kHz; the ones asked for last are kept, of a corpus of music a few."""
+def _middle_half_s(wave: np.ndarray) -> float:
+    """The time from a quarter of the energy to three quarters; of a decay by 60 dB in T seconds, 0.08 T."""
+    energy = np.cumsum(np.square(wave, dtype=float))
+    first, last = np.searchsorted(energy, [0.25 * energy[-1], 0.75 * energy[-1]])
+    return float(last - first) / RATE_HZ
+
+
+def _loaded(folder: str, name: str, digest: str, first: bool = False) -> np.ndarray:
+    """The recording of that sha256 at 16 kHz; first: its first channel, else the mean of all.
+
+    The ones asked for last are kept, of a corpus of music a few.
+    """
     path = Path(folder, name)
     with _turn:
-        wave = _kept.pop((name, digest), None)
+        wave = _kept.pop((name, digest, first), None)
         if wave is None:
-            wave = audio.mono16k(path)
+            wave = _first_channel(path) if first else audio.mono16k(path)
             if sha256(path) != digest:
                 raise DataError(f"{path} is another file than when its folder was read; run this command again")
-        _kept[name, digest] = wave
+        _kept[name, digest, first] = wave
         while len(_kept) > 1 and sum(kept.nbytes for kept in _kept.values()) > _KEPT_BYTES:
             _kept.pop(next(iter(_kept)))
         return wave
+
+
+def _first_channel(path: Path) -> np.ndarray:
+    wave, rate_hz = audio.load(path)
+    return audio.resampled(wave[0], rate_hz)

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ingest import resample
+
 RATE_HZ = 16_000
 KAISER = {"resampling_method": "sinc_interp_kaiser", "beta": 14.769656459379492}
 # What torchaudio's page names after librosa's kaiser_best: steep, so a band of 8 kHz rate has nothing above 4 kHz.
@@ -33,11 +35,14 @@ def _resampled(wave: np.ndarray, from_hz: int, to_hz: int, window: str) -> np.nd
     import torch
     from torchaudio.functional import functional
 
+    if window == "hann" and to_hz == RATE_HZ:  # the same bits in less time and memory
+        with _one_thread():
+            return resample.resampled(np.ascontiguousarray(wave, dtype=np.float32), from_hz)
     divisor, (kernel, width) = math.gcd(from_hz, to_hz), _kernel(from_hz, to_hz, window)
-    resample = functional._apply_sinc_resample_kernel
+    convolve = functional._apply_sinc_resample_kernel
     source = torch.from_numpy(np.ascontiguousarray(wave, dtype=np.float32))
     with _one_thread():
-        return resample(source, from_hz, to_hz, divisor, kernel, width).numpy()
+        return convolve(source, from_hz, to_hz, divisor, kernel, width).numpy()
 
 
 @contextlib.contextmanager

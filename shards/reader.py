@@ -130,7 +130,8 @@ class Reader(Members):
         return self._index["samples"][rows].astype(np.int64)
 
     def _making(self, corpus: str, variant: str) -> str:
-        return making(corpus, variant)
+        query = "SELECT audio_codec FROM shard WHERE corpus = ? AND variant = ? LIMIT 1"
+        return making(corpus, variant, *self._asked(query, [corpus, variant]) or ())
 
     def _pcm(self, row: int, offset: int, samples: int, width: int, utt_id: str) -> np.ndarray:
         data = self._read(row, offset, width * samples, utt_id)
@@ -153,21 +154,22 @@ def _scaled(samples: np.ndarray, into: np.ndarray) -> None:
     into *= _FULL_SCALE
 
 
-def making(corpus: str, variant: str) -> str:
-    """The command that writes the shards of a corpus in a variant."""
+def making(corpus: str, variant: str, audio_codec: str = "flac") -> str:
+    """The command that writes the shards of a corpus in a variant, as they are."""
     known = {"original": f"python -m shards {corpus}", "vocals": f"python -m shards vocals {corpus}"}
-    return known.get(variant, f"python -m shards variants {corpus} --plan PLAN")
+    command = known.get(variant, f"python -m shards variants {corpus} --plan PLAN")
+    return command if audio_codec == "flac" else f"{command} --audio-codec {audio_codec}"
 
 
 def clips(
-    tar: Place, *, data: Path, members: int, sha256: str, variant: str = "original"
+    tar: Place, *, data: Path, members: int, sha256: str, variant: str = "original", audio_codec: str = "flac"
 ) -> Iterator[tuple[str, np.ndarray, bytes]]:
     """The samples of one audio shard in order: utt_id, float32 (sample,), and its labels as JSON bytes.
 
-    members: how many there should be; sha256: of the tar in the catalog. Raises DataError naming the shard and what to
-    run if it is damaged, or another one by its index.
+    members: how many there should be; sha256: of the tar in the catalog; audio_codec: for what to run. Raises DataError
+    naming the shard and what to run if it is damaged, or another one by its index.
     """
-    again = f"{making(tar.parent.name, variant)} --data {data}"
+    again = f"{making(tar.parent.name, variant, audio_codec)} --data {data}"
     try:
         if not index.is_of(tar, sha256):
             raise DataError(f"shard {tar} was written anew by a command that has not ended well; run: {again}")

@@ -1,7 +1,8 @@
 """The words of audio variants: what each does to a clip, in which order, and its two pseudo-labels.
 
-A word names steps joined by `_`, always in the order of STAGES: `mp3-32k`, `speed-90`, `mp3-32k_speed-90`,
-`reverb-400ms_white-20db_alaw`. `original` has no step; `vocals` is made by shards/vocals.py and takes no step.
+A word names steps joined by `_`, always in the order room, noise, codec, speed: `mp3-32k`, `speed-90`,
+`mp3-32k_speed-90`, `reverb-400ms_white-20db_alaw`. `original` has no step; `vocals` is made by shards/vocals.py and
+takes no step.
 
 compression (label 0 = none)   aac-16k aac-32k aac-64k opus-16k .. 64k mp3-16k .. 64k: labels 1 to 9
 other codecs                   alaw ulaw g722 gsm, amr-4k75 to amr-12k2, vorbis-q0 to vorbis-q10, CODEC-Nk at more rates
@@ -31,7 +32,10 @@ SPEEDS = tuple(range(50, 201, 10))  # percent
 _LOSSY = {
     "aac": Codec("aac", "aac", delay=1024),
     "mp3": Codec("libmp3lame", "mp3float"),
-    "opus": Codec("libopus", "opus", decoded_hz=48_000, sample_format="flt"),
+    # FFmpeg's own decoder makes single frames of some songs a hundred times too loud where the coder changes its mode
+    "opus": Codec(
+        "libopus", "libopus", decoded_hz=48_000, sample_format="flt", decoder_options={"request_sample_fmt": "flt"}
+    ),
 }
 _NARROW = {"rate_hz": 8000, "decoded_hz": 8000, "sample_format": "s16"}
 _FIXED = {
@@ -51,7 +55,9 @@ ROBUSTNESS = (
     *(f"reverb-{t60_ms}ms" for t60_ms in (200, 400, 800)),
 )  # fmt: skip
 _MP3_KBIT = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)  # of MPEG-2 layer III; LAME takes the nearest
-_OPUS_SLOW_KBIT = 8  # up to here libopus codes by SILK alone, which comes 5 samples late (measured: 4.5 to 5.6)
+# Up to so many kbit/s Opus comes that many samples of 48 kHz late. Measured on speech and songs: up to 8 (SILK alone)
+# 0.2 to 2.8 late, from 9 to 53 at 0 (CELT) to 2.4 early (SILK and both) by the clip, from 54 at 0.
+_OPUS_DELAYS = {8: 2, 53: -1, 128: 0}
 # prefix -> suffix, least and greatest number: what the encoders take for one channel at 16 kHz, what can be heard;
 # FFmpeg's AAC finds no use for more than some 75 kbit/s
 _NUMBERED = {
@@ -200,7 +206,7 @@ def _step(part: str, word: str) -> Step:
     if part == "phone":
         return Step(part, "codec", {"low_hz": 300, "high_hz": 3400, "rate_hz": 8000})
     if part == "room":
-        return Step(part, "room", {"source": "recordings"})
+        return Step(part, "room", {"source": "recordings", "channel": "first"})
     for prefix, (suffix, low, high) in _NUMBERED.items():
         digits = part.removeprefix(prefix).removesuffix(suffix)
         if part == f"{prefix}{digits}{suffix}" and re.fullmatch("0|[1-9][0-9]*", digits) and low <= int(digits) <= high:
@@ -213,8 +219,9 @@ def _numbered(part: str, kind: str, number: int, word: str) -> Step:
         raise DataError(f"variant {word!r}: MP3 at 16 kHz has {' '.join(map(str, _MP3_KBIT))} kbit/s")
     if kind in _LOSSY:
         codec = replace(_LOSSY[kind], bitrate_bps=1000 * number)
-        slow = kind == "opus" and number <= _OPUS_SLOW_KBIT
-        return Step(part, "codec", {"codec": replace(codec, delay=5) if slow else codec})
+        if kind == "opus":
+            codec = replace(codec, delay=next(late for most, late in _OPUS_DELAYS.items() if number <= most))
+        return Step(part, "codec", {"codec": codec})
     if kind == "vorbis":
         return Step(part, "codec", {"encoder": "libsndfile", "quality": number})
     if kind == "reverb":

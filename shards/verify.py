@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 from joblib import cpu_count, delayed
 
 from ingest import catalog, parallel
@@ -65,14 +66,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{_remove(options.data, top, lost)} removed; make them anew, with the same options as before:")
     else:
         print("take them away with --remove, then make them anew, with the same options as before:")
-    for command in sorted({tar.made_by for tar in lost}):
+    for command in dict.fromkeys(tar.made_by for tar in lost):  # audio before the features that are computed from it
         print(f"  {command} --data {shlex.quote(str(options.data))}")
     return int(not options.remove or len(lost) < len(wrong))
 
 
 def check(tar: storage.Place, sha256: str) -> str | None:
     """What is wrong with a tar of that sha256, or with its index; None: nothing. The tar is read whole."""
-    about = index.read_about(tar)
+    about = index.read_about(tar) if _whole_index(tar) else None
     try:
         found = storage.digest(tar)
     except FileNotFoundError:
@@ -90,6 +91,14 @@ def check(tar: storage.Place, sha256: str) -> str | None:
     return "damaged: its bytes are not those that were written"
 
 
+def _whole_index(tar: storage.Place) -> bool:
+    try:
+        index.read_members(tar)
+    except (OSError, pa.ArrowException):
+        return False
+    return True
+
+
 def _named(con: duckdb.DuckDBPyConnection, corpora: Sequence[str]) -> list[Named]:
     """Every tar of these corpora (none: all), in order. Raises DataError for a corpus without any beside others."""
     found = []
@@ -97,8 +106,7 @@ def _named(con: duckdb.DuckDBPyConnection, corpora: Sequence[str]) -> list[Named
         for name, corpus, variant, codec, *about in con.execute(
             "SELECT shard, corpus, variant, audio_codec, sha256, size_bytes FROM shard ORDER BY shard"
         ).fetchall():
-            command = f"{reader.making(corpus, variant)} --audio-codec {codec}"
-            found.append(Named(f"shards/{name}", corpus, *about, command))
+            found.append(Named(f"shards/{name}", corpus, *about, reader.making(corpus, variant, codec)))
     if root.has_table(con, "feature_shard"):
         for name, corpus, variant, feature, params, dtype, *about in con.execute(
             "SELECT shard, corpus, variant, name, params, dtype, sha256, size_bytes "

@@ -132,6 +132,8 @@ def find(name: str, weights: Path | None = None) -> Model:
                 "with its files, or one file alone (or pass --model NAME --weights DIR)"
             )
         name, weights = (bags[0].stem if bags else files[0].stem), folder
+    if weights is not None and Path(weights).is_file():
+        raise DataError(f"{weights} is a file; pass the folder that it lies in: --weights {Path(weights).parent}")
     bag = _bag(name, weights)
     files = [_file(name, signature, weights) for signature in bag["models"]]
     for file in files:

@@ -21,7 +21,7 @@ from joblib import cpu_count, delayed
 from ingest import catalog, parallel
 from ingest.files import lock
 from ingest.progress import Progress
-from ingest.types import DataError, nearest
+from ingest.types import DataError
 from shards import index, root, storage
 from shards.clip import RATE_HZ, at_most_bytes, encode, encoded
 from shards.storage import Place
@@ -152,11 +152,7 @@ def plan(con: duckdb.DuckDBPyConnection, corpus: str, *, audio_codec: str, max_b
 
 def clips(con: duckdb.DuckDBPyConnection, corpus: str, *, at_least: int = 1) -> pa.Table:
     """The clips of a corpus that have audio, in the order of the shards. Raises DataError as plan() does."""
-    known = [name for (name,) in con.execute("SELECT corpus FROM corpus").fetchall()]
-    if corpus not in known:
-        if known:
-            raise nearest(corpus, known, what="corpus in the catalog")
-        raise DataError(f"the catalog holds no corpus; run: python -m ingest {corpus} --root DIR")
+    catalog.check_known(con, corpus)
     table = _rows(con, corpus)
     if table.num_rows < at_least:
         raise DataError(f"{corpus}: no utterance has audio (see python -m ingest status); nothing to shard")

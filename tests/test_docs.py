@@ -111,6 +111,14 @@ def test_no_command_hides_in_a_block_of_another_language():
                 )
 
 
+def test_the_tests_that_a_page_names_exist():
+    tests = list((doc_shell.ROOT / "tests").rglob("*.py"))
+    for page in PAGES:
+        own = {block.title for block in doc_blocks.blocks(page)}
+        for named in {*re.findall(r"(?:\btests/[\w/]+|(?<=`)test_\w+)\.py\b", page.read_text())} - own:
+            assert any(path.as_posix().endswith(f"/{named}") for path in tests), f"{page.name}: no {named}"
+
+
 def test_a_wrong_command_is_noticed(fresh):
     assert fresh.run("python -m reports sql 'SELECT 1'").returncode == 0
     assert fresh.run("python -m reports sql 'SELECT 1' --no-such-option").returncode == 2

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from features.extractors._base import Extractor, within
+from ingest.files import model_config
 from ingest.types import DataError
 
 RANDOM = "random"
@@ -122,13 +123,15 @@ def _model(weights: str, architecture: str, stable: bool) -> tuple[nn.Module, st
             return AutoModel.from_config(config), hashlib.sha256(json.dumps([SMALL, extra]).encode()).hexdigest()
     folder = Path(os.path.expanduser(weights))  # not Path.expanduser, which raises where there is no such user
     files = [folder / name for name in FILES if (folder / name).is_file()]
+    if weights and not files and (parts := sorted(folder.glob("*.index.json"))):
+        raise DataError(f"ssl: {folder} holds its model in parts ({parts[0].name}); save it as one file: {FILES[0]}")
     if not weights or not files or not (folder / "config.json").is_file():
         raise DataError(
             f"ssl: {'no weights given' if not weights else f'{folder} is not the folder of a published model'}; "
             f"--set weights=DIR takes a folder with config.json and {' or '.join(FILES)} "
             "(download it where there is a network, e.g. facebook/wav2vec2-base), or weights=random for tests"
         )
-    said = _config(folder / "config.json")
+    said = model_config(folder / "config.json")
     found = said.get("model_type")
     if found != architecture:
         raise DataError(f"ssl: {folder} holds a {found} model; set architecture={found}, one of {ARCHITECTURES}")
@@ -166,16 +169,6 @@ def _loaded(folder: Path, file: Path) -> tuple[nn.Module, dict[str, Any]]:
         raise DataError(
             f"ssl: {file} and its config.json cannot be loaded ({reason}); download the model's folder again"
         ) from None
-
-
-def _config(path: Path) -> dict[str, Any]:
-    try:
-        said = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise DataError(f"ssl: {path} is not JSON ({error}); download the model's folder again") from None
-    if not isinstance(said, dict):
-        raise DataError(f"ssl: {path} is no configuration of a model; download the model's folder again")
-    return said
 
 
 build = Ssl

@@ -184,7 +184,7 @@ def test_features_of_an_earlier_source_are_told_and_can_be_removed(data, monkeyp
         (["tiny", "--set", "high_hz=NaN"], "logmel: parameter high_hz takes a finite number, not nan"),
         (["tiny", "--set", f"bands={'9' * 5000}"], "logmel: parameter bands takes a whole number"),
         (["tiny", "--set", "preset=ctrsvdd"], "choose it with --preset NAME"),
-        (["other"], "other has no shards .*; run: python -m shards other"),
+        (["tinny"], "unknown corpus in the catalog 'tinny'; did you mean tiny"),
         (["tiny", "--variant", "mp3-16k"], "tiny has no shards of variant 'mp3-16k'"),
         (["tiny", "--device", "abacus"], "--device abacus cannot be used"),
         (["tiny", "--device", "meta"], "--device meta cannot be used"),

@@ -105,7 +105,15 @@ def test_a_folder_with_another_configuration_is_another_feature(change, same, tm
 def test_a_damaged_configuration_is_named(text, message, tmp_path):
     small().model.save_pretrained(tmp_path)
     (tmp_path / "config.json").write_text(text)
-    with pytest.raises(DataError, match=rf"ssl: .*config\.json {message}"):
+    with pytest.raises(DataError, match=rf"config\.json {message}"):
+        extractors.get("ssl", weights=str(tmp_path))
+
+
+def test_a_model_in_parts_is_named(tmp_path):
+    small().model.save_pretrained(tmp_path, max_shard_size="20KB")
+    with pytest.raises(
+        DataError, match=r"holds its model in parts \(model\.safetensors\.index\.json\); save it as one"
+    ):
         extractors.get("ssl", weights=str(tmp_path))
 
 

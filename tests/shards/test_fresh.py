@@ -90,6 +90,14 @@ def test_what_is_missing_is_named_with_the_command_that_makes_it(data):
         Reader(data).wave(UTTERANCES[0], "speed-90")
     with pytest.raises(DataError, match=r"write it again: python -m shards tiny --data"):
         Reader(data).wave(UTTERANCES[0])
+    writer.write_corpus("tiny", data, audio_codec="pcm")
+    compute_corpus("tiny", data, recipe, jobs=1)
+    for tar in [*(data / "shards").rglob("*-original-*.tar"), *(data / "features").rglob("*.tar")]:
+        tar.unlink()
+    with pytest.raises(DataError, match=r"write it again: python -m shards tiny --audio-codec pcm --data"):
+        Reader(data).wave(UTTERANCES[0])
+    with pytest.raises(DataError, match=r"is missing; run: python -m shards tiny --audio-codec pcm --data"):
+        compute_corpus("tiny", data, recipe, jobs=1)
     with pytest.raises(DataError) as error:
         FeatureReader(data, recipe.folder).matrix(UTTERANCES[0])
     command = shlex.split(str(error.value).partition("write it again: python -m features ")[2])

@@ -1,5 +1,8 @@
 """The words of variants: labels, lengths, alignment, repeatability; every listed word on one generated voice."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import soundfile
@@ -49,6 +52,29 @@ def test_pseudo_labels_are_those_of_the_paper():
             labels(word)
 
 
+DECODED = """
+import resource
+import numpy as np
+import torch, torchaudio
+from shards.rate import resampled
+waves = [np.random.default_rng(0).standard_normal(n, np.float32) for n in (1, 20_000, 200_001, 5_760_000)]
+made = [resampled(wave, 48_000, 16_000) for wave in waves[:-1]]
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+before = peak()
+made.append(resampled(waves[-1], 48_000, 16_000))
+grown = peak() - before
+torch.set_num_threads(1)
+for wave, y in zip(waves, made):
+    assert torch.equal(torchaudio.functional.resample(torch.from_numpy(wave), 48_000, 16_000), torch.from_numpy(y))
+print(grown)
+"""
+
+
+def test_what_opus_decodes_is_resampled_as_torchaudio_does_in_little_memory():
+    done = subprocess.run([sys.executable, "-c", DECODED], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 80, done.stdout  # MiB, of two minutes; 7 are the result, and torchaudio takes 145
+
+
 @pytest.mark.parametrize(("percent", "samples"), [(50, 96_000), (70, 68_572), (110, 43_637), (190, 25_264), (200, 24_000)])  # fmt: skip
 def test_a_speed_gives_the_lengths_of_the_paper(percent, samples):
     assert speed_changed(np.zeros(48_000, np.float32), percent).size == length(f"speed-{percent}", 48_000) == samples
@@ -86,12 +112,20 @@ def test_a_codec_moves_nothing_in_time(word):
     assert lag(wave[:8000], apply(wave[:8000], word)) == 0
 
 
-def test_slow_opus_moves_real_speech_by_less_than_half_a_sample():
-    """Two samples late at up to 8 kbit/s, where libopus codes by SILK alone, if nothing were taken off."""
+def test_opus_moves_real_speech_by_less_than_half_a_sample():
+    """Two samples of 48 kHz late at up to 8 kbit/s, one or two early above, if nothing were taken off or put in front."""
     for path in sorted(shared("corpora", "mini-librisevoc", "gt").glob("*.wav"))[:2]:
         wave = audio.mono16k(path)
-        for kbit in (6, 7, 8, 9, 12):
+        for kbit in (6, 7, 8, 9, 12, 16, 32, 48, 64):
             assert lag(wave, apply(wave, f"opus-{kbit}k")) == 0, kbit
+
+
+@pytest.mark.parametrize("singer, sung, kbit", [(27, "D_0000576", 32), (27, "D_0000576", 34), (12, "T_0002962", 34)])
+def test_opus_makes_no_frame_of_a_song_a_hundred_times_too_loud(singer, sung, kbit):
+    """As FFmpeg's own decoder does in these: 124, 250 and 43 times full scale."""
+    (path,) = shared("corpora", "mini-ctrsvdd").rglob(f"CtrSVDD_{singer:04}_{sung}.flac")
+    wave = audio.mono16k(path)
+    assert np.abs(apply(wave, f"opus-{kbit}k")).max() < 1.5 * np.abs(wave).max()
 
 
 def test_lame_makes_a_clip_softer_by_half_a_decibel():
@@ -213,7 +247,7 @@ def test_own_recordings_are_drawn_from_and_hashed(tmp_path):
         added = apply(wave, "noise-10db", seed=seed, noises=own) - wave
         heard.add(round(np.argmax(np.abs(np.fft.rfft(added, 16_000))) / 100) * 100)
     assert heard == {300, 500}
-    assert apply(wave, "room", seed=0, rooms=own).shape == wave.shape
+    assert apply(wave, "room", seed=0, rooms=noise.recordings(tmp_path, responses=True)).shape == wave.shape
     with pytest.raises(DataError, match=r"draws from own noise recordings; pass their folder: --noises DIR"):
         apply(wave, "noise-10db")
     with pytest.raises(DataError, match=r"--rooms DIR"):
@@ -221,6 +255,49 @@ def test_own_recordings_are_drawn_from_and_hashed(tmp_path):
     (tmp_path / "none").mkdir()
     with pytest.raises(DataError, match="holds no recording"):
         noise.recordings(tmp_path / "none")
+
+
+def test_recordings_of_any_kind_are_found_behind_links_too(tmp_path):
+    """Folders that a link leads to, and .aiff or .opus, were left out without a word."""
+    wave = 0.1 * np.random.default_rng(0).standard_normal(1600)
+    (tmp_path / "elsewhere").mkdir()
+    soundfile.write(tmp_path / "elsewhere" / "a.wav", wave, 16_000)
+    own = tmp_path / "own"
+    (own / "folder.wav").mkdir(parents=True)
+    soundfile.write(own / "folder.wav" / "b.aiff", wave, 16_000)
+    (own / "linked").symlink_to(tmp_path / "elsewhere")
+    (own / "round").symlink_to(own)
+    (own / "LICENSE").write_text("free\n")
+    (own / "._b.wav").write_bytes(b"a stub of another system")
+    assert noise.recordings(own).names == ("folder.wav/b.aiff", "linked/a.wav")
+    (own / "gone.wav").symlink_to(tmp_path / "nowhere")
+    noise.recordings.cache_clear()
+    with pytest.raises(DataError, match=r"gone\.wav: cannot be read \(No such file"):
+        noise.recordings(own)
+    with pytest.raises(DataError, match=r"nowhere is not a folder"):
+        noise.recordings(tmp_path / "nowhere")
+
+
+def test_a_room_is_heard_by_the_first_microphone(tmp_path):
+    """The mean of an array's channels is a comb of 18 dB, no room."""
+    response = noise.impulse_response(0.4, np.random.default_rng(0)).astype(np.float32) / 8
+    array = np.stack([np.pad(response, (4 * i, 28 - 4 * i)) for i in range(8)], axis=1)
+    soundfile.write(tmp_path / "array.wav", array, 16_000, subtype="FLOAT")
+    wave, own = voice(), noise.recordings(tmp_path, responses=True)
+    expected = noise.reverberated(wave, array[:, 0])
+    np.testing.assert_allclose(apply(wave, "room", seed=0, rooms=own), expected, atol=2e-5)
+
+
+def test_noise_among_impulse_responses_is_named(tmp_path):
+    """As in OpenSLR's RIRS_NOISES, whose folders hold both."""
+    generator = np.random.default_rng(0)
+    soundfile.write(tmp_path / "hall.wav", noise.impulse_response(5.0, generator) / 8, 16_000)
+    assert noise.recordings(tmp_path, responses=True).responses
+    soundfile.write(tmp_path / "noise.wav", 0.1 * generator.standard_normal(80_000), 16_000)
+    noise.recordings.cache_clear()
+    with pytest.raises(DataError, match=r"noise\.wav is no impulse response: .* takes 2\.5 s"):
+        noise.recordings(tmp_path, responses=True)
+    assert not noise.recordings(tmp_path).responses
 
 
 def test_a_stretch_of_recorded_noise_is_never_silent(tmp_path):

@@ -1,5 +1,6 @@
 """Tars held against the catalog: damage of every kind is named, and what is taken away is made anew as it was."""
 
+import pyarrow.parquet as pq
 import pytest
 import small_corpus
 import street
@@ -60,7 +61,7 @@ def test_damage_is_named_taken_away_and_made_anew_as_it_was(data, capsys):
     assert [words[0] for words in commands] == ["tiny", "tiny"] and "--audio-codec pcm" in "\n".join(said[7:])
     assert main(["verify", "--remove", "--data", str(data), "--jobs", "1"]) == 0
     assert "5 removed" in capsys.readouterr().out and not any(path.exists() for path in reasons)
-    for line in reversed(said[7:]):  # audio first
+    for line in said[7:]:  # in the order that they are printed in: audio first
         street.call(*line.split()[2:], data=None)
     assert street.digest(data) == before
     assert main(["verify", "--data", str(data), "--jobs", "1"]) == 0
@@ -105,3 +106,13 @@ def test_a_tar_that_may_not_be_read_is_not_taken_away(data, capsys, monkeypatch)
     assert f"{shut}: may not be read (permission denied): make it readable" in said and "\n1 removed" in said
     writer.write_corpus("tiny", data, audio_codec="pcm")
     assert main(words) == 1 and "removed" not in capsys.readouterr().out
+
+
+def test_an_index_with_one_bit_turned_among_its_members_is_damaged(data, capsys):
+    tar = tars(data, "shards")[0]
+    path = index_path(tar)
+    whole = path.read_bytes()
+    at = pq.read_metadata(path).row_group(0).column(0).data_page_offset - 3  # the end of the words before that page
+    path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+    assert main(["verify", "--data", str(data), "--jobs", "1"]) == 1
+    assert capsys.readouterr().out.startswith(f"{tar}: its index is absent or damaged\n1 of ")

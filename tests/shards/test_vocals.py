@@ -307,6 +307,12 @@ def test_a_bag_that_cannot_be_used_is_named(bag, message, data, tmp_path):
         main(["vocals", "tiny", "--model", str(tmp_path / "own"), "--data", str(data)])
 
 
+def test_a_file_where_the_folder_of_weights_is_due_is_named(folder):
+    """The file was said not to be in itself."""
+    with pytest.raises(DataError, match=rf"aaaa\.th is a file; pass the folder that it lies in: --weights {folder}"):
+        find("htdemucs", folder / "aaaa.th")
+
+
 def test_a_bag_with_weights_and_windows_of_its_own_is_used(tmp_path):
     tiny(tmp_path)
     (tmp_path / "t.yaml").write_text("models: [x]\nweights: [[0, 0, 0, 2]]\nsegment: 0.5\n")
