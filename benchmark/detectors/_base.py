@@ -1,9 +1,13 @@
 """What a detector is: a network with an input, a score, a loss, a training recipe and a way to load weights."""
 
 import argparse
+import contextlib
 import pickle
 import re
+import tarfile
 import warnings
+import zipfile
+import zlib
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +25,8 @@ RATE_HZ = 16_000
 HOLDERS = ("state_dict", "model_state_dict", "model", "net")  # under which training code keeps the weights in a file
 WRAPPERS = ("module.", "_orig_mod.", "model.", "net.", "detector.")  # in front of every name, from the same code
 COUNTER = "num_batches_tracked"
+AVERAGED = "n_averaged"
+LFS_POINTER = b"version https://git-lfs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +36,7 @@ class Input:
     feature, params: the extractor (`features.extractors.get(feature, **params)`) and its settings.
     samples: length of the wave at 16 kHz before extraction; None = the whole utterance.
     train_samples: length in training where it differs (crops of utterances that are scored whole).
-    train_short: as `short`, in training, where that differs.
+    train_short: as `short`, in training, where that differs; or repeat_random (tiled, then cut at random).
     windows: in training every window of an utterance, train_samples long and without overlap, is a trial.
     train_crop, test_crop: where a longer utterance is cut: random, first or middle. No detector tests at random; with
         test_crop=random the run's seed and the utterance's name decide where.
@@ -246,10 +252,14 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
     if not path.is_file():
         raise DataError(f"{path}: no such weight file; name the file itself, not its folder")
     try:
+        with open(path, "rb") as file:
+            if file.read(len(LFS_POINTER)) == LFS_POINTER:
+                raise DataError(f"{path} is a Git LFS pointer, not the weights; fetch them with git lfs pull")
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
             return load_file(path, device="cpu")
+        _refuse_archive(path)
         refuse_packed(path)
         refuse_damaged(path)
         with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
@@ -271,6 +281,22 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
     return dict(state)
 
 
+def _refuse_archive(path: Path) -> None:
+    """Raise DataError for a ZIP or tar of files, as weights are published in: PyTorch's own ZIP holds a data.pkl."""
+    found = []
+    damaged = (zipfile.BadZipFile, tarfile.TarError, ValueError, NotImplementedError, EOFError, zlib.error)
+    with contextlib.suppress(*damaged):  # what it is instead, its reader says
+        if tarfile.is_tarfile(path):  # first: a ZIP that ends a tar looks like one
+            with tarfile.open(path) as archive:
+                found = [first.name for first in (archive.next(),) if first]
+        elif zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                names = archive.namelist()
+            found = [] if any(Path(name).name == "data.pkl" for name in names) else names
+    if found:
+        raise DataError(f"{path} is an archive (first in it: {found[0]!r}); unpack it and name the weight file")
+
+
 def _reason(error: Exception) -> str:
     """Why PyTorch cannot read a file, in one line and without its advice to read it unsafely."""
     text = str(error).strip()
@@ -288,9 +314,11 @@ def _reason(error: Exception) -> str:
 def plain_names(state: Mapping[str, torch.Tensor], own: Iterable[str] = ()) -> dict[str, torch.Tensor]:
     """The entries without what parallel training, compilers and trainers put in front of every name.
 
-    own: the names that are wanted; a prefix that all of these have, too, stays.
+    own: the names that are wanted; a prefix that all of these have, too, stays. The count beside torch's averaged
+    weights (AveragedModel) goes.
     """
-    kept, own = dict(state), tuple(own)
+    own = tuple(own)
+    kept = {key: value for key, value in state.items() if key != AVERAGED or key in own}
     while prefix := next((p for p in WRAPPERS if _all_start(kept, p) and not _all_start(own, p)), None):
         kept = {key.removeprefix(prefix): value for key, value in kept.items()}
     return kept

@@ -159,8 +159,9 @@ class PreActivationResNet18(nn.Module):
             setattr(self, f"layer{stage + 1}", nn.Sequential(*blocks))
         folded = 4 * width
         for number, height in enumerate(folds, start=5):
-            channels_in = 8 * width if number == 5 else folded
-            setattr(self, f"conv{number}", nn.Conv2d(channels_in, folded, (height, 3), 1, (0, 1), bias=False))
+            first = number == 5  # in the public code the second one has a bias and no padding
+            shape = (8 * width if first else folded, folded, (height, 3), 1, (0, int(first)))
+            setattr(self, f"conv{number}", nn.Conv2d(*shape, bias=not first))
             setattr(self, f"bn{number}", nn.BatchNorm2d(folded))
         self.folds = len(folds)
         self.fc = nn.Linear(2 * folded, embedding)

@@ -3,7 +3,6 @@
 Weight files of fairseq, torchaudio and transformers are recognised by their names and loaded strictly.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from torch import nn
 
 from benchmark.detectors import _pretrained
 from benchmark.detectors._base import LoadReport, fill, read_state
+from ingest.files import model_config
 from ingest.types import DataError, nearest
 
 
@@ -54,8 +54,11 @@ SMALL = {
     "conv_dim": (16,) * 7, "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 4,
 }  # fmt: skip
 
-# What published files hold beside the backbone: heads and quantisers of the pre-training.
-BESIDE = ("quantizer.", "project_q.", "project_hid.", "final_proj.", "lm_head.", "label_embs_concat", "aux.")
+# What published files hold beside the backbone: quantisers of the pre-training, heads of it and of recognition.
+BESIDE = (
+    "quantizer.", "project_q.", "project_hid.", "final_proj.", "lm_head.", "label_embs_concat", "aux.",
+    "w2v_encoder.proj.",
+)  # fmt: skip
 MASK = "masked_spec_embed"  # unused without SpecAugment; torchaudio's files lack it
 
 
@@ -181,7 +184,12 @@ def _weight_file(source: Path, detector: str) -> Path:
     for name in _pretrained.IN_FOLDER:
         if (source / name).exists():
             return source / name
-    raise DataError(f"{detector}: {source} holds neither model.safetensors nor pytorch_model.bin")
+    parts = sorted(source.glob("*.index.json"))
+    raise DataError(
+        f"{detector}: {source} holds neither {' nor '.join(_pretrained.IN_FOLDER)}"
+        + (f" but parts of one ({parts[0].name}), which are not read; save the model as one file" if parts else
+           "; download the whole folder again")
+    )  # fmt: skip
 
 
 def _build(known: Architecture, source: Path | None, changes: Mapping[str, Any]) -> nn.Module:
@@ -197,10 +205,16 @@ def _build(known: Architecture, source: Path | None, changes: Mapping[str, Any])
         path = source / "config.json"
         if not path.exists():
             raise DataError(f"{source} is not a hub folder: it has no config.json")
-        values = json.loads(path.read_text())
+        values = model_config(path)
         if values.get("model_type", known.kind) != known.kind:
             raise DataError(f"{source} holds a {values['model_type']} model, not {known.kind} ({known.hub})")
-    return model_class(config_class.from_dict({**values, **changes}))
+    try:
+        return model_class(config_class.from_dict({**values, **changes}))
+    except Exception as error:  # the library has one of another kind for every odd value
+        if source is None:
+            raise
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise DataError(f"{source}: no model can be built with its config.json ({reason}); download it again") from None
 
 
 _RENAMED = (
@@ -215,6 +229,10 @@ _RENAMED = (
     (re.compile(r"^encoder\.pos_conv\.0\."), "encoder.pos_conv_embed.conv."),
     (re.compile(r"^(encoder\.layers\.\d+)\.self_attn_layer_norm\."), r"\1.layer_norm."),
     (re.compile(r"^(encoder\.layers\.\d+)\.self_attn\."), r"\1.attention."),
+    # Microsoft's own WavLM files, otherwise as fairseq's
+    (re.compile(r"\.attention\.relative_attention_bias\."), ".attention.rel_attn_embed."),
+    (re.compile(r"\.attention\.grep_linear\."), ".attention.gru_rel_pos_linear."),
+    (re.compile(r"\.attention\.grep_a$"), ".attention.gru_rel_pos_const"),
     (re.compile(r"^(encoder\.layers\.\d+)\.fc1\."), r"\1.feed_forward.intermediate_dense."),
     (re.compile(r"^(encoder\.layers\.\d+)\.fc2\."), r"\1.feed_forward.output_dense."),
     (re.compile(r"^mask_emb$"), MASK),
@@ -243,3 +261,18 @@ def to_transformers(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor
                 name = pattern.sub(replacement, name)
         renamed[name] = value
     return renamed
+
+
+def nested(state: Mapping[str, torch.Tensor], prefix: str, own: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Entries of a detector whose backbone has any naming under `prefix`, with ours under `ssl_model.model.`.
+
+    own: the detector's entries, for the mask vector, which is unused and absent from some files.
+    """
+    inner = _pretrained.under(state, prefix)
+    if not inner:
+        return dict(state)
+    outer = {key: value for key, value in state.items() if not key.startswith(prefix)}
+    kept = {key: value for key, value in to_transformers(inner).items() if not key.startswith(BESIDE)}
+    named = {f"ssl_model.model.{key}": value for key, value in kept.items()}
+    mask = f"ssl_model.model.{MASK}"
+    return {**outer, **({mask: own[mask]} if mask in own else {}), **named}

@@ -5,8 +5,8 @@ Zang et al., "CtrSVDD", Interspeech 2024, section 4; Babu et al., "XLS-R", arXiv
 
 import torch
 
+from benchmark.detectors import _ssl
 from benchmark.detectors._ctrsvdd import CtrSvdd, SpectralFrontEnd
-from benchmark.detectors._ssl import STILL, Backbone
 
 
 class Xlsr(CtrSvdd):
@@ -22,12 +22,16 @@ class Xlsr(CtrSvdd):
 
     def __init__(self, *, weights: str | None = None, small: bool = False, pooling: str = "softmax") -> None:
         super().__init__(pooling=pooling)
-        self.ssl_model = Backbone("xls-r-300m", weights, detector="ctrsvdd_xlsr", small=small, config=STILL)
+        self.ssl_model = _ssl.Backbone("xls-r-300m", weights, detector="ctrsvdd_xlsr", small=small, config=_ssl.STILL)
         self.frontend = SpectralFrontEnd(2 * self.ssl_model.width)
 
     def encode(self, wave: torch.Tensor) -> torch.Tensor:
         """(batch, 64000) -> (batch, 64, 23, 29)."""
         return self.frontend(self.ssl_model(wave))
+
+    def map_weights(self, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """As `CtrSvdd.map_weights`; the public code has fairseq's backbone inside its front end."""
+        return super().map_weights(_ssl.nested(state, "frontend.model.", self.state_dict()))
 
 
 build = Xlsr

@@ -57,7 +57,7 @@ class LfccLcnn(Detector):
     the fixed front end and four unused scaling constants.
 
     loss: sigmoid, one logit and binary cross entropy; p2sgrad, 64 numbers and the P2SGrad loss, where the score is the
-    cosine with the direction of bona fide.
+    cosine with the direction of bona fide, and the BLSTMs' output is summed over time, as published, not averaged.
     """
 
     INPUT = Input(feature="lfcc", params={"preset": "lcnn2021"}, samples=None, short="zero")
@@ -100,10 +100,11 @@ class LfccLcnn(Detector):
         self.OWN_DEV_LOSS = loss == "p2sgrad"
 
     def embed(self, x: torch.Tensor) -> torch.Tensor:
-        """(batch, frame, 60) -> (batch, 96): mean over time of the second BLSTM's output plus the first's input."""
+        """(batch, frame, 60) -> (batch, 96): second BLSTM's output plus first's input, over time mean or sum."""
         y = self.m_transform[0](x.unsqueeze(1))
         y = y.transpose(1, 2).flatten(2)  # (batch, frame / 16, channel * 3 + band)
-        return (self.m_before_pooling[0](y) + y).mean(1)
+        y = self.m_before_pooling[0](y) + y
+        return y.sum(1) if self.m_angle else y.mean(1)  # the layer behind has a bias: its cosines are not the same
 
     def output(self, x: torch.Tensor) -> torch.Tensor:
         """(batch, frame, 60) LFCC -> (batch, 1) logits, or the (batch, 64) that P2SGrad compares with directions."""

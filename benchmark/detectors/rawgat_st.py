@@ -62,8 +62,8 @@ class RawGatSt(Detector):
     PAPER = "Tak et al., arXiv 2107.12710, section 3 and Table 1"
     YEAR = 2021
     CITATION = "tak2021rawgat"
-    TRAINING = {**FULL_LENGTH, "batch_size": 10, "epochs": 300}
-    WEIGHTS = "RawGAT_ST_mul.pth, _add.pth, _cat.pth (eurecom release, MIT), by fusion"
+    TRAINING = {**FULL_LENGTH, "batch_size": 10, "epochs": 300, "drop_last": False}
+    WEIGHTS = "RawGAT_ST_mul/Best_epoch.pth, _add/, _cat/ (eurecom release, MIT), by fusion"
     EER = {"ASVspoof 2019 LA": 1.06}
     CLASS_WEIGHTS = (0.1, 0.9)
     OUTPUTS = 2
@@ -111,10 +111,11 @@ class RawGatSt(Detector):
         self.add_module(out, nn.Linear(7, self.OUTPUTS))
 
     def load_weights(self, path: Path | str) -> LoadReport:
-        """As `Detector.load_weights`. Files of mul and add hold the same entries and only their names tell them apart:
-        one line on standard error says when that is another."""
-        report = super().load_weights(path)
-        named = re.fullmatch(r"RawGAT_ST_(mul|add)", Path(path).stem)
+        """As `Detector.load_weights`. Files of mul and add hold the same entries and only their names tell them apart,
+        or their folders', as in the release: one line on standard error says when that is another."""
+        report, whole = super().load_weights(path), Path(path).absolute()
+        told = (re.fullmatch(r"RawGAT_ST_(mul|add)", name) for name in (whole.stem, whole.parent.name))
+        named = next(filter(None, told), None)
         if named and named[1] != self.fusion:
             print(
                 f"{path} was trained with fusion {named[1]}, not {self.fusion}: --set fusion={named[1]}",

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from benchmark.batch import Batch
-from benchmark.detectors import _pretrained, _ssl
+from benchmark.detectors import _ssl
 from benchmark.detectors._base import Detector, Input
 from benchmark.detectors._graph import GraphReadOut, attention_map
 from benchmark.detectors._losses import weighted_cross_entropy
@@ -88,19 +88,7 @@ class SslAasist(GraphReadOut, Detector):
 
     def map_weights(self, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """fairseq's names of the backbone to ours; what only its pre-training used is left out."""
-        inner = _pretrained.under(state, "ssl_model.model.")
-        if not inner:
-            return state
-        outer = {key: value for key, value in state.items() if not key.startswith("ssl_model.model.")}
-        named = {
-            f"ssl_model.model.{key}": value
-            for key, value in _ssl.to_transformers(inner).items()
-            if not key.startswith(_ssl.BESIDE)
-        }
-        mask = f"ssl_model.model.{_ssl.MASK}"
-        if mask not in named and mask in (own := self.state_dict()):
-            named[mask] = own[mask]  # unused, and absent from some files
-        return {**outer, **named}
+        return _ssl.nested(state, "ssl_model.model.", self.state_dict())
 
 
 build = SslAasist

@@ -1,6 +1,8 @@
 """Weight files: what is accepted, and what is refused with nothing changed."""
 
 import argparse
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,6 +10,7 @@ from safetensors.torch import save_file
 
 from benchmark import detectors
 from benchmark.batch import Batch
+from benchmark.detectors import _base
 from ingest.types import DataError
 
 
@@ -127,9 +130,44 @@ def test_absent_broken_and_foreign_files_are_named(model, tmp_path):
         model.load_weights(tmp_path / "list.pt")
 
 
+def test_weights_that_torch_averaged_are_read(model, tmp_path):
+    averaged = torch.optim.swa_utils.AveragedModel(model)
+    averaged.update_parameters(model)
+    torch.save(averaged.state_dict(), tmp_path / "swa.pt")
+    other = detectors.build("mean_pool", bands=3)
+    assert other.load_weights(tmp_path / "swa.pt").loaded == 2
+    torch.testing.assert_close(other.state_dict(), model.state_dict())
+
+
+@pytest.mark.parametrize("suffix", ["zip", "tar", "tar.gz"])
+def test_an_archive_of_weights_is_to_be_unpacked(model, tmp_path, suffix):
+    """The challenge's RawNet2 comes as pre_trained_DF_RawNet2.zip."""
+    inside = tmp_path / "in" / "RawNet2"
+    inside.mkdir(parents=True)
+    torch.save(model.state_dict(), inside / "w.pth")
+    path = shutil.make_archive(tmp_path / "RawNet2", suffix.replace("tar.gz", "gztar"), inside.parent, "RawNet2")
+    with pytest.raises(DataError) as refused:
+        model.load_weights(path)
+    assert str(refused.value).startswith(f"{tmp_path}/RawNet2.{suffix} is an archive (first in it: 'RawNet2")
+    assert str(refused.value).endswith("; unpack it and name the weight file")
+
+
+@pytest.mark.parametrize("name", ["w.pt", "w.safetensors"])
+def test_a_pointer_that_a_clone_without_git_lfs_leaves_is_told(model, tmp_path, name):
+    (tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:24\nsize 537302068\n")
+    with pytest.raises(DataError, match=rf"{name} is a Git LFS pointer, not the weights; fetch them"):
+        model.load_weights(tmp_path / name)
+
+
 def test_default_loss_is_binary_cross_entropy_of_the_score(model):
     """Scores 0 and 0: both rows cost ln 2."""
     torch.nn.init.zeros_(model.linear.weight)
     torch.nn.init.zeros_(model.linear.bias)
     loss = model.loss(Batch(torch.randn(2, 5, 3), torch.tensor([1, 0]), ["a", "b"]))
     assert loss.item() == pytest.approx(0.693147, abs=1e-6)
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").is_file(), reason="no file here that opens and cannot be read")
+def test_a_file_that_cannot_be_read_is_one_line():
+    with pytest.raises(DataError, match=r"/proc/self/mem cannot be read as a weight file"):
+        _base.read_state(Path("/proc/self/mem"))

@@ -109,6 +109,19 @@ def test_p2sgrad_form_has_the_names_of_the_release_and_learns_the_sign():
     assert scores[target == 1].min() > scores[target == 0].max() and scores.abs().max() <= 1
 
 
+@torch.inference_mode()
+def test_p2sgrad_form_sums_over_time_where_the_sigmoid_form_takes_the_mean():
+    """The models of the study, project 03-asvspoof-mega of the release: of lfcc-lcnn-lstmsum-*, sig alone averages."""
+    model, plain = detectors.build("lfcc_lcnn", loss="p2sgrad").eval(), detectors.build("lfcc_lcnn").eval()
+    shared = {k: v for k, v in plain.state_dict().items() if not k.startswith("m_output_act.")}
+    model.load_state_dict(shared, strict=False)
+    x = torch.randn(2, 5 * 16 + 3, 60)
+    summed = 5 * plain.embed(x)
+    torch.testing.assert_close(model.embed(x), summed)
+    cosines = torch.nn.functional.cosine_similarity(model.m_output_act[0](summed), model.m_angle[0].weight[:, 1], dim=1)
+    torch.testing.assert_close(model.score(x), cosines)
+
+
 def test_an_unknown_loss_is_named():
     with pytest.raises(DataError, match="p2sgrad"):
         detectors.build("lfcc_lcnn", loss="p2sgard")

@@ -39,6 +39,17 @@ def test_weights_of_another_fusion_are_told_by_their_name(golden, capsys):
     assert capsys.readouterr().err == f"{path} was trained with fusion mul, not add: --set fusion=mul\n"
 
 
+def test_weights_of_another_fusion_are_told_by_their_folder_as_they_are_released(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "RawGAT_ST_add" / "Best_epoch.pth"
+    path.parent.mkdir()
+    torch.save(detectors.build("rawgat_st", fusion="add").state_dict(), path)
+    detectors.build("rawgat_st", fusion="add").load_weights(path)
+    assert capsys.readouterr().err == ""
+    monkeypatch.chdir(path.parent)
+    detectors.build("rawgat_st").load_weights(path.name)
+    assert capsys.readouterr().err == "Best_epoch.pth was trained with fusion add, not mul: --set fusion=add\n"
+
+
 @pytest.mark.parametrize("fusion", ["mul", "add", "cat"])
 def test_state_dict_of_every_fusion(golden, fusion):
     model, file = detectors.build("rawgat_st", fusion=fusion), f"RawGAT-ST-{fusion}"

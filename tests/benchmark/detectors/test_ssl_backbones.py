@@ -110,6 +110,41 @@ def test_a_fairseq_file_loads_and_its_pre_training_parts_are_left_out(tmp_path):
         assert torch.equal(backbone.model.state_dict()[key], value), key
 
 
+def test_a_wavlm_file_of_its_authors_loads(tmp_path):
+    """It lacked its gates and relative positions, whose names are the authors' own."""
+    source, backbone = _small("wavlm-base"), _small("wavlm-base")
+    for parameter in source.parameters():
+        torch.nn.init.normal_(parameter)
+    own = {
+        "rel_attn_embed": "relative_attention_bias",
+        "gru_rel_pos_linear": "grep_linear",
+        "gru_rel_pos_const": "grep_a",
+    }
+    named = {}
+    for key, value in _fairseq_names(source.model.state_dict()).items():
+        for name, theirs in own.items():
+            key = key.replace(f".{name}", f".{theirs}")
+        named[key] = value
+    assert {"encoder.layers.0.self_attn.grep_a", "encoder.layers.2.self_attn.grep_linear.bias"} <= named.keys()
+    torch.save({"model": named, "cfg": {"normalize": False}}, tmp_path / "WavLM-Base.pt")
+    assert backbone.load(tmp_path / "WavLM-Base.pt").missing == ()
+    with torch.inference_mode():
+        assert torch.equal(backbone(WAVE), source(WAVE))
+
+
+def test_the_recogniser_of_fairseq_behind_the_hub_s_base_960h_loads_without_its_letters(tmp_path):
+    source, backbone = (_small("wav2vec2-base-960h") for _ in range(2))
+    torch.nn.init.normal_(source.model.encoder.layers[2].attention.k_proj.weight)
+    named = {k.replace(".0.2.1.", ".0.2."): v for k, v in _fairseq_names(source.model.state_dict()).items()}
+    state = {f"w2v_encoder.w2v_model.{key}": value for key, value in named.items()}
+    letters = {"w2v_encoder.proj.weight": torch.ones(32, 4), "w2v_encoder.proj.bias": torch.ones(32)}
+    torch.save({"args": argparse.Namespace(lr=1), "model": {**state, **letters}}, tmp_path / "wav2vec_small_960h.pt")
+    report = backbone.load(tmp_path / "wav2vec_small_960h.pt")
+    assert (report.loaded, report.missing, report.unexpected) == (len(named), (), tuple(letters))
+    for key, value in source.model.state_dict().items():
+        assert torch.equal(backbone.model.state_dict()[key], value), key
+
+
 @pytest.mark.parametrize("kind", ["wav2vec2", "wavlm"])
 @torch.inference_mode()
 def test_a_hub_folder_loads_with_its_own_configuration(tmp_path, kind):
@@ -130,6 +165,32 @@ def test_a_hub_folder_loads_with_its_own_configuration(tmp_path, kind):
     assert _pretrained.began_from(loaded) == tmp_path / "model.safetensors"
     assert _pretrained.began_from(source) is None
     assert _pretrained.hashes(tmp_path)[-1:] == _pretrained.hashes(tmp_path / "model.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ('{"model_type": "wav2vec2",', r"config\.json is not JSON"), ("", r"config\.json is not JSON"),
+        ("[1]", "is no configuration of a model"), ('{"hidden_size": "x"}', "no model can be built with its config.json"),
+    ],
+)  # fmt: skip
+def test_a_damaged_configuration_is_refused_in_one_line(tmp_path, config, message):
+    """It ended in a traceback: of JSON, or of whatever transformers raises."""
+    (tmp_path / "config.json").write_text(config)
+    with pytest.raises(DataError, match=message) as caught:
+        _ssl.Backbone("wav2vec2-base", str(tmp_path), detector="test")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_without_its_weights_says_what_to_do(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "wav2vec2", **_ssl.SMALL}))
+    with pytest.raises(
+        DataError, match=r"neither model\.safetensors nor pytorch_model\.bin; download the whole folder"
+    ):
+        _ssl.Backbone("wav2vec2-base", str(tmp_path), detector="test")
+    (tmp_path / "model.safetensors.index.json").write_text("{}")
+    with pytest.raises(DataError, match=r"parts of one \(model\.safetensors\.index\.json\), which are not read"):
+        _ssl.Backbone("wav2vec2-base", str(tmp_path), detector="test")
 
 
 def test_a_path_below_the_home_folder_is_found(tmp_path, monkeypatch):
