@@ -119,7 +119,8 @@ def _within_full_scale(wave: np.ndarray) -> np.ndarray:
     return (wave / peak if peak > 1 else wave).astype(np.float32)
 
 
-# The set of reference-augmented training (rat.py). Ranges of noise and filters are this project's choice.
+# The set of reference-augmented training (rat.py). Its public code takes noise and filters from audiomentations, with
+# the ranges that are the defaults there.
 
 
 def time_mask(wave: np.ndarray, generator: np.random.Generator) -> np.ndarray:
@@ -159,24 +160,33 @@ def add_noise(wave: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     return (wave + generator.uniform(0.001, 0.015) * noise).astype(np.float32)
 
 
-FILTERS = ("band_pass", "band_stop", "high_pass", "low_pass", "high_shelf", "low_shelf", "peaking")
+CORNERS_HZ = {"band_pass": (200, 4000), "band_stop": (200, 4000), "high_pass": (20, 2400), "low_pass": (150, 7500)}
+EQUALISERS = {  # lowest and highest centre in Hz, most gain in dB, least and greatest quality
+    "high_shelf": (300, 7500, 18, 0.1, 0.999), "low_shelf": (50, 4000, 18, 0.1, 0.999),
+    "peaking": (50, 7500, 24, 0.5, 5),
+}  # fmt: skip
+FILTERS = (*CORNERS_HZ, *EQUALISERS)
 
 
 def filter_randomly(wave: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """One of FILTERS with drawn corner or centre, width and gain."""
+    """One of FILTERS: corner or centre drawn evenly in mel; Butterworth order 2 to 4, or width and gain."""
     kind = FILTERS[generator.integers(len(FILTERS))]
-    if kind in ("high_pass", "low_pass"):
-        low, high = (20, 2400) if kind == "high_pass" else (150, 7500)
-        corner_hz = generator.uniform(low, high)
-        sections = scipy.signal.butter(2, corner_hz, kind.replace("_", ""), fs=RATE_HZ, output="sos")
-    elif kind in ("band_pass", "band_stop"):
-        centre_hz, width = generator.uniform(200, 4000), generator.uniform(0.5, 1.99)
-        edges_hz = (centre_hz * (1 - width / 2), min(centre_hz * (1 + width / 2), RATE_HZ / 2 - 1))
-        sections = scipy.signal.butter(2, edges_hz, kind.replace("_", ""), fs=RATE_HZ, output="sos")
+    if kind in EQUALISERS:
+        low_hz, high_hz, most_db, *qualities = EQUALISERS[kind]
+        centre_hz, gain_db = _evenly_in_mel(generator, low_hz, high_hz), generator.uniform(-most_db, most_db)
+        sections = _equaliser(kind, centre_hz, gain_db, generator.uniform(*qualities))
     else:
-        gain_db = generator.uniform(-18, 18)
-        sections = _equaliser(kind, generator.uniform(100, 7000), gain_db, generator.uniform(0.3, 3))
+        edges_hz, order = _evenly_in_mel(generator, *CORNERS_HZ[kind]), int(generator.integers(2, 5))
+        if kind in ("band_pass", "band_stop"):
+            width = generator.uniform(0.5, 1.99)
+            edges_hz = (edges_hz * (1 - width / 2), min(edges_hz * (1 + width / 2), RATE_HZ / 2 - 1))
+        sections = scipy.signal.butter(order, edges_hz, kind.replace("_", ""), fs=RATE_HZ, output="sos")
     return scipy.signal.sosfilt(sections, wave).astype(np.float32)
+
+
+def _evenly_in_mel(generator: np.random.Generator, low_hz: float, high_hz: float) -> float:
+    mel = generator.uniform(*np.log1p(np.array([low_hz, high_hz]) / 700))
+    return float(700 * np.expm1(mel))
 
 
 def _equaliser(kind: str, centre_hz: float, gain_db: float, quality: float) -> np.ndarray:

@@ -41,8 +41,12 @@ def crop_start(length: int, samples: int, *, crop: str, u: float = 0.0) -> int:
     return {"random": int(u * (surplus + 1)), "first": 0, "middle": surplus // 2}[crop]
 
 
-def fill(wave: np.ndarray, samples: int, *, short: str) -> np.ndarray:
-    """(sample,) shorter than `samples` made as long: "repeat" tiles it with itself, "zero" appends silence."""
+def fill(wave: np.ndarray, samples: int, *, short: str, u: float = 0.0) -> np.ndarray:
+    """(sample,) shorter than `samples` made as long: "repeat" tiles it with itself, "repeat_random" does and takes a
+    random crop of that (see `crop_start`), "zero" appends silence."""
+    if short == "repeat_random":
+        tiled = np.tile(wave, samples // wave.size + 1)
+        return tiled[crop_start(tiled.size, samples, crop="random", u=u) :][:samples]
     if short == "repeat":
         return np.tile(wave, -(-samples // wave.size))[:samples]
     return np.pad(wave, (0, samples - wave.size))
@@ -308,7 +312,7 @@ class Loader:
         crops = made.numpy()
         self.reader.crops(utt_ids, rows, starts, stops, crops)
         for i in np.flatnonzero(stops - starts < size):
-            crops[i] = fill(crops[i, : stops[i] - starts[i]].copy(), size, short=self._short(draws[i]))
+            crops[i] = fill(crops[i, : stops[i] - starts[i]].copy(), size, short=self._short(draws[i]), u=draws[i].u)
         return made
 
     def _start(self, draw: Draw, length: int) -> int:
@@ -374,7 +378,7 @@ class Loader:
             wave = self.reader.span(utt_id, start, stop, word)
         else:
             wave = wave[start:stop]
-        return wave if wave.size == samples else fill(wave, samples, short=self._short(draw))
+        return wave if wave.size == samples else fill(wave, samples, short=self._short(draw), u=draw.u)
 
     def _transformed(self, wave: np.ndarray, *seed: int) -> np.ndarray:
         return np.asarray(self.feed.transform(wave, np.random.default_rng(seed)), dtype=np.float32)

@@ -16,7 +16,10 @@ _DEFAULTS = tomllib.loads(Path(__file__).with_name("training.toml").read_text())
 INPUT_KEYS = ("samples", "train_crop", "test_crop", "short", "level")
 _CROPS = ("random", "first", "middle")
 _FILLS = ("repeat", "zero", "none")
-_INPUT_WORDS = {"train_crop": _CROPS, "test_crop": _CROPS, "short": _FILLS, "train_short": _FILLS, "level": LEVELS}
+_INPUT_WORDS = {
+    "train_crop": _CROPS, "test_crop": _CROPS, "short": _FILLS, "train_short": (*_FILLS, "repeat_random"),
+    "level": LEVELS,
+}  # fmt: skip
 _LONGEST = 3600 * 16_000  # samples in one piece: more is a slip, and no memory holds a batch of it
 _WORDS = {
     "optimizer": ("adam", "adamw", "sgd"),

@@ -25,7 +25,7 @@ CHANNELS = (32, 32, 64, 64)
 TABLES = (".filter_mat", ".dct_mat", ".fb", ".window")  # of torchaudio's features, which files of the public code carry
 TRAINING = {
     "optimizer": "adamw", "lr": 1e-3, "weight_decay": 1e-9, "batch_size": 24, "epochs": 100, "patience": 0,
-    "stop_above": 0.0, "selection": "eer", "balance": "none",
+    "stop_above": 0.0, "selection": "eer", "balance": "none", "drop_last": False,
     "schedule": {"name": "cosine_per_epoch", "period": 10, "min_lr": 1e-6},
 }  # fmt: skip
 
@@ -78,7 +78,10 @@ class CtrSvdd(Detector):
     labels were flipped.
     """
 
-    INPUT = Input(feature="raw", samples=64_000, train_crop="random", test_crop="first", level="crop_peak", fixed=True)
+    INPUT = Input(
+        feature="raw", samples=64_000, train_crop="random", test_crop="first", train_short="repeat_random",
+        level="crop_peak", fixed=True,
+    )  # fmt: skip
     PAPER = "Zang et al., CtrSVDD, Interspeech 2024, section 4"
     YEAR = 2024
     CITATION = "zang2024ctrsvdd"

@@ -21,9 +21,10 @@ def contrastive_of_authors(features: torch.Tensor, label: torch.Tensor, *, margi
 
     Different labels are pulled together, equal ones pushed apart up to `margin`; for parity only.
     """
-    distance = (2 - 2 * cosines(features)).clamp(min=EPSILON).sqrt()
+    unit = functional.normalize(features, dim=1)
+    distance = torch.cdist(unit, unit)
     same = label[:, None] == label[None, :]
-    return torch.where(same, (margin - distance).clamp(min=0).square(), distance.square()).mean()
+    return torch.where(same, (margin - distance).clamp(min=0), distance).mean()
 
 
 def cosines(features: torch.Tensor) -> torch.Tensor:

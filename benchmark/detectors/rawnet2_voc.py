@@ -35,7 +35,7 @@ class RawNet2Voc(RawNet2Body):
     PAPER = "Sun et al., CVPR workshops 2023, section 4"
     YEAR = 2023
     CITATION = "sun2023vocoder"
-    TRAINING = {**FULL_LENGTH, "batch_size": 32, "epochs": 100}
+    TRAINING = {**FULL_LENGTH, "batch_size": 32, "epochs": 100, "drop_last": False}
     WEIGHTS = "the released RawNet2-Voc checkpoint (123 entries)"
     EER = {"ASVspoof 2019 LA": 4.54}
     SMALL = {"hidden": 64}

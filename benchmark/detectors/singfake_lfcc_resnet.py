@@ -25,11 +25,12 @@ class LfccResNet(Detector):
     YEAR = 2024
     CITATION = "zang2024singfake"
     TRAINING = {
-        "optimizer": "adam", "lr": 3e-4, "weight_decay": 5e-4, "batch_size": 8, "epochs": 100, "selection": "eer",
-        "patience": 0, "stop_above": 0.0, "balance": "none",
+        "optimizer": "adam", "lr": 3e-4, "weight_decay": 5e-4, "batch_size": 8, "epochs": 100, "selection": "loss",
+        "patience": 50, "min_delta": 0.0, "stop_above": 0.0, "balance": "none", "drop_last": False,
         "schedule": {"name": "step", "every": 20, "factor": 0.5},
     }  # fmt: skip
     SMALL = {"width": 8}
+    OWN_DEV_LOSS = True  # of cosines, which are no logits
     CHANNELS_LAST = True
     FEATURE = "lfcc"
     FOLDS = (3,)  # 60 coefficients are 3 rows before conv5

@@ -96,6 +96,28 @@ def test_equalisers_have_their_gain_where_they_should(kind, at_centre_db, at_low
     np.testing.assert_allclose(20 * np.log10(np.abs(response)), [at_low_db, at_centre_db, at_high_db], atol=0.1)
 
 
+@pytest.mark.parametrize(
+    ("kind", "lowest_hz", "highest_hz"),
+    [("low_pass", 150, 7500), ("high_pass", 20, 2400), ("peaking", 50, 7500), ("low_shelf", 50, 4000)],
+)
+def test_filters_have_the_ranges_of_the_public_code(monkeypatch, kind, lowest_hz, highest_hz):
+    from scipy import signal
+
+    orders, corners = set(), []
+    butter, equaliser = signal.butter, augment._equaliser
+    monkeypatch.setattr(augment, "FILTERS", (kind,))
+    monkeypatch.setattr(signal, "butter", lambda order, hz, *a, **k: [orders.add(order), corners.append(hz)]
+                        and butter(order, hz, *a, **k))  # fmt: skip
+    monkeypatch.setattr(augment, "_equaliser", lambda kind, hz, *a: [corners.append(hz)] and equaliser(kind, hz, *a))
+    generator = _generator(0)
+    for _ in range(1000):
+        augment.filter_randomly(np.ones(10, np.float32), generator)
+    assert lowest_hz <= min(corners) < 1.3 * lowest_hz + 20 and 0.97 * highest_hz < max(corners) <= highest_hz
+    middle_hz = 700 * (np.sqrt((1 + lowest_hz / 700) * (1 + highest_hz / 700)) - 1)
+    np.testing.assert_allclose(np.median(corners), middle_hz, rtol=0.15)
+    assert orders == ({2, 3, 4} if "pass" in kind else set())
+
+
 def test_every_filter_and_noise_is_finite_and_repeats_itself():
     wave = _noise()
     for seed in range(40):

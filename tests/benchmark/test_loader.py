@@ -48,6 +48,9 @@ def test_crops_by_hand():
     assert crop_start(10, 10, crop="random", u=0.7) == 0  # n == N is no special case
     assert fill(np.arange(3.0), 7, short="repeat").tolist() == [0, 1, 2, 0, 1, 2, 0]
     assert fill(np.arange(3.0), 5, short="zero").tolist() == [0, 1, 2, 0, 0]
+    drawn = [fill(np.arange(3.0), 7, short="repeat_random", u=u).tolist() for u in (0, 0.4, 0.99)]
+    assert drawn == [[0, 1, 2, 0, 1, 2, 0], [1, 2, 0, 1, 2, 0, 1], [2, 0, 1, 2, 0, 1, 2]]
+    assert fill(np.arange(3.0), 6, short="repeat_random", u=0.5).tolist() == [2, 0, 1, 2, 0, 1]
 
 
 def test_a_batch_holds_the_crops():
@@ -287,7 +290,7 @@ STORED = pa.table({"utt_id": [f"tiny/{row[0]}" for row in small_corpus.ROWS[:6]]
 
 @pytest.mark.parametrize("case", [
     {}, {"train": False}, {"samples": 8000}, {"samples": 12_001}, {"samples": 12_001, "spec": {"short": "zero"}},
-    {"samples": 9000, "spec": {"train_short": "zero"}},
+    {"samples": 9000, "spec": {"train_short": "zero"}}, {"samples": 12_001, "spec": {"train_short": "repeat_random"}},
     {"samples": None, "spec": {"train_samples": 3000, "windows": True, "short": "none"}},
 ])  # fmt: skip
 def test_crops_of_a_batch_at_once_are_those_of_clip_by_clip(stored, case):

@@ -279,6 +279,35 @@ def test_diagnostics_come_in_the_order_of_the_rows_beside_the_same_scores(tmp_pa
     assert score_and_diagnose(Small(), loaders()[1])[1] == {}
 
 
+@pytest.mark.parametrize("shape", [(-1, 1), (1, -1)])
+def test_one_number_a_clip_is_a_score_in_any_shape(shape):
+    detector, (_, dev) = Small(), loaders()
+    expected = score(detector, dev)
+    plain = detector.score
+    detector.score = lambda x: plain(x).reshape(shape)
+    assert np.array_equal(score(detector, dev), expected)
+
+
+def test_a_last_batch_of_one_clip_survives_a_squeeze_too_much():
+    detector, (_, dev) = Small(), loaders()
+    dev.batch_size = len(dev.utt_id) - 1
+    expected = score(detector, dev)
+    plain = detector.score
+    detector.score = lambda x: plain(x).squeeze()
+    assert np.array_equal(score(detector, dev), expected)
+
+
+@pytest.mark.parametrize("told", ["()", "(16, 2)", "a NoneType"])
+def test_what_is_not_one_number_a_clip_is_told(told):
+    detector, (_, dev) = Small(), loaders()
+    dev.batch_size = 16
+    given = {"()": torch.zeros(()), "(16, 2)": torch.zeros(16, 2), "a NoneType": None}[told]
+    detector.score = lambda x: given
+    with pytest.raises(DataError) as error:
+        score(detector, dev)
+    assert f"Small gives {told} as the scores of 16 clips: score(x) must return a tensor" in str(error.value)
+
+
 def test_trials_without_a_word_are_a_group_of_dev():
     table = pa.table({"utt_id": ["b1", "s1", "b2", "s2"], "label": ["bonafide", "spoof"] * 2,
                       "speaker": ["one", "one", None, None]})  # fmt: skip

@@ -176,6 +176,22 @@ def test_the_xlsr_front_end():
     assert detector.eval().score(batch.x).shape == (2,)
 
 
+def test_the_xlsr_front_end_of_the_public_code_loads(tmp_path):
+    """fairseq's backbone lies in the front end there, with what only its pre-training used."""
+    source = detectors.build("ctrsvdd_xlsr", weights="random", small=True)
+    state = {"frontend.model.quantizer.vars": torch.ones(1)}
+    for key, value in source.state_dict().items():
+        if key != "sign":
+            key = key.replace("ssl_model.model.", "frontend.model.").replace("masked_spec_embed", "mask_emb")
+            state[key.replace("feature_projection.projection", "post_extract_proj")] = value
+    torch.save(state, tmp_path / "xlsr.pt")
+    torch.manual_seed(5)
+    detector = detectors.build("ctrsvdd_xlsr", weights="random", small=True)
+    assert detector.load_weights(tmp_path / "xlsr.pt").missing == ()
+    for key, value in source.state_dict().items():
+        assert torch.equal(detector.state_dict()[key], value), key
+
+
 def test_the_learning_rate_falls_for_ten_epochs_and_rises_again():
     from benchmark.train import learning_rate
 

@@ -78,6 +78,17 @@ def test_the_losses_have_the_values_of_the_formulas():
     assert float(terms.against_uniform(torch.zeros(3, 7))) == pytest.approx(expected["adv_minimum_ln7"], abs=1e-6)
 
 
+def test_the_authors_contrast_is_of_distances_with_its_roles_inverted():
+    features = torch.tensor([[3.0, 0.0], [0.0, 2.0], [-1.0, 0.0]], requires_grad=True)
+    label = torch.tensor([1, 1, 2])
+    root = 2**0.5  # between the directions of rows 0 and 1, and of 1 and 2; 2 between 0 and 2
+    expected = (3 * 2.5 + 2 * (2.5 - root) + 2 * root + 2 * 2) / 9
+    value = terms.contrastive_of_authors(features, label)
+    torch.testing.assert_close(value, torch.tensor(expected))
+    value.backward()
+    assert features.grad.isfinite().all()
+
+
 def test_shuffle_is_real_only_if_both_are_and_focal_weighs_both_classes():
     expected = _values()
     y = torch.tensor(expected["y_real1"])

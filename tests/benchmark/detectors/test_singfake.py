@@ -48,6 +48,18 @@ def test_the_spectrogram_lies_with_time_as_its_height():
     assert detector.resnet.conv6.kernel_size == (7, 3)
 
 
+@torch.inference_mode()
+def test_the_second_fold_is_a_plain_convolution_as_in_the_public_code():
+    """conv6 has a bias and no padding there: of 33 columns 31 are pooled."""
+    detector = detectors.build("singfake_spec_resnet", width=8).eval()
+    assert "resnet.conv5.bias" not in detector.state_dict() and detector.resnet.conv6.bias.shape == (32,)
+    pooled = []
+    detector.resnet.attention.register_forward_hook(lambda module, args, out: pooled.append(args[0].shape))
+    detector.embed(waves(64_000))
+    assert pooled == [(2, 31, 32)]
+    assert sum(p.numel() for p in detectors.build("singfake_spec_resnet").resnet.parameters()) == 16_973_042
+
+
 def test_a_file_of_the_public_code_loads_without_its_unused_layers(tmp_path):
     source = detectors.build("singfake_lfcc_resnet", width=8)
     state = {f"module.{key}": value for key, value in source.state_dict().items()}
