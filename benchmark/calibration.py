@@ -60,12 +60,19 @@ class Calibration:
         odds, (low, high) = math.log(p_spoof / (1 - p_spoof)), self.limits
         if not low <= odds <= high:
             kind, number = ("spoof", self.n_spoof) if odds > 0 else ("bona fide", self.n_bonafide)
+            lowest, highest = self._priors()
             raise DataError(
                 f"--prior {p_spoof:g} outweighs all that {number} {kind} dev trials can show: every recording would be "
-                f"called {kind}; pass one from {1 / (1 + math.exp(-low)):.3g} to {1 / (1 + math.exp(-high)):.3g}, or "
-                "--threshold X"
+                f"called {kind}; pass one from {lowest} to {highest}, or --threshold X"
             )
         return (odds - self.offset) / self.slope
+
+    def _priors(self) -> tuple[str, str]:
+        """The lowest and the highest prior within the limits, rounded inwards."""
+        low, high = (len(str(number)) + 2 for number in (self.n_bonafide, self.n_spoof))
+        lowest = math.floor(10**low / (self.n_bonafide + 2)) + 1
+        highest = 10**high - math.floor(10**high / (self.n_spoof + 2)) - 1
+        return f"{lowest / 10**low:.{low}f}", f"{highest / 10**high:.{high}f}"
 
     def as_json(self) -> dict[str, Any]:
         """As it stands in an export's settings.json."""

@@ -14,7 +14,7 @@ from typing import Any
 from benchmark import verdicts
 from benchmark.verdicts import COLUMNS, FORMS
 from ingest.cli import THREADS, Parser, add_data, printable, whole
-from ingest.files import writable
+from ingest.files import below, writable
 from ingest.progress import Progress
 from ingest.types import DataError
 
@@ -26,12 +26,6 @@ EXAMPLES = """examples:
   python -m benchmark export inner-librisevoc-aasist-s0-0123456789ab --to exported/ --onnx
 """
 STDIN = Path("/dev/stdin")
-CARRIERS = frozenset(
-    (".3g2", ".3gp", ".ac3", ".aifc", ".amr", ".ape", ".asf", ".avi", ".awb", ".dts", ".eac3", ".flv", ".gsm", ".m4b",
-     ".m4v", ".mov", ".mp2", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ra", ".rm", ".snd", ".spx", ".tak", ".ts",
-     ".tta", ".voc", ".w64", ".wmv", ".wv")
-)  # fmt: skip
-"""What telephones, cameras and archives hold sound in, beside the extensions of corpora."""
 
 
 def add(commands: Any) -> None:
@@ -206,30 +200,15 @@ def found(words: Sequence[str]) -> list[Path]:
 
 
 def _below(folder: Path) -> list[Path]:
-    from ingest.scan import AUDIO_SUFFIXES
+    from ingest.scan import AUDIO_SUFFIXES, CARRIERS
 
     heard, others = [], []
-    for path in _files(folder):
+    for path in below(folder):
         (heard if path.suffix.lower() in AUDIO_SUFFIXES | CARRIERS else others).append(path)
     if heard and others:
         said = f"{folder}: {len(others)} files left out by their extension (first: {min(others)}); name one to judge it"
         print(printable(said), file=sys.stderr)
     return sorted(heard)
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    def refuse(error: OSError) -> None:
-        raise DataError(f"{error.filename}: cannot be listed ({error.strerror})")
-
-    seen = set()
-    for place, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
-        about = os.stat(place)
-        if (about.st_dev, about.st_ino) in seen:  # a link to where we have been
-            folders.clear()
-            continue
-        seen.add((about.st_dev, about.st_ino))
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(place, name) for name in names if not name.startswith("."))
 
 
 def _judged(detector: Any, path: Path) -> dict[str, Any]:

@@ -116,14 +116,14 @@ def min_dcf(
         lambda miss, false_alarm: c_miss * miss * p_bonafide + c_fa * false_alarm * (1 - p_bonafide),
         growing=c_miss * p_bonafide > 0 and c_fa * p_spoof > 0,
     )
-    return value / _default_cost(p_spoof, c_miss, c_fa), threshold
+    return value / _default_cost(c_miss * p_bonafide, c_fa * (1 - p_bonafide)), threshold
 
 
-def _default_cost(p_spoof: float, c_miss: float, c_fa: float) -> float:
-    p_bonafide = 1 - p_spoof
-    default = min(c_miss * p_bonafide, c_fa * (1 - p_bonafide))  # rounded like the cost: at most 1
+def _default_cost(miss_all: float, accept_all: float) -> float:
+    """The lesser of two costs, which the caller rounds as its own: the better of both is exactly 1."""
+    default = min(miss_all, accept_all)
     if not default > 0:
-        raise ValueError(f"costs and priors must be positive: p_spoof {p_spoof}, c_miss {c_miss}, c_fa {c_fa}")
+        raise ValueError(f"costs and priors must be positive: rejecting all costs {miss_all}, accepting {accept_all}")
     return default
 
 
@@ -141,7 +141,7 @@ def act_dcf(
     worse than ignoring the detector (ASVspoof 5).
     """
     scores = rank(bonafide, spoof)
-    default = _default_cost(p_spoof, c_miss, c_fa)
+    default = _default_cost(c_miss * (1 - p_spoof), c_fa * p_spoof)
     i, j = scores.rejected(-math.log(c_miss * (1 - p_spoof) / (c_fa * p_spoof)))
     miss, false_alarm = i / scores.n_bonafide, (scores.n_spoof - j) / scores.n_spoof
     return (c_miss * (1 - p_spoof) * miss + c_fa * p_spoof * false_alarm) / default

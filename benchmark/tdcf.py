@@ -265,6 +265,6 @@ def _asv_path(target: ArrayLike, nontarget: ArrayLike, spoof: ArrayLike) -> tupl
     counts = [np.concatenate([[0], np.cumsum(kind == c)]) for c in range(3)]
     return (
         counts[0] / classes[0].size,
-        (classes[1].size - counts[1]) / classes[1].size,
-        (classes[2].size - counts[2]) / classes[2].size,
+        1 - counts[1] / classes[1].size,  # rounded as in the published program: last digits decide between ties
+        1 - counts[2] / classes[2].size,
     )

@@ -1,4 +1,6 @@
+import dataclasses
 import math
+import re
 
 import numpy as np
 import pytest
@@ -81,11 +83,22 @@ def test_a_prior_beyond_every_ratio_is_refused_and_within_it_ratio_and_threshold
     for prior in (0.09, 1 / 11 + 1e-9, 0.5, 20 / 21 - 1e-9, 0.96):
         odds = math.log(prior / (1 - prior))
         if not 1 / 11 <= prior <= 20 / 21:
-            with pytest.raises(DataError, match=r"pass one from 0.0909 to 0.952"):
+            with pytest.raises(DataError, match=r"pass one from 0\.091 to 0\.9523,"):
                 fitted.threshold_at(prior)
             continue
         for score in fitted.threshold_at(prior) + np.array([-1e-3, 1e-3]):
             assert (fitted.llr(score) > odds) == (score > fitted.threshold_at(prior))
+
+
+@pytest.mark.parametrize("trials", [1, 8, 9, 98, 5_000, 22_296, 700_000])
+def test_the_priors_that_are_advised_are_taken(trials):
+    """0.0909 of 1/11 and "1" of thousands of trials were refused in turn."""
+    fitted = dataclasses.replace(calibration.fit(*scores()), n_bonafide=trials, n_spoof=trials)
+    with pytest.raises(DataError) as error:
+        fitted.threshold_at(1 - 1e-9)
+    lowest, highest = re.search(r"pass one from (\S+) to (\S+), or", str(error.value)).groups()
+    assert fitted.threshold_at(float(lowest)) < fitted.threshold_at(float(highest))
+    assert float(lowest) == pytest.approx(1 / (trials + 2), rel=0.1)
 
 
 def test_it_survives_json():

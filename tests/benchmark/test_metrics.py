@@ -48,6 +48,10 @@ def test_min_dcf_of_eight_scores_by_hand():
     assert metrics.min_dcf(*TINY) == (pytest.approx(2 / 3, abs=1e-15), -2)  # 1.9 * 0 + 2/3
 
 
+def test_act_dcf_of_accepting_all_is_one_and_no_less_than_min_dcf():
+    assert metrics.act_dcf([1, 2], [3, 4]) == metrics.min_dcf([1, 2], [3, 4])[0] == 1
+
+
 def test_act_dcf_and_cllr_of_eight_scores_by_hand():
     assert metrics.act_dcf(*TINY) == pytest.approx(1.9 / 5 + 2 / 3, abs=1e-15)  # threshold -0.64
     bits = [math.log1p(math.exp(-s)) for s in TINY[0]], [math.log1p(math.exp(s)) for s in TINY[1]]

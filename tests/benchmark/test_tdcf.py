@@ -88,6 +88,19 @@ def test_every_class_is_needed(where):
         t_eer([1, 2], [0, 1], *arrays)
 
 
+@pytest.mark.parametrize(
+    "bonafide, spoof, target, nontarget, other, wanted",
+    [
+        ([5], [1], [6, 3], [3, 3, 4], [6], 100),
+        ([4, 2, 1], [4], [7], [1], [5, 4, 7], 200 / 3),
+        ([5], [3], [4, 4, 7], [2, 4], [0, 1, 5], 0),
+    ],
+)
+def test_t_eer_of_few_trials_is_the_published_one(bonafide, spoof, target, nontarget, other, wanted):
+    """Pairs of thresholds tie but for rounding; values of the evaluation package of ASVspoof 5."""
+    assert t_eer(bonafide, spoof, target, nontarget, other) == pytest.approx(wanted, abs=1e-9)
+
+
 def exhaustive_t_eer(bonafide, spoof, target, nontarget, other, rho=0.5):
     """The definition, every pair of thresholds in two loops."""
     scores = np.concatenate([target, nontarget, other])
@@ -98,8 +111,8 @@ def exhaustive_t_eer(bonafide, spoof, target, nontarget, other, rho=0.5):
     best = (np.inf, None)
     for k in range(scores.size + 1):
         asv_miss = np.sum(kind[:k] == 0) / len(target)
-        fa = np.sum(kind[k:] == 1) / len(nontarget)
-        fa_spoof = np.sum(kind[k:] == 2) / len(other)
+        fa = 1 - np.sum(kind[:k] == 1) / len(nontarget)  # rounded as in the published program
+        fa_spoof = 1 - np.sum(kind[:k] == 2) / len(other)
         if not asv_miss < (1 - rho) * fa + rho * fa_spoof:
             continue
         tandem_miss = miss + (1 - miss) * asv_miss
