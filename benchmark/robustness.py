@@ -18,7 +18,7 @@ from benchmark.settings import Settings
 from ingest import catalog
 from ingest.files import inside, lock
 from ingest.types import DataError
-from shards import variants
+from shards import reader, variant_plan, variants, writer
 
 ORIGINAL, VOCALS = "original", "vocals"
 
@@ -35,8 +35,10 @@ def score(data: Path, run_id: str, words: Sequence[str], machine: running.Machin
     with catalog.connect(data / "catalog.duckdb") as con:
         on = grid.trials(con, about["protocol"], partial=about["partial"], lists=lists)
         test = _once(on.role("test"), about["protocol"])
-        words = list(dict.fromkeys([ORIGINAL, *(words or _complete(con, test))]))
-        _refuse_missing(con, test, words)
+        if not writer.has_shards(con):
+            raise DataError(f"{data} has no shards; run: python -m shards all --data {data}")
+        words = list(dict.fromkeys([ORIGINAL, *(words or _complete(con, test, data))]))
+        _refuse_missing(con, test, words, data)
         through = _through(con, on, test, words)
     cell = _cell(run_id, about, through, words)
     inside(data / "models", cell.train_key)  # a record can come from anywhere
@@ -74,7 +76,7 @@ def _once(rows: pa.Table, protocol: str) -> pa.Table:
     return rows.take(first["row_min"].sort())
 
 
-def _complete(con: Any, test: pa.Table) -> list[str]:
+def _complete(con: Any, test: pa.Table, data: Path) -> list[str]:
     """The variants of which the shards hold every test utterance."""
     query = "SELECT variant, count(*) FROM shard_member JOIN tested USING (utt_id) GROUP BY ALL ORDER BY ALL"
     with catalog.registered(con, "tested", test.select(["utt_id"])):
@@ -82,12 +84,13 @@ def _complete(con: Any, test: pa.Table) -> list[str]:
     words = [word for word, number in rows if number == test.num_rows and word not in (ORIGINAL, VOCALS)]
     if not words:
         raise DataError(
-            "no variant holds the whole test; make some: python -m shards variants CORPUS --plan robustness"
+            "no variant holds the whole test; make some: python -m shards variants CORPUS --plan robustness "
+            f"--data {data}"
         )
     return words
 
 
-def _refuse_missing(con: Any, test: pa.Table, words: Sequence[str]) -> None:
+def _refuse_missing(con: Any, test: pa.Table, words: Sequence[str], data: Path) -> None:
     query = (
         "SELECT count(*), min(utt_id), min(corpus) FROM tested ANTI JOIN "
         "(SELECT utt_id FROM shard_member WHERE variant = ?) USING (utt_id)"
@@ -97,11 +100,18 @@ def _refuse_missing(con: Any, test: pa.Table, words: Sequence[str]) -> None:
     for word, (number, first, corpus) in found.items():
         if number:
             variants.parse(word)  # refuses what is no variant
-            how = f"vocals {corpus}" if word == VOCALS else f"variants {corpus} --plan robustness"
             raise DataError(
                 f"{number} of {test.num_rows} test utterances have no {word} copy (first: {first}); make them: "
-                f"python -m shards {how}"
+                + _making(corpus, word, data)
             )
+
+
+def _making(corpus: str, word: str, data: Path) -> str:
+    """What makes a variant of every clip: a plan of ours that asks for it, else one of the user's."""
+    command = f"{reader.making(corpus, word)} --data {data}"
+    if any(word in use.words for use in variant_plan.cached("robustness").uses):
+        return command.replace("--plan PLAN", "--plan robustness")
+    return f"{command}, PLAN a file of yours that asks for it (docs/variants.md)" if "PLAN" in command else command
 
 
 def _through(con: Any, on: Trials, test: pa.Table, words: Sequence[str]) -> Trials:

@@ -29,6 +29,20 @@ def score_and_diagnose(
     return columns.pop("score"), columns
 
 
+def one_each(detector: nn.Module, values: torch.Tensor, clips: int) -> np.ndarray:
+    """(clip,) float64 of what a detector gave for a batch, also of a `squeeze()` too much or too few.
+
+    Raises DataError if it is not one number a clip.
+    """
+    if not isinstance(values, torch.Tensor) or values.numel() != clips:
+        told = f"{tuple(values.shape)}" if isinstance(values, torch.Tensor) else f"a {type(values).__name__}"
+        raise DataError(
+            f"{type(detector).__name__} gives {told} as the scores of {clips} clips: score(x) must return a tensor "
+            "(batch,), one number a clip"
+        )
+    return values.double().reshape(clips).cpu().numpy()
+
+
 def _columns(
     detector: nn.Module, loader: Loader, names: Sequence[str], what: str | None, here: Share
 ) -> dict[str, np.ndarray]:
@@ -40,9 +54,9 @@ def _columns(
     with Progress(what or "score", total=len(order), unit="trial") as progress, torch.inference_mode():
         for batch in loader.epoch(here=here):
             values, found = detector.diagnose(batch) if names else (detector.score_batch(batch), {})
-            size = len(values)
+            size = len(batch.utt_id)
             for row, column in enumerate((values, *(found[name] for name in names))):
-                mine[row, done : done + size] = column.double().cpu().numpy()
+                mine[row, done : done + size] = one_each(detector, column, size)
             done += size
             progress.add(size)
     every = np.full((1 + len(names), len(loader.utt_id)), np.nan)

@@ -2,6 +2,7 @@
 
 import contextlib
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -153,7 +154,8 @@ def test_a_variant_that_is_named_twice_is_scored_once(con, on, monkeypatch, tmp_
     seen = []
     monkeypatch.setattr(robustness, "_record", lambda *_: {"protocol": on.protocol.name, "partial": True})
     monkeypatch.setattr(robustness.catalog, "connect", lambda *_: contextlib.nullcontext(con))
-    monkeypatch.setattr(robustness, "_refuse_missing", lambda con, test, words: seen.extend(words))
+    monkeypatch.setattr(robustness, "_refuse_missing", lambda con, test, words, data: seen.extend(words))
+    monkeypatch.setattr(robustness.writer, "has_shards", lambda _: True)
     monkeypatch.setattr(robustness, "_through", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         robustness.score(tmp_path, "run", ["alaw", "original", "alaw"], None)
@@ -162,13 +164,26 @@ def test_a_variant_that_is_named_twice_is_scored_once(con, on, monkeypatch, tmp_
 
 @pytest.mark.parametrize(
     ("word", "said"),
-    [("vocals", "shards vocals decro$"), ("alaw", "--plan robustness$"), ("alow", "did you mean alaw")],
-)
+    [
+        ("vocals", "shards vocals decro --data d$"), ("original", "python -m shards decro --data d$"),
+        ("alaw", "--plan robustness --data d$"), ("alow", "did you mean alaw"),
+        ("speed-50", "--plan PLAN --data d, PLAN a file of yours that asks for it"),
+    ],
+)  # fmt: skip
 def test_robustness_says_what_makes_a_copy_that_is_not_there(on, word, said):
     con = synthetic_catalog.connect(ids=10)
     con.execute(root.SCHEMA.read_text())
     with pytest.raises(DataError, match=said):
-        robustness._refuse_missing(con, robustness._once(on.role("test"), "p"), [word])
+        robustness._refuse_missing(con, robustness._once(on.role("test"), "p"), [word], Path("d"))
+
+
+def test_robustness_without_any_shards_is_one_line(con, on, monkeypatch, tmp_path):
+    """A catalog that was made anew has no table of them yet: it ended in a traceback."""
+    monkeypatch.setattr(robustness, "_record", lambda *_: {"protocol": on.protocol.name, "partial": True})
+    monkeypatch.setattr(robustness.catalog, "connect", lambda *_: contextlib.nullcontext(con))
+    for words in ([], ["alaw"]):
+        with pytest.raises(DataError, match="has no shards; run: python -m shards all"):
+            robustness.score(tmp_path, "run", words, None)
 
 
 def test_robustness_takes_the_references_of_training(con):

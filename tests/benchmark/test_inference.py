@@ -45,6 +45,14 @@ def test_every_clip_gets_the_benchmark_s_score(made, detector):
         assert len(verdict.windows) == 1 and verdict.windows[0][2] == verdict.score == verdict.window_mean
 
 
+def test_one_clip_survives_a_squeeze_too_much(made, monkeypatch):
+    detector = DeepfakeDetector(made[1], data=made[0])
+    file = next(iter(trained_run.clips(made[0]).values()))
+    expected, plain = detector.predict(file).score, detector.network.score
+    monkeypatch.setattr(detector.network, "score", lambda x: plain(x).squeeze())
+    assert detector.predict(file).score == expected
+
+
 @pytest.mark.parametrize("name", ["lfcc_lcnn", "lfcc_lcnn_s", "asdg"])
 def test_other_inputs_and_crops_too(tmp_path, name):
     """Clips shorter and longer than the input, tiled, zero filled or whole; first and middle crop."""
