@@ -15,7 +15,6 @@ from benchmark import detect_cli, forms, run_cli, throughput
 from benchmark.app import cli as app_cli
 from ingest.cli import Parser, add_data, printable
 from ingest.cli import run as run_main
-from ingest.types import DataError
 
 EXAMPLES = """examples:
   python -m benchmark run --protocol inner/librisevoc --detector aasist --seed 0 1 2
@@ -79,10 +78,9 @@ def _status(arguments) -> int:  # noqa: ANN001
 
 
 def _collect(arguments) -> int:  # noqa: ANN001
-    from benchmark import results
+    from benchmark import finished, results
 
-    if not arguments.data.is_dir():
-        raise DataError(f"{arguments.data} is not a folder; name the one that runs were made in with --data (DATA=)")
+    finished.check(arguments.data)
     results.collect(arguments.data)
     print(f"results in {arguments.data / 'results.duckdb'}")
     return 0

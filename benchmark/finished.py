@@ -8,6 +8,12 @@ RUN = "run.json"  # written last: it says that the run is done
 ROBUSTNESS = "robustness"  # scenario, and beginning of the ids, of runs that score another's network through variants
 
 
+def check(data: Path) -> None:
+    """Raise DataError where `data` is no folder: a name that was mistyped, below which nothing must be made."""
+    if not data.is_dir():
+        raise DataError(f"{data} is not a folder; name the one that runs were made in with --data (DATA=)")
+
+
 def names(data: Path) -> list[str]:
     """The ids of the finished runs, sorted."""
     return sorted(path.parent.name for path in (data / "scores").glob(f"*/{RUN}"))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmark import recorded
+from benchmark import finished, recorded
 from benchmark.finished import RUN
 from ingest.types import DataError
 
@@ -16,8 +16,7 @@ def status(data: Path) -> list[dict[str, Any]]:
 
     Raises DataError where `data` is no folder.
     """
-    if not data.is_dir():
-        raise DataError(f"{data} is not a folder; name the one that runs were made in with --data (DATA=)")
+    finished.check(data)
     rows = []
     for folder in sorted((data / "scores").glob("*/")):
         try:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 
-from benchmark import breakdowns
+from benchmark import breakdowns, finished
 from benchmark.results import collect
 from ingest import catalog
 from ingest.files import lock
@@ -51,6 +51,7 @@ def write(data: Path) -> list[str]:
     """
     from reports import latent
 
+    finished.check(data)
     folder, drawn, lines = data / "reports" / "figures", set(), []
     with lock(data / "reports" / ".lock"), opened(data) as con:
         for plot in every(con, data):

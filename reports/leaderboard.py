@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from benchmark import card
+from benchmark import card, finished
 from benchmark.results import collect
 from ingest.files import atomic, lock
 from reports import cite, sql
@@ -30,6 +30,7 @@ def write(data: Path) -> Path:
 
     Runs that were not yet collected are collected first. Raises DataError when there is nothing to show.
     """
+    finished.check(data)
     if any((data / "scores").glob("*/*.json")):
         collect(data)
     with lock(data / "reports" / ".lock"):

@@ -77,6 +77,9 @@ def rescore(
 def _believed(path: Path, scores: pa.Table) -> pa.Table:
     if "label" not in scores.column_names:
         raise DataError(f"{path} has no labels; name the protocol it was made for: --protocol NAME")
+    if {"asv_label", "speaker"} <= set(scores.column_names):  # a clip is tried against several speakers
+        speaker = pc.coalesce(scores["speaker"], pa.scalar("-"))
+        scores = scores.set_column(0, "file", pc.binary_join_element_wise(speaker, scores["file"], " "))
     counted = scores.group_by("file").aggregate([([], "count_all")])
     if counted.num_rows < scores.num_rows:
         twice = counted.filter(pc.greater(counted["count_all"], 1))
@@ -131,7 +134,7 @@ def _external(
 
     with catalog.connect(data / "catalog.duckdb") as con:
         on = cells.tested(con, protocol, partial=partial)
-        _one_form_each(protocol, cells.score_keys(on.role("test"), paired=True))
+        _one_form_each(protocol, _heard(on))
         trials = on.role("test").select(list(cells.SCORE_COLUMNS))
         table, missing, remarks = match(path, scores, trials, _file_names(con, trials), partial=partial)
         asv = asv_file(con, table, on.protocol.metrics)
@@ -184,9 +187,17 @@ def _beside(data: Path, named: str, run_id: str, source: str) -> list[str]:
     return remarks
 
 
-def _one_form_each(protocol: str, heard: Sequence[tuple]) -> None:
+def _heard(on: Any) -> set[tuple]:
+    """Each test clip as it is heard: utterance, variant, and how its subset chooses a reference."""
+    rows = on.role("test")
+    reference = {role.subset or role.role: role.reference for role in on.protocol.roles if role.role == "test"}
+    chosen = [reference[subset] for subset in rows["subset"].to_pylist()]
+    return set(zip(rows["utt_id"].to_pylist(), rows["variant"].to_pylist(), chosen, strict=True))
+
+
+def _one_form_each(protocol: str, heard: set[tuple]) -> None:
     """Raise DataError where a test clip is heard in several forms: a file has one score for it."""
-    forms = Counter(utt_id for utt_id, *_ in set(heard))
+    forms = Counter(utt_id for utt_id, *_ in heard)
     several = sorted(utt_id for utt_id, count in forms.items() if count > 1)
     if several:
         raise DataError(
@@ -222,43 +233,47 @@ def match(
     names: utt_id and path (without suffix) of the trials, and of other utterances whose scores are not theirs.
     """
     label = dict(zip(trials["utt_id"].to_pylist(), trials["label"].to_pylist()))
-    score, unknown, again = _score_of(path, scores, label, names)
-    if not score:
-        some = f"none of its {scores.num_rows} files is a test trial of this protocol"
-        raise DataError(f"{path}: {some} (first: {unknown[0]})")
+    score, unknown, several, again = _score_of(path, scores, label, names)
+    if not score and not several:
+        told = [f"none of its {scores.num_rows} files is a test trial of this protocol (first: {unknown[0]})"]
+        raise DataError(f"{path}: {'; '.join([*told, *score_files.remarks(scores)])}")
     remarks = []
     if unknown:
         remarks.append(f"{len(unknown)} files are not test trials of this protocol (first: {unknown[0]})")
-    if again:
-        remarks.append(f"{again} trials occur more than once, each time with the same score")
+    if several:
+        cure = "write them with their folders, or as the catalog's ids"
+        remarks.append(f"{len(several)} names are of several trials each (first: {several[0]}): {cure}")
     lacking = [u for u in label if u not in score]
     if lacking:
         said = f"{len(lacking)} of {len(label)} test trials have no score (first: {min(lacking)})"
-        if not partial:
-            raise DataError(f"{path}: {said}; add --partial to go on without them")
+        if not (partial and score):
+            partly = ["add --partial to go on without them"] if score else []
+            raise DataError(f"{path}: {'; '.join([said, *remarks, *partly])}")
         remarks.append(said)
+    if again:
+        remarks.append(f"{again} trials occur more than once, each time with the same score")
     values = pa.array([score.get(u) for u in trials["utt_id"].to_pylist()], pa.float64())
     return trials.append_column("score", values).filter(pc.is_valid(values)), len(lacking), remarks
 
 
 def _score_of(
     path: Path, scores: pa.Table, label: Mapping[str, str], names: pa.Table
-) -> tuple[dict[str, float], list[str], int]:
-    """utt_id -> score, the files that are no trial, and how many trials occur again; label: of each trial.
+) -> tuple[dict[str, float], list[str], list[str], int]:
+    """utt_id -> score, the files that are no trial, those of several, and how many trials occur again.
 
-    Raises DataError for a trial with two scores, and for labels that are not those of the trials.
+    label: of each trial. Raises DataError for a trial with two scores, and for labels that are not those of the trials.
     """
     place = _places(names, set(label))
     score: dict[str, float] = {}
-    unknown, disagree, again = [], [], 0
+    unknown, several, disagree, again = [], [], [], 0
     said = scores["label"].to_pylist() if "label" in scores.column_names else None
     for k, (file, value) in enumerate(zip(scores["file"].to_pylist(), scores["score"].to_pylist())):
-        word = file
+        word = file.replace("\\", "/")  # Windows writes paths with it
         while word not in place and "/" in word:
             word = word.partition("/")[2]
         utt_id = place.get(word)
-        if utt_id is None:
-            unknown.append(file)
+        if not utt_id:
+            (unknown if utt_id is None else several).append(file)
             continue
         again += utt_id in score
         if score.setdefault(utt_id, value) != value:
@@ -266,12 +281,13 @@ def _score_of(
         if said and said[k] not in (None, label[utt_id]):
             disagree.append(file)
     if disagree:
-        raise DataError(f"{path}: {len(disagree)} labels disagree with the catalog (first: {disagree[0]})")
-    return score, unknown, again
+        told = [f"{len(disagree)} labels disagree with the catalog (first: {disagree[0]})"]
+        raise DataError(f"{path}: {'; '.join([*told, *score_files.remarks(scores)])}")
+    return score, unknown, several, again
 
 
 def _places(names: pa.Table, tested: set[str]) -> dict[str, str | None]:
-    """utt_id, path and stem -> utt_id; None: of several, or of an utterance that is not tested.
+    """utt_id, path and stem -> utt_id; "": of several, None: of an utterance that is not tested.
 
     Of clips that share a stem also the path without its first folders: the last one tells them apart.
     """
@@ -288,7 +304,7 @@ def _places(names: pa.Table, tested: set[str]) -> dict[str, str | None]:
         for word in (*ends, stem, utt_id.rpartition("/")[2]):  # paths: two corpora can share one
             if found.setdefault(word, utt_id) != utt_id:
                 several.add(word)
-    found |= dict.fromkeys(several - tested)
+    found |= dict.fromkeys(several - tested, "")
     for word in others:
         if "/" in word:
             found.setdefault(word, None)

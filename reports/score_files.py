@@ -1,15 +1,17 @@
 """Score files of other people: whichever of the usual layouts, read into utterance, score and what else they tell.
 
 Blank- or comma-separated, with or without a header, gzip or not. With a header the columns are found by name;
-without, by content: the first is the file, the numeric one the score, the one of label words the label. That
-covers `file score`, `file score label`, ASVspoof 2019 (`file attack label score`), 2021 (`file score`), 5
-(`filename cm-score`, and asv-score and sasv-score of track 2) and RAT (`file,score,label`, label 0 = bona fide).
+without, by content: the first is the file (the one of names where it numbers the rows), the numeric one the score, the
+one of label words the label. That covers `file score`, `file score label`, ASVspoof 2019 (`file attack label score`),
+2021 (`file score`), 5 (`filename cm-score`, and asv-score and sasv-score of track 2) and RAT (`file,score,label`, label
+0 = bona fide).
 """
 
 import csv
 import io
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +23,8 @@ from ingest.text import content, fields, first_line, width
 from ingest.types import LABEL_WORDS, DataError
 
 IDS = (
-    "utt", "utt_id", "file", "filename", "file_name", "audio_file_name", "trial", "path", "name", "utterance", "audio",
-    "id",
+    "utt", "utt_id", "file", "filename", "file_name", "audio_file_name", "trial", "trial_anon", "path", "name",
+    "utterance", "audio", "id",
 )  # fmt: skip
 SCORE_WORDS = ("score", "cm-score", "cm_score", "cm_scores", "scores", "logit", "logits", "llr")
 COLUMN_WORDS = {
@@ -30,11 +32,11 @@ COLUMN_WORDS = {
     "asv_label": ("asv_label", "asv-label"),
     "asv_score": ("asv_score", "asv-score"),
     "sasv_score": ("sasv_score", "sasv-score"),
-    "attack": ("attack", "attack_id", "attack-id", "system"),
+    "attack": ("attack", "attack_id", "attack-id", "attack_anon", "system"),
     "codec": ("codec", "compr", "compression"),
     "vocoder": ("vocoder",),
     "transmission": ("trans", "transmission"),
-    "speaker": ("speaker", "spk", "spk_id", "speaker_id", "singer"),
+    "speaker": ("speaker", "spk", "spk_id", "speaker_id", "tar_spk_anon", "singer"),
     "language": ("language", "lang"),
     "domain": ("domain",),
     "gender": ("gender", "sex"),
@@ -49,6 +51,7 @@ NUMBERED = {"0": "bonafide", "1": "spoof", "nan": None}  # RAT's labels; nan: no
 VERIFIED = {"target": "bonafide", "nontarget": "bonafide", "spoof": "spoof"}  # labels of ASVspoof 5, track 2
 AUDIO_SUFFIX = rf"\.({'|'.join(sorted(suffix[1:] for suffix in AUDIO_SUFFIXES))})$"
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)  # Python reads more: 1_000, other digits
+_NAN_OR_NUMBER = re.compile(rf"{_NUMBER.pattern}|[+-]?(nan|inf|infinity)|", re.ASCII | re.IGNORECASE)
 
 
 def read(path: Path, *, sign: float = 1.0) -> pa.Table:
@@ -63,18 +66,27 @@ def read(path: Path, *, sign: float = 1.0) -> pa.Table:
     words, header = _table(path)
     columns = _by_name(path, words) if header else _by_content(path, words)
     told = []
+    if "file" in columns and (named := _beside_numbers(words, columns, header)):
+        first, other = (words.column_names.index(name) + 1 for name in (columns["file"], named))
+        told.append(
+            f"column {first} numbers the rows; the files are taken from column {other} (first: {words[named][0]})"
+        )
+        columns = {what: name for what, name in columns.items() if name != named} | {"file": named}
     if "file" in columns:
         file = pc.replace_substring_regex(words[columns["file"]], f"(?i){AUDIO_SUFFIX}", "")
     else:
         file = pa.array([f"row {k}" for k in range(1 + header, words.num_rows + 1 + header)])
         told.append("no column names the files; its rows are taken as one trial each")
+    if _blank(words[columns["score"]]) and "sasv_score" in columns:
+        cure = f"copy {columns['sasv_score']} there for its a-DCF; the other figures need the detector's own score"
+        raise DataError(f"{path}: {columns['score']} is - in every row; {cure}")
     found = {"file": file, "score": pa.array(sign * _scores(path, words[columns["score"]], header, file))}
     for name in FACTORS:
         if name in columns:
             values = words[columns[name]]
             found[name] = pc.if_else(pc.is_in(values, pa.array(UNSAID.get(name, ()), pa.string())), None, values)
     for name in ("asv_score", "sasv_score"):
-        if name in columns:
+        if name in columns and not _blank(words[columns[name]]):
             found[name] = pa.array(_scores(path, words[columns[name]], header, file))
     if label := columns.get("label") or columns.get("asv_label"):
         found |= _labels(path, words[label], told)
@@ -93,6 +105,8 @@ def _scores(path: Path, texts: pa.ChunkedArray, header: bool, file: pa.Array | p
     if score is None or not np.isfinite(score).all():
         listed = texts.to_pylist()
         bad = [k for k, text in enumerate(listed) if not _finite(text)]
+        if bad == [0] and not header and not _NAN_OR_NUMBER.fullmatch(listed[0]):
+            raise DataError(f"{path}: line 1 has {listed[0]!r} for a score; if it is a header, call that column score")
         some = f"{len(bad)} of {len(listed)} scores are not finite numbers"
         first = ", ".join(file[k].as_py() for k in bad[:3])
         raise DataError(f"{path}: {some} (first: {listed[bad[0]]!r}, row {bad[0] + 1 + header}; of {first})")
@@ -224,6 +238,38 @@ def _by_content(path: Path, words: pa.Table) -> dict[str, str]:
     if len(names) == 4 and len(rest) == 1:
         found["attack"] = rest[0]
     return found
+
+
+def _beside_numbers(words: pa.Table, columns: Mapping[str, str], header: bool) -> str | None:
+    """The column that names the files where the one taken for it numbers the rows, as the index of a data frame does.
+
+    None: its name says that it is the file, it holds words, or no other column has one of its own in every row.
+    """
+    file = words[columns["file"]]
+    if columns["file"].lower() in IDS[:-1] or not _whole(file):
+        return None
+    taken = {name for what, name in columns.items() if header or what != "attack"}  # that by its place alone
+    for name in words.column_names:
+        texts = words[name]
+        if name in taken or len(texts.unique()) < words.num_rows:
+            continue
+        if _numbers(texts) is None or (_whole(texts) and _counts(file) and not _counts(texts)):
+            return name
+    return None
+
+
+def _blank(texts: pa.ChunkedArray) -> bool:
+    """Are all of them -, as track 2 of ASVspoof 5 writes for a score that a system does not have?"""
+    return pc.all(pc.equal(texts, "-")).as_py()
+
+
+def _whole(texts: pa.ChunkedArray) -> bool:
+    return pc.all(pc.match_substring_regex(texts, "^[0-9]{1,9}$")).as_py()
+
+
+def _counts(texts: pa.ChunkedArray) -> bool:
+    """Is each of these whole numbers one more than that of the row before?"""
+    return bool((np.diff(_numbers(texts)) == 1).all())
 
 
 def _numbers(texts: pa.ChunkedArray) -> np.ndarray | None:

@@ -14,6 +14,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from benchmark import finished
 from ingest.files import atomic, lock
 from reports import cite, figures, leaderboard, pages, plots, sql
 from reports.figures import Plot
@@ -30,6 +31,7 @@ def write(data: Path) -> Path:
 
     Raises DataError when no run has finished.
     """
+    finished.check(data)
     with lock(data / "reports" / ".lock"):
         return _write(data, data / "reports" / "site")
 

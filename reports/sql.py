@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from benchmark import card, results
+from benchmark import card, finished, results
 from ingest import catalog, versions
 from ingest.files import atomic
 from ingest.types import DataError
@@ -37,6 +37,7 @@ def connect(data: Path, db: str = "both") -> duckdb.DuckDBPyConnection:
     Tables of both are found without a prefix, those of the results first. Nothing can be written. Raises
     DataError when the database asked for does not exist yet.
     """
+    finished.check(data)
     paths = {name: data / f"{name}.duckdb" for name in ("results", "catalog") if db in ("both", name)}
     there = {name: path for name, path in paths.items() if path.exists()}
     if not there:

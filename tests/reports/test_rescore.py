@@ -157,6 +157,31 @@ def test_track_2_files_give_the_official_numbers(tmp_path, name):
             assert abs(row["value"] - (row["ci_low"] + row["ci_high"]) / 2) < row["ci_high"] - row["ci_low"]
 
 
+def test_a_clip_is_tried_against_several_speakers_in_track_2(tmp_path):
+    path = tmp_path / "track2.tsv"
+    head = "spk\tfilename\tcm-label\tasv-label\tcm-score\tasv-score\tsasv-score\n"
+    rows = [(f"s{k % 3}", f"E_{k // 2}", "bonafide", "nontarget" if k % 2 else "target", k, k % 5, 7 * k % 11)
+            for k in range(12)]  # fmt: skip
+    rows += [(f"s{k % 3}", f"E_{k // 2}", "spoof", "spoof", k - 10, k % 4, 3 * k % 7) for k in range(12, 18)]
+    path.write_text(head + "".join("\t".join(map(str, row)) + "\n" for row in rows))
+    value = {r["metric"]: r["value"] for r in rescore(path, data=tmp_path, replicates=5).table.to_pylist()}
+    classes = [[row[6] for row in rows if row[3] == word] for word in ("target", "nontarget", "spoof")]
+    assert value["a_dcf"] == metrics.a_dcf(*classes)[0] and "t_eer_percent" in value
+    rows[1] = ("s0", *rows[1][1:])
+    path.write_text(head + "".join("\t".join(map(str, row)) + "\n" for row in rows))
+    with pytest.raises(DataError, match=r"1 files occur more than once \(first: s0 E_0\)"):
+        rescore(path, data=tmp_path)
+
+
+def test_scores_that_a_track_2_system_lacks_are_dashes(tmp_path):
+    path = tmp_path / "track2.tsv"
+    path.write_text("filename\tcm-score\tasv-score\tsasv-score\nE_0\t-\t-\t1\nE_1\t-\t-\t0\n")
+    with pytest.raises(DataError, match="cm-score is - in every row; copy sasv-score there for its a-DCF"):
+        score_files.read(path)
+    path.write_text("filename\tcm-score\tasv-score\tsasv-score\nE_0\t2\t-\t1\nE_1\t1\t-\t0\n")
+    assert score_files.read(path).column_names == ["file", "score", "sasv_score"]
+
+
 def test_verification_scores_without_their_classes_are_refused(tmp_path):
     path = tmp_path / "scores.txt"
     path.write_text("file cm_score asv_score label\na 1 2 bonafide\nb 0 1 spoof\n")
@@ -276,6 +301,10 @@ def test_what_does_not_fit_the_trials_is_refused(data):
     (data / "none.txt").write_text("x 1\ny 2\n")
     with pytest.raises(DataError, match="none of its 2 files is a test trial"):
         rescore(data / "none.txt", data=data, protocol="inner/decro_en", partial=True)
+    (data / "index.csv").write_text("id,words,score\n1,yes,1\n2,no,2\n")
+    told = r"none of its 2 files .* \(first: yes\); column 1 numbers the rows; the files are taken from column 2"
+    with pytest.raises(DataError, match=told):
+        rescore(data / "index.csv", data=data, protocol="inner/decro_en")
     (data / "labels.txt").write_text("evalb0 1 spoof\nevalh0 2 spoof\n")
     with pytest.raises(DataError, match=r"1 labels disagree with the catalog \(first: evalb0\)"):
         rescore(data / "labels.txt", data=data, protocol="inner/decro_en", partial=True)
@@ -310,6 +339,9 @@ def test_a_folder_tells_clips_of_one_name_apart_though_the_path_lacks_its_first_
     scores = pa.table({"file": [*melgan, *waveglow], "score": [3.0, 1.0, 0.0, 9.0, 9.0]})
     table, _, remarks = match(tmp_path, scores, trials, names, partial=False)
     assert table["score"].to_pylist() == [3.0, 1.0, 0.0] and "2 files are not test trials" in remarks[0]
+    windows = [f"D:\\{file}".replace("/", "\\") for file in (*melgan, *waveglow)]
+    again, _, told = match(tmp_path, scores.set_column(0, "file", [windows]), trials, names, partial=False)
+    assert again.equals(table) and "2 files are not test trials" in told[0]
     whole = pa.table({"utt_id": names["utt_id"], "label": ["bonafide"] + ["spoof"] * 4})
     table = match(tmp_path, scores, whole, names, partial=False)[0]
     assert table["score"].to_pylist() == [3.0, 1.0, 0.0, 9.0, 9.0]
@@ -330,6 +362,12 @@ def test_a_protocol_that_tests_a_clip_in_several_forms_is_refused(data):
     (own / "forms.toml").write_text(text)
     with pytest.raises(DataError, match=r"inner/forms tests 12 clips in several forms.*\(first: decro/en_eval/b0\)"):
         rescore(eval_scores(data), data=data, protocol="inner/forms")
+    modes = text.replace("[test.eval]", '[test.eval]\nreference = { mode = "real" }')
+    (own / "forms.toml").write_text(modes.replace('variant = "mp3-32k"', 'reference = { mode = "zero" }'))
+    with pytest.raises(DataError, match=r"inner/forms tests 12 clips in several forms, by variant or reference"):
+        rescore(eval_scores(data), data=data, protocol="inner/forms")
+    (own / "forms.toml").write_text(modes.replace('variant = "mp3-32k"', 'reference = { mode = "real" }'))
+    assert rescore(eval_scores(data), data=data, protocol="inner/forms").run_id
     (own / "forms.toml").write_text(text.replace('variant = "mp3-32k"', ""))
     assert rescore(eval_scores(data), data=data, protocol="inner/forms").run_id
 
@@ -345,6 +383,14 @@ def test_trials_without_a_score_are_refused_unless_meant(tmp_path):
     assert (missing, len(remarks)) == (1, 1)
     stems = pa.table({"file": ["1", "2"], "score": [1.0, 0.0]})  # 1 means two utterances: it names none
     assert match(tmp_path, stems, trials, names, partial=True)[1] == 2
+    told = r"2 of 3 .* \(first: c/a/1\); 1 names are of several trials each \(first: 1\): write them with their folders"
+    with pytest.raises(DataError, match=told):
+        match(tmp_path, stems, trials, names, partial=False)
+    with pytest.raises(DataError, match=r"\(first: c/a/1\); 1 names .* ids$"):  # of which --partial leaves nothing
+        match(tmp_path, stems.slice(0, 1), trials, names, partial=True)
+    other = pa.table({"file": ["a/1", "x", "2"], "score": [1.0, 9.0, 0.0]})
+    with pytest.raises(DataError, match=r"1 of 3 .*; 1 files are not test trials .* \(first: x\); add --partial"):
+        match(tmp_path, other, trials, names, partial=False)
     shared = names.set_column(1, "path", pa.array(["a/1", "a/1", "a/2"]))  # of two corpora
     assert match(tmp_path, scores, trials, shared, partial=True)[1] == 2
     twice = pa.table({"file": ["a/1", "a/1", "b/1", "a/2"], "score": [1.0, 1.0, 0.5, 0.0]})

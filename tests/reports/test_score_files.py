@@ -43,6 +43,19 @@ def test_every_layout_reads_the_same(tmp_path, name):
     assert score_files.read(path, sign=-1)["score"].to_pylist() == [-0.5, 1.5]
 
 
+def test_columns_of_the_full_key_table_of_asvspoof_5_are_known(tmp_path):
+    path = tmp_path / "scores.csv"
+    path.write_text(
+        "tar_spk_anon,trial_anon,codec,attack_anon,cm-label,cm-score\n"
+        "E_1,E_01,-,bonafide,bonafide,0.5\nE_2,E_02,C01,A17,spoof,-1.5\n"
+    )
+    table = score_files.read(path)
+    assert table.drop_columns(["score", "label", "codec"]).to_pylist() == [
+        {"file": "E_01", "attack": None, "speaker": "E_1"},
+        {"file": "E_02", "attack": "A17", "speaker": "E_2"},
+    ]
+
+
 def test_labels_that_are_numbers_are_told_and_checked_where_they_can_be(tmp_path):
     path = tmp_path / "scores.txt"
     path.write_text("LA_1,0.5,0\nLA_2,-1.5,1\nLA_3,0.1,nan\n")
@@ -55,8 +68,36 @@ def test_labels_that_are_numbers_are_told_and_checked_where_they_can_be(tmp_path
     names = pa.table({"utt_id": trials["utt_id"], "path": trials["utt_id"]})
     assert match(path, table, trials, names, partial=False)[0].num_rows == 3
     flipped = trials.set_column(1, "label", pa.array(["spoof", "bonafide", "spoof"]))
-    with pytest.raises(DataError, match="2 labels disagree"):
+    with pytest.raises(DataError, match=r"2 labels disagree .*; labels are read as 0 = bona fide, 1 = spoof; write"):
         match(path, table, flipped, names, partial=False)
+
+
+@pytest.mark.parametrize("content", [
+    ",wav,score\n0,17.wav,0.5\n1,3.wav,-1.5\n",
+    "id,audio_path,score\n5,17.wav,0.5\n2,3.wav,-1.5\n",
+    ",wav,score\n0,17,0.5\n1,3,-1.5\n",
+    "0,17.wav,0.5\n1,3.wav,-1.5\n",
+    "0 17.wav bonafide 0.5\n1 3.wav spoof -1.5\n",
+])  # fmt: skip
+def test_the_index_of_a_data_frame_is_no_file(tmp_path, content):
+    path = tmp_path / "scores.csv"
+    path.write_text(content)
+    table = score_files.read(path)
+    assert table["file"].to_pylist() == ["17", "3"] and "attack" not in table.column_names
+    assert score_files.remarks(table)[0].startswith("column 1 numbers the rows; the files are taken from column 2")
+
+
+@pytest.mark.parametrize("content", [
+    "file,duration,score\n0,1.5,0.5\n1,2.5,-1.5\n",
+    "file,speech,score\n0,a,0.5\n1,b,-1.5\n",
+    "0 0.5\n1 -1.5\n",
+    "0,bonafide,0.5\n1,spoof,-1.5\n",
+])  # fmt: skip
+def test_files_named_by_numbers_are_files(tmp_path, content):
+    path = tmp_path / "scores.csv"
+    path.write_text(content)
+    table = score_files.read(path)
+    assert table["file"].to_pylist() == ["0", "1"] and score_files.remarks(table) == []
 
 
 def test_gzip_is_read_through(tmp_path):
@@ -72,6 +113,8 @@ def test_gzip_is_read_through(tmp_path):
     ("LA_1 1\nLA_2 N/A\nLA_3 2\n", r"1 of 3 scores are not finite numbers \(first: 'N/A', row 2; of LA_2\)"),
     ("LA_1 1 2\n", "2 of the columns after the first are numbers"),
     ("LA_1 1\nLA_2 nan\n", r"1 of 2 scores are not finite numbers \(first: 'nan', row 2; of LA_2\)"),
+    ("LA_1 -inf\nLA_2 2\n", r"1 of 2 scores are not finite numbers \(first: '-inf', row 1; of LA_1\)"),
+    ("name,fake_prob\nLA_1,1\n,2\n", "line 1 has 'fake_prob' for a score; if it is a header, call that column score"),
     ("file score\nLA_1 1\nLA_2 x\n", r"1 of 2 scores are not finite numbers \(first: 'x', row 3; of LA_2\)"),
     ("file score\nLA_1 1\nLA_2 1_5\n", r"1 of 2 scores are not finite numbers \(first: '1_5', row 3; of LA_2\)"),
     ("file score\nLA_1 1\nLA_2 １\n", r"1 of 2 scores are not finite numbers \(first: '１', row 3; of LA_2\)"),

@@ -207,6 +207,13 @@ def test_no_run_is_one_clear_line(tmp_path):
         site.write(tmp_path)
 
 
+@pytest.mark.parametrize("command", ["leaderboard", "site", "figures", "cite"])
+def test_a_mistyped_folder_is_named_and_nothing_is_made_there(tmp_path, command):
+    with pytest.raises(DataError, match=r"mistyped is not a folder; name the one that runs were made in"):
+        main([command, "--data", str(tmp_path / "mistyped")])
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_addresses_are_never_shared():
     names = ["a/b", "a-b", "A-B", "a b", "", "ä", "x" * 300, "x" * 301]
     of = pages.Addresses("run", names).of
