@@ -85,7 +85,7 @@ matrix: $(READY)  ## a tiny form of every detector, every protocol, 2 seeds, on 
 fuzz: $(READY)  ## every parser on mutated input, MINUTES (10) each; findings go to fuzz-findings/
 	$(PYTHON) tests/fuzz/run.py --minutes $(or $(MINUTES),10)
 
-faults: $(READY)  ## kills, full disks, damaged inputs ...: COUNT (500) in every stage, each compared with a run in peace
+faults: $(READY)  ## kills, full disks, damaged inputs ...: COUNT (500) over all stages by SEED (0), each compared with a run in peace
 	$(PYTHON) tests/faults/run.py --count $(or $(COUNT),500) --seed $(or $(SEED),0)
 
 bench: $(READY)  ## every speed figure beside its limit or peer; writes docs/performance.md
