@@ -1,6 +1,6 @@
 """The rows that a parser gives, checked and completed to the columns of table `utterance`.
 
-A parser's table has string columns (null where the corpus publishes nothing):
+A parser's table has string columns (null or "" where the corpus publishes nothing):
 
 - utt_id, path, label, source_id: always. `path` is the official one, relative to the corpus root (or to the
   folder of `place`), with forward slashes. `label` is the published word; the accepted spellings become
@@ -79,7 +79,9 @@ def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
         return pa.chunked_array([pa.nulls(table.num_rows, pa.string())])
     column = table[name]
     keep = column.type == pa.string() or (pa.types.is_dictionary(column.type) and name not in OWN_WORD)
-    return column if keep else column.cast(pa.string())
+    column = column if keep else column.cast(pa.string())
+    empty = pc.equal(column, "")  # the cell of a CSV that says nothing
+    return pc.if_else(empty, None, column.cast(pa.string())) if pc.any(empty).as_py() else column
 
 
 def _repeat(word: str, rows: int) -> pa.DictionaryArray:
@@ -115,7 +117,8 @@ def _check(table: pa.Table, corpus: Corpus) -> None:
     _refuse(table, corpus, pc.and_(bonafide, named), "bona fide, yet names the attack {attack!r}")
     _refuse(table, corpus, pc.and_(spoof, pc.invert(named)), "spoof, yet names no attack")
     well_formed = pc.match_substring_regex(table["utt_id"], rf"^{corpus.name}(/[^./{_CONTROL}]+)+$")
-    _refuse(table, corpus, pc.invert(well_formed), "{utt_id!r} cannot name an utterance")
+    form = f"{{utt_id!r}} cannot name an utterance: it is {corpus.name}/ and words without dots"
+    _refuse(table, corpus, pc.invert(well_formed), form)
     bad_path = pc.match_substring_regex(table["path"], rf"^/|(^|/)(\.\.?)?(/|$)|\\|[{_CONTROL}]")
     _refuse(table, corpus, bad_path, "path {path!r} is not one below the corpus root")
     for name, words in _WORDS.items():

@@ -29,16 +29,29 @@ def test_what_a_parser_leaves_out_is_added():
     assert complete(attack_raw="new")["attack"] == "new"
 
 
+def test_an_empty_cell_of_a_csv_says_nothing():
+    row = complete(speaker="", gender="", label="bonafide", attack_raw="", partition="")
+    assert [row[name] for name in ("speaker", "gender", "attack", "attack_raw", "partition")] == [None] * 5
+    named = pa.Table.from_pylist([GOOD | {"speaker": word} for word in ("", "s01")])
+    coded = named.set_column(named.schema.get_field_index("speaker"), "speaker", named["speaker"].dictionary_encode())
+    assert rows.complete(coded, CORPUS)["speaker"].to_pylist() == [None, "s01"]
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
         ({"label": "spof"}, "label 'spof' is none of bonafide, spoof, unknown"),
-        ({"label": ""}, "label '' is none of"),
+        ({"label": ""}, "no label"),
         ({"label": None}, "no label"),
+        ({"source_id": ""}, "no source_id"),
         ({"attack_raw": None}, "spoof, yet names no attack"),
+        ({"attack_raw": ""}, "spoof, yet names no attack"),
         ({"label": "bonafide", "attack": "A01"}, "bona fide, yet names the attack 'A01'"),
         ({"utt_id": "tiny/T_0001.wav"}, "is no train utterance (their stems look like T_\\d{4})"),
-        ({"utt_id": "tiny/a.b", "partition": None}, "'tiny/a.b' cannot name an utterance"),
+        (
+            {"utt_id": "tiny/a.b", "partition": None},
+            "'tiny/a.b' cannot name an utterance: it is tiny/ and words without dots",
+        ),
         ({"utt_id": "other/T_0001"}, "cannot name an utterance"),
         ({"utt_id": "tiny/D_0001"}, "this file belongs to another corpus or partition"),
         ({"path": "../T_0001.wav"}, "path '../T_0001.wav' is not one below the corpus root"),
