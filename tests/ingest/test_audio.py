@@ -3,6 +3,7 @@
 import random
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import soundfile
 import torch
 import torchaudio
 import whole_corpus
+from shared_data import shared
 
 from ingest import audio
 
@@ -284,11 +286,30 @@ def test_a_stream_that_changes_its_channels_on_the_way_is_refused(tmp_path):
 
 def test_a_stream_that_begins_on_the_way_is_refused():
     class Flv:
-        def decode(self, stream):
-            yield "a frame"
+        def demux(self, stream):
+            yield "a packet"
             raise IndexError("list index out of range")  # as PyAV does for a packet of a stream that it has not seen
 
-    frames = audio._frames("clip.flv", Flv(), None)
+    mp3 = SimpleNamespace(name="mp3float", decode=lambda packet: ["a frame"])
+    frames = audio._frames("clip.flv", Flv(), SimpleNamespace(codec_context=mp3))
     assert next(frames) == "a frame"
     with pytest.raises(audio.Unreadable, match="another stream begins on the way"):
         next(frames)
+
+
+@pytest.mark.parametrize("suffix", ["webm", "mkv", "mp4"])
+def test_opus_of_a_film_is_no_hundred_times_too_loud(tmp_path, suffix):
+    """As FFmpeg's own decoder makes a frame of this song, 124 times full scale."""
+    import av
+
+    (song,) = shared("corpora", "mini-ctrsvdd").rglob("CtrSVDD_0027_D_0000576.flac")
+    wave = audio.mono16k(song)
+    with av.open(str(tmp_path / f"x.{suffix}"), "w") as container:
+        stream = container.add_stream("libopus", rate=16_000, layout="mono", bit_rate=32_000)
+        frame = av.AudioFrame.from_ndarray(wave[None], format="flt", layout="mono")
+        frame.sample_rate, frame.pts = 16_000, 0
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    film = audio.mono16k(tmp_path / f"x.{suffix}")
+    assert 0 <= len(film) - len(wave) < 320  # MP4 does not say where in its last packet it ends
+    assert np.abs(film).max() < 1.5 * np.abs(wave).max()
