@@ -34,6 +34,7 @@ def build(folder: Path, *, corpus: str = "tiny", rows: list = ROWS, gain: float 
     """
     root, data = folder / corpus, folder / "data"
     with catalog.connect(data / "catalog.duckdb", read_only=False) as con:
+        con.begin()  # once for all rows: each commit waits for the disk
         con.execute(
             "INSERT INTO corpus BY NAME SELECT ? AS corpus, 'T' AS title, 'speech' AS domain, 'own' AS licence, "
             "'-' AS citation, ? AS root, false AS partial, true AS simulated, 'f0' AS fingerprint", [corpus, str(root)],
@@ -57,6 +58,7 @@ def build(folder: Path, *, corpus: str = "tiny", rows: list = ROWS, gain: float 
                 [f"{corpus}/{stem}", corpus, stat.st_size, stat.st_mtime_ns, container,
                  hashlib.md5(path.read_bytes()).hexdigest()],
             )  # fmt: skip
+        con.commit()
     return data
 
 
