@@ -6,6 +6,11 @@ import features.bench
 import shards.bench
 
 
+def uncompiled(*given, **_):
+    """A decorator of numba, with or without arguments, that leaves the function as it is."""
+    return given[0] if given and callable(given[0]) else lambda function: function
+
+
 def check(rows):
     assert rows
     for row in rows:
@@ -21,6 +26,11 @@ def test_shards(monkeypatch):
 
 
 def test_features(monkeypatch):
+    import numba
+
+    # librosa has a dozen functions compiled when it is imported first, 20 s in a new environment; none is called here
+    for name in ("guvectorize", "jit", "stencil", "vectorize"):
+        monkeypatch.setattr(numba, name, uncompiled)
     monkeypatch.setattr(features.bench, "CLIPS", 2)
     monkeypatch.setattr(features.bench, "ROUNDS", 1)
     rows = features.bench.rows()
