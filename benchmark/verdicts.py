@@ -103,7 +103,7 @@ def journal(out: Path, judge: dict[str, Any]) -> Iterator[Journal]:
 
 def _held(path: Path, out: Path) -> int:
     while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             there = os.stat(path)

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import socket
+import stat
 import sys
 import zipfile
 from collections.abc import Iterator
@@ -38,7 +39,8 @@ def atomic(path: Path | str, *, sync: bool = True) -> Iterator[Path]:
             if sync:
                 with open(temporary, "rb+") as written:
                     os.fsync(written.fileno())
-            os.chmod(temporary, 0o644)
+            if (mode := os.fstat(handle).st_mode) != os.stat(temporary).st_mode:  # a library made the file anew
+                os.chmod(temporary, stat.S_IMODE(mode))
             os.replace(temporary, path)
             renamed = True
             if sync:
@@ -74,7 +76,7 @@ def _temporary(path: Path) -> tuple[int, Path]:
 def _alone(name: Path) -> int | None:
     """Open, lock and empty a file, made if need be; None if it is another's, or no file of ours to write."""
     try:
-        handle = os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        handle = os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.EISDIR) or (error.errno == errno.EACCES and name.exists()):
             return None
@@ -209,7 +211,7 @@ def lock(path: Path | str, *, wait: bool = True, keep: bool = True) -> Iterator[
 @contextlib.contextmanager
 def _locked(path: Path, *, wait: bool) -> Iterator[int]:
     with ready(path.parent):
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -10,7 +10,7 @@ import sys
 import pytest
 import street
 
-from ingest import files
+from ingest import catalog, files
 from ingest.types import DataError
 
 
@@ -69,6 +69,26 @@ def test_an_error_leaves_the_old_file_and_no_other(tmp_path):
         temporary.write_text("half")
         raise RuntimeError
     assert path.read_text() == "old" and names(tmp_path) == ["x.txt"]
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o002, 0o664), (0o022, 0o644), (0o077, 0o600)])
+def test_files_are_for_whom_the_umask_lets(mask, mode, tmp_path):
+    """Else a second user of a group's folder can neither take a lock nor write the catalog."""
+    before = os.umask(mask)
+    try:
+        with files.atomic(tmp_path / "x.txt") as temporary:
+            temporary.write_text("whole")
+        with files.atomic(tmp_path / "y.txt") as temporary:  # as a library that writes a file of its own
+            temporary.unlink()
+            os.close(os.open(temporary, os.O_CREAT | os.O_WRONLY, 0o600))
+        with files.lock(tmp_path / ".lock"):
+            pass
+        catalog.connect(tmp_path / "catalog.duckdb", read_only=False).close()
+    finally:
+        os.umask(before)
+    assert {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == dict.fromkeys(
+        ("x.txt", "y.txt", ".lock", "catalog.duckdb", ".catalog.duckdb.lock"), mode
+    )
 
 
 def _write_often(path, letter):
