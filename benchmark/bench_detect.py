@@ -13,6 +13,7 @@ import soundfile
 import torch
 
 from benchmark import detectors
+from ingest.parallel import cores
 
 SECONDS, LONG_S = 60, 3600
 CASES = (("lfcc_lcnn", 30.0), ("aasist", 3.0))  # detector, times real time asked for
@@ -57,7 +58,7 @@ def judged(weights: Path, name: str, folder: Path, seconds: int) -> dict[str, fl
         if not file.exists():
             noise(file, length)
     words = [sys.executable, "-c", _CHILD, str(weights), name, str(path), str(warm)]
-    threads = str(len(os.sched_getaffinity(0)))
+    threads = str(cores())
     root = Path(__file__).resolve().parents[1]
     environment = {**os.environ, "OMP_NUM_THREADS": threads, "PYTHONPATH": str(root)}
     said = subprocess.run(words, capture_output=True, text=True, check=True, cwd=root, env=environment).stdout

@@ -15,6 +15,7 @@ from benchmark import verdicts
 from benchmark.verdicts import COLUMNS, FORMS
 from ingest.cli import THREADS, Parser, add_data, printable, whole
 from ingest.files import below, writable
+from ingest.parallel import cores
 from ingest.progress import Progress
 from ingest.types import DataError
 
@@ -166,7 +167,7 @@ def set_threads(threads: int | None) -> None:
     """Let PyTorch use so many CPU threads, by default one per core."""
     import torch
 
-    torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
+    torch.set_num_threads(threads or cores())
 
 
 def found(words: Sequence[str]) -> list[Path]:

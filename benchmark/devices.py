@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from ingest.parallel import cores
 from ingest.types import DataError
 from shards.device import check_device, exact
 
@@ -34,7 +35,7 @@ def count(word: str) -> int:
 
     device = device_of(word)
     if device == "cpu":
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return cores()
     return torch.cuda.device_count() if device == "cuda" else 1
 
 

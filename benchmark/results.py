@@ -176,7 +176,7 @@ def _previous(path: Path) -> dict[str, str]:
 
 def _measured(found: _Found, replicates: int, jobs: int | None) -> Iterator[_Rows]:
     total = len(found.new)
-    jobs = min(jobs or len(os.sched_getaffinity(0)), max(total // 4, 1))
+    jobs = min(jobs or parallel.cores(), max(total // 4, 1))
     tasks = ((_run, (f, found.signatures[f.name], replicates), {}) for f in found.new)
     done = parallel.results(tasks, jobs, what="results", ordered=True, batch="auto" if jobs > 1 else 1)
     with Progress("results", total=total, unit="run") as progress:

@@ -49,8 +49,8 @@ Jobs = int | Ray  # so many processes here, or a cluster
 
 
 def cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0))
+    """Processor cores that this process may use; where the system does not tell (macOS), all of them."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def add_processes(parser: argparse.ArgumentParser) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from features import published
 from ingest.files import atomic
+from ingest.parallel import cores
 from ingest.types import nearest
 
 SOURCES = {
@@ -130,7 +131,7 @@ def machine() -> str:
     if {"cpu family", "model"} <= told.keys():
         name += f" (family {told['cpu family']}, model {told['model']})"
     memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{name}, {len(os.sched_getaffinity(0))} cores, {memory_gib:.0f} GiB, Python {platform.python_version()}"
+    return f"{name}, {cores()} cores, {memory_gib:.0f} GiB, Python {platform.python_version()}"
 
 
 def _notes(page: Path) -> str:

@@ -28,6 +28,17 @@ def die():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def test_all_cores_are_taken_where_the_system_does_not_tell_which_may_be_used(monkeypatch):
+    """macOS: ingest, collect and detect ended in a traceback unless --jobs or --threads was given."""
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    assert parallel.cores() == 6
+    root = Path(parallel.__file__).parents[1]
+    sources = sorted(path for package in parallel.PACKAGES for path in (root / package).rglob("*.py"))
+    asking = [str(path.relative_to(root)) for path in sources if "sched_getaffinity" in path.read_text()]
+    assert asking == ["ingest/bench.py", "ingest/parallel.py"]
+
+
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_every_task_is_done_once(jobs):
     got = parallel.results((delayed(square)(i) for i in range(7)), jobs, what="t")
