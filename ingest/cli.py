@@ -1,6 +1,7 @@
 """What every `python -m <stage>` shares: --data, exit codes 0 / 1 / 2, and errors in one line."""
 
 import argparse
+import getpass
 import io
 import os
 import signal
@@ -111,6 +112,7 @@ def run(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str] 
     ended: list[int] = []
     code: int | str | None
     _open_streams()
+    _name_user()
     _listen(ended)
     # what joblib says of the tasks that an interrupted command drops
     warnings.filterwarnings("ignore", r"\d+ tasks (which|have been)", UserWarning)
@@ -152,6 +154,14 @@ def _open_streams() -> None:
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):  # stderr is so anyway
         sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _name_user() -> None:
+    """Give a user without a name (a container's `--user 1234`) one, for the folder that PyTorch calls after them."""
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        os.environ["LOGNAME"] = f"uid{os.getuid()}"
 
 
 PATIENCE_S = 10.0  # for what a command cleans up when it is interrupted

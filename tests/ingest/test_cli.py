@@ -105,6 +105,19 @@ def test_what_the_encoding_of_the_output_lacks_is_escaped():
     assert (done.returncode, done.stdout, done.stderr) == (0, "h\\xf6he\n", "")
 
 
+def test_a_user_without_a_name_has_one():
+    """`docker run --user 1234`: PyTorch, asked for the first network, failed with a KeyError of pwd."""
+    code = (
+        "import os, pwd\ndef nobody(uid): raise KeyError(uid)\npwd.getpwuid = nobody\n"
+        "from ingest.cli import run\n"
+        "def main(argv):\n    import getpass\n    print(getpass.getuser())\nrun(main, [])\n"
+    )
+    names = {"LOGNAME", "USER", "LNAME", "USERNAME"}
+    env = {name: value for name, value in os.environ.items() if name not in names}
+    done = subprocess.run([sys.executable, "-c", code], cwd=street.ROOT, env=env, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, f"uid{os.getuid()}\n"), done.stderr
+
+
 def test_numbers_of_options_are_whole_and_bounded():
     assert [whole(12)(text) for text in ("1", "12", " 7 ")] == [1, 12, 7]
     for text in ("0", "13", "-1", "1.0", "", "x", "9" * 5000):
