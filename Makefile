@@ -13,7 +13,7 @@ export DATA Q
 export PYTHONHASHSEED := 0
 
 # .venv/ready-<hash> names the lock that the environment was made from: a changed lock makes a new one.
-LOCK_HASH := $(shell cat requirements.lock requirements-setup.lock | sha256sum | cut -c1-16)
+LOCK_HASH := $(shell cat requirements.lock requirements-setup.lock | { sha256sum 2> /dev/null || shasum -a 256; } | cut -c1-16)
 THIS      := $(firstword $(MAKEFILE_LIST))
 READY     := $(VENV)/ready-$(LOCK_HASH)
 PYTHON    := $(VENV)/bin/python

@@ -44,6 +44,22 @@ def test_two_at_once_set_up_one_environment(tmp_path):
     assert made.read_text() == "x\n" and any("waiting for another make" in words for words in said)
 
 
+def test_the_environment_is_that_of_its_lock_where_shasum_counts(tmp_path):
+    """macOS: without sha256sum every lock had the same environment, and each make said that it is not there."""
+    for name in ("bash", "cat", "cut", "make"):
+        (tmp_path / name).symlink_to(shutil.which(name))
+    (tmp_path / "shasum").write_text(f'#!/bin/sh\n[ "$*" = "-a 256" ] && exec {shutil.which("sha256sum")}\n')
+    (tmp_path / "shasum").chmod(0o755)
+    words = ["make", "-n", "leaderboard", "VENV=own"]
+    done = subprocess.run(words, cwd=street.ROOT, env={"PATH": str(tmp_path)}, capture_output=True, text=True)
+    assert f"test -e own/ready-{lock_hash()} " in done.stdout and not done.stderr
+
+
+def lock_hash():
+    locks = b"".join((street.ROOT / name).read_bytes() for name in ("requirements.lock", "requirements-setup.lock"))
+    return hashlib.sha256(locks).hexdigest()[:16]
+
+
 @pytest.mark.parametrize(("word", "partial"), [("1", True), ("yes", True), ("0", False), ("no", False), ("", False)])
 def test_partial_is_what_its_word_says(word, partial):
     words = ["make", "-n", "librisevoc", "ROOT=x", f"PARTIAL={word}"]
@@ -74,8 +90,7 @@ def test_a_query_reaches_its_program_as_it_was_typed(tmp_path, given):
     bin_.mkdir(parents=True)
     (bin_ / "python").write_text("""#!/bin/sh\nprintf '%s|%s' "$4" "$PYTHONHASHSEED"\n""")
     (bin_ / "python").chmod(0o755)
-    locks = b"".join((street.ROOT / name).read_bytes() for name in ("requirements.lock", "requirements-setup.lock"))
-    (tmp_path / "own" / f"ready-{hashlib.sha256(locks).hexdigest()[:16]}").touch()
+    (tmp_path / "own" / f"ready-{lock_hash()}").touch()
     words = ["make", "sql", f"VENV={tmp_path / 'own'}", *(word % query for word in given)]
     environment = ALONE | ({} if given else {"Q": query})
     done = subprocess.run(words, cwd=street.ROOT, env=environment, capture_output=True, text=True)
