@@ -29,8 +29,9 @@ _BLOCK_SAMPLES = 1 << 19
 _INT16 = np.float32(1 / 32768)
 _SHORTFALL_S = 0.2  # FFmpeg's durations are of the container, whose encoder delay and padding are not heard
 _LOUDEST = 2.0**40  # times full scale: sums of squares stay finite, and so do integers that were stored as they are
-# Containers of bare frames, whose length FFmpeg takes from the bit rate of the first ones: a soft beginning doubles it.
-_GUESSED = frozenset(("aac", "ac3", "amr", "amrnb", "amrwb", "dts", "eac3", "latm", "loas", "mlp", "truehd"))
+# Containers of bare frames, whose length FFmpeg takes from the bit rate of the first ones and the size of the file: a
+# soft beginning doubles it, and so does a picture behind the sound. What MP3 says of its length, `endings` compares.
+_GUESSED = frozenset(("aac", "ac3", "amr", "amrnb", "amrwb", "dts", "eac3", "latm", "loas", "mlp", "mp3", "truehd"))
 _CPU_S, _CPU_SHARE = 60.0, 0.25  # a file may take so much processor time, and this share of the time that it sounds
 _LONGEST_S = 48 * 3600.0
 _FASTEST_HZ = 1 << 20  # FLAC's highest; what lists of samples a frame or a filter take grows with the rate
@@ -207,7 +208,7 @@ def _ffmpeg_blocks(path: Path | str, container, stream, found: Header) -> Iterat
         yield _finite(path, np.concatenate(parts))
     done += kept
     short = done < found.frames - max(_SHORTFALL_S * found.rate_hz, 0.01 * found.frames)
-    if short and found.container not in _GUESSED and not (found.container == "mp3" and endings.of_any_length(path)):
+    if short and found.container not in _GUESSED:
         raise Unreadable(path, f"truncated: {done} of {found.frames} samples decode")
     if not done:
         raise Unreadable(path, "holds no sample")
@@ -229,11 +230,22 @@ def _packed(path: Path | str, container, stream, found: Header) -> Iterator[np.n
 
 def _frames(path: Path | str, container, stream) -> Iterator:  # noqa: ANN001
     decoder = _libopus(stream) if stream.codec_context.name == "opus" else stream.codec_context
+    packets = container.demux(stream)
     try:
-        for packet in container.demux(stream):
+        for packet in _without_tags(packets) if container.format.name == "mp3" else packets:
             yield from decoder.decode(packet)
     except IndexError:  # PyAV knows the streams that were there when the file was opened
         raise Unreadable(path, "another stream begins on the way") from None
+
+
+def _without_tags(packets: Iterable) -> Iterator:
+    """The packets of an MPEG stream without those of tags, which FFmpeg hands on as damaged sound."""
+    end = 0  # of the last tag, in bytes
+    for packet in packets:
+        if packet.pos is not None:  # the last one, empty, has no place
+            end = max(end, packet.pos + endings.tag_bytes(bytes(packet)))
+        if packet.pos is None or packet.pos >= end:
+            yield packet
 
 
 def _libopus(stream):  # noqa: ANN001

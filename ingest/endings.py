@@ -2,8 +2,8 @@
 
 WAV, AIFF, CAF, Wave64 and AU state the bytes of their samples, AVI and Matroska (RFC 8794; WebM) those of the whole,
 Ogg marks the last page of a stream (RFC 3533, section 6), ISO media (M4A, MP4) boxes begin with their size (ISO/IEC
-14496-12, section 4.2), MPEG audio frames follow each other by their computed length, and a Xing or Info frame tells the
-bytes of the whole stream. Cuts that none of these shows cannot be told from the file alone.
+14496-12, section 4.2), MPEG audio frames follow each other by their computed length, and a Xing, Info or VBRI frame
+tells the bytes of the whole stream. Cuts that none of these shows cannot be told from the file alone.
 """
 
 import os
@@ -171,19 +171,12 @@ def _boxes(file: BinaryIO, size: int) -> str | None:
     return "the last box is cut" if 0 < size - place < 8 else None
 
 
-def of_any_length(path: Path | str) -> bool:
-    """Whether an MPEG audio file does not tell its length: frames of several bit rates without a count of them."""
-    with open(path, "rb") as file:
-        place = _after_id3(file.read(16))
-        file.seek(place)
-        data = file.read()
-    if any(mark in data[:200] for mark in (b"Xing", b"Info", b"VBRI")):
-        return False
-    at, rates = 0, set()
-    while length := _mpeg_length(data[at : at + 4]):
-        rates.add(data[at + 2] >> 4)
-        at += length
-    return len(rates) > 1
+def tag_bytes(data: bytes) -> int:
+    """How long a tag is that begins here: ID3v2, APEv2 (mp3gain and others put it behind the sound) or Lyrics3, of
+    which only what is here counts; 0 for anything else."""
+    if data[:8] == b"APETAGEX":
+        return 32 + int.from_bytes(data[12:16], "little")
+    return len(data) if data[:11] == b"LYRICSBEGIN" else _after_id3(data)
 
 
 def _after_id3(start: bytes) -> int:
@@ -227,11 +220,15 @@ def _frames(file: BinaryIO, place: int, length_of: Callable[[bytes], int]) -> st
 
 
 def _xing(file: BinaryIO, place: int, size: int) -> str | None:
+    """What a Xing or Info frame, or Fraunhofer's VBRI frame, says of the bytes of the whole stream."""
     file.seek(place)
     frame = file.read(200)
-    mark = max(frame.find(b"Xing"), frame.find(b"Info"))
-    if mark < 0 or len(frame) < mark + 16:
+    mark, at = max(frame.find(b"Xing"), frame.find(b"Info")), frame.find(b"VBRI") + 10
+    if (mark < 0 and at < 10) or len(frame) < mark + 16:
         return None
-    flags, at = int.from_bytes(frame[mark + 4 : mark + 8]), mark + 8 + 4 * (frame[mark + 7] & 1)
-    claimed = int.from_bytes(frame[at : at + 4]) if flags & 2 else 0
+    if mark >= 0:
+        flags, at = int.from_bytes(frame[mark + 4 : mark + 8]), mark + 8 + 4 * (frame[mark + 7] & 1)
+        if not flags & 2:
+            return None
+    claimed = int.from_bytes(frame[at : at + 4])
     return f"{size - place} of {claimed} bytes are there" if size - place < _XING_SHARE * claimed else None

@@ -232,6 +232,29 @@ def test_a_tag_that_is_no_utf_8_does_not_hide_the_sound(tmp_path):
     assert audio.load(tmp_path / "a.mp3")[0].size
 
 
+@pytest.mark.parametrize("xing", ["0", "1"])
+def test_tags_and_pictures_behind_an_mp3_are_no_damage(tmp_path, xing):
+    """As mp3gain and foobar2000 write them; FFmpeg takes them for sound, and their bytes for its length."""
+    encode(tmp_path / "a.wav", seconds=3)
+    words = ["-v", "error", "-i", str(tmp_path / "a.wav"), "-b:a", "32k", "-write_xing", xing, str(tmp_path / "a.mp3")]
+    subprocess.run([audio.ffmpeg(), *words], check=True)
+    whole = (tmp_path / "a.mp3").read_bytes()
+    items = np.random.default_rng(0).bytes(60_000)  # has what looks like the start of a frame
+    about = b"APETAGEX\xd0\7\0\0" + (len(items) + 32).to_bytes(4, "little") + b"\1\0\0\0\0\0\0"
+    ape = about + b"\xa0" + bytes(8) + items + about + b"\x80" + bytes(8)
+    lyrics = b"LYRICSBEGININD0000210" + b"la " * 9000 + b"027021LYRICS200"
+    for behind in (ape, ape + b"TAG" + bytes(125), lyrics + b"TAG" + bytes(125), b"ID3\4\0\0\0\0\7\x68" + items[:1000]):
+        (tmp_path / "b.mp3").write_bytes(whole + behind)
+        assert audio.load(tmp_path / "b.mp3")[0].shape[1] == pytest.approx(48_000, abs=2000)
+    (tmp_path / "b.mp3").write_bytes(ape + whole)
+    assert audio.load(tmp_path / "b.mp3")[0].shape[1] == pytest.approx(48_000, abs=2000)
+    (tmp_path / "b.mp3").write_bytes(whole + whole)  # a tag in the middle
+    assert audio.load(tmp_path / "b.mp3")[0].shape[1] == pytest.approx(96_000, abs=4000)
+    (tmp_path / "b.mp3").write_bytes(whole[:6000] + items[:3000] + whole[6000:] + ape)
+    with pytest.raises(audio.Unreadable, match="cannot be decoded"):
+        audio.load(tmp_path / "b.mp3")
+
+
 def encode_by_ffmpeg(path: Path, wave: np.ndarray, layout: str, *, codec: str, rate_hz: int = 16_000) -> Path:
     """Write float32 (channel, sample) through PyAV."""
     import av
@@ -286,6 +309,8 @@ def test_a_stream_that_changes_its_channels_on_the_way_is_refused(tmp_path):
 
 def test_a_stream_that_begins_on_the_way_is_refused():
     class Flv:
+        format = SimpleNamespace(name="flv")
+
         def demux(self, stream):
             yield "a packet"
             raise IndexError("list index out of range")  # as PyAV does for a packet of a stream that it has not seen

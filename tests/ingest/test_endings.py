@@ -96,6 +96,16 @@ def test_tags_after_the_last_frame_are_no_cut(tmp_path):
     assert endings.cut(path) is None
 
 
+def test_what_a_vbri_frame_says_is_held_against_the_file(tmp_path):
+    """Fraunhofer's encoders write it where others write a Xing frame."""
+    frame = b"\xff\xfb\x90\0" + bytes(32) + b"VBRI" + bytes(6) + (10 * 417).to_bytes(4)
+    frame += bytes(417 - len(frame))
+    (tmp_path / "x").write_bytes(frame * 10)
+    assert endings.cut(tmp_path / "x") is None
+    (tmp_path / "x").write_bytes(frame * 9)
+    assert endings.cut(tmp_path / "x") == "3753 of 4170 bytes are there"
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
