@@ -365,8 +365,11 @@ COMMENT ON VIEW leaderboard IS 'Every test result of every current run';
 -- The one figure that stands for a run: the printed average where the protocol has one, else its whole test set.
 CREATE VIEW headline AS
 -- A subset that no run of the protocol has a value for, such as an average that lacks a corpus, heads none of them.
-SELECT * EXCLUDE (measured)
-FROM   (SELECT *, count(value) OVER (PARTITION BY protocol, metric, subset) > 0 AS measured FROM leaderboard)
+SELECT * EXCLUDE (measured, trials)
+FROM   (SELECT *, count(value) OVER same > 0 AS measured,
+               CASE WHEN kind = 'subset' THEN max(n_bonafide + n_spoof) OVER same ELSE 0 END AS trials
+        FROM   leaderboard
+        WINDOW same AS (PARTITION BY protocol, metric, subset))
 QUALIFY row_number() OVER (
     PARTITION BY run_id, metric
     ORDER BY measured DESC,
@@ -378,11 +381,11 @@ QUALIFY row_number() OVER (
                   THEN 0                                               -- printed is the whole, no mean over classes
                   WHEN subset = 'average' THEN 1
                   WHEN subset IN ('eval', 'test', 'pooled', 'ctrsvdd_test_wo_a14') THEN 2
-                  WHEN kind = 'average' AND subset LIKE '%average' THEN 3
+                  WHEN kind = 'average' THEN 3
                   WHEN kind = 'pooled' THEN 4
                   ELSE 5 END,
-             length(subset), subset) = 1;
-COMMENT ON VIEW headline IS 'One subset per run: what the protocol is about, else its average, else its whole test set';
+             trials DESC, length(subset), subset) = 1;
+COMMENT ON VIEW headline IS 'One subset per run: what the protocol is about, else its average, else its pool or its largest subset';
 
 CREATE VIEW seeds AS
 SELECT entry, detector, protocol, scenario, subset, kind, metric, config_id,

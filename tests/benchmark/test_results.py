@@ -91,6 +91,17 @@ def test_a_run_is_headed_by_what_its_protocol_is_about(tmp_path, protocol, subse
     assert ask(tmp_path, "SELECT subset FROM headline WHERE metric = 'eer'") == [(headline,)]
 
 
+def test_an_own_protocol_is_headed_by_its_average_whatever_its_name_else_by_its_largest_subset(tmp_path):
+    genuine, spoofs = made_results.GOOD["easy"]
+    parts = {"b": (genuine, spoofs), "everything": (genuine, spoofs | {"wavenet": [-3.0]})}
+    for name, groups in (("parts", {}), ("averaged", {"mean": ["b", "everything"]})):
+        table = made_results.score_table(parts)
+        made_results.add_run(tmp_path, "mean_pool", table, protocol=f"inner/{name}", averages=groups, pooled={})
+    results.collect(tmp_path, replicates=2)
+    query = "SELECT DISTINCT protocol, subset FROM headline ORDER BY 1"
+    assert ask(tmp_path, query) == [("inner/averaged", "mean"), ("inner/parts", "everything")]
+
+
 def test_runs_of_a_part_are_headed_by_a_figure_that_one_of_them_has(tmp_path):
     table = made_results.score_table(dict.fromkeys(("easy", "hard"), made_results.GOOD["easy"]))
     groups = {"hard_average": ["hard"], "average": ["hard_average", "absent"]}
