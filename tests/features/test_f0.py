@@ -54,6 +54,21 @@ def directly(extractor, wave):
     return extractor._hz(frames).float()[..., None]
 
 
+def test_the_authors_pitch_is_of_all_that_a_lag_leaves_of_the_frame():
+    generator = torch.Generator().manual_seed(3)
+    wave = harmonics(110 + 5 * np.sin(np.arange(4_000) / 900)) + 0.002 * torch.randn(1, 4_000, generator=generator)
+    expected = []
+    for frame in wave[0].double().unfold(0, 1_600, 242).numpy():
+        difference = [np.square(frame[: 1_600 - lag] - frame[lag:]).sum() for lag in range(1, 800)]
+        ratio = np.array(difference) * np.arange(1, 800) / np.cumsum(difference)  # of lags 1 to 799
+        rises = np.append(np.diff(ratio) >= 0, True) & (np.cumsum(ratio < 0.1) > 0)
+        rises[:2] = False  # 9,000 Hz: lag 1, and torch-yin begins two lags later
+        expected.append(16_000 / (1 + rises.argmax()) if rises.any() else 0.0)
+    found = extractors.get("f0", preset="sfatnet_authors").extract(wave)[0, :, 0]
+    assert len(set(expected)) > 3
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
 @pytest.mark.parametrize("preset", [None, "sfatnet_authors"])
 @pytest.mark.parametrize("level", [0.1, 0.3, 0.5, 1.0, -0.25, 1 / 3, 1e-5])
 def test_a_constant_has_no_pitch(level, preset):
