@@ -304,5 +304,5 @@ def _named_features(path: Path) -> tuple[Path, ...]:
     """The files of the features whose names stand in a source as words of their own."""
     from features import extractors  # imports torch, as whatever asks for sources does
 
-    words = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
+    words = {node.value for node in ast.walk(ast.parse(path.read_bytes())) if isinstance(node, ast.Constant)}
     return tuple(ROOT / f"features/extractors/{name}.py" for name in extractors.names() if name in words)

@@ -15,13 +15,13 @@ OWN_FOLDERS = (*SOURCE_PACKAGES, "benchmark/detectors", "features/extractors")
 
 def of(path: Path) -> tuple[Path, ...]:
     """The files that a source imports by name: of `benchmark` and `features`, and whatever is not installed."""
-    return _of(path, path.read_text())
+    return _of(path, path.read_bytes())
 
 
 @cache
-def _of(path: Path, text: str) -> tuple[Path, ...]:
+def _of(path: Path, source: bytes) -> tuple[Path, ...]:
     found = []
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             found += [_source(alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.level:

@@ -88,7 +88,7 @@ def _constant(module: str, name: str, of: str = "build") -> str:
     path = Path(settings.__file__).with_name("detectors") / f"{module}.py"
     if not path.is_file():
         return ""
-    tree = ast.parse(path.read_text())
+    tree = ast.parse(path.read_bytes())
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
     origin = {
         alias.asname or alias.name: node.module.rpartition(".")[2]

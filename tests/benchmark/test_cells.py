@@ -212,6 +212,11 @@ def test_the_features_that_a_network_computes_decide_its_scores(detector, own, c
     assert {own, *computed} <= files and ("raw" in files) == (own == "raw")
 
 
+def test_a_detector_that_an_editor_of_windows_saved_names_its_features(tmp_path):
+    (tmp_path / "own.py").write_bytes(b"\xef\xbb\xbffeature = 'lfcc'")
+    assert [path.stem for path in cells._named_features(tmp_path / "own.py")] == ["lfcc"]
+
+
 def test_what_lies_at_the_path_of_pretrained_weights_counts(on, tmp_path, monkeypatch):
     """Another file of the same name: the run from the old one was taken for done."""
     monkeypatch.setenv("HOME", str(tmp_path))

@@ -150,6 +150,13 @@ def test_modules_that_a_feature_imports_change_its_key(tmp_path, monkeypatch):
     assert len(seen) == 5
 
 
+@pytest.mark.parametrize("source", [b"\xef\xbb\xbfx = 'lfcc'  # \xc3\xa4", b"# coding: latin-1\nx = 'lfcc'  # \xe4"])
+def test_own_sources_are_read_as_python_reads_them(tmp_path, source):
+    """A detector or feature that an editor of Windows had saved ended every command in a traceback."""
+    (tmp_path / "own.py").write_bytes(source)
+    assert imports.of(tmp_path / "own.py") == ()
+
+
 def test_packages_of_a_cluster_are_installed_ones(tmp_path, monkeypatch):
     """On PYTHONPATH, as module systems put them, they were read whole, minutes of it, and were part of every key."""
     (tmp_path / "site-packages" / "own_packaged").mkdir(parents=True)
