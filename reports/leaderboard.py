@@ -20,7 +20,7 @@ WIDEST = 16  # subsets in one table; more go on in the next one
 
 def statements(file: str = "leaderboard.sql") -> dict[str, str]:
     """Name -> SQL of leaderboard.sql, or of another file beside it."""
-    text = Path(__file__).with_name(file).read_text()
+    text = Path(__file__).with_name(file).read_text(encoding="utf-8")
     parts = re.split(r"(?m)^-- name: (\w+)\n", text)
     return {name: body.strip().rstrip(";") for name, body in zip(parts[1::2], parts[2::2], strict=True)}
 

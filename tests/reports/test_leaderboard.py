@@ -1,18 +1,22 @@
 """leaderboard.md: its figures are those of the SQL beside them, its bytes do not change, its warnings are there."""
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 
 import duckdb
 import made_results
 import pyarrow as pa
 import pytest
+import street
 
 from benchmark import card, results
 from ingest.types import DataError
 from reports import figures, site, sql
-from reports.leaderboard import Page, settle, write
+from reports.leaderboard import Page, settle, statements, write
 
 TABLE = r"((?:^\|[^\n]*\|\n)+)\n<details><summary>SQL</summary>\n\n```sql\n(.*?)\n```"
 
@@ -33,6 +37,14 @@ def data(tmp_path_factory):
 @pytest.fixture(scope="module")
 def page(data):
     return write(data).read_text()
+
+
+def test_the_queries_are_the_same_in_every_locale():
+    """Their signs were read as the locale has them: other letters under Latin-1, a traceback under ASCII."""
+    locale = {"PATH": os.environ["PATH"], "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    code = "from reports.leaderboard import statements; print(ascii([statements(), statements('site.sql')]))"
+    said = subprocess.run([sys.executable, "-c", code], cwd=street.ROOT, env=locale, capture_output=True, check=True)
+    assert said.stdout.decode().strip() == ascii([statements(), statements("site.sql")])
 
 
 def section(page, heading):
