@@ -148,16 +148,23 @@ def trim_leading_silence(wave: np.ndarray) -> np.ndarray:
 
 
 def add_noise(wave: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Noise of one of three kinds: coloured (spectrum f^-2 to f^2) or white at 5 to 40 dB, or white of fixed level."""
+    """Noise of one of three kinds: coloured by -6 to 6 dB an octave or white at 5 to 40 dB, or white of fixed level."""
     noise = generator.standard_normal(wave.size)
     kind = generator.integers(3)
     if kind == 0:
-        slope = generator.uniform(-2, 2)  # of the power spectrum: -6 to 6 dB per octave
-        spectrum = np.fft.rfft(noise) * np.maximum(np.arange(wave.size // 2 + 1), 1.0) ** (slope / 2)
-        return add_at_snr(wave, np.fft.irfft(spectrum, wave.size), generator.uniform(5, 40))
+        noise = scipy.signal.oaconvolve(noise, _colour(generator), "same")
+        return add_at_snr(wave, noise, generator.uniform(5, 40))
     if kind == 1:
         return add_at_snr(wave, noise, generator.uniform(5, 40))
     return (wave + generator.uniform(0.001, 0.015) * noise).astype(np.float32)
+
+
+def _colour(generator: np.random.Generator, *, taps: int = 128) -> np.ndarray:
+    """A response of random phases that changes by -6 to 6 dB an octave from 125 Hz, the least that its taps tell."""
+    hz = np.fft.rfftfreq(taps, 1 / RATE_HZ)
+    hz[0] = 1
+    gain = hz ** (generator.uniform(-6, 6) / (20 * np.log10(2)))
+    return np.fft.irfft(gain * np.exp(1j * generator.uniform(0, 2 * np.pi, hz.size)))
 
 
 CORNERS_HZ = {"band_pass": (200, 4000), "band_stop": (200, 4000), "high_pass": (20, 2400), "low_pass": (150, 7500)}

@@ -118,6 +118,19 @@ def test_filters_have_the_ranges_of_the_public_code(monkeypatch, kind, lowest_hz
     assert orders == ({2, 3, 4} if "pass" in kind else set())
 
 
+def test_coloured_noise_is_heard_as_that_of_the_public_code(monkeypatch):
+    monkeypatch.setattr(augment, "add_at_snr", lambda wave, noise, snr_db: noise)
+    infrasonic, treble = [], []
+    for seed in range(120):
+        noise = augment.add_noise(np.zeros(16_000, np.float32), _generator(seed))
+        power = np.abs(np.fft.rfft(noise)) ** 2  # of every Hz
+        infrasonic.append(power[:20].sum() / power.sum())
+        treble.append(power[4_000:].sum() / power.sum())
+    # of brown noise by 128 taps a third lies below 20 Hz; by as many as there are samples all of it would
+    assert 0.2 < max(infrasonic) < 0.6
+    assert 0.8 < max(treble) < 0.9  # of violet noise
+
+
 def test_every_filter_and_noise_is_finite_and_repeats_itself():
     wave = _noise()
     for seed in range(40):
