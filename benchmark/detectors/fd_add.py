@@ -28,7 +28,7 @@ from ingest.types import DataError, nearest
 
 LIBRISEVOC = ("diffwave", "melgan", "parallel_wavegan", "wavegrad", "wavenet", "wavernn")
 COMPRESSIONS, SPEEDS = 10, 16  # none and 3 codecs x 3 bit rates; speeds 0.5 to 2.0 in steps of 0.1
-F0_POINTS, F0_HOP, F0_CENTRE_HZ = 16, 3000, 150.0  # of the F0 objective: pitch every 0.19 s, in octaves from a centre
+F0_POINTS, F0_HIGHEST_HZ = 192, 9000.0  # of the F0 objective: pitch every 15 ms, as a share of the highest
 RENAMED = {"audio_encoder.": "feature_model.model.", "audio_transform.": "transform."}
 CHOICES = {
     "streams": ("both", "content", "synthesizer", "single"),
@@ -161,7 +161,7 @@ class FdAdd(_pretrained.Pretrained):
             self.cls_voc = NormedLinear(dim, len(self.labels) + 1)
         if self.has_content and pseudo_labels == "f0":
             self.cls_f0 = NormedLinear(dim, F0_POINTS)
-            self.COMPANIONS = {"f0": ("f0", {"hop": F0_HOP})}
+            self.COMPANIONS = {"f0": ("f0", {"preset": "sfatnet_authors"})}
         elif self.has_content:
             self.cls_speed = NormedLinear(dim, SPEEDS)
             self.cls_compression = NormedLinear(dim, COMPRESSIONS)
@@ -324,15 +324,12 @@ class FdAdd(_pretrained.Pretrained):
         return focal(logits, target * target[order], gamma=self.focal_gamma, alpha=self.focal_alpha)
 
 
-def f0_error(octaves: torch.Tensor, hz: torch.Tensor) -> torch.Tensor:
-    """Mean squared error of pitch where it is known: (batch, point) octaves from 150 Hz, (batch, point, 1) Hz or 0.
+def f0_error(predicted: torch.Tensor, hz: torch.Tensor) -> torch.Tensor:
+    """Mean squared error of the pitch as a share of 9,000 Hz: (batch, point), (batch, point, 1) Hz, 0 = unvoiced.
 
-    The paper names the objective and not its form; this one is our choice.
+    The paper names the objective; its form is that of the public code.
     """
-    hz = hz.squeeze(2)
-    voiced = hz > 0
-    wanted = torch.where(voiced, hz, F0_CENTRE_HZ).div(F0_CENTRE_HZ).log2()
-    return ((octaves - wanted).square() * voiced).sum() / voiced.sum().clamp(min=1)
+    return functional.mse_loss(predicted, hz.squeeze(2) / F0_HIGHEST_HZ)
 
 
 def _column(batch: Batch, name: str) -> torch.Tensor:
