@@ -176,13 +176,17 @@ def resolve(
     assignments: Mapping[str, Mapping[str, Any]], weights: str | None = None, trained: bool = True,
 ) -> list[Cell]:  # fmt: skip
     """Every cell of the grid, in a fixed order. weights: sha256 of the file to start from or score with."""
+
+    @cache  # a network is laid out for it, and protocols of one clip length set a detector alike
+    def settled(detector: str, clip: int | None) -> Settings:
+        return settings.resolve(detector, assignments, clip=clip, weights=weights)
+
     cells = []
     for name, on in found.items():
         for detector in detectors:
             clip = on.protocol.clip if trained else None  # trained weights are scored at their own length
-            how = settings.resolve(detector, assignments, clip=clip, weights=weights)
             for seed in seeds:
-                cells.append(cell(name, on, how, seed, trained))
+                cells.append(cell(name, on, settled(detector, clip), seed, trained))
     return cells
 
 

@@ -212,6 +212,16 @@ def test_the_features_that_a_network_computes_decide_its_scores(detector, own, c
     assert {own, *computed} <= files and ("raw" in files) == (own == "raw")
 
 
+def test_protocols_of_one_clip_length_share_the_settings_of_a_detector(on, monkeypatch):
+    """A grid of all detectors and protocols laid out a network for each cell."""
+    asked, resolve = [], settings.resolve
+    monkeypatch.setattr(settings, "resolve", lambda *words, **how: asked.append(how["clip"]) or resolve(*words, **how))
+    shorter = replace(on, protocol=replace(on.protocol, clip=16_000))
+    found = cells.resolve({"a": on, "b": on, "c": shorter}, ["mean_pool"], [0, 1], assignments={})
+    assert asked == [on.protocol.clip, 16_000] and len({cell.run_id for cell in found}) == 6
+    assert [cell.settings.input["samples"] for cell in found[::2]] == [48_000, 48_000, 16_000]
+
+
 def test_a_detector_that_an_editor_of_windows_saved_names_its_features(tmp_path):
     (tmp_path / "own.py").write_bytes(b"\xef\xbb\xbffeature = 'lfcc'")
     assert [path.stem for path in cells._named_features(tmp_path / "own.py")] == ["lfcc"]
