@@ -64,7 +64,7 @@ def load(name: str) -> Grid:
     if not path.is_file() or not (name.endswith(".toml") or name in names()):  # a name is no path: ../x
         raise nearest(name, names(), what="grid")
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DataError(f"grid {path}: {error}") from None
     return _grid(path.stem if name.endswith(".toml") else name, table, path)

@@ -69,7 +69,7 @@ def test_patterns_pick_in_their_order_and_take_out_again():
 
 def test_levels_override_the_grid_and_the_user_overrides_both(tmp_path):
     path = tmp_path / "small.toml"
-    path.write_text(SMALL)
+    path.write_text(SMALL, encoding="utf-8-sig")  # as editors of Windows save it
     grid = grid_files.load(str(path))
     assert list(grid.levels) == ["default", "fast", "elsewhere"]
     fast, _ = grid.levels["fast"]
