@@ -73,7 +73,7 @@ def read(path: Path | str, *, longest_s: float = LONGEST_S) -> Recording:
     """Decode and resample a file that libsndfile or FFmpeg reads. Raises Unreadable, also if it lasts too long."""
     with audio.opened(path) as (header, blocks):
         limited = _no_longer(path, blocks, longest_s, header.rate_hz)
-        whole, rest = _head(_mono(limited))
+        whole, rest = _head(audio.mono(limited))
         if rest is None:
             wave = audio.resampled(whole, header.rate_hz)
         else:
@@ -123,11 +123,6 @@ def _no_longer(
 
 def _time(seconds: float) -> str:
     return f"{seconds / 3600:g} hours" if seconds >= 3600 else f"{seconds / 60:.3g} minutes"
-
-
-def _mono(blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-    for block in blocks:  # (sample, channel); the mean over axis 0 adds up as `audio.mono16k` does
-        yield block[:, 0] if block.shape[1] == 1 else np.ascontiguousarray(block.T).mean(axis=0)
 
 
 def _head(blocks: Iterator[np.ndarray]) -> tuple[np.ndarray, Iterator[np.ndarray] | None]:

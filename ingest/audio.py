@@ -83,8 +83,17 @@ def mono16k(path: Path | str) -> np.ndarray:
 
     The resampler is torchaudio.functional.resample with its defaults (windowed sinc, width 6, rolloff 0.99).
     """
-    wave, rate_hz = load(path)
-    return resampled(wave[0] if len(wave) == 1 else wave.mean(axis=0), rate_hz)
+    with opened(path) as (found, blocks):
+        parts = list(mono(blocks))
+        wave = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    parts.clear()
+    return resampled(wave, found.rate_hz)
+
+
+def mono(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """The mean of the channels of each block, (sample,): hours of several channels are never held whole."""
+    for block in blocks:  # (sample, channel); the mean over axis 0 adds up alike for every length
+        yield block[:, 0] if block.shape[1] == 1 else np.ascontiguousarray(block.T).mean(axis=0)
 
 
 def decoded(path: Path | str) -> tuple[Header, Iterator[np.ndarray]]:
