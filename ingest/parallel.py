@@ -49,8 +49,11 @@ Jobs = int | Ray  # so many processes here, or a cluster
 
 
 def cores() -> int:
-    """Processor cores that this process may use; where the system does not tell (macOS), all of them."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Processor cores that this process may use, by its affinity and the quota of its container; where the system does
+    not tell (macOS), all of them."""
+    from joblib import cpu_count
+
+    return cpu_count()
 
 
 def add_processes(parser: argparse.ArgumentParser) -> None:
