@@ -274,11 +274,11 @@ def _write_clips(folder: Path, name: str, path: Path, spans: Sequence[tuple[floa
 def _codec_test(out: Path, jobs: int) -> None:
     """T03: every T02 clip through each codec and back; copies whose clip is gone are removed."""
     clips = [path.relative_to(out / "test") for path in sorted((out / "test").glob("*/*.flac"))]
-    tasks = []
+    tasks, there = [], set(clips)
     for codec in CODECS:
         folder = out / "codec_test" / codec
         for stray in folder.glob("*/*.flac"):
-            if stray.relative_to(folder) not in clips:
+            if stray.relative_to(folder) not in there:
                 stray.unlink()
         for clip in clips:
             source, target = out / "test" / clip, folder / clip
