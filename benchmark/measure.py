@@ -128,7 +128,7 @@ def measure(
     dev = whole.part(role.among(["dev"])) if "dev" in role.names else None
     is_test, pools = role.among(["test"]), pooled or {}
     parts = {subset.names[code]: is_test & (subset.code == code) for code in breakdowns.present(subset, is_test)}
-    parts |= {name: _once(table, is_test & subset.among(members)) for name, members in pools.items()}
+    parts |= {name: once(table, is_test & subset.among(members)) for name, members in pools.items()}
     results, cells, inside = [], [], []
     how = {"replicates": replicates, "threads": threads}
     if dev is not None:
@@ -143,7 +143,7 @@ def measure(
         cells += _cells(run_id, name, part, [n for n in names if n in IN_CELLS], rates)
     for name in _inner_first(averages or {}):
         heard = [parts[member] for member in averages[name] if member in parts]
-        parts[name] = _once(table, np.logical_or.reduce(heard)) if heard else np.zeros(table.num_rows, bool)
+        parts[name] = once(table, np.logical_or.reduce(heard)) if heard else np.zeros(table.num_rows, bool)
         of_both = [int(both.sum()) for both in (parts[name] & whole.bonafide, parts[name] & ~whole.bonafide)]
         results += _averages(run_id, name, averages[name], results, of_both)
     dev_eer = next((r.value for r in results if r.role == "dev" and r.metric == "eer"), None)
@@ -208,7 +208,7 @@ def _scores(table: pa.Table) -> Scores:
     return Scores(table["score"].to_numpy(zero_copy_only=False).astype(np.float64), bonafide, speaker, factors)
 
 
-def _once(table: pa.Table, where: np.ndarray) -> np.ndarray:
+def once(table: pa.Table, where: np.ndarray) -> np.ndarray:
     """The first row of every utterance (and variant) among `where`, as a mask."""
     rows = np.flatnonzero(where)
     mask = np.zeros(where.size, bool)

@@ -20,9 +20,9 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from benchmark import recorded, throughput
+from benchmark import breakdowns, recorded, throughput
 from benchmark.breakdowns import TRIAL_FACTORS
-from benchmark.measure import Measured, measure
+from benchmark.measure import Measured, measure, once
 from ingest import catalog, parallel, versions
 from ingest.files import atomic, lock
 from ingest.progress import Progress
@@ -198,7 +198,7 @@ def _run(folder: Path, sign: str, replicates: int) -> _Rows:
     return _Rows(
         run=_arrow("run", [SimpleNamespace(**_run_row(folder.name, about, measured))]),
         score_file=_arrow("score_file", [SimpleNamespace(**file)]),
-        tested=_tested(folder.name, table),
+        tested=_tested(folder.name, table, about.get("pooled") or {}),
         result=_arrow("result", measured.results),
         breakdown=_arrow("breakdown", measured.breakdowns),
         diagnostic=_arrow("diagnostic", measured.diagnostics),
@@ -206,13 +206,18 @@ def _run(folder: Path, sign: str, replicates: int) -> _Rows:
     )
 
 
-def _tested(run_id: str, table: pa.Table) -> pa.Table:
-    """Rows of `tested`: which corpora the trials of each subset come from, and how long they are."""
+def _tested(run_id: str, table: pa.Table, pooled: Mapping[str, Sequence[str]]) -> pa.Table:
+    """Rows of `tested`: which corpora the trials of each subset and pool come from, and how long they are."""
     there = [name for name in ("corpus", "language") if name in table.column_names]
-    summed = [("duration_s", "sum")] if "duration_s" in table.column_names else []
-    groups = table.group_by(["role", "subset", *there], use_threads=False).aggregate([([], "count_all"), *summed])
+    sums = [([], "count_all"), *([("duration_s", "sum")] if "duration_s" in table.column_names else [])]
+    groups = table.group_by(["role", "subset", *there], use_threads=False).aggregate(sums).to_pylist()
+    test, subset = breakdowns.encode(table["role"]).among(["test"]), breakdowns.encode(table["subset"])
+    for name, members in pooled.items():
+        part = table.filter(pa.array(once(table, test & subset.among(members))))
+        of_pool = part.group_by(["role", *there], use_threads=False).aggregate(sums).to_pylist()
+        groups += [row | {"subset": name} for row in of_pool]
     found: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for row in groups.to_pylist():
+    for row in groups:
         found.setdefault((row["role"], row["subset"]), []).append(row)
     rows = []
     for (role, subset), parts in sorted(found.items()):

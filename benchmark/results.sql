@@ -64,7 +64,7 @@ COMMENT ON COLUMN run.partial IS 'Some trials of the protocol were missing';
 COMMENT ON COLUMN run.missing_trials IS 'Trials left out because their audio is missing or corrupt';
 COMMENT ON COLUMN run.dev_eer IS 'Official EER on dev';
 COMMENT ON COLUMN run.dev_threshold IS 'Scores above it are called bona fide in accuracy, precision, recall, f1: the dev EER threshold';
-COMMENT ON COLUMN run.best_epoch IS 'Epoch whose weights were scored';
+COMMENT ON COLUMN run.best_epoch IS 'Epoch whose weights were scored, counted from 0';
 COMMENT ON COLUMN run.epochs IS 'Epochs trained';
 COMMENT ON COLUMN run.parameters IS 'Number of weights of the detector';
 COMMENT ON COLUMN run.train_s IS 'Seconds of training; shared by runs with the same train_key';
@@ -124,7 +124,7 @@ COMMENT ON COLUMN result.run_id IS 'The run';
 COMMENT ON COLUMN result.role IS 'dev: what the run was selected on; test: scored once';
 COMMENT ON COLUMN result.subset IS 'Named part of test, or the name of an average or a pool of several';
 COMMENT ON COLUMN result.kind IS 'subset: one named part; average: unweighted mean over parts; pooled: one metric over the trials of several parts, each utterance once';
-COMMENT ON COLUMN result.metric IS 'eer (official), eer_tie_safe, tie_mass, auc, min_dcf, act_dcf, cllr, min_tdcf_2019, min_tdcf_2021, accuracy, precision, recall, f1 (bona fide is positive, dev threshold)';
+COMMENT ON COLUMN result.metric IS 'eer (official), eer_tie_safe, tie_mass (share of trials at the EER threshold), auc, min_dcf, act_dcf, cllr, min_tdcf_2019, min_tdcf_2021, accuracy, precision, recall, f1 (bona fide is positive, dev threshold)';
 COMMENT ON COLUMN result.value IS 'A fraction, except cllr (bits); NULL where it is not defined';
 COMMENT ON COLUMN result.ci_low IS 'Lower end of the 95 % interval';
 COMMENT ON COLUMN result.ci_high IS 'Upper end of the 95 % interval';
@@ -191,7 +191,7 @@ CREATE TABLE curve (
 );
 COMMENT ON TABLE curve IS 'What training reported after each epoch';
 COMMENT ON COLUMN curve.run_id IS 'The run';
-COMMENT ON COLUMN curve.epoch IS 'Epoch';
+COMMENT ON COLUMN curve.epoch IS 'Epoch, counted from 0';
 COMMENT ON COLUMN curve.name IS 'loss, dev EER, learning rate, ...';
 COMMENT ON COLUMN curve.value IS 'Value at the end of the epoch';
 
@@ -251,7 +251,7 @@ CREATE TABLE tested (
 COMMENT ON TABLE tested IS 'What the scored trials of each run were, dev and test';
 COMMENT ON COLUMN tested.run_id IS 'The run';
 COMMENT ON COLUMN tested.role IS 'dev or test; dev comes from where train comes from';
-COMMENT ON COLUMN tested.subset IS 'Named test subset, or dev';
+COMMENT ON COLUMN tested.subset IS 'Named test subset, a pool of several, or dev';
 COMMENT ON COLUMN tested.corpora IS 'Corpus and language of its trials, several joined by +; NULL where the scores do not name them';
 COMMENT ON COLUMN tested.trials IS 'Scored trials';
 COMMENT ON COLUMN tested.audio_s IS 'Seconds of their audio; NULL where not measured';
@@ -462,7 +462,9 @@ COMMENT ON VIEW flagged IS 'Runs whose scores look collapsed, inverted, tied, sa
 -- A detector of a fixed length hears that much of every trial, any other one hears it whole.
 CREATE VIEW cost AS
 WITH heard AS (
-    SELECT run_id, sum(audio_s) / sum(trials) FILTER (audio_s IS NOT NULL) AS clip_s FROM tested GROUP BY run_id
+    SELECT run_id, sum(audio_s) / sum(trials) FILTER (audio_s IS NOT NULL) AS clip_s
+    FROM   tested ANTI JOIN (FROM result WHERE kind = 'pooled') USING (run_id, subset)
+    GROUP  BY run_id
 )
 SELECT r.entry, r.detector, r.protocol, r.seed, r.parameters, r.train_s, r.score_s, f.trials,
        r.peak_memory_bytes, r.epochs, r.best_epoch, r.device, r.run_id,
@@ -474,7 +476,7 @@ JOIN   score_file f USING (run_id)
 LEFT   JOIN heard h USING (run_id);
 COMMENT ON VIEW cost IS 'What each run cost; real_time_factor: seconds of scoring per second of audio that the detector heard';
 
--- Of the test subsets from one corpus the largest stands for it: the others are parts of it.
+-- Of the test subsets and pools from one corpus the largest stands for it: the others are parts of it.
 CREATE VIEW transfer AS
 WITH trained_on AS (
     SELECT run_id, corpora AS train FROM tested WHERE role = 'dev'

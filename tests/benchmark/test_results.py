@@ -450,6 +450,21 @@ def test_the_corpora_of_a_subset_are_named_once_with_their_languages(tmp_path):
     }
 
 
+def test_a_pool_stands_for_its_corpus_in_the_transfer(tmp_path):
+    made_results.add_run(tmp_path, "lfcc_gmm", made_results.score_table(made_results.GOOD), averages={})
+    results.collect(tmp_path, replicates=20)
+    pool = [
+        (
+            "pooled",
+            4,
+            4,
+            ask(tmp_path, "SELECT value FROM leaderboard WHERE subset = 'pooled' AND metric = 'eer'")[0][0],
+        )
+    ]
+    assert ask(tmp_path, "SELECT subset, n_bonafide, n_spoof, eer FROM transfer") == pool  # not one of its parts
+    assert ask(tmp_path, "SELECT trials FROM tested WHERE subset = 'pooled'") == [(8,)]
+
+
 def test_asv_rates_with_a_negative_weight_give_no_cost_and_say_so():
     from benchmark import metrics
     from benchmark.measure import value_of
