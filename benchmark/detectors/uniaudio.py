@@ -117,12 +117,14 @@ class UniAudio(Detector):
 
     def _training(self, experts: bool, stages: int, tau: tuple[float, float]) -> dict[str, Any]:
         """The experts alone, then stages 1 to 3; 2 and 3 add what the text says they unfreeze, which the public code
-        did not. Only stage 3 takes singing, in the share that is wanted."""
+        did not. Only stage 3 takes singing, in the share that is wanted. Batch, decay and clipping are of the two
+        scripts of the public code, one for stages 1 and 2, one for stage 3."""
         heads = ["gate.", "w2v_proj.", "fusion_head.", *(f"{name}.classifier." for name in _experts.NAMES)]
         tops = ["logmel.resnet.backbone.layer4.", "mfcc.resnet.backbone.layer4.", "w2v_rn.cnn."]
         cosine = {"name": "cosine_per_step", "min_lr": 0.0}
         speech = {"domain": {"speech": 1.0}}
         alone = {"schedule": "constant", "mix": speech}
+        fusing = {"batch_size": 32, "weight_decay": 0.01, "mix": speech}
         return {
             "optimizer": "adamw", "weight_decay": 1e-4, "batch_size": 64, "clip_norm": 5.0, "selection": "eer",
             "patience": 5, "min_delta": 0.0, "stop_above": 0.0, "balance": "none", "schedule": cosine,
@@ -134,12 +136,12 @@ class UniAudio(Detector):
                      "trainable": self.w2v_rn.trained("w2v_rn."), "settings": {"stage": "wav2vec"}, **alone},
                 ] if experts else []),
                 *[
-                    {"name": "heads", "epochs": 10, "lr": 3e-4, "trainable": heads, "mix": speech,
+                    {"name": "heads", "epochs": 10, "lr": 3e-4, "trainable": heads, **fusing,
                      "settings": {"stage": FUSED, "tau": 1.5, "aux_weights": (1.2, 1.2, 1.0)}},
-                    {"name": "tops", "epochs": 25, "lr": 2e-4, "trainable": [*heads, *tops], "mix": speech,
+                    {"name": "tops", "epochs": 25, "lr": 2e-4, "trainable": [*heads, *tops], **fusing,
                      "settings": {"stage": FUSED, "tau": {"from": tau[0], "to": tau[1]},
                                   "aux_weights": self.aux_weights}},
-                    {"name": "everything", "epochs": 5, "lr": 3e-5, "batch_size": 16, "trainable": [],
+                    {"name": "everything", "epochs": 5, "lr": 3e-5, "batch_size": 16, "clip_norm": 1.0, "trainable": [],
                      "mix": self._mix(), "settings": {"stage": FUSED, "tau": tau[1], "aux_weights": self.aux_weights}},
                 ][:stages],
             ],

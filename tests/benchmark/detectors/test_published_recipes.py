@@ -62,9 +62,9 @@ PHASES = {
     "uniaudio": [
         ("adam", 1e-3, 1e-4, 64, 10, 0, "float32"),
         ("adamw", 1e-4, 1e-4, 8, 8, 5.0, "float32"),
-        ("adamw", 3e-4, 1e-4, 64, 10, 5.0, "float32"),
-        ("adamw", 2e-4, 1e-4, 64, 25, 5.0, "float32"),
-        ("adamw", 3e-5, 1e-4, 16, 5, 5.0, "float32"),
+        ("adamw", 3e-4, 0.01, 32, 10, 5.0, "float32"),
+        ("adamw", 2e-4, 0.01, 32, 25, 5.0, "float32"),
+        ("adamw", 3e-5, 1e-4, 16, 5, 1.0, "float32"),
     ],
 }
 PHASES["uniaudio_dann"] = PHASES["uniaudio"]
