@@ -128,7 +128,7 @@ def query(data: Path, text: str, *, db: str = "both", timeout_s: float = 60.0) -
     with connect(data, db) as con:
         _only_reads(con, text)
         if re.search(r"(?i)\bscore\b", text) and any((data / "scores").glob("*/scores.parquet")) and db != "catalog":
-            con.execute(f"CREATE TEMP VIEW score AS FROM scores({quoted(data)})")
+            con.execute(f"CREATE TEMP VIEW score AS FROM scores({quoted(_literal(data))})")
         _confine(con, data)
         late = threading.Event()
 
@@ -150,10 +150,15 @@ def query(data: Path, text: str, *, db: str = "both", timeout_s: float = 60.0) -
             timer.cancel()
 
 
+def _literal(data: Path) -> str:
+    """The folder's path as a glob that matches it alone."""
+    return re.sub(r"([*?[])", r"[\1]", str(data))
+
+
 def _confine(con: duckdb.DuckDBPyConnection, data: Path) -> None:
     """From here on a query reads no file but the scores, and takes no more than MEMORY."""
-    folder = quoted((data / "scores").resolve())
-    con.execute(f"SET allowed_directories = [{folder}, {quoted(data / 'scores')}]")
+    names = (str((data / "scores").resolve()), f"{data}/scores", f"{_literal(data)}/scores")
+    con.execute(f"SET allowed_directories = [{', '.join(map(quoted, names))}]")
     con.execute(f"SET memory_limit = '{MEMORY}'")
     con.execute("SET temp_directory = ''")  # a query that does not fit fails; it fills no disk
     con.execute("SET enable_external_access = false")

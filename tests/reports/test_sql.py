@@ -34,6 +34,17 @@ def test_results_and_catalog_join(data):
     assert sql.query(data, "SELECT count(*) AS n FROM utterance").to_pylist() == [{"n": 13}]
 
 
+@pytest.mark.parametrize(("name", "beside"), [("runs[1]", "runs1"), ("a*b", "aab"), ("x[", "x")])
+def test_scores_are_those_of_the_folder_whatever_its_name(data, tmp_path, name, beside):
+    """Its path was read as a pattern: a traceback, or the scores of a folder beside it."""
+    shutil.copytree(data, tmp_path / name)
+    (run, *others) = sorted(path.name for path in (data / "scores").iterdir() if (path / "scores.parquet").exists())
+    shutil.copytree(data / "scores" / run, tmp_path / beside / "scores" / run)
+    found = sql.query(tmp_path / name, "SELECT run_id, count(*) AS n FROM score GROUP BY ALL ORDER BY run_id")
+    assert found == sql.query(data, "SELECT run_id, count(*) AS n FROM score GROUP BY ALL ORDER BY run_id")
+    assert found["run_id"].to_pylist() == [run, *others] and others
+
+
 def test_scores_are_a_table(data):
     rows = sql.query(
         data, "SELECT run_id, max(score) AS top FROM score WHERE label = 'bonafide' GROUP BY ALL ORDER BY 1"
