@@ -189,13 +189,19 @@ def _protocol(name: str, path: Path, table: dict) -> Protocol:
         train=_nobody("train") if untrained else _role("train", None, table["train"], place, lists),
         dev=_nobody("dev") if untrained else _role("dev", None, table["dev"], place, lists),
         test=test,
-        metrics=tuple(_one_of(word, METRICS, "metric", place) for word in table.get("metrics", ["eer", "auc"])),
+        metrics=tuple(
+            _one_of(word, METRICS, "metric", place)
+            for word in _strings(table.get("metrics", ["eer", "auc"]), f"{place} metrics")
+        ),
         averages=_groups(table.get("averages", {}), subsets, f"{place} [averages]", nested=True),
         pooled=_groups(table.get("pooled", {}), subsets, f"{place} [pooled]"),
         balance=_one_of(table.get("balance", "none"), BALANCES, "balance", place),
         clip=clip,
         dev_mean_over=_of_trials(table.get("dev", {}).get("mean_over"), f"{place} [dev] mean_over", DESCRIBED),
-        lists=lists, declares=tuple(_declared(text, subsets, place) for text in table.get("declares", [])),
+        lists=lists,
+        declares=tuple(
+            _declared(text, subsets, place) for text in _strings(table.get("declares", []), f"{place} declares")
+        ),
     )  # fmt: skip
 
 

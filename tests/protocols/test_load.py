@@ -132,6 +132,11 @@ def test_what_is_wrong_is_said_with_its_place(tmp_path, change, message):
         load(tmp_path, GOOD.replace(*change))
 
 
+def test_one_metric_and_one_declaration_need_no_list(tmp_path):
+    protocol = load(tmp_path, GOOD.replace("[train]", "metrics = 'eer'\ndeclares = 'speaker: they recur'\n[train]", 1))
+    assert protocol.metrics == ("eer",) and [one.kinds for one in protocol.declares] == [("speaker",)]
+
+
 def test_an_unknown_name_gets_the_nearest():
     with pytest.raises(DataError, match=r"unknown protocol 'inner/librisvoc'; did you mean .*inner/librisevoc"):
         protocols.load("inner/librisvoc")
