@@ -2,6 +2,7 @@
 
 import functools
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -182,6 +183,14 @@ def test_a_slurm_script_is_shell_that_quotes_its_words():
                         python="/usr/bin/python3", folder="/a b")  # fmt: skip
     assert "--array=1-3" in text and "--gres=gpu:1" in text and "cd '/a b'" in text
     assert "run --seeds 2 --data '/x y' --part" in text and "collect --data '/x y'" in text
+
+
+def test_the_job_that_collects_on_slurm_has_the_same_account_and_partition():
+    """Clusters that bill an account refuse a job that names none."""
+    words = shlex.split("--account=lab -p gpu -qlong --gres=gpu:1 --time 24:00:00 -M x")
+    text = slurm.script(["run"], data="x", tasks=3, options=words, python="python", folder="/f")
+    (collects,) = [line for line in text.splitlines() if "siren-collect" in line]
+    assert " --kill-on-invalid-dep=yes --account=lab -p gpu -qlong -M x --dependency=" in collects
 
 
 def test_options_are_taken_out_with_their_values():
