@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from protocols import predicate
 from protocols.labels import Doubt, doubts
 from protocols.statements import statements
 from protocols.trials import counts, select
@@ -80,6 +81,7 @@ def audit(
         found += _shortcuts(cursor, protocol)
     found += _doubted(protocol, rows, doubted)
     found += _counted(con, protocol, counts(rows))
+    found += _unknown_words(con, protocol)
     order = ("fail", "flag", "declared", "note")
     return Report(protocol.name, sorted(found, key=lambda f: order.index(f.level)), balance(rows, protocol))
 
@@ -176,6 +178,24 @@ def _miscounted(protocol: Protocol, role: Role, found: tuple[int, int]) -> Itera
         if abs(number - stated) > slack:
             detail = f"{number} {label} trials, stated {'' if role.count.exact else '~'}{stated}"
             yield Finding(protocol.name, "fail", "count", role.label, detail, number - stated)
+
+
+def _unknown_words(con: duckdb.DuckDBPyConnection, protocol: Protocol) -> Iterator[Finding]:
+    """Words that a role compares a column with and no row of the protocol's corpora has, where these are complete."""
+    needs, complete = sorted(protocol.needs), "SELECT corpus FROM corpus WHERE NOT partial AND NOT simulated"
+    if not needs or not set(needs) <= {row[0] for row in con.execute(complete).fetchall()}:
+        return
+    texts = {row[0] for row in con.execute("DESCRIBE trial_pool").fetchall() if row[1] == "VARCHAR"} - {"corpus"}
+    known: dict[str, set[str]] = {}
+    for role in protocol.roles:
+        conditions = {text for part in role.parts for text in (*part.where, part.bonafide, part.spoof) if text}
+        for column, word in sorted({pair for text in conditions for pair in predicate.words(text)}):
+            if column in texts and column not in known:
+                query = f'SELECT DISTINCT "{column}" FROM trial_pool WHERE list_contains(?, corpus)'
+                known[column] = {row[0] for row in con.execute(query, [needs]).fetchall()}
+            if column in texts and word not in known[column]:
+                detail = f"no row of {', '.join(needs)} has {column} {word!r}"
+                yield Finding(protocol.name, "flag", "unknown_word", role.label, detail)
 
 
 def _shortcuts(cursor: duckdb.DuckDBPyConnection, protocol: Protocol) -> Iterator[Finding]:

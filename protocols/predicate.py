@@ -23,6 +23,7 @@ _FUNCTIONS = {
     "regexp_matches", "replace", "right", "round", "split_part", "starts_with", "substring", "suffix",
     "prefix", "upper",
 }  # fmt: skip
+_EQUALS = ("COMPARE_EQUAL", "COMPARE_IN", "COMPARE_NOTEQUAL", "COMPARE_NOT_IN")
 
 
 @functools.cache
@@ -50,6 +51,16 @@ def check(predicate: str, place: str) -> tuple[frozenset[str], frozenset[str]]:
         return _checked(predicate)
     except DataError as error:
         raise DataError(f"{place}: {error}") from None
+
+
+def words(predicate: str) -> frozenset[tuple[str, str]]:
+    """(column, word) of every word that a checked predicate holds against a column: =, <>, IN, NOT IN."""
+    found = set()
+    for node in _expressions(_parse(predicate)):
+        if node["type"] in _EQUALS:
+            names, said = _sides(node)
+            found |= {(name, word) for name in names for word in said}
+    return frozenset(found)
 
 
 @functools.lru_cache(maxsize=8192)
@@ -115,11 +126,16 @@ def _corpora(node: dict, wanted: set[str], refused: set[str], *, all_hold: bool 
         for child in node["children"]:
             _corpora(child, wanted, refused, all_hold=all_hold and node["type"] == "CONJUNCTION_AND")
         return
+    names, said = _sides(node)
+    if "corpus" in names and node["type"] in ("COMPARE_EQUAL", "COMPARE_IN"):
+        wanted |= said
+    elif "corpus" in names and node["type"] in ("COMPARE_NOTEQUAL", "COMPARE_NOT_IN") and all_hold:
+        refused |= said
+
+
+def _sides(node: dict) -> tuple[list[str], set[str]]:
+    """The columns and the constants that an expression compares."""
     sides = [node["left"], node["right"]] if node["class"] == "COMPARISON" else node.get("children", [])
     names = [side["column_names"][-1] for side in sides if side["class"] == "COLUMN_REF"]
     constants = [side["value"] for side in sides if side["class"] == "CONSTANT"]
-    words = {str(constant["value"]) for constant in constants if not constant["is_null"]}
-    if "corpus" in names and node["type"] in ("COMPARE_EQUAL", "COMPARE_IN"):
-        wanted |= words
-    elif "corpus" in names and node["type"] in ("COMPARE_NOTEQUAL", "COMPARE_NOT_IN") and all_hold:
-        refused |= words
+    return names, {str(constant["value"]) for constant in constants if not constant["is_null"]}

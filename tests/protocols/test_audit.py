@@ -8,7 +8,7 @@ import synthetic_catalog
 
 import protocols
 from protocols.__main__ import main
-from protocols.audit import auc, audit, separation, shared_audio
+from protocols.audit import _unknown_words, auc, audit, separation, shared_audio
 from protocols.blocks import evidence, heaviest_run
 from protocols.labels import doubts
 
@@ -140,6 +140,23 @@ def test_an_empty_subset_is_flagged_and_an_empty_role_fails(con):
     con.execute("DELETE FROM utterance WHERE attack = 'A07' OR (label = 'bonafide' AND partition = 'dev')")
     assert ("empty", "test.A07") in faults(con, OFFICIAL, "flag")
     assert ("empty", "dev") in faults(con, OFFICIAL)
+
+
+def test_a_word_that_no_row_has_is_flagged_where_corpora_are_complete(con, tmp_path):
+    (tmp_path / "inner").mkdir()
+    con.execute("UPDATE corpus SET simulated = false")
+    for name, words in (("right", "'vits', 'nvcnet'"), ("wrong", "'vits', 'nvcnett'")):
+        (tmp_path / "inner" / f"{name}.toml").write_text(
+            "like = 'inner/decro_en'\n[test.some]\nwhere = \"corpus = 'decro' AND partition = 'eval'\"\n"
+            f'spoof = "attack IN ({words})"\n'
+        )
+        found = audit(con, protocols.load(f"inner/{name}", tmp_path), doubted=()).findings
+        told = [(f.level, f.where, f.detail) for f in found if f.kind == "unknown_word"]
+        assert told == ([] if name == "right" else [("flag", "test.some", "no row of decro has attack 'nvcnett'")])
+    for name in protocols.names():
+        assert not list(_unknown_words(con, protocols.load(name))), name
+    con.execute("UPDATE corpus SET partial = true")
+    assert not list(_unknown_words(con, protocols.load("inner/wrong", tmp_path)))
 
 
 def test_auc_by_hand():
