@@ -59,7 +59,7 @@ def taken(word: str, *, gpus: int | None = None) -> Iterator[str]:
     torch.cuda.empty_cache()  # memory kept on the GPU that this process had before: another cell may have that one now
     with contextlib.ExitStack() as held:
         for number in range(torch.cuda.device_count() if gpus is None else gpus):
-            path = Path(tempfile.gettempdir()) / f"siren-gpu-{os.getuid()}-{number}.lock"
+            path = Path(tempfile.gettempdir()) / f"siren-gpu-{os.getuid()}-{_name(number, gpus)}.lock"
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
             held.callback(os.close, handle)
             try:
@@ -69,6 +69,13 @@ def taken(word: str, *, gpus: int | None = None) -> Iterator[str]:
             yield f"cuda:{number}"
             return
         yield "cuda:0"
+
+
+def _name(number: int, gpus: int | None) -> str:
+    """What tells a GPU from the others of the machine: each command counts those that it sees from 0."""
+    import torch
+
+    return str(number if gpus is not None else getattr(torch.cuda.get_device_properties(number), "uuid", number))
 
 
 def _of_process(device: str, gpus: int | None) -> str:

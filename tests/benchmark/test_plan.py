@@ -89,6 +89,21 @@ def test_every_cell_takes_a_gpu_of_its_own():
         assert cpu == "cpu"
 
 
+def test_cells_of_two_commands_that_see_other_gpus_do_not_keep_each_other_off(monkeypatch):
+    """CUDA_VISIBLE_DEVICES=2,3 beside 0,1, two jobs of Slurm on one node: the second put all its cells on one GPU."""
+    seen = ["a", "b"]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: len(seen))
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: SimpleNamespace(uuid=seen[number]))
+    monkeypatch.setattr(devices, "check_device", lambda word: None)
+    with devices.taken("cuda"), devices.taken("cuda") as second:
+        assert second == "cuda:1"
+        seen[:] = ["c", "d"]
+        with devices.taken("cuda") as third, devices.taken("cuda") as fourth:
+            assert {third, fourth} == {"cuda:0", "cuda:1"}
+
+
 def test_a_process_that_takes_another_gpu_leaves_nothing_on_the_last_one(monkeypatch):
     """Torch keeps freed memory for the process: the cell that takes that GPU next had what was left."""
     kept = {"cuda:0": 70}
