@@ -73,7 +73,6 @@ KINDS = {  # what a stored figure must hold
     **dict.fromkeys(("train_per_s", "score_per_s"), _is_rate),
     "note": lambda value: value is None or _is_text(value),
 }
-_NO_MEMORY = ("can't allocate memory", "Storage size calculation overflowed")  # of torch's CPU allocator
 
 
 def _alone(name: str, threads: int, options: dict[str, Any]) -> Throughput:
@@ -88,7 +87,7 @@ def _alone(name: str, threads: int, options: dict[str, Any]) -> Throughput:
         return measured(name, **options)
     except Exception as error:
         why = " ".join(str(error).split())[:160]
-        if isinstance(error, MemoryError | torch.OutOfMemoryError) or any(words in why for words in _NO_MEMORY):
+        if memory.lacking(error):
             return _unmeasured(name, threads, options, f"does not fit into memory ({why})")
         if options["form"] not in ("fast", "plain"):
             return _unmeasured(name, threads, options, f"does not run in this form here ({why})")

@@ -16,7 +16,7 @@ import pyarrow as pa
 from joblib import cpu_count, delayed
 
 from features import extractors
-from ingest import catalog, parallel
+from ingest import catalog, memory, parallel
 from ingest.files import lock
 from ingest.types import DataError
 from shards import index, reader, root, storage, writer
@@ -218,7 +218,16 @@ def _features(recipe: Recipe, audio: AudioShard, place: Place, data: Path) -> It
         found: dict[int, np.ndarray] = {}
         for places in by_length.values():
             waves = torch.from_numpy(np.stack([window[i][1] for i in places])).to(recipe.device)
-            found |= zip(places, recipe.extractor.extract(waves).cpu().numpy())
+            try:
+                found |= zip(places, recipe.extractor.extract(waves).cpu().numpy())
+            except (MemoryError, RuntimeError) as error:
+                if not memory.lacking(error):
+                    raise
+                lasts_s = waves.shape[1] / recipe.extractor.rate_hz
+                raise DataError(
+                    f"{window[places[0]][0]}: {recipe.name} of {lasts_s:.1f} s of sound does not fit into memory; try "
+                    "--jobs 1, or cut such clips into shorter ones before they are ingested"
+                ) from None
         for i, (utt_id, _, labels) in enumerate(window):
             yield utt_id, found[i], labels
 

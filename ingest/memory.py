@@ -6,6 +6,7 @@ import resource
 import sys
 from pathlib import Path
 
+_NO_MEMORY = ("can't allocate memory", "Storage size calculation overflowed")  # of torch's CPU allocator
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3  # malloc.h
 
 
@@ -34,3 +35,12 @@ def peak_bytes() -> int:
             if line.startswith("VmHWM:"):
                 return 1024 * int(line.split()[1])
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def lacking(error: BaseException) -> bool:
+    """Whether this is what Python or torch raises where there is too little memory, of a processor or of a GPU."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"  # torch's, which is not imported here
+        or (isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY))
+    )

@@ -249,3 +249,17 @@ def test_a_damaged_audio_shard_is_named(data):
     path.unlink()
     with pytest.raises(DataError, match=rf"{path.name} is missing; run: python -m shards tiny"):
         main(["tiny", "--data", str(data), "--jobs", "1"])
+
+
+@pytest.mark.parametrize("error", [None, torch.OutOfMemoryError("CUDA out of memory."), MemoryError()])
+def test_a_clip_too_long_for_memory_is_named(data, monkeypatch, error):
+    """WavLM holds a value for every pair of frames, which no machine has room for where a clip lasts an hour."""
+
+    def features(self, wave):
+        if error:
+            raise error
+        return torch.empty(1 << 45)
+
+    monkeypatch.setattr(type(extractors.get("logmel")), "features", features)
+    with pytest.raises(DataError, match=r"tiny/.*: logmel of .* s of sound does not fit into memory; try --jobs 1"):
+        main(["tiny", "--feature", "logmel", "--data", str(data), "--jobs", "1"])
