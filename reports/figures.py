@@ -336,7 +336,7 @@ _COST = """WITH costs AS (
 ), entries AS (
     SELECT entry, protocol, median(value) AS eer
     FROM   headline
-    WHERE  metric = 'eer' AND run_id IN (SELECT run_id FROM standing)
+    WHERE  metric = 'eer' AND scenario <> 'robustness' AND run_id IN (SELECT run_id FROM standing)
     GROUP  BY ALL
 )
 SELECT entry AS detector, round(any_value(cost), 4) AS cost, round(100 * avg(eer), 2) AS "EER %",

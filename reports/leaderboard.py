@@ -133,12 +133,12 @@ class Page:
         return [
             "## Overview\n",
             "EER in percent by scenario: median over seeds, then mean over the protocols of the scenario. Detectors "
-            "that ran more protocols stand first; only means over the same protocols compare. Where a detector ran a "
-            "protocol with several configurations, the one with the fewest changed settings stands for it (of these "
-            "the one with the most runs); the others are in the protocol's table. The interval of the mean over all "
-            "protocols is the mean of theirs. GMAC and real-time factor (seconds of scoring per "
-            "second of audio) are those of `python -m benchmark throughput`, where it was run; what runs themselves "
-            "cost differs from time to time and is in [costs.md](costs.md).\n",
+            "that ran more protocols stand first; only means over the same protocols compare; robustness is in its "
+            "own column alone. Where a detector ran a protocol with several configurations, the one with the fewest "
+            "changed settings stands for it (of these the one with the most runs); the others are in the protocol's "
+            "table. The interval of the mean over all protocols is the mean of theirs. GMAC and real-time factor "
+            "(seconds of scoring per second of audio) are those of `python -m benchmark throughput`, where it was run; "
+            "what runs themselves cost differs from time to time and is in [costs.md](costs.md).\n",
             self._table("overview", columns=columns, speeds=_SPEEDS if self._rows("FROM throughput LIMIT 1") else ""),
             self._optional(
                 "### Averages over protocols\n",

@@ -18,6 +18,7 @@ WITH runs AS (
            CASE WHEN count(ci_low) = count(eer) THEN avg(ci_high) END AS ci_high,
            rank() OVER (ORDER BY count(eer) DESC, avg(eer)) AS rank
     FROM   entries
+    WHERE  scenario <> 'robustness'  -- copies of a protocol's test, asked for run by run
     GROUP  BY entry, detector
 ), costs AS (
     SELECT entry, count(*) AS runs, count(DISTINCT seed) AS seeds, max(parameters) AS parameters

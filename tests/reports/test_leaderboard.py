@@ -64,6 +64,26 @@ def test_the_costs_are_what_their_sql_gives(data, page):
     assert sql.markdown(sql.query(data, query)) == table
 
 
+def test_robustness_counts_in_its_own_column_alone(tmp_path):
+    good, weak = (made_results.score_table({"eval": cell["hard"]}) for cell in (made_results.GOOD, made_results.WEAK))
+    about = {"averages": {}, "pooled": {}}
+    for name, table in (("aasist", good), ("mean_pool", weak)):
+        made_results.add_run(tmp_path, name, table, protocol="inner/decro_en", scenario="inner", **about)
+    made_results.add_run(
+        tmp_path, "mean_pool", weak, protocol="robustness/inner-decro_en", scenario="robustness", **about
+    )
+    page = write(tmp_path).read_text()
+    rows = [
+        [cell.strip() for cell in line.split("|")] for line in section(page, "Overview").splitlines() if "|" in line
+    ]
+    head, first, second = rows[0], rows[2], rows[3]
+    column = {name: place for place, name in enumerate(head)}
+    assert [row[column["detector"]] for row in (first, second)] == ["aasist", "mean_pool"]
+    assert [row[column["protocols"]] for row in (first, second)] == ["1", "1"]
+    assert first[column["robustness"]] == "" != second[column["robustness"]]
+    assert second[column["mean"]] == second[column["inner"]]
+
+
 def test_the_overview_has_intervals_and_marks_what_they_do_not_separate(data, page):
     query = next(q for _, q in re.findall(TABLE, page, re.DOTALL | re.MULTILINE) if "mean_eer" in q)
     rows = {row["detector"]: row for row in sql.query(data, query).to_pylist()}
