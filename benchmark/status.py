@@ -8,6 +8,7 @@ from typing import Any
 
 from benchmark import finished, recorded
 from benchmark.finished import RUN
+from ingest.files import flock
 from ingest.types import DataError
 
 
@@ -54,7 +55,7 @@ def _detail(run: Mapping[str, Any]) -> str:
 def _held(path: Path) -> bool:
     handle = os.open(path, os.O_RDONLY)  # enough for a lock, and all that others' data may allow
     try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB, path)
     except BlockingIOError:
         return True
     finally:

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ingest.files import atomic, ready, writable
+from ingest.files import atomic, flock, ready, writable
 from ingest.types import DataError
 
 FORMS = (".jsonl", ".csv", ".parquet")
@@ -105,7 +105,7 @@ def _held(path: Path, out: Path) -> int:
     while True:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB, path)
             there = os.stat(path)
         except BlockingIOError:
             holder = os.pread(handle, _HOLDER_BYTES, 0).decode(errors="replace").strip() or "another process"

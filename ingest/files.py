@@ -82,7 +82,7 @@ def _alone(name: Path) -> int | None:
             return None
         raise
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB, name)
         if _is_still(handle, name):
             os.ftruncate(handle, 0)
             return handle
@@ -90,6 +90,19 @@ def _alone(name: Path) -> int | None:
         pass
     os.close(handle)
     return None
+
+
+def flock(handle: int, how: int, path: Path) -> None:
+    """fcntl.flock of the open file `path`; raises DataError where its file system has no locks (Lustre, some NFS)."""
+    try:
+        fcntl.flock(handle, how)
+    except OSError as error:
+        if error.errno not in (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK):
+            raise
+        raise DataError(
+            f"{path.parent} is on a file system without locks ({error.strerror}; Lustre has them when mounted with "
+            "-o flock); name a folder on another one, as a local disk"
+        ) from None
 
 
 def _is_still(handle: int, name: Path) -> bool:
@@ -214,13 +227,13 @@ def _locked(path: Path, *, wait: bool) -> Iterator[int]:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB, path)
         except BlockingIOError:
             holder = os.pread(handle, 200, 0).decode(errors="replace").strip() or "another process"
             if not wait:
                 raise DataError(f"{path.parent} is in use by {holder}; wait for it to end") from None
             print(f"waiting for {holder}", file=sys.stderr, flush=True)  # standard output may be JSON
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            flock(handle, fcntl.LOCK_EX, path)
         yield handle
     finally:
         os.close(handle)

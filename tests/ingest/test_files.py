@@ -91,6 +91,19 @@ def test_files_are_for_whom_the_umask_lets(mask, mode, tmp_path):
     )
 
 
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK])
+def test_a_file_system_without_locks_is_one_line(code, tmp_path, monkeypatch):
+    """Lustre without `-o flock`, NFS without its lock service: every command ended in a traceback."""
+
+    def refuse(handle, how):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(files.fcntl, "flock", refuse)
+    for writer in (files.lock(tmp_path / ".lock"), files.atomic(tmp_path / "x.txt")):
+        with pytest.raises(DataError, match=f"{tmp_path} is on a file system without locks"), writer:
+            pass
+
+
 def _write_often(path, letter):
     for _ in range(200):
         with files.atomic(path, sync=False) as temporary:
