@@ -196,6 +196,7 @@ class Page:
             *(f"{card.plain(line)}\n" for line in cite.known(protocol)),
             "".join(f"{line}\n\n" for line in self.licences(protocol)).rstrip("\n") + "\n",
             self._table("protocol", protocol=protocol),
+            self._optional("", "What `#` stands for\n", "configurations", where=f"protocol = {sql.quoted(protocol)}"),
             self._optional("", f"**Mixed trials**, the latest first. {MIXED}\n", "versions", protocol=protocol),
             self._optional(
                 "", "Single seeds move the mean here; the median stands for the detector\n", "moved", protocol=protocol

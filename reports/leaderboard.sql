@@ -205,6 +205,26 @@ WHERE  s.protocol = '{protocol}' AND s.metric = 'eer' AND s.runs > 2 AND abs(s.m
 GROUP  BY s.entry, s.config_id, s.subset, s.runs, s.mean, s.median, s.low, s.high
 ORDER  BY abs(s.mean - s.median) DESC, s.entry, s.config_id, s.subset;
 
+-- name: configurations
+-- Settings in which the configurations of one detector differ; one that only another configuration has is not named.
+WITH several AS (
+    SELECT entry, config_id, any_value(config) AS config, count(*) OVER (PARTITION BY entry) AS configs
+    FROM   current_run
+    WHERE  {where} AND NOT starts_with(detector, 'shortcut_')
+    GROUP  BY entry, config_id
+    QUALIFY configs > 1
+), setting AS (
+    SELECT entry, config_id, configs, fullkey[3:] || ' = ' || atom AS said,
+           count(*) OVER (PARTITION BY entry, fullkey, atom::VARCHAR) AS alike
+    FROM   several, json_tree(config)
+    WHERE  atom IS NOT NULL
+)
+SELECT s.entry || ' #' || s.config_id AS detector,
+       coalesce(string_agg(said, ', ' ORDER BY said), 'nothing that the others do not set, too') AS "set differently"
+FROM   several s LEFT JOIN setting t ON (t.entry = s.entry AND t.config_id = s.config_id AND alike < t.configs)
+GROUP  BY s.entry, s.config_id
+ORDER  BY s.entry, s.config_id;
+
 -- name: versions
 -- Runs of one protocol on trials that are not the same; those that ended last stand first.
 SELECT left(trials_fingerprint, 12) AS trials, count(*) AS runs,

@@ -151,6 +151,7 @@ class Site:
             pages.paragraph(f"Its data are {flags}." if flags else "", note=True),
             *(pages.paragraph(line) for line in (*cite.known(protocol), *self.markdown.licences(protocol))),
             self._table("protocol", "EER, median over seeds", protocol=protocol),
+            self._configurations("protocol", protocol),
             self._table("versions", f"Mixed trials, the latest first. {leaderboard.MIXED}", protocol=protocol),
             self._subsets(protocol),
         ]
@@ -167,8 +168,12 @@ class Site:
             for columns in self.markdown.subset_columns(protocol)
         )
 
+    def _configurations(self, column: str, of: str) -> str:
+        return self._table("configurations", "What # stands for", where=f"{column} = {sql.quoted(of)}")
+
     def _detector(self, entry: str) -> tuple[str, str]:
         parts = [self._table("detector", "EER by protocol: median, lowest and highest over seeds", entry=entry)]
+        parts.append(self._configurations("entry", entry))
         parts += [self._figure(plot) for plot in figures.of_detector(self.con, entry)]
         parts.append(self._diagnostics(entry))
         parts.append(self._table("runs_of_detector", "Runs", entry=entry))

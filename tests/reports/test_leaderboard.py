@@ -455,6 +455,23 @@ def test_tables_of_a_protocol_tell_configurations_apart(tmp_path):
         assert rows and all(line.startswith("| lfcc_gmm #") for line in rows), table
 
 
+def test_a_protocol_says_what_its_configurations_set_differently(tmp_path):
+    with_ablation(tmp_path)
+    level = {"config": {"components": 2}, "training": {"lr": 0.1, "phases": [{"epochs": 3}]}, "weights": None}
+    made_results.add_run(tmp_path, "lfcc_gmm", made_results.score_table(made_results.WEAK), seed=5, config=level)
+    made_results.add_run(tmp_path, "aasist", made_results.score_table(made_results.WEAK), config={"config": {}})
+    made_results.add_run(tmp_path, "lfcc_gmm", made_results.score_table(made_results.WEAK), external=True, seed=None)
+    page = section(write(tmp_path).read_text(), "cross_method/librisevoc")
+    rows = page.split("What `#` stands for")[1].split("<details>")[0].strip().splitlines()[2:]
+    said = dict(re.fullmatch(r"\| lfcc_gmm #(\w{6}) \| (.*) \|", row).groups() for row in rows)
+    assert sorted(said.values()) == [
+        "config.components = 2",
+        "config.components = 2, training.lr = 0.1, training.phases[0].epochs = 3",
+        "nothing that the others do not set, too",
+    ]
+    assert all(f"| lfcc_gmm #{short} |" in page.split("What `#`")[0] for short in said)
+
+
 def test_a_card_has_the_seeds_of_its_own_configuration(tmp_path):
     run = with_ablation(tmp_path)
     level = "cross_method-librisevoc-lfcc_gmm-s1-level"

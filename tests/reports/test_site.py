@@ -302,6 +302,18 @@ def test_names_from_outside_are_no_markup_wherever_they_stand(tmp_path):
     assert any(n.startswith("det-") for n in drawn) and all(re.fullmatch(r"[\w.-]{1,130}", n) for n in drawn)
 
 
+def test_protocols_and_detectors_say_what_configurations_set_differently(tmp_path):
+    for rate, test in ((0.1, made_results.GOOD), (0.2, made_results.WEAK)):
+        made_results.add_run(
+            tmp_path, "mean_pool", made_results.score_table(test), suffix=str(rate), config={"training": {"lr": rate}},
+        )  # fmt: skip
+    site.write(tmp_path)
+    for folder in ("protocol", "detector"):
+        (page,) = (tmp_path / "reports" / "site" / folder).glob("*.html")
+        table = page.read_text().split("What # stands for</caption>")[1].split("</table>")[0]
+        assert "training.lr = 0.1<" in table and "training.lr = 0.2<" in table
+
+
 @pytest.mark.parametrize("cells, wanted", [
     (["10.00 to 12.00", "", "9.00 to 11.00"], ["9.00 to 11.00", "10.00 to 12.00", ""]),
     (["not run", "7.10", "12.30"], ["7.10", "12.30", "not run"]),
