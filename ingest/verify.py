@@ -57,13 +57,24 @@ class Verdict:
 
 
 def main(data: Path, names: Sequence[str], *, deep: bool, jobs: int | None, as_json: bool) -> int:
-    """Verify the corpora (all if `names` is empty) and print the findings; returns 1 if there are any."""
+    """Verify the corpora (all if `names` is empty) and print the findings; returns 1 if there are any.
+
+    Raises DataError at the end, after the findings of the others, for those that cannot be looked at.
+    """
     with catalog.connect(Path(data) / "catalog.duckdb") as con:
         names = status.chosen(con, names)
-    verdicts = [verify(name, Path(data), deep=deep, jobs=jobs) for name in names]
+    verdicts, refused = [], []
+    for name in names:
+        try:
+            verdicts.append(verify(name, Path(data), deep=deep, jobs=jobs))
+        except DataError as error:
+            if len(names) == 1:
+                raise
+            refused.append(str(error))
     bad = any(verdict.problems for verdict in verdicts)
     if as_json:
-        print(json.dumps({"ok": not bad, "corpora": [asdict(verdict) for verdict in verdicts]}, indent=2))
+        told = {"ok": not (bad or refused), "corpora": [asdict(verdict) for verdict in verdicts]}
+        print(json.dumps(told, indent=2))
     else:
         for verdict in verdicts:
             said = f"problems: {len(verdict.problems)}" if verdict.problems else "nothing wrong"
@@ -72,14 +83,18 @@ def main(data: Path, names: Sequence[str], *, deep: bool, jobs: int | None, as_j
                 print(f"  {one.kind}: {one.count} (first: {one.first}); {one.cure}")
             if verdict.extra:
                 print(f"  extra: {verdict.extra} (first: {verdict.first_extra}); no rows: ingest again if they are due")
+    if refused:
+        raise DataError(f"{len(refused)} of {len(names)} corpora not verified: {'; '.join(refused)}")
     return int(bad)
 
 
 def verify(name: str, data: Path, *, deep: bool = False, jobs: int | None = None) -> Verdict:
     """Look at the files of one corpus of the catalog again; deep: decode them all.
 
-    Raises DataError if the folder of the corpus is not there, say because a disk is not mounted.
+    Raises DataError if the folder of the corpus is not there, say because a disk is not mounted, or its parser is gone.
     """
+    if name not in corpora.names():
+        raise DataError(f"{name}: ingest/corpora/{name}.py, its parser, is not there; put it back")
     corpus = corpora.get(name).corpus
     with lock(data / "ingest" / f"{name}.lock"):
         with catalog.connect(data / "catalog.duckdb") as con:

@@ -12,7 +12,7 @@ import torchaudio
 import whole_corpus
 from whole_corpus import ingest, query
 
-from ingest import status, sweep, verify
+from ingest import catalog, status, sweep, verify
 from ingest.types import DataError
 
 WILD = "in_the_wild"
@@ -264,3 +264,20 @@ def test_verify_prints_and_returns_its_verdict(data, root, capsys):
     assert verify.main(data, [WILD], deep=False, jobs=1, as_json=True) == 1
     told = json.loads(capsys.readouterr().out)
     assert told["corpora"][0]["problems"][0]["kind"] == "unreadable"
+
+
+def test_one_that_cannot_be_looked_at_keeps_no_other_from_it(data, root, capsys):
+    """A corpus whose parser was deleted, or whose disk is away, ended the command before the next one."""
+    with catalog.connect(data / "catalog.duckdb", read_only=False) as con:
+        for name in ("ours", "decro"):
+            con.execute("INSERT INTO corpus SELECT ?, * EXCLUDE (corpus) FROM corpus WHERE corpus = ?", [name, WILD])
+        con.execute("UPDATE corpus SET root = '/nowhere' WHERE corpus = 'decro'")
+    clip(root, 0).write_bytes(b"")
+    for as_json in (False, True):
+        with pytest.raises(DataError, match=r"^2 of 3 corpora not verified: decro: /nowhere .*; ours: .*ours.py, its"):
+            verify.main(data, [], deep=False, jobs=1, as_json=as_json)
+    text, told = capsys.readouterr().out.split("{", 1)
+    assert text.startswith(f"{WILD}: 24 files, 1 decoded, problems: 1") and not json.loads("{" + told)["ok"]
+    with pytest.raises(DataError, match=r"^ours: ingest/corpora/ours\.py"):
+        verify.main(data, ["ours"], deep=False, jobs=1, as_json=True)
+    assert not capsys.readouterr().out
