@@ -132,4 +132,4 @@ readme: $(READY)  ## bring the README's generated tables up to date
 
 lock: $(READY)  ## write requirements.lock anew from pyproject.toml
 	$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes --no-header \
-	  --group dev pyproject.toml -o requirements.lock
+	  --fork-strategy fewest --group dev pyproject.toml -o requirements.lock

@@ -2,11 +2,13 @@
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 
 import pytest
 import street
+from packaging.markers import Marker
 
 # `make test` is a make itself, and what it leaves for those below it makes them say where they are
 ALONE = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
@@ -53,6 +55,19 @@ def test_the_environment_is_that_of_its_lock_where_shasum_counts(tmp_path):
     words = ["make", "-n", "leaderboard", "VENV=own"]
     done = subprocess.run(words, cwd=street.ROOT, env={"PATH": str(tmp_path)}, capture_output=True, text=True)
     assert f"test -e own/ready-{lock_hash()} " in done.stdout and not done.stderr
+
+
+@pytest.mark.parametrize("platform", [("linux", "x86_64"), ("darwin", "arm64")])
+def test_every_python_that_siren_takes_has_the_same_packages(platform):
+    """For 3.12 the lock named a PyAV without the AMR encoder, where `make demo` died, and another NumPy and SciPy."""
+    lock = (street.ROOT / "requirements.lock").read_text()
+    pins = re.findall(r"^(\S+==\S+)(?: ; (.+))? \\$", lock, re.M)
+    machine = dict(zip(("sys_platform", "platform_machine"), platform))
+    locked = []
+    for version in ("3.11.0", "3.11.14", "3.12.0", "3.12.12"):
+        python = {"python_full_version": version, "python_version": version[:4], "implementation_version": version}
+        locked.append({pin for pin, marker in pins if not marker or Marker(marker).evaluate(python | machine)})
+    assert len(locked[0]) > 100 and locked == [locked[0]] * 4
 
 
 def lock_hash():
