@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import filecmp
 import gzip
 import io
 import re
@@ -64,6 +65,12 @@ def content(path: Path | str) -> str:
     Raises DataError when the file cannot be read, is not UTF-8 text, or is too large when unpacked.
     """
     return _decode(Path(path), _read(Path(path)))
+
+
+def same(one: Path, other: Path) -> bool:
+    """Whether two files, gzipped or not, hold the same text. Raises DataError if one cannot be unpacked."""
+    packed = ".gz" in (one.suffix, other.suffix)
+    return filecmp.cmp(one, other, shallow=False) or (packed and _read(one) == _read(other))
 
 
 def width(path: Path | str) -> int:

@@ -1,6 +1,5 @@
 """Columns of rows, whole columns at a time: what several parsers need to turn protocol words into ours."""
 
-import filecmp
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ Column = pa.ChunkedArray | pa.Array
 def first_file(root: Path, *patterns: str) -> Path | None:
     """The file below `root` that matches the first glob of `patterns` that any matches, plain or gzipped.
 
-    Raises DataError naming two of them if one pattern matches several files that differ.
+    Raises DataError naming two of them if one pattern matches several files that differ when unpacked.
     """
     for pattern in patterns:
         if found := published(root, pattern):
@@ -26,17 +25,14 @@ def first_file(root: Path, *patterns: str) -> Path | None:
 
 
 def published(root: Path, pattern: str) -> list[Path]:
-    """The files below `root` that match a glob, in order; the gzipped ones where there are no plain ones."""
-    for one in (pattern, f"{pattern}.gz"):
-        found = [path for path in sorted(root.glob(one)) if path.is_file() and "__MACOSX" not in path.parts]
-        if found:
-            return found
-    return []
+    """The files below `root` that match a glob, in order, behind them the gzipped ones."""
+    found = (path for one in (pattern, f"{pattern}.gz") for path in sorted(root.glob(one)))
+    return [path for path in found if path.is_file() and "__MACOSX" not in path.parts]
 
 
 def the_same(paths: Sequence[Path]) -> Path:
     """The first of several copies of one file; raises DataError naming two if they differ."""
-    other = next((path for path in paths[1:] if not filecmp.cmp(paths[0], path, shallow=False)), None)
+    other = next((path for path in paths[1:] if not text.same(paths[0], path)), None)
     if other is not None:
         raise DataError(
             f"{paths[0]} and {other} are both there and differ; keep the published one, or pass the folder that has it"

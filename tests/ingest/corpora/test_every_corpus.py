@@ -91,6 +91,19 @@ def test_protocol_files_may_be_gzipped(name, tmp_path):
 
 
 @pytest.mark.parametrize(("name", "path"), TEXTS)
+def test_a_gzipped_file_beside_the_plain_one_says_the_same_or_is_refused(name, path, tmp_path):
+    """The plain one was read, whatever the other one said."""
+    root = miniatures.build(name, tmp_path)
+    before = miniatures.parsed(name, root)
+    content, packed = (root / path).read_bytes(), root / f"{path}.gz"
+    packed.write_bytes(gzip.compress(content))
+    assert miniatures.parsed(name, root) == before
+    packed.write_bytes(gzip.compress(content.rstrip(b"\n").rpartition(b"\n")[0]))
+    with pytest.raises(DataError, match=rf"{re.escape(path)} and \S+\.gz are both there and differ; keep"):
+        miniatures.parsed(name, root)
+
+
+@pytest.mark.parametrize(("name", "path"), TEXTS)
 def test_a_missing_column_is_an_error_with_file_and_line(name, path, tmp_path):
     root = miniatures.build(name, tmp_path)
     lines = miniatures.FILES[name][path].splitlines()
