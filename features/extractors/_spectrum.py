@@ -82,9 +82,22 @@ class Power(nn.Module):
         return wave.unfold(-1, len(self.window), self.hop)
 
     def forward(self, wave: Tensor) -> Tensor:
-        """(batch, sample) -> (batch, frame, bin) power."""
-        spectrum = torch.fft.rfft(self.frames(wave) * self.window, n=self.n_fft)
-        return squared(spectrum[..., : self.bins])
+        """(batch, sample) -> (batch, frame, bin) power.
+
+        Of a long clip a processor takes as many frames at a time as stay in its cache: four minutes in float64 take up
+        to three times as long at once, and hours do not fit into its memory.
+        """
+        frames = self.frames(wave)
+        step = max(BLOCK // self.n_fft, 1)
+        if wave.device.type != "cpu" or frames.shape[0] > 1 or frames.shape[1] <= 2 * step:
+            return self._of(frames)
+        power = torch.empty(1, frames.shape[1], self.bins)
+        for start in range(0, frames.shape[1], step):
+            power[:, start : start + step] = self._of(frames[:, start : start + step])
+        return power
+
+    def _of(self, frames: Tensor) -> Tensor:
+        return squared(torch.fft.rfft(frames * self.window, n=self.n_fft)[..., : self.bins])
 
 
 class Bank(nn.Module):
