@@ -26,6 +26,7 @@ PRESETS = {
     "hubert": {"architecture": "hubert"},
     "xlsr": {"stable": True, "normalise": True},  # detectors-b 9.2: XLS-R was trained on normalised waves
 }
+AT_ONCE = 1 << 22  # samples, 4 minutes: the convolutions of a published model take some 20 MB for each second
 UNHEARD = ("_name_or_path", "transformers_version")  # of config.json: where a model was, and what wrote it
 # The configuration of weights=random: small, with the seven convolutions that give 49 frames a second.
 SMALL = {
@@ -69,11 +70,17 @@ class Ssl(Extractor):
         self.alone = False
 
     def clips_per_block(self, samples: int) -> int:
-        """Eight, whatever their length."""
-        return 8
+        """Eight, of long ones as many as last a minute."""
+        return max(min(8, 60 * self.rate_hz // samples), 1)
 
     def features(self, wave: Tensor) -> Tensor:
-        """(batch, sample) -> (batch, frame, layers * width), or (batch, 1, 2 * layers * width) if pooled."""
+        """(batch, sample) -> (batch, frame, layers * width), or (batch, 1, 2 * layers * width) if pooled.
+
+        A GPU gets the batch whole, and of 64 clips of a minute the activations alone would take 80 GB.
+        """
+        return torch.cat([self._of(part) for part in wave.split(max(AT_ONCE // wave.shape[1], 1))])
+
+    def _of(self, wave: Tensor) -> Tensor:
         if self.normalise:
             variance, mean = torch.var_mean(wave, dim=1, keepdim=True, unbiased=False)
             wave = (wave - mean) / (variance + 1e-7).sqrt()

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from features import extractors
+from features.extractors import ssl
 from ingest.types import DataError
 
 WAVE = 0.1 * torch.randn(2, 16_000, generator=torch.Generator().manual_seed(1))
@@ -57,6 +58,19 @@ def test_listed_layers_lie_side_by_side_in_that_order(preset):
 def test_a_wrong_list_of_layers_is_one_line(layers, message):
     with pytest.raises(DataError, match=message):
         small(layers=layers)
+
+
+@pytest.mark.parametrize("params", [{}, {"layers": "0,3", "pool": "mean_std"}])
+def test_long_clips_of_one_length_are_taken_few_at_a_time(params, monkeypatch):
+    """A GPU got 64 clips of a minute at once, whose activations take 80 GB, and a processor eight of four minutes."""
+    extractor, calls = small(**params), []
+    waves = 0.1 * torch.randn(5, 8_000, generator=torch.Generator().manual_seed(1))
+    whole = extractor.features(waves)
+    extractor.model.register_forward_pre_hook(lambda module, args: calls.append(args[0].numel()))
+    monkeypatch.setattr(ssl, "AT_ONCE", 2 * 8_000)
+    torch.testing.assert_close(extractor.features(waves), whole, rtol=1e-4, atol=1e-5)
+    assert calls == [16_000, 16_000, 8_000]
+    assert [extractor.clips_per_block(16_000 * seconds) for seconds in (4, 10, 240)] == [8, 6, 1]
 
 
 def test_pooling_is_mean_and_deviation_of_every_layer():
