@@ -65,7 +65,7 @@ demo: $(READY)  ## ingest to leaderboard on corpora that it makes itself, in DAT
 	  --set lfcc_gmm.components=16 lfcc_lcnn.epochs=4 lfcc_lcnn.lr=1e-3 lfcc_lcnn.batch_size=16
 	$(PYTHON) -m benchmark shortcuts --data "$(DEMO)" --protocol $(DEMO_PROTOCOLS)
 	$(PYTHON) -m reports leaderboard --data "$(DEMO)"
-	@echo 'Read $(DEMO)/reports/leaderboard.md; ask: make sql DATA=$(DEMO) Q="SELECT * FROM leaderboard LIMIT 5"'
+	@printf 'Read %s/reports/leaderboard.md; ask: make sql DATA=%q Q="SELECT * FROM leaderboard LIMIT 5"\n' "$(DEMO)" "$(DEMO)"
 
 test: $(READY)  ## the tests
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist worksteal

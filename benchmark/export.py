@@ -4,6 +4,7 @@ The same run gives the same bytes: nothing in the folder depends on when or wher
 """
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def _export(data: Path, run: str, to: Path, weights: Path | None, lists: Path | 
     with atomic(to / loading.SETTINGS) as temporary:  # last: it says that the folder is whole
         temporary.write_text(json.dumps(settings(trained, files), indent=1, sort_keys=True) + "\n", encoding="utf-8")
     loading.from_export(to)  # what does not load here will not load anywhere
-    return [*lines, f"{to}: python -m benchmark detect FILE --model {to}"]
+    return [*lines, f"{to}: python -m benchmark detect FILE --model {shlex.quote(str(to))}"]
 
 
 def _is_ours(to: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from ingest.cli import with_data
 from ingest.types import DataError, nearest
 
 RUN = "run.json"  # written last: it says that the run is done
@@ -27,5 +28,5 @@ def folder(data: Path, run_id: str) -> Path:
     if "/" in run_id or run_id in ("", ".", ".."):
         raise DataError(f"{run_id!r} is not a run id: that is the name of a folder in {data / 'scores'}")
     if not known:
-        raise DataError(f"{data} holds no finished run; train one: python -m benchmark run --data {data}")
+        raise DataError(f"{data} holds no finished run; train one: {with_data('python -m benchmark run', data)}")
     raise nearest(run_id, known, what=f"run in {data}")

@@ -1,7 +1,6 @@
 """What a request will cost before anything runs: cells, trainings, hours and bytes, from measured rates."""
 
 import json
-import shlex
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -17,6 +16,7 @@ from benchmark import run as running
 from benchmark.cells import Cell, Trials, draws_per_epoch
 from benchmark.settings import Training
 from ingest import catalog
+from ingest.cli import with_data
 
 BYTES_PER_SCORE = 24  # a row of scores.parquet with its words, compressed; measured rows of this catalog come first
 BYTES_PER_PARAMETER = 4
@@ -267,6 +267,6 @@ def table(rows: Sequence[Row], *, jobs: int, data: Path) -> list[str]:
     if unknown := [row.detector for row in unknown if row.detector not in fitted]:
         lines.append(
             f"not in the hours, for want of a measured rate: {', '.join(unknown)}; measure it: "
-            f"python -m benchmark throughput --detector {' '.join(unknown)} --data {shlex.quote(str(data))}"
+            + with_data(f"python -m benchmark throughput --detector {' '.join(unknown)}", data)
         )
     return lines

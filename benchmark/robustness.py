@@ -16,6 +16,7 @@ from benchmark import run as running
 from benchmark.cells import Cell, Trials
 from benchmark.settings import Settings
 from ingest import catalog
+from ingest.cli import with_data
 from ingest.files import inside, lock
 from ingest.types import DataError
 from shards import reader, variant_plan, variants, writer
@@ -36,7 +37,7 @@ def score(data: Path, run_id: str, words: Sequence[str], machine: running.Machin
         on = grid.trials(con, about["protocol"], partial=about["partial"], lists=lists)
         test = _once(on.role("test"), about["protocol"])
         if not writer.has_shards(con):
-            raise DataError(f"{data} has no shards; run: python -m shards all --data {data}")
+            raise DataError(f"{data} has no shards; run: {with_data('python -m shards all', data)}")
         words = list(dict.fromkeys([ORIGINAL, *(words or _complete(con, test, data))]))
         _refuse_missing(con, test, words, data)
         through = _through(con, on, test, words)
@@ -84,8 +85,8 @@ def _complete(con: Any, test: pa.Table, data: Path) -> list[str]:
     words = [word for word, number in rows if number == test.num_rows and word not in (ORIGINAL, VOCALS)]
     if not words:
         raise DataError(
-            "no variant holds the whole test; make some: python -m shards variants CORPUS --plan robustness "
-            f"--data {data}"
+            "no variant holds the whole test; make some: "
+            + with_data("python -m shards variants CORPUS --plan robustness", data)
         )
     return words
 
@@ -108,7 +109,7 @@ def _refuse_missing(con: Any, test: pa.Table, words: Sequence[str], data: Path) 
 
 def _making(corpus: str, word: str, data: Path) -> str:
     """What makes a variant of every clip: a plan of ours that asks for it, else one of the user's."""
-    command = f"{reader.making(corpus, word)} --data {data}"
+    command = with_data(reader.making(corpus, word), data)
     if any(word in use.words for use in variant_plan.cached("robustness").uses):
         return command.replace("--plan PLAN", "--plan robustness")
     return f"{command}, PLAN a file of yours that asks for it (docs/variants.md)" if "PLAN" in command else command

@@ -17,6 +17,7 @@ from joblib import cpu_count, delayed
 
 from features import extractors
 from ingest import catalog, memory, parallel
+from ingest.cli import with_data
 from ingest.files import lock
 from ingest.types import DataError
 from shards import index, reader, root, storage, writer
@@ -149,7 +150,7 @@ def audio_shards(con: duckdb.DuckDBPyConnection, corpus: str, variant: str, data
         catalog.check_known(con, corpus)
         raise DataError(
             f"{corpus} has no shards of variant {variant!r} in {data / 'catalog.duckdb'}; "
-            f"run: {reader.making(corpus, variant)} --data {data}"
+            f"run: {with_data(reader.making(corpus, variant), data)}"
         )
     return found
 

@@ -4,6 +4,7 @@ import argparse
 import getpass
 import io
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -69,6 +70,11 @@ def add_data(parser: argparse.ArgumentParser) -> None:
         "--data", type=_folder, default=os.environ.get("DATA") or "data", metavar="DIR",
         help="folder for everything that is made (default: $DATA, else data)",
     )  # fmt: skip
+
+
+def with_data(command: str, data: Path) -> str:
+    """The command on the catalog below `data`, as a shell takes it: a folder's name may hold blanks."""
+    return f"{command} --data {shlex.quote(str(data))}"
 
 
 def _folder(text: str) -> Path:

@@ -10,6 +10,7 @@ import csv
 import json
 import os
 import re
+import shlex
 import shutil
 import tempfile
 import unicodedata
@@ -202,7 +203,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for line in report(found):
         print(line)
     whole = sum(one.clips > 0 for one in found)
-    print(f"{whole} of {len(found)} songs give clips: python -m ingest singfake --root {args.out}")
+    print(f"{whole} of {len(found)} songs give clips: python -m ingest singfake --root {shlex.quote(str(args.out))}")
     return 0 if whole == len(found) else 1
 
 

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from benchmark import breakdowns, finished
 from benchmark.results import collect
 from ingest import catalog
+from ingest.cli import with_data
 from ingest.files import lock
 from ingest.types import DataError
 from reports import leaderboard, plots, sql
@@ -80,13 +81,13 @@ def opened(data: Path) -> duckdb.DuckDBPyConnection:
     if any((data / "scores").glob("*/*.json")):
         collect(data)
     if not (data / "results.duckdb").exists():
-        raise DataError(f"{data} holds no finished run; python -m benchmark run --data {data}")
+        raise DataError(f"{data} holds no finished run; {with_data('python -m benchmark run', data)}")
     if (data / "catalog.duckdb").exists():
         catalog.connect(data / "catalog.duckdb").close()  # that of a newer Siren is refused before anything is drawn
     con = sql.connect(data, "results")  # without the catalog: others can ingest while figures are drawn
     leaderboard.settle(con)
     if not con.execute("SELECT count(*) FROM current_run").fetchone()[0]:
-        raise DataError(f"{data} holds no finished run; python -m benchmark run --data {data}")
+        raise DataError(f"{data} holds no finished run; {with_data('python -m benchmark run', data)}")
     return con
 
 

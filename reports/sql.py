@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from benchmark import card, finished, results
 from ingest import catalog, versions
+from ingest.cli import with_data
 from ingest.files import atomic
 from ingest.types import DataError
 
@@ -43,7 +44,7 @@ def connect(data: Path, db: str = "both") -> duckdb.DuckDBPyConnection:
     if not there:
         what = {"results": "python -m benchmark collect", "catalog": "python -m ingest CORPUS --root DIR"}
         name = "catalog" if db == "both" else db
-        raise DataError(f"{paths[name]} does not exist; make it: {what[name]} --data {data}")
+        raise DataError(f"{paths[name]} does not exist; make it: {with_data(what[name], data)}")
     con = duckdb.connect()
     con.execute("SET enable_progress_bar = false")
     for name, path in there.items():
@@ -66,7 +67,7 @@ def attach(con: duckdb.DuckDBPyConnection, path: Path, name: str) -> None:
         catalog.connect(path).close()
         _attach(con, path, name)
     elif found < newest:
-        again = f"python -m benchmark collect --data {path.parent}"
+        again = with_data("python -m benchmark collect", path.parent)
         raise DataError(f"{path} has schema version {found}, this code reads {newest}; make it anew: {again}")
 
 

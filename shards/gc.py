@@ -2,9 +2,11 @@
 
 import contextlib
 import re
+import shlex
 from pathlib import Path
 
 from ingest import catalog
+from ingest.cli import with_data
 from ingest.files import lock
 from ingest.types import DataError
 from shards import storage
@@ -31,7 +33,7 @@ def unnamed(data: Path) -> dict[storage.Place, int]:
     if not is_ours(data, top):
         raise DataError(
             f"{top} bears no mark of a catalog, so others may keep shards there; if none does, run: "
-            f"python -m shards gc --data {data} --to {top}"
+            f"{with_data('python -m shards gc', data)} --to {shlex.quote(str(top))}"
         )
     known = {*tars, *map(index_path, tars)}
     found = {}

@@ -12,6 +12,7 @@ import duckdb
 import numpy as np
 
 from ingest import catalog
+from ingest.cli import with_data
 from ingest.types import DataError
 from shards import index, root, storage
 from shards.storage import Place, Remote
@@ -95,8 +96,8 @@ class Members:
                 self._folder = root.root(con, self.data) / self.kind
             except duckdb.CatalogException:
                 raise DataError(
-                    f"{self.data / 'catalog.duckdb'} has no {self.kind}; run: {self.command.format(corpus='CORPUS')} "
-                    f"--data {self.data}"
+                    f"{self.data / 'catalog.duckdb'} has no {self.kind}; run: "
+                    + with_data(self.command.format(corpus="CORPUS"), self.data)
                 ) from None
             finally:
                 if self._con is None:
@@ -150,17 +151,16 @@ class Members:
         return self.command.format(corpus=corpus)
 
     def _absent(self, utt_id: str, variant: str) -> DataError:
-        command = self._making(utt_id.split("/")[0], variant)
+        command = with_data(self._making(utt_id.split("/")[0], variant), self.data)
         where, values = self.only
         there = f"SELECT 1 FROM {self.table} m WHERE {where} AND m.utt_id = ? AND m.variant = ?"
         if self._asked(there, [*values, utt_id, variant]):
             return DataError(
                 f"{utt_id} was ingested anew with other audio than its shard of variant {variant!r} was made of; "
-                f"run: {command} --data {self.data}"
+                f"run: {command}"
             )
         return DataError(
-            f"{utt_id} is in no shard of variant {variant!r}; run: {command} --data {self.data} "
-            "(and see python -m ingest status)"
+            f"{utt_id} is in no shard of variant {variant!r}; run: {command} (and see python -m ingest status)"
         )
 
     def _asked(self, query: str, values: Sequence[object]) -> tuple | None:
@@ -176,7 +176,7 @@ class Members:
         """The command that writes a tar again."""
         name = self._shards[number]
         row = self._asked(f"SELECT corpus, variant FROM {self.shards} WHERE shard = ?", [name])
-        return f"{self._making(*row or (Path(name).parent.name, 'original'))} --data {self.data}"
+        return with_data(self._making(*row or (Path(name).parent.name, "original")), self.data)
 
     def _read(self, row: int, offset: int, size: int, utt_id: str) -> bytes:
         number = int(self._index["shard"][row])

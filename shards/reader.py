@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 import soundfile
 
+from ingest.cli import with_data
 from ingest.types import DataError
 from shards import index, storage
 from shards.members import Members, OpenFile, ask
@@ -169,7 +170,7 @@ def clips(
     members: how many there should be; sha256: of the tar in the catalog; audio_codec: for what to run. Raises DataError
     naming the shard and what to run if it is damaged, or another one by its index.
     """
-    again = f"{making(tar.parent.name, variant, audio_codec)} --data {data}"
+    again = with_data(making(tar.parent.name, variant, audio_codec), data)
     try:
         if not index.is_of(tar, sha256):
             raise DataError(f"shard {tar} was written anew by a command that has not ended well; run: {again}")

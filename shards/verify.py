@@ -12,7 +12,7 @@ import pyarrow as pa
 from joblib import cpu_count, delayed
 
 from ingest import catalog, parallel
-from ingest.cli import Parser, add_data
+from ingest.cli import Parser, add_data, with_data
 from ingest.files import lock
 from ingest.progress import Progress
 from ingest.types import DataError, nearest
@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with catalog.connect(options.data / "catalog.duckdb") as con:
         top, tars = root.root(con, options.data), _named(con, options.corpus)
     if not tars:
-        raise DataError(f"{options.data} has no shards; run: python -m shards all --data {options.data}")
+        raise DataError(f"{options.data} has no shards; run: {with_data('python -m shards all', options.data)}")
     size_bytes = sum(tar.size_bytes for tar in tars)
     jobs = parallel.chosen(options)
     wrong = _wrong(top, tars, min(cpu_count(), 1 + (size_bytes >> 30)) if jobs is None else jobs)
@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         print("take them away with --remove, then make them anew, with the same options as before:")
     for command in dict.fromkeys(tar.made_by for tar in lost):  # audio before the features that are computed from it
-        print(f"  {command} --data {shlex.quote(str(options.data))}")
+        print(f"  {with_data(command, options.data)}")
     return int(not options.remove or len(lost) < len(wrong))
 
 

@@ -1,11 +1,15 @@
 """The one-way street: no package imports one that lies further down."""
 
 import ast
+import re
+import shlex
 import tomllib
 from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
+
+from ingest.cli import with_data
 
 ROOT = Path(__file__).resolve().parents[1]
 STREET = ("ingest", "protocols", "shards", "features", "benchmark", "reports")
@@ -41,3 +45,13 @@ def test_an_installed_package_has_every_file_that_is_no_code():
     files = [path for package in STREET for path in (ROOT / package).rglob("*") if path.is_file()]
     masks = ("*.py", "*.pyc", "README.md", *taken)
     assert not [str(path) for path in files if not any(fnmatch(path.name, mask) for mask in masks)]
+
+
+def test_a_command_in_a_message_names_its_folder_as_a_shell_takes_it():
+    """Of `--data my data` the half was taken: messages use ingest.cli.with_data, or shlex."""
+    files = [path for package in STREET for path in (ROOT / package).rglob("*.py")]
+    bare = re.compile(r"(?:--data |--root |DATA=|ROOT=)\{(?!shlex\.quote)")
+    assert [str(path.relative_to(ROOT)) for path in files if bare.search(path.read_text())] == []
+    assert shlex.split(with_data("python -m shards all", Path("my data"))) == (
+        ["python", "-m", "shards", "all", "--data", "my data"]
+    )

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import shlex
 import shutil
 import subprocess
 
@@ -87,6 +88,22 @@ def test_data_without_a_value_is_the_default(word, folder):
     words = ["make", "-n", "demo", f"DATA={word}"]
     said = subprocess.run(words, cwd=street.ROOT, capture_output=True, text=True).stdout
     assert f'--data "{folder}"' in said
+
+
+def test_what_the_demo_tells_to_type_can_be_typed(tmp_path):
+    """The folder stood there as it is: of a name with a blank the half was taken, and a quote ended the shell's line."""
+    bin_ = tmp_path / "own" / "bin"
+    bin_.mkdir(parents=True)
+    (bin_ / "python").write_text("""#!/bin/sh\nprintf '%s\\n' "$@"\n""")
+    (bin_ / "python").chmod(0o755)
+    (tmp_path / "own" / f"ready-{lock_hash()}").touch()
+    own = f"VENV={tmp_path / 'own'}"
+    words = ["make", "demo", own, "DATA=it's mine"]
+    done = subprocess.run(words, cwd=street.ROOT, env=ALONE, capture_output=True, text=True)
+    assert "\nRead it's mine/demo/reports/leaderboard.md; ask: make sql" in done.stdout, done.stderr
+    typed = f"{done.stdout.rpartition('; ask: ')[2].strip()} {shlex.quote(own)}"
+    done = subprocess.run(typed, cwd=street.ROOT, env=ALONE, capture_output=True, text=True, shell=True)
+    assert "--data\nit's mine/demo\n" in done.stdout, done.stderr
 
 
 @pytest.mark.parametrize("word", ["PROTOCOL=inner/librisevoc", "PARTAIL=1", "root=x"])

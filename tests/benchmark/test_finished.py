@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import made_results
 import pytest
@@ -77,6 +78,8 @@ def test_without_runs_the_way_to_one_is_said(tmp_path):
     with pytest.raises(DataError, match="holds no finished run; train one"):
         finished.folder(tmp_path, HERE)
     assert finished.names(tmp_path) == []
+    with pytest.raises(DataError, match=r"python -m benchmark run --data '/nowhere/my data'$"):
+        finished.folder(Path("/nowhere/my data"), HERE)
 
 
 def test_a_record_cannot_lead_robustness_out_of_data(data):
