@@ -70,14 +70,29 @@ class Extractor(nn.Module, abc.ABC):
         if wave.shape[1] < self.min_samples:
             wave = wave.repeat(1, -(-self.min_samples // wave.shape[1]))[:, : self.min_samples]
         with torch.autocast(wave.device.type, enabled=False):
-            x = self._in_blocks(wave) if wave.device.type == "cpu" else self.features(wave)
-            return self.over_batch(x)
+            x = self._in_blocks(wave) if wave.device.type == "cpu" else self._checked(wave)
+            return self.over_batch(x).float()
+
+    def _checked(self, wave: Tensor) -> Tensor:
+        """features(wave). Raises DataError for another shape or type, which would be stored and trained on as it is."""
+        x = self.features(wave)
+        if not isinstance(x, Tensor) or not x.is_floating_point() or not self._fits(tuple(x.shape), len(wave)):
+            found = f"shape {tuple(x.shape)} of {x.dtype}" if isinstance(x, Tensor) else f"a {type(x).__name__}"
+            raise DataError(
+                f"features() of {type(self).__name__} made {found} of {len(wave)} clips; it returns "
+                f"(batch, frame, dim) of floats, with the dim that the extractor sets, here {self.dim}"
+            )
+        return x
+
+    def _fits(self, shape: tuple[int, ...], clips: int) -> bool:
+        """(clips, frame, dim), or (clips, sample) of one value each, as `raw` has it: at least one frame."""
+        return 0 not in shape and len(shape) > 1 and (shape[0], *(shape[2:] or (1,))) == (clips, self.dim)
 
     def _in_blocks(self, wave: Tensor) -> Tensor:
         """features() of a few clips at a time. Beyond the first block, which makes the tensor that training may
         differentiate through, it is inference mode: small operations then take a tenth less than under no_grad."""
         first, *others = wave.split(self.clips_per_block(wave.shape[1]))
-        made = self.features(first)
+        made = self._checked(first)
         if not others:
             return made
         x = made.new_empty(len(wave), *made.shape[1:])
@@ -85,7 +100,7 @@ class Extractor(nn.Module, abc.ABC):
         start = len(made)
         with torch.inference_mode():
             for block in others:
-                x[start : start + len(block)] = self.features(block)
+                x[start : start + len(block)] = self._checked(block)
                 start += len(block)
         return x
 

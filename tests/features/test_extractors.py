@@ -216,6 +216,35 @@ def test_more_filters_than_bins_are_refused():
         extractors.get("lfcc", edges="bins", filters=300)
 
 
+@pytest.mark.parametrize(
+    ("made", "found"),
+    [
+        (lambda wave: wave.new_zeros(len(wave), 7, 40), r"shape \(2, 7, 40\) of torch.float32"),
+        (lambda wave: wave.new_zeros(len(wave), 80, 7), r"shape \(2, 80, 7\)"),
+        (lambda wave: wave.new_zeros(7, 80), r"shape \(7, 80\)"),
+        (lambda wave: wave.new_zeros(len(wave), 80), r"shape \(2, 80\)"),
+        (lambda wave: wave.new_zeros(len(wave), 0, 80), r"shape \(2, 0, 80\)"),
+        (lambda wave: wave.new_zeros(len(wave), 7, 80, 1), r"shape \(2, 7, 80, 1\)"),
+        (lambda wave: torch.zeros(len(wave), 7, 80, dtype=torch.complex64), "of torch.complex64"),
+        (lambda wave: torch.zeros(len(wave), 7, 80, dtype=torch.int64), "of torch.int64"),
+        (lambda wave: np.zeros((len(wave), 7, 80)), "a ndarray"),
+        (lambda wave: None, "a NoneType"),
+    ],
+)
+def test_an_own_feature_of_another_shape_or_type_is_one_line(made, found):
+    extractor = extractors.get("logmel")
+    extractor.features, extractor.clips_per_block = made, lambda samples: 2
+    with pytest.raises(DataError, match=rf"features\(\) of LogMel made .*{found}.* of 2 clips; .* here 80$"):
+        extractor.extract(waves()[[0, 1, 2, 0]])
+
+
+def test_doubles_and_halves_of_an_own_feature_become_single_floats():
+    extractor = extractors.get("logmel")
+    for dtype in (torch.float64, torch.float16):
+        extractor.features = lambda wave, dtype=dtype: torch.ones(len(wave), 7, 80, dtype=dtype)
+        assert torch.equal(extractor.extract(waves()), torch.ones(3, 7, 80))
+
+
 def test_buffers_move_with_the_module_and_stay_out_of_the_state_dict():
     for name in CHEAP:
         extractor = extractors.get(name)
