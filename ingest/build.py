@@ -71,7 +71,7 @@ def ingest_corpus(
     _refuse_wrong_audio(corpus, root, data, table, files, matched)
     absent = checks.missing(table, matched.file >= 0, corpus)
     if not partial:
-        _refuse_incomplete(corpus, root, places, table, compared, absent, matched)
+        _refuse_incomplete(corpus, root, places, table, compared, absent, files, matched)
         if asv_faults:
             raise DataError(f"{name}: {'; '.join(asv_faults)}. Take the published files, or add --partial (PARTIAL=1).")
     with ready(data):
@@ -175,7 +175,7 @@ def _stems_in_catalog(data: Path, name: str) -> pa.Array | None:
 
 def _refuse_incomplete(
     corpus: Corpus, root: Path, places: Mapping[str, Path], table: pa.Table, compared: list[checks.Compared],
-    absent: list[tuple[str, str, str]], matched: scan.Match,
+    absent: list[tuple[str, str, str]], files: pa.Table, matched: scan.Match,
 ) -> None:  # fmt: skip
     fault = checks.count_fault(corpus, compared)
     if fault:
@@ -187,7 +187,11 @@ def _refuse_incomplete(
         )
     if absent:
         gone = int((matched.file < 0).sum())
-        raise DataError(checks.missing_fault(corpus, root, absent, table.num_rows, gone))
+        fault = checks.missing_fault(corpus, root, absent, table.num_rows, gone)
+        if corpus.stem_unique and (alike := scan.namesakes(table, files, root, matched)):
+            due = root / os.path.dirname(absent[0][0])
+            fault += f" {alike[0]} files of these names lie in {alike[1]}; if they are these, move them to {due}."
+        raise DataError(fault)
 
 
 def _roots(root: Path, places: Mapping[str, Path]) -> dict[str | None, str]:

@@ -146,10 +146,7 @@ def misplaced(rows: pa.Table, files: pa.Table, root: Path, corpus: Corpus, match
     """
     if corpus.stem_unique or not (matched.file < 0).any():
         return None
-    everywhere = index(root, ["."], {})
-    taken = _keys(files.take(matched.file[matched.file >= 0])).combine_chunks()
-    loose = everywhere.filter(pc.invert(pc.is_in(_keys(everywhere), value_set=taken)))
-    loose = loose.filter(pa.array(is_audio(loose["path"])))
+    loose = _loose(files, root, matched)
     missing = rows.take(np.flatnonzero(matched.file < 0))
     wanted = _stem(missing["path"])
     here = pc.is_in(wanted, value_set=pc.unique(_stem(loose["path"])))
@@ -170,6 +167,21 @@ def misplaced(rows: pa.Table, files: pa.Table, root: Path, corpus: Corpus, match
     )
 
 
+def namesakes(rows: pa.Table, files: pa.Table, root: Path, matched: Match) -> tuple[int, Path] | None:
+    """How many of the missing rows' file names lie in other folders below the root, and one of those; None of half.
+
+    Only a hint: another corpus below this root may have files of the same names.
+    """
+    missing = _stem(rows["path"].filter(pa.array(matched.file < 0)))
+    try:
+        loose = _loose(files, root, matched)["path"]
+    except DataError:  # a folder that cannot be listed
+        return None
+    alike = loose.filter(pc.is_in(_stem(loose), value_set=missing.combine_chunks()))
+    number = pc.count_distinct(_stem(alike)).as_py()
+    return (number, root / os.path.dirname(alike[0].as_py())) if number and 2 * number >= len(missing) else None
+
+
 def stems(paths: pa.ChunkedArray) -> pa.Array:
     """The file names of `paths` without folder and extension."""
     return _stem(paths).combine_chunks()
@@ -185,6 +197,14 @@ def is_audio(paths: pa.ChunkedArray) -> np.ndarray:
 def any_case(name: str) -> str:
     """The glob that matches a name in upper and in lower case."""
     return "".join(f"[{c.lower()}{c.upper()}]" if c.isalpha() else c for c in name)
+
+
+def _loose(files: pa.Table, root: Path, matched: Match) -> pa.Table:
+    """The audio anywhere below the root that is no row's."""
+    everywhere = index(root, ["."], {})
+    taken = _keys(files.take(matched.file[matched.file >= 0])).combine_chunks()
+    loose = everywhere.filter(pc.invert(pc.is_in(_keys(everywhere), value_set=taken)))
+    return loose.filter(pa.array(is_audio(loose["path"])))
 
 
 def _alternatives(marker: str) -> list[str]:

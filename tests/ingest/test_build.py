@@ -227,6 +227,21 @@ def test_flattened_folders_are_refused_even_if_partial(tmp_path, data):
         ingest("decro", root, data, partial=True)
 
 
+def test_where_files_of_the_missing_names_lie_is_said(tmp_path, data):
+    """In-the-Wild's audio outside of its official folder was missing, and nothing said why."""
+    root = whole_corpus.build("in_the_wild", tmp_path / "corpus")
+    (root / "wav").mkdir()
+    for path in list(root.glob("release_in_the_wild/*.wav")):
+        path.rename(root / "wav" / path.name)
+    said = rf" 2 files of these names lie in {root}/wav; if they are these, move them to {root}/release_in_the_wild\.$"
+    with pytest.raises(DataError, match=said):
+        ingest("in_the_wild", root, data)
+    (root / "wav/1.wav").unlink()
+    (root / "wav/0.wav").rename(root / "wav/7.wav")
+    with pytest.raises(DataError, match=r"to go on without them\.$"):
+        ingest("in_the_wild", root, data)
+
+
 def test_originals_may_lie_elsewhere(tmp_path, data):
     root = whole_corpus.build("wavefake", tmp_path / "corpus")
     lj = tmp_path / "elsewhere/LJSpeech-1.1"
