@@ -68,10 +68,13 @@ def reproduce(
 
 
 def _forget(out: Path, cell: grid.Cell) -> None:
-    """Remove an earlier repetition that ended: other libraries, another device or other audio may have made it. One
-    that was killed goes on."""
-    if run.done(out, cell):
-        shutil.rmtree(run.model_folder(out, cell), ignore_errors=True)
+    """Remove an earlier repetition that ended, and the training that one on other trials left: other libraries,
+    another device or other audio may have made them. One that was killed goes on."""
+    again, model = run.done(out, cell), run.model_folder(out, cell)
+    ended = (recorded.run(record.folder(out, name)).get("train_key") for name in finished.names(out))
+    if again or ((model / recorded.TRAINED).exists() and cell.train_key in ended):
+        shutil.rmtree(model, ignore_errors=True)
+    if again:
         shutil.rmtree(record.folder(out, cell.run_id))
 
 

@@ -1,6 +1,7 @@
 """Two of the same command at once: the second waits and names the first, or says who is at work; then it ends well."""
 
 import importlib
+import json
 import shutil
 import subprocess
 import sys
@@ -63,6 +64,23 @@ def test_a_repetition_is_not_removed_by_another_one_of_the_same_training(made, t
     words, (training,) = ["reproduce", run_id, "--data", str(tmp_path)], (tmp_path / "models").iterdir()
     assert waiting.second(tmp_path / f"reproduced/.{training.name}.lock", lambda: main(words), capsys) == 0
     assert sorted(path.name for path in (tmp_path / "reproduced").iterdir()) == ["models", "scores"]
+
+
+def test_a_repetition_does_not_take_the_weights_of_another_run(made, tmp_path, capsys):
+    """Those of an earlier repetition on other libraries were scored, and the outcome told as one of today's."""
+    for name in ("catalog.duckdb", "shards"):
+        (tmp_path / name).symlink_to(made[1] / name)
+    main = importlib.import_module("benchmark.__main__").main
+    protocols = ("inner/decro_zh", "cross_language/decro_zh_en")  # one training
+    main([ONE_RUN[0], "--protocol", *protocols, *ONE_RUN[3:], "--data", str(tmp_path)])
+    other, run_id = finished.names(tmp_path)
+    main(["reproduce", other, "--data", str(tmp_path)])
+    (training,) = (tmp_path / "reproduced/models").glob("*/train.json")
+    about = recorded.training(training.parent) | {"train_s": 12345.0}
+    training.write_text(json.dumps(about))
+    assert main(["reproduce", run_id, "--data", str(tmp_path)]) == 0 and "the same" in capsys.readouterr().out
+    assert recorded.training(training.parent)["train_s"] < 12345
+    assert finished.names(tmp_path / "reproduced") == [other, run_id]
 
 
 def test_throughput_waits_for_who_measures_and_for_who_writes_the_table(tmp_path, capsys, monkeypatch):
