@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import soundfile
@@ -35,6 +35,7 @@ _GUESSED = frozenset(("aac", "ac3", "amr", "amrnb", "amrwb", "dts", "eac3", "lat
 _CPU_S, _CPU_SHARE = 60.0, 0.25  # a file may take so much processor time, and this share of the time that it sounds
 _LONGEST_S = 48 * 3600.0
 _FASTEST_HZ = 1 << 20  # FLAC's highest; what lists of samples a frame or a filter take grows with the rate
+OTHER_PYAV = "install a PyAV whose FFmpeg has it: that of make setup has all but libgsm"
 T = TypeVar("T")
 
 
@@ -133,6 +134,19 @@ def _libsndfile(path: Path | str, stack: contextlib.ExitStack) -> soundfile.Soun
             raise
         return None
     return None if file.subtype.startswith("MPEG_") or endings.unknown_in_flac(path) else file
+
+
+def codec_context(name: str, mode: str) -> Any:
+    """FFmpeg's encoder (mode "w") or decoder ("r") of this name. Raises DataError where PyAV's FFmpeg has none."""
+    import av
+
+    try:
+        return av.CodecContext.create(name, mode)
+    except av.codec.codec.UnknownCodecError:
+        raise DataError(
+            f"FFmpeg as PyAV {importlib.metadata.version('av')} brings it has no "
+            f"{'encoder' if mode == 'w' else 'decoder'} {name!r}; {OTHER_PYAV}"
+        ) from None
 
 
 @functools.cache
@@ -259,9 +273,7 @@ def _without_tags(packets: Iterable) -> Iterator:
 
 def _libopus(stream):  # noqa: ANN001
     """The published decoder: FFmpeg's own makes single frames of some songs a hundred times too loud."""
-    import av
-
-    decoder = av.CodecContext.create("libopus", "r")
+    decoder = codec_context("libopus", "r")
     decoder.extradata, decoder.options = stream.codec_context.extradata, {"request_sample_fmt": "flt"}
     return decoder
 

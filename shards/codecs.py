@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
+from ingest.audio import codec_context
 from ingest.types import DataError
 from shards.rate import RATE_HZ, resampled
 
@@ -178,15 +179,7 @@ def _decode(decoder: Any, packets: Iterable[Any], blocks: list[np.ndarray]) -> N
 def _encoder(codec: Codec) -> Any:
     from fractions import Fraction
 
-    import av
-
-    try:
-        context = av.CodecContext.create(codec.encoder, "w")
-    except av.codec.codec.UnknownCodecError:
-        raise DataError(
-            f"FFmpeg as PyAV {importlib.metadata.version('av')} brings it has no encoder {codec.encoder!r}; leave its "
-            "variants out of the plan, or install a PyAV that is built against an FFmpeg with it"
-        ) from None
+    context = codec_context(codec.encoder, "w")
     context.sample_rate, context.layout, context.format = codec.rate_hz, "mono", codec.sample_format
     context.time_base, context.thread_count = Fraction(1, codec.rate_hz), 1
     if codec.bitrate_bps:
@@ -197,9 +190,7 @@ def _encoder(codec: Codec) -> Any:
 
 
 def _decoder(codec: Codec) -> Any:
-    import av
-
-    context = av.CodecContext.create(codec.decoder, "r")
+    context = codec_context(codec.decoder, "r")
     context.sample_rate, context.layout, context.thread_count = codec.rate_hz, "mono", 1
     context.options = dict(codec.decoder_options)
     return context

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from ingest import catalog, corpora, parallel
+from ingest.audio import OTHER_PYAV
 from ingest.types import DataError, nearest
 from shards import clip, codecs, root, variant_plan, variants, writer
 from shards.noise import Recordings
@@ -274,7 +275,8 @@ def _check_encoders(recipes: Mapping[str, Recipe], plan: str) -> None:
         word, encoder = next(iter(absent.items()))
         raise DataError(
             f"{len(absent)} variants of plan {plan} need encoders that FFmpeg as PyAV "
-            f"{importlib.metadata.version('av')} brings it lacks (first: {word} needs {encoder}); leave them out"
+            f"{importlib.metadata.version('av')} brings it lacks (first: {word} needs {encoder}); leave them out of "
+            f"the plan, or {OTHER_PYAV}"
         )
 
 

@@ -12,6 +12,7 @@ import scipy.fft
 import soundfile
 from scipy.signal import butter, resample_poly, sosfilt
 
+from ingest.audio import codec_context
 from ingest.simulate.room import limited
 
 RATE_HZ = 16_000
@@ -105,7 +106,7 @@ def _sndfile(wave: np.ndarray, one: Pass) -> np.ndarray:
 
 def _pyav(wave: np.ndarray, one: Pass) -> np.ndarray:
     encoder_name, decoder_name = _AV[one.kind]
-    encoder = av.CodecContext.create(encoder_name, "w")
+    encoder = codec_context(encoder_name, "w")
     formats = [form.name for form in encoder.codec.audio_formats]
     encoder.format = next((name for name in ("s16", "s16p") if name in formats), formats[0])
     encoder.sample_rate, encoder.layout = one.rate_hz, "mono"
@@ -114,7 +115,7 @@ def _pyav(wave: np.ndarray, one: Pass) -> np.ndarray:
     if one.kind == "aac":
         encoder.options = {"aac_coder": "fast"}
     encoder.open()
-    decoder = av.CodecContext.create(decoder_name, "r")
+    decoder = codec_context(decoder_name, "r")
     decoder.sample_rate, decoder.layout = one.rate_hz, "mono"
     if encoder.extradata:
         decoder.extradata = encoder.extradata

@@ -15,6 +15,7 @@ import whole_corpus
 from shared_data import shared
 
 from ingest import audio
+from ingest.types import DataError
 
 FORMATS = {"flac": {}, "wav": {}, "ogg": {}, "mp3": {}}
 
@@ -351,3 +352,20 @@ def test_opus_of_a_film_is_no_hundred_times_too_loud(tmp_path, suffix):
     film = audio.mono16k(tmp_path / f"x.{suffix}")
     assert 0 <= len(film) - len(wave) < 320  # MP4 does not say where in its last packet it ends
     assert np.abs(film).max() < 1.5 * np.abs(wave).max()
+
+
+def test_opus_is_not_called_damaged_where_pyav_lacks_its_decoder(tmp_path, monkeypatch):
+    import av
+
+    with av.open(str(tmp_path / "x.webm"), "w") as container:
+        stream = container.add_stream("libopus", rate=16_000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 16_000), np.float32), format="flt", layout="mono")
+        frame.sample_rate, frame.pts = 16_000, 0
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    create = av.CodecContext.create
+    lacking = SimpleNamespace(create=lambda name, mode: create(name.replace("libopus", "libnothing"), mode))
+    monkeypatch.setattr(av, "CodecContext", lacking)
+    with pytest.raises(DataError, match=r"has no decoder 'libopus'; install a PyAV") as said:
+        audio.mono16k(tmp_path / "x.webm")
+    assert not isinstance(said.value, audio.Unreadable)  # a fault of the clip, which the catalog would keep

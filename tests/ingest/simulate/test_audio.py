@@ -12,6 +12,7 @@ from ingest.simulate.singing import tonic_hz
 from ingest.simulate.spectrum import istft, lpc, minimum_phase, pitch, stft
 from ingest.simulate.syllables import LANGUAGES, VOWELS, cluster
 from ingest.simulate.voice import glottis, speaker
+from ingest.types import DataError
 
 RATE_HZ = 16_000
 
@@ -108,6 +109,13 @@ def test_codecs_alter_and_stay_aligned(codec, clip):
 
         reference = resample_poly(resample_poly(clip, 1, 2), 2, 1)[: len(clip)]
     assert np.corrcoef(got, reference)[0, 1] > 0.55
+
+
+def test_an_encoder_that_pyav_lacks_is_named(clip, monkeypatch):
+    """As the wheels of PyAV 19 lack AMR's: `make demo` ended in a traceback."""
+    monkeypatch.setitem(codecs._AV, "amr", ("libopencore_no", "amrnb"))
+    with pytest.raises(DataError, match=r"brings it has no encoder 'libopencore_no'; install .* make setup"):
+        codecs.transcode(clip, "C09", generator(0))
 
 
 def test_a_low_bit_rate_costs_more_than_a_high_one(clip):
