@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest import text
-from ingest.types import LABELS, Corpus, DataError, Utterance
+from ingest.types import LABELS, Corpus, DataError, Utterance, nearest
 
 UTTERANCE_COLUMNS = [field.name for field in dataclass_fields(Utterance)]
 PARSED_COLUMNS = [
@@ -42,10 +42,11 @@ _NUMBERS = {"duration_s": pa.float64(), "rate_hz": pa.int32(), "channels": pa.in
 def complete(table: pa.Table, corpus: Corpus) -> pa.Table:
     """Check one parser's table and add what it leaves out; audio is `missing` until somebody looks for it.
 
-    Returns UTTERANCE_COLUMNS, file and line; columns of few words are dictionaries. Raises DataError naming file,
-    line and reason for the first row that the catalog would refuse, or whose stem does not belong to its partition
-    (Corpus.stems).
+    Returns UTTERANCE_COLUMNS, file and line; columns of few words are dictionaries. Raises DataError for a column that
+    is unknown or lacking, and naming file, line and reason for the first row that the catalog would refuse, or whose
+    stem does not belong to its partition (Corpus.stems).
     """
+    _same_columns(table, corpus)
     text_columns = {name: _column(table, name) for name in (*PARSED_COLUMNS, "file")}
     line = table["line"] if "line" in table.column_names else pa.nulls(table.num_rows, pa.int64())
     text_columns["label"] = text.labels(text_columns["label"])
@@ -72,10 +73,18 @@ def where(table: pa.Table, index: int) -> str:
     return table["path"][index].as_py() if file is None else file if line is None else f"{file} line {line}"
 
 
+def _same_columns(table: pa.Table, corpus: Corpus) -> None:
+    known = (*PARSED_COLUMNS, "file", "line")
+    for name in table.column_names:
+        if name not in known:  # passed over, "speakers" would leave every clip without a speaker
+            raise nearest(name, known, what=f"column in a table of {corpus.name}'s parser")
+    for name in _REQUIRED:
+        if name not in table.column_names:
+            raise DataError(f"{corpus.name}: a table of its parser has no column {name!r}; it has {table.column_names}")
+
+
 def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
     if name not in table.column_names:
-        if name in _REQUIRED:
-            raise TypeError(f"the parser gives no column {name}")
         return pa.chunked_array([pa.nulls(table.num_rows, pa.string())])
     column = table[name]
     keep = column.type == pa.string() or (pa.types.is_dictionary(column.type) and name not in OWN_WORD)

@@ -68,6 +68,16 @@ def test_a_row_that_the_catalog_would_refuse_names_its_line(changes, reason):
         complete(**changes)
 
 
+def test_a_column_that_is_unknown_or_lacking_is_one_line():
+    with pytest.raises(
+        DataError, match=r"unknown column in a table of tiny's parser 'speakers'; did you mean speaker\?"
+    ):
+        complete(speakers="s01")
+    table = pa.Table.from_pylist([GOOD]).drop_columns("label")
+    with pytest.raises(DataError, match=r"tiny: a table of its parser has no column 'label'; it has \['utt_id', "):
+        rows.complete(table, CORPUS)
+
+
 def test_the_catalog_and_the_type_have_the_same_columns(tmp_path):
     with catalog.connect(tmp_path / "c.duckdb", read_only=False) as con:
         columns = [row[0] for row in con.execute("DESCRIBE utterance").fetchall()]
