@@ -118,6 +118,8 @@ def opened(path: Path | str) -> Iterator[tuple[Header, Iterator[np.ndarray]]]:
         else:
             if file.format != "FLAC":  # which libsndfile does not decode beyond a cut
                 _check_ending(path)
+            if file.format == "OGG" and endings.chained(path):
+                raise Unreadable(path, "another stream begins on the way")
             found = Header(file.format, file.subtype, file.samplerate, file.channels, file.frames)
             blocks = _soundfile_blocks(path, file)
         if not 1 <= found.rate_hz <= _FASTEST_HZ:

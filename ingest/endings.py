@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 _PAGE_BYTES = 27 + 255 + 255 * 255  # the largest Ogg page
-_END_OF_STREAM = 4
+_BEGIN_OF_STREAM, _END_OF_STREAM = 2, 4
 _STREAMED = 0x7F00_0000  # who writes to a pipe claims this size or more, in 32 bits: unknown
 _STREAMED_64 = 1 << 62  # the same in 64 bits
 _MOST_CHUNKS = 10_000  # before the samples: a gigabyte of empty ones would take minutes
@@ -78,6 +78,20 @@ def unknown_in_flac(path: Path | str) -> bool:
     with open(path, "rb") as file:
         start = file.read(26)
     return start[:4] == b"fLaC" and len(start) == 26 and not int.from_bytes(start[21:26]) & (1 << 36) - 1
+
+
+def chained(path: Path | str) -> bool:
+    """Whether another Ogg stream begins behind the end of the first (RFC 3533, section 4), where libsndfile stops."""
+    with open(path, "rb") as file:
+        place, inside = 0, False
+        while len(page := file.read(27)) == 27 and page.startswith(b"OggS"):
+            begins = bool(page[5] & _BEGIN_OF_STREAM)
+            if begins and inside:
+                return True
+            inside |= not begins
+            place += 27 + page[26] + sum(file.read(page[26]))
+            file.seek(place)
+    return False
 
 
 def _wav(file: BinaryIO, size: int, *, long: bool) -> str | None:

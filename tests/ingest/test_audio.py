@@ -336,6 +336,17 @@ def test_a_stream_that_begins_on_the_way_is_refused():
         next(frames)
 
 
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_two_ogg_streams_behind_each_other_are_refused(tmp_path, subtype):
+    """libsndfile stops where the first ends: the rest was cut without a word."""
+    for name in ("one", "two"):
+        soundfile.write(tmp_path / name, np.full(16_000, 0.1), 16_000, format="OGG", subtype=subtype)
+        assert audio.load(tmp_path / name)[0].shape == (1, 16_000)
+    (tmp_path / "x.ogg").write_bytes((tmp_path / "one").read_bytes() + (tmp_path / "two").read_bytes())
+    with pytest.raises(audio.Unreadable, match="another stream begins on the way"):
+        audio.load(tmp_path / "x.ogg")
+
+
 @pytest.mark.parametrize("suffix", ["webm", "mkv", "mp4"])
 def test_opus_of_a_film_is_no_hundred_times_too_loud(tmp_path, suffix):
     """As FFmpeg's own decoder makes a frame of this song, 124 times full scale."""
