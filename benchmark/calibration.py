@@ -97,9 +97,12 @@ def fit(bonafide: ArrayLike, spoof: ArrayLike, *, p_spoof: float = 0.5, source: 
         raise DataError(f"cannot calibrate on {source or 'these scores'}: it holds scores of {largest:.3g}")
     slope, offset = _weighted(bonafide, spoof, p_spoof)
     if not (slope > 0 and math.isfinite(slope) and math.isfinite(offset)):
+        every = np.concatenate([bonafide, spoof])
+        furthest = every[np.argmax(np.abs(every - np.median(every)))]
+        odd = f"; look at the trial of score {furthest:.10g}, the furthest from the others" if rate < 0.5 else ""
         raise DataError(
             f"cannot calibrate on {source or 'these scores'}: higher scores do not speak for bona fide there "
-            f"(EER {100 * rate:.1f} %)"
+            f"(EER {100 * rate:.1f} %){odd}"
         )
     after = cllr(slope * bonafide + offset, slope * spoof + offset)
     return Calibration(slope, offset, p_spoof, before, after, rate, threshold, bonafide.size, spoof.size, source)

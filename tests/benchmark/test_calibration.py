@@ -112,3 +112,13 @@ def test_scores_whose_squares_are_no_numbers_are_one_line():
     with pytest.raises(DataError, match=r"scores of 1e\+300"):
         calibration.fit([1.0, 1e300], [0.0, -1.0])
     assert calibration.fit([1.0, 1e100], [0.0, -1.0]).slope > 0
+
+
+def test_an_outlier_that_no_slope_fits_is_named():
+    """It was said that higher scores do not speak for bona fide, at an EER of 2 %."""
+    bonafide, spoof = scores()
+    bonafide[3] = -1234567.5
+    with pytest.raises(DataError, match=r"\(EER \d+\.\d %\); look at the trial of score -1234567\.5, the furthest"):
+        calibration.fit(bonafide, spoof)
+    with pytest.raises(DataError, match=r"%\)$"):
+        calibration.fit([0.0, 1.0], [2.0, 3.0])
