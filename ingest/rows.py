@@ -74,6 +74,8 @@ def where(table: pa.Table, index: int) -> str:
 
 
 def _same_columns(table: pa.Table, corpus: Corpus) -> None:
+    if not isinstance(table, pa.Table):
+        raise DataError(f"{corpus.name}: its parser's tables() yields Arrow tables, not {type(table).__name__}")
     known = (*PARSED_COLUMNS, "file", "line")
     for name in table.column_names:
         if name not in known:  # passed over, "speakers" would leave every clip without a speaker

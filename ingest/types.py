@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 LABELS = ("bonafide", "spoof", "unknown")
 ANY = "any"  # in a Count: rows of all labels
+DOMAINS = ("speech", "singing")
 
 # The accepted spellings of each label, lower case. Beside them `unknown` is a label too; any other word is an error.
 LABEL_WORDS = {
@@ -76,11 +77,15 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """What is known of a corpus before any of its files is read; the constant of every parser file."""
+    """What is known of a corpus before any of its files is read; the constant of every parser file.
+
+    Raises DataError for another domain than speech or singing, for a word where a tuple of words is due, and for a
+    count of a label that there is not.
+    """
 
     name: str
     title: str
-    domain: str  # speech | singing
+    domain: str  # one of DOMAINS
     licence: str
     citation: str
     counts: tuple[Count, ...]
@@ -95,6 +100,17 @@ class Corpus:
     labels: str = ""  # the download that holds the labels, where it is not that of the audio
     rates: Mapping[str, int] = field(default_factory=dict)  # SQL condition on utterances -> their nominal rate in Hz
     places: tuple[str, ...] = ()  # names of folders that the user may keep outside the root
+
+    def __post_init__(self) -> None:
+        if self.domain not in DOMAINS:
+            raise DataError(f"{self.name}: CORPUS has the domain {self.domain!r}; it is one of {', '.join(DOMAINS)}")
+        for name in ("counts", "markers", "audio", "places"):
+            if not isinstance(value := getattr(self, name), Sequence) or isinstance(value, str):
+                raise DataError(f"{self.name}: {name} of CORPUS is a tuple, not {value!r}; write {name}=({value!r},)")
+        for count in self.counts:
+            if count.label not in (*LABELS, ANY):
+                known = ", ".join((*LABELS, ANY))
+                raise DataError(f"{self.name}: CORPUS counts rows of the label {count.label!r}; it is one of {known}")
 
 
 SHOWN = 50  # names in one line: all detectors, not all runs of a large table

@@ -83,10 +83,14 @@ def names() -> list[str]:
 
 
 def get(name: str) -> Source:
-    """The corpus of this name; raises DataError if there is none (with the nearest) or if its file names another."""
+    """The corpus of this name; raises DataError if there is none (with the nearest), or if its file names another or
+    lacks one of the two names that every parser has."""
     if name not in names():
         raise nearest(name, names(), what="corpus")
     source = Source(importlib.import_module(f"ingest.corpora.{name}"))
+    for due in ("CORPUS", "tables"):
+        if not hasattr(source.module, due):
+            raise DataError(f"ingest/corpora/{name}.py defines no {due}; docs/add-a-corpus.md shows such a file")
     if source.corpus.name != name:  # a copied file: its rows would take the place of the other corpus's
         raise DataError(
             f"ingest/corpora/{name}.py: CORPUS has the name {source.corpus.name!r}, but a corpus is named "

@@ -76,6 +76,8 @@ def test_a_column_that_is_unknown_or_lacking_is_one_line():
     table = pa.Table.from_pylist([GOOD]).drop_columns("label")
     with pytest.raises(DataError, match=r"tiny: a table of its parser has no column 'label'; it has \['utt_id', "):
         rows.complete(table, CORPUS)
+    with pytest.raises(DataError, match=r"tiny: its parser's tables\(\) yields Arrow tables, not dict"):
+        rows.complete(GOOD, CORPUS)
 
 
 def test_the_catalog_and_the_type_have_the_same_columns(tmp_path):

@@ -5,6 +5,7 @@ import importlib
 import random
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import miniatures
@@ -12,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from ingest import corpora, rows, scan, text
-from ingest.types import LABELS, Corpus, DataError, Utterance
+from ingest.types import LABELS, Corpus, Count, DataError, Utterance
 
 NAMES = corpora.names()
 TEXTS = [(name, path) for name in NAMES for path in miniatures.FILES[name]]
@@ -32,6 +33,27 @@ def test_a_copied_file_that_keeps_the_name_of_its_neighbour_is_refused(monkeypat
     monkeypatch.setattr(importlib.import_module("ingest.corpora.librisevoc"), "CORPUS", neighbour)
     with pytest.raises(DataError, match=r"librisevoc\.py: CORPUS has the name 'decro', .*; write name='librisevoc'"):
         corpora.get("librisevoc")
+
+
+@pytest.mark.parametrize("due", ["CORPUS", "tables"])
+def test_a_file_without_what_every_parser_has_is_refused(monkeypatch, due):
+    monkeypatch.delattr(importlib.import_module("ingest.corpora.decro"), due)
+    with pytest.raises(DataError, match=rf"decro\.py defines no {due}; docs/add-a-corpus\.md shows such a file"):
+        corpora.get("decro")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"domain": "music"}, "decro: CORPUS has the domain 'music'; it is one of speech, singing"),
+        ({"audio": "wav"}, r"decro: audio of CORPUS is a tuple, not 'wav'; write audio=\('wav',\)"),
+        ({"counts": Count(None, "spoof", 1, "us")}, r"decro: counts of CORPUS is a tuple, not Count\("),
+        ({"counts": (Count(None, "real", 1, "us"),)}, "decro: CORPUS counts rows of the label 'real'; it is one of"),
+    ],
+)
+def test_facts_that_cannot_be_are_one_line(changes, message):
+    with pytest.raises(DataError, match=message):
+        replace(corpora.get("decro").corpus, **changes)
 
 
 @pytest.mark.parametrize("name", NAMES)
