@@ -53,7 +53,8 @@ def complete(table: pa.Table, corpus: Corpus) -> pa.Table:
     if "attack" not in table.column_names:
         attack = text.translate(text_columns["attack_raw"], corpus.aliases)
         spoof = pc.equal(text_columns["label"], "spoof")
-        text_columns["attack"] = pc.if_else(spoof, attack, pa.scalar(None, pa.string()))
+        spoofs = pc.unique(attack.filter(spoof))  # a bona fide row with one of their words has a wrong label, or attack
+        text_columns["attack"] = pc.if_else(pc.or_(spoof, pc.is_in(attack, spoofs)), attack, None)
     rows = table.num_rows
     said = pa.table({**text_columns, "line": line})
     _check(said, corpus)

@@ -68,6 +68,15 @@ def test_a_row_that_the_catalog_would_refuse_names_its_line(changes, reason):
         complete(**changes)
 
 
+def test_a_bona_fide_row_with_the_attack_of_a_spoof_is_refused():
+    genuine = GOOD | {"utt_id": "tiny/T_0002", "label": "bonafide", "line": 8}
+    assert (
+        rows.complete(pa.Table.from_pylist([GOOD, genuine | {"attack_raw": "-"}]), CORPUS)["attack"][1].as_py() is None
+    )
+    with pytest.raises(DataError, match=r"tiny: train\.txt line 8: bona fide, yet names the attack 'melgan'"):
+        rows.complete(pa.Table.from_pylist([GOOD, genuine]), CORPUS)
+
+
 def test_a_column_that_is_unknown_or_lacking_is_one_line():
     with pytest.raises(
         DataError, match=r"unknown column in a table of tiny's parser 'speakers'; did you mean speaker\?"
