@@ -1,6 +1,7 @@
 """Every key of every JSON file of a run, left out or of another kind: a result, or one line that names the file."""
 
 import copy
+import errno
 import json
 import os
 
@@ -12,6 +13,7 @@ from benchmark import measure, recorded, results, status
 from benchmark import trained as loading
 from benchmark.__main__ import main as benchmark
 from benchmark.inference import DeepfakeDetector
+from ingest import files
 from ingest.files import lock
 from ingest.types import DataError
 from reports import leaderboard
@@ -259,3 +261,17 @@ def test_status_asks_for_no_right_to_write(tmp_path, monkeypatch):
         monkeypatch.setattr(os, "open", opened)
         assert [row["state"] for row in status.status(tmp_path)] == ["running"]
     assert status.status(tmp_path) == []
+
+
+def test_status_needs_no_locks_to_read(tmp_path, monkeypatch):
+    """Runs that were copied to a disk without locks were not listed, for the lock files beside their models."""
+
+    def refuse(handle, how):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    made_results.make(tmp_path)
+    (tmp_path / "models/key").mkdir(parents=True)
+    (tmp_path / "models/key/lock").touch()
+    told = status.status(tmp_path)
+    monkeypatch.setattr(files.fcntl, "flock", refuse)
+    assert status.status(tmp_path) == told
