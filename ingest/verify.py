@@ -26,6 +26,7 @@ FORMATS = {
     (".mp3",): ("MP3", "MPEG", "mp3"), (".ogg", ".oga", ".opus"): ("OGG", "ogg"),
 }  # fmt: skip
 SILENT_PEAK = 1e-3  # full scale = 1: 60 dB below
+CANCELLED_DB = -80.0  # of the mean of the channels, re full scale
 CLIPPED_SHARE = 1e-3
 NARROW = 0.7  # of the Nyquist frequency, and
 EDGE_DB = 36.0  # of fall within half an octave: 98 % of speech brought from 8 to 16 kHz, 1 % of other speech
@@ -132,6 +133,11 @@ def problems(con: duckdb.DuckDBPyConnection, corpus: Corpus) -> list[Problem]:
         _counted(con, name, "unreadable", "audio_status = 'corrupt' AND fault NOT LIKE 'truncated%'", again),
         *_wrong_rates(con, corpus),
         _counted(con, name, "silent", f"peak < {SILENT_PEAK}", "listen to them; fetch them again if they should speak"),
+        _counted(
+            con, name, "cancelled", f"channels > 1 AND peak >= {SILENT_PEAK} AND loudness_db < {CANCELLED_DB}",
+            "their channels are the same but for the sign, and the mean of them, which is what detectors hear, is "
+            "silent: fetch them again, or keep one channel",
+        ),
         _counted(
             con, name, "clipped", f"clipped_share > {CLIPPED_SHARE}",
             "samples at full scale: compare with the published file; a conversion may have raised the level",
@@ -319,7 +325,7 @@ def _wrong_rates(con: duckdb.DuckDBPyConnection, corpus: Corpus) -> list[Problem
 def _counted(con: duckdb.DuckDBPyConnection, name: str, kind: str, condition: str, cure: str) -> Problem | None:
     count, first = con.execute(
         "SELECT count(*), min(path) FROM (SELECT u.path, u.label, u.attack, u.language, u.audio_status, "
-        r"u.rate_hz, m.*, lower(regexp_extract(u.path, '\.[^./]*$')) AS suffix, "
+        r"u.rate_hz, u.channels, m.*, lower(regexp_extract(u.path, '\.[^./]*$')) AS suffix, "
         "coalesce(f.detail, '') AS fault FROM utterance u LEFT JOIN measurement m USING (utt_id) "
         "LEFT JOIN finding f ON f.corpus = u.corpus AND f.kind = 'corrupt' AND f.path = u.path "
         f"WHERE u.corpus = ?) WHERE {condition}",

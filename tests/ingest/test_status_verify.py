@@ -175,6 +175,16 @@ def test_wrong_rate_silence_and_clipping(data, root):
     assert "published at 16000 Hz" in problems["wrong_rate"].cure
 
 
+def test_channels_that_cancel_each_other_are_told(data, root):
+    """Their mean, which is what is heard, is silent: the clips were said to be sound."""
+    wave = np.random.default_rng(0).uniform(-0.5, 0.5, 8000)
+    soundfile.write(clip(root, 5), np.stack([wave, -wave], 1), 16_000)
+    soundfile.write(clip(root, 6), np.stack([wave, 0.9 * wave], 1), 16_000)
+    problems = found(data)
+    assert set(problems) == {"changed", "cancelled"}
+    assert (problems["cancelled"].count, problems["cancelled"].first) == (1, "release_in_the_wild/5.wav")
+
+
 def test_a_format_under_the_name_of_another_is_told(data, root):
     wave, rate_hz = soundfile.read(clip(root, 5))
     soundfile.write(clip(root, 5), wave, rate_hz, format="FLAC")
