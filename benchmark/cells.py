@@ -18,7 +18,7 @@ from benchmark import detectors, settings
 from benchmark.settings import Settings
 from features import imports
 from ingest import catalog
-from ingest.types import DataError
+from ingest.types import DataError, nearest
 from shards import root
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -278,9 +278,13 @@ def sources(detector: str, feature: str) -> set[Path]:
     """The detector's file, its feature's, the loader, the training loop, and what of `benchmark` and `features`, and
     of modules that are not installed (a folder on PYTHONPATH), they import, directly or not; every feature that a
     detector's file names in quotes, as its network or its recipe may compute it; where it learns from copies of clips
-    their plan, and what makes them."""
+    their plan, and what makes them. Raises DataError with the nearest names if there is no such feature."""
     plan = detectors.get(detector).VARIANTS
     own = (imports.file(DETECTORS / detector), imports.file(ROOT / "features" / "extractors" / feature))
+    if own[1] is None:
+        from features import extractors
+
+        raise nearest(feature, extractors.names(), what=f"feature of {detector}")
     copies = (*COPYING_SOURCES, f"shards/plans/{plan}.toml") if plan else ()
     pending, found = [*own, *(ROOT / path for path in (*SHARED_SOURCES, *copies))], set()
     while pending:

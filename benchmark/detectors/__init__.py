@@ -25,11 +25,20 @@ def names() -> list[str]:
 def get(name: str) -> type:
     """The class of the detector `name`; nothing else is imported.
 
-    DataError with the nearest names if unknown.
+    DataError with the nearest names if unknown, and if its file does not end as docs/add-a-detector.md says.
     """
     if name not in (known := names()):
         raise nearest(name, known, what="detector")
-    return importlib.import_module(f"{__name__}.{name}").build
+    module = importlib.import_module(f"{__name__}.{name}")
+    from ._base import Detector
+
+    cls = getattr(module, "build", None)
+    if not (isinstance(cls, type) and issubclass(cls, Detector)):
+        found = "no `build`" if cls is None else f"`build = {cls!r}`"[:100]
+        raise DataError(
+            f"benchmark/detectors/{name}.py has {found}, where `build = CLASS` is due, a subclass of Detector"
+        )
+    return cls
 
 
 def settings(name: str) -> dict[str, Any]:

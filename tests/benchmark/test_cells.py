@@ -212,6 +212,11 @@ def test_the_features_that_a_network_computes_decide_its_scores(detector, own, c
     assert {own, *computed} <= files and ("raw" in files) == (own == "raw")
 
 
+def test_a_feature_that_there_is_not_is_named_with_the_nearest():
+    with pytest.raises(DataError, match=r"unknown feature of mean_pool 'logmell'; did you mean logmel"):
+        cells.sources("mean_pool", "logmell")
+
+
 def test_protocols_of_one_clip_length_share_the_settings_of_a_detector(on, monkeypatch):
     """A grid of all detectors and protocols laid out a network for each cell."""
     asked, resolve = [], settings.resolve

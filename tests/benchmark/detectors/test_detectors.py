@@ -190,6 +190,16 @@ def test_an_unknown_detector_names_the_nearest():
         detectors.build("aasit")
 
 
+@pytest.mark.parametrize(
+    ("build", "found"),
+    [(None, "no `build`"), (torch.nn.Linear(1, 1), r"`build = Linear\("), (torch.nn.Linear, "`build = <class")],
+)
+def test_a_file_that_does_not_end_in_a_detector_is_named(monkeypatch, build, found):
+    monkeypatch.setattr("benchmark.detectors.mean_pool.build", build)
+    with pytest.raises(DataError, match=rf"benchmark/detectors/mean_pool\.py has {found}.*a subclass of Detector"):
+        detectors.get("mean_pool")
+
+
 def test_an_unknown_setting_names_the_nearest():
     with pytest.raises(DataError, match="did you mean samples"):
         detectors.build("aasist_l", sample=48_000)
