@@ -109,7 +109,7 @@ def _plan(options: argparse.Namespace) -> int:
             label = f"{name} {preset}" if preset else name
             c = cost(extractors.get(name, preset=preset, **changes), label, seconds, clips, device=options.device)
             print(f"{c.feature:<28} {c.dim:>5} {c.frames_per_s:>9.1f} {c.size_bytes / 1e9:>11.3f} "
-                  f"{c.size_bytes / 2e9:>11.3f} {c.minutes:>12.2f}")  # fmt: skip
+                  f"{c.half_bytes / 1e9:>11.3f} {c.minutes:>12.2f}")  # fmt: skip
     print("minutes of one process on this machine; features are otherwise computed on the fly, at no bytes")
     return 0
 

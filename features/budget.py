@@ -13,16 +13,18 @@ from shards.writer import has_shards
 
 _CLIP_S = 4.0
 _MEASURE_S = 0.3
+_OVERHEAD_BYTES = 2560  # of a clip: two tar headers, the .npy header, the labels, padding
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """One feature over some audio, by one process: bytes on disk as float32 and minutes of computing."""
+    """One feature over some audio, by one process: bytes on disk as float32 and as float16, minutes of computing."""
 
     feature: str
     dim: int
     frames_per_s: float
     size_bytes: float
+    half_bytes: float
     minutes: float
 
 
@@ -56,7 +58,8 @@ def cost(
     per_clip_s = (time.perf_counter() - started) / runs
     grows = extractor.extract(wave[:, : samples // 2]).shape[1] != x.shape[1]  # pooled over time it does not
     values = x.numel() * (seconds / _CLIP_S if grows else clips)
-    overhead = 2560 * clips  # two tar headers, the .npy header, the labels, padding
+    overhead = _OVERHEAD_BYTES * clips
     return Cost(
-        feature, extractor.dim, x.shape[1] / _CLIP_S, 4 * values + overhead, per_clip_s / _CLIP_S * seconds / 60,
+        feature, extractor.dim, x.shape[1] / _CLIP_S, 4 * values + overhead, 2 * values + overhead,
+        per_clip_s / _CLIP_S * seconds / 60,
     )  # fmt: skip

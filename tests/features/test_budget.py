@@ -11,6 +11,7 @@ def test_pooled_embeddings_take_the_same_for_clips_of_any_length(clip_s):
     extractor = extractors.get("ssl", weights="random", pool="mean_std")
     found = budget.cost(extractor, "ssl", 100 * clip_s, 100)
     assert found.size_bytes == 100 * (4 * extractor.dim + 2560)
+    assert found.half_bytes == 100 * (2 * extractor.dim + 2560)  # the tar's headers are none the smaller
 
 
 def test_bytes_of_frames_grow_with_the_clips():
