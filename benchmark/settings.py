@@ -140,6 +140,7 @@ def resolve(
             config["samples"] = clip
             laid_out = _lay_out(name, config, own)
     spec = replace(laid_out.input, **{key: chosen[key] for key in INPUT_KEYS if key in chosen})
+    check_input(name, asdict(spec))  # a detector's own words are none of --set's: "tile" was padded with zeros
     if "samples" in chosen and spec.samples != type(laid_out).INPUT.samples:
         _check_length(name, laid_out, spec)
     wanted = {key: value for key, value in chosen.items() if key in _DEFAULTS}

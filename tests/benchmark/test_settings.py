@@ -1,6 +1,7 @@
 """Settings: who overrides whom, and what a mistyped --set is told."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -82,6 +83,29 @@ def test_the_protocol_fixes_the_clip_unless_the_user_does():
 def test_bad_settings_are_named(chosen, message):
     with pytest.raises(DataError, match=message):
         resolve(**chosen)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("short", "tile", "unknown short of mean_pool 'tile'"),
+        ("level", "peak", "unknown level of mean_pool 'peak'"),
+        ("test_crop", "begin", "unknown test_crop of mean_pool 'begin'"),
+        ("samples", 3.0, "mean_pool: samples = 3.0 is not a number of samples"),
+    ],
+)
+def test_a_detectors_own_input_is_checked_as_settings_are(monkeypatch, key, value, message):
+    """short="tile" of an own detector was filled with zeros, and level="peak" did nothing."""
+    lay_out = settings._lay_out
+
+    def other(*args):
+        network = lay_out(*args)
+        network.input = replace(network.input, **{key: value})
+        return network
+
+    monkeypatch.setattr(settings, "_lay_out", other)
+    with pytest.raises(DataError, match=message):
+        resolve()
 
 
 def test_every_detector_of_the_matrix_hears_what_its_settings_say():
