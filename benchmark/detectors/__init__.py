@@ -34,7 +34,7 @@ def get(name: str) -> type:
 
     cls = getattr(module, "build", None)
     if not (isinstance(cls, type) and issubclass(cls, Detector)):
-        found = "no `build`" if cls is None else f"`build = {cls!r}`"[:100]
+        found = "no `build`" if cls is None else f"`build = {' '.join(repr(cls).split())[:80]}`"
         raise DataError(
             f"benchmark/detectors/{name}.py has {found}, where `build = CLASS` is due, a subclass of Detector"
         )

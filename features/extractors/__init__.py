@@ -29,17 +29,24 @@ def names() -> list[str]:
 def _module(name: str) -> Any:
     if name not in _names():
         raise nearest(name, _names(), what="feature")
-    return importlib.import_module(f"{__name__}.{name}")
+    module = importlib.import_module(f"{__name__}.{name}")
+    cls = getattr(module, "build", None)
+    if not (isinstance(cls, type) and issubclass(cls, Extractor)):
+        found = "no `build`" if cls is None else f"`build = {' '.join(repr(cls).split())[:80]}`"
+        raise DataError(
+            f"features/extractors/{name}.py has {found}, where `build = CLASS` is due, a subclass of Extractor"
+        )
+    return module
 
 
 def summary(name: str) -> str:
     """The first line of what a feature's file says about itself."""
-    return (_module(name).__doc__ or "").strip().splitlines()[0]
+    return (_module(name).__doc__ or "").strip().partition("\n")[0]
 
 
 def presets(name: str) -> dict[str, dict[str, Any]]:
     """The named settings of one feature: preset -> the parameters that differ from the defaults."""
-    return {preset: dict(changes) for preset, changes in _module(name).PRESETS.items()}
+    return {preset: dict(changes) for preset, changes in getattr(_module(name), "PRESETS", {}).items()}
 
 
 def defaults(name: str) -> dict[str, Any]:
@@ -56,13 +63,13 @@ def get(name: str, /, preset: str | None = None, **params: Any) -> Extractor:
     outside what the extractor's `within` says.
     """
     module = _module(name)
-    known = defaults(name)
-    if preset is not None and preset not in module.PRESETS:
-        raise nearest(preset, module.PRESETS, what=f"preset of {name}")
+    known, named = defaults(name), presets(name)
+    if preset is not None and preset not in named:
+        raise nearest(preset, named, what=f"preset of {name}")
     for key in params:
         if key not in known:
             raise nearest(key, known, what=f"parameter of {name}")
-    resolved = {**known, **(module.PRESETS[preset] if preset else {}), **params}
+    resolved = {**known, **(named[preset] if preset else {}), **params}
     takes = signature.parameters(module.build)
     resolved = {
         key: signature.canonical(f"{name}: parameter {key}", takes[key], value) for key, value in resolved.items()
@@ -71,5 +78,7 @@ def get(name: str, /, preset: str | None = None, **params: Any) -> Extractor:
         extractor = module.build(**resolved)
     except ValueError as error:
         raise DataError(f"{name}: {error}") from None
+    if not hasattr(extractor, "dim"):
+        raise DataError(f"{name}: {type(extractor).__name__} sets no `dim`, how many values a frame has")
     extractor.identify(name, resolved, source_hash(Path(module.__file__)))
     return extractor.eval()

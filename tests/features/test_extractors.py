@@ -1,5 +1,6 @@
 """Every extractor keeps the contract; each agrees with published or hand-made numbers."""
 
+import importlib
 import json
 import math
 import os
@@ -214,6 +215,23 @@ def test_impossible_values_are_one_line_that_names_the_parameter(name, params):
 def test_more_filters_than_bins_are_refused():
     with pytest.raises(DataError, match="lfcc: 300 filters are too many"):
         extractors.get("lfcc", edges="bins", filters=300)
+
+
+def test_a_file_of_ones_own_that_is_no_feature_yet_is_one_line(monkeypatch):
+    module = importlib.import_module("features.extractors.logmel")
+    monkeypatch.delattr(module, "PRESETS")
+    monkeypatch.setattr(module, "__doc__", None)
+    assert extractors.presets("logmel") == {} and extractors.summary("logmel") == ""
+    with pytest.raises(DataError, match="unknown preset of logmel 'wav2clip'"):
+        extractors.get("logmel", preset="wav2clip")
+    for build, found in ((None, "no `build`"), (module.build(), "`build = LogMel"), (torch.nn.Linear, "`build = <")):
+        monkeypatch.setattr(module, "build", build)
+        with pytest.raises(DataError, match=rf"features/extractors/logmel\.py has {found}.*a subclass of Extractor"):
+            extractors.get("logmel")
+    own = {"__init__": lambda self: torch.nn.Module.__init__(self), "features": lambda self, wave: wave}
+    monkeypatch.setattr(module, "build", type("Own", (_base.Extractor,), own))
+    with pytest.raises(DataError, match="logmel: Own sets no `dim`"):
+        extractors.get("logmel")
 
 
 @pytest.mark.parametrize(
