@@ -155,11 +155,13 @@ def misplaced(rows: pa.Table, files: pa.Table, root: Path, corpus: Corpus, match
         return None
     found = loose.filter(pc.is_in(_stem(loose["path"]), value_set=pc.unique(wanted)))["path"]
     folders = {os.path.dirname(path) for path in found.to_pylist()}
+    due_in = [os.path.dirname(path) for path in missing["path"].filter(here).to_pylist()]
+    if len(folders) == len(set(due_in)) == 1:
+        return f"lies in {root / folders.pop()}, where {root / due_in[0]} is due; give it back its name and place"
     if len(folders) > 1 and len(found) >= due:
-        official = os.path.dirname(missing["path"].filter(here)[0].as_py())
         return (
-            f"lies in {len(folders)} other folders (first: {root / min(folders)}, where {root / official} is due), and "
-            "file names recur between the folders; give them back their names and places"
+            f"lies in {len(folders)} other folders (first: {root / min(folders)}, where {root / due_in[0]} is due), "
+            "and file names recur between the folders; give them back their names and places"
         )
     return (
         f"lies together in {root / os.path.dirname(found[0].as_py())}, but several utterances share a file name, so "
