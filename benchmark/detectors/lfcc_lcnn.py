@@ -57,7 +57,8 @@ class LfccLcnn(Detector):
     the fixed front end and four unused scaling constants.
 
     loss: sigmoid, one logit and binary cross entropy; p2sgrad, 64 numbers and the P2SGrad loss, where the score is the
-    cosine with the direction of bona fide, and the BLSTMs' output is summed over time, as published, not averaged.
+    cosine with the direction of bona fide, and the BLSTMs' output is summed over time, as published, not averaged. The
+    release's am files have the entries of its p2s files and fit, but there a softmax of both cosines is the score.
     """
 
     INPUT = Input(feature="lfcc", params={"preset": "lcnn2021"}, samples=None, short="zero")
@@ -76,7 +77,7 @@ class LfccLcnn(Detector):
         "selection": "loss",
         "drop_last": False,
     }
-    WEIGHTS = "the NII release's trained_network.pt files (BSD-3), with preset=lcnn_fft512"
+    WEIGHTS = "the NII release's trained_network.pt files (BSD-3) of sig and p2s, not am, with preset=lcnn_fft512"
     EER = {"ASVspoof 2021 LA": 9.26, "ASVspoof 2021 DF": 23.48}
     CHANNELS_LAST = True
 
