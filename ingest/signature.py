@@ -1,4 +1,4 @@
-"""Values that users give for parameters of our functions, in the types that the signature states."""
+"""What users give: values for parameters of our functions, in the types that the signature states, and own classes."""
 
 import inspect
 import types
@@ -17,6 +17,16 @@ def parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
         return inspect.signature(function, eval_str=True).parameters
     except (NameError, AttributeError, SyntaxError, TypeError):  # a word that names nothing when the program runs
         return inspect.signature(function).parameters
+
+
+def built(module: types.ModuleType, base: type) -> type:
+    """The class that a file of detectors or features ends in, `build`. Raises DataError if it is none below `base`."""
+    cls = getattr(module, "build", None)
+    if isinstance(cls, type) and issubclass(cls, base):
+        return cls
+    found = "no `build`" if cls is None else f"`build = {' '.join(repr(cls).split())[:80]}`"
+    path = module.__name__.replace(".", "/")
+    raise DataError(f"{path}.py has {found}, where `build = CLASS` is due, a subclass of {base.__name__}")
 
 
 def canonical(what: str, takes: inspect.Parameter, value: Any) -> Any:

@@ -101,8 +101,8 @@ def test_what_the_demo_tells_to_type_can_be_typed(tmp_path):
     words = ["make", "demo", own, "DATA=it's mine"]
     done = subprocess.run(words, cwd=street.ROOT, env=ALONE, capture_output=True, text=True)
     assert "\nRead it's mine/demo/reports/leaderboard.md; ask: make sql" in done.stdout, done.stderr
-    typed = f"{done.stdout.rpartition('; ask: ')[2].strip()} {shlex.quote(own)}"
-    done = subprocess.run(typed, cwd=street.ROOT, env=ALONE, capture_output=True, text=True, shell=True)
+    typed = [*shlex.split(done.stdout.rpartition("; ask: ")[2]), own]
+    done = subprocess.run(typed, cwd=street.ROOT, env=ALONE, capture_output=True, text=True)
     assert "--data\nit's mine/demo\n" in done.stdout, done.stderr
 
 

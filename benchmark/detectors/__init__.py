@@ -32,13 +32,7 @@ def get(name: str) -> type:
     module = importlib.import_module(f"{__name__}.{name}")
     from ._base import Detector
 
-    cls = getattr(module, "build", None)
-    if not (isinstance(cls, type) and issubclass(cls, Detector)):
-        found = "no `build`" if cls is None else f"`build = {' '.join(repr(cls).split())[:80]}`"
-        raise DataError(
-            f"benchmark/detectors/{name}.py has {found}, where `build = CLASS` is due, a subclass of Detector"
-        )
-    return cls
+    return signature.built(module, Detector)
 
 
 def settings(name: str) -> dict[str, Any]:

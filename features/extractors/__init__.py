@@ -30,12 +30,7 @@ def _module(name: str) -> Any:
     if name not in _names():
         raise nearest(name, _names(), what="feature")
     module = importlib.import_module(f"{__name__}.{name}")
-    cls = getattr(module, "build", None)
-    if not (isinstance(cls, type) and issubclass(cls, Extractor)):
-        found = "no `build`" if cls is None else f"`build = {' '.join(repr(cls).split())[:80]}`"
-        raise DataError(
-            f"features/extractors/{name}.py has {found}, where `build = CLASS` is due, a subclass of Extractor"
-        )
+    signature.built(module, Extractor)
     return module
 
 
