@@ -54,7 +54,8 @@ def complete(table: pa.Table, corpus: Corpus) -> pa.Table:
         attack = text.translate(text_columns["attack_raw"], corpus.aliases)
         spoof = pc.equal(text_columns["label"], "spoof")
         spoofs = pc.unique(attack.filter(spoof))  # a bona fide row with one of their words has a wrong label, or attack
-        text_columns["attack"] = pc.if_else(pc.or_(spoof, pc.is_in(attack, spoofs)), attack, None)
+        wrong = pc.and_(pc.equal(text_columns["label"], "bonafide"), pc.is_in(attack, spoofs))
+        text_columns["attack"] = pc.if_else(pc.or_(spoof, wrong), attack, None)
     rows = table.num_rows
     said = pa.table({**text_columns, "line": line})
     _check(said, corpus)

@@ -68,6 +68,11 @@ def test_a_row_that_the_catalog_would_refuse_names_its_line(changes, reason):
         complete(**changes)
 
 
+def test_a_row_of_unknown_label_is_of_no_attack_whatever_its_word():
+    unknown = GOOD | {"utt_id": "tiny/T_0002", "label": "unknown"}
+    assert rows.complete(pa.Table.from_pylist([GOOD, unknown]), CORPUS)["attack"].to_pylist()[1] is None
+
+
 def test_a_bona_fide_row_with_the_attack_of_a_spoof_is_refused():
     genuine = GOOD | {"utt_id": "tiny/T_0002", "label": "bonafide", "line": 8}
     assert (
